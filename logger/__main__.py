@@ -1,0 +1,5 @@
+"""``python -m logger``."""
+
+from logger.cli import main
+
+main()

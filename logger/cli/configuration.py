@@ -1,0 +1,45 @@
+"""``envoylog config``."""
+
+import re
+
+import click
+
+from logger.cli.options import load_settings
+from logger.settings import TOP_KEYS, Settings
+
+
+@click.group()
+def config() -> None:
+    """The configuration: is it right, and where does each value come from?"""
+
+
+@config.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Read the configuration and say whether it can be used."""
+    loaded = load_settings(ctx)
+    click.echo(f"{loaded.config_path or 'no file'}: ok, {len(loaded.gateways)} gateway(s)")
+
+
+@config.command()
+@click.pass_context
+def show(ctx: click.Context) -> None:
+    """Show every value and where it came from; secrets are masked."""
+    loaded = load_settings(ctx)
+    click.echo(f"# file: {loaded.config_path or 'none'}")
+    for key in TOP_KEYS:
+        if key != "gateways":
+            value = _masked(loaded) if key == "database_url" else getattr(loaded, key)
+            click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
+    for one in loaded.gateways:
+        click.echo(f"\n[[gateways]]\nname = {one.name}\nhost = {one.host}")
+        for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
+            if (value := getattr(one, key)) is not None:
+                click.echo(f"{key} = {value}")
+        for key in ("token", "password"):
+            if getattr(one, key) is not None:
+                click.echo(f"{key} = (set, hidden)")
+
+
+def _masked(loaded: Settings) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", loaded.database_url)

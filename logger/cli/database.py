@@ -1,0 +1,106 @@
+"""``envoylog db``."""
+
+from datetime import date
+
+import click
+
+from logger import clock
+from logger.cli.options import load_settings, open_database
+from logger.errors import NoDataError, UsageError
+
+
+@click.group()
+def db() -> None:
+    """The database: its schema, its size, and its totals computed anew."""
+
+
+@db.command()
+@click.pass_context
+def upgrade(ctx: click.Context) -> None:
+    """Create the tables, or bring them to this version's schema."""
+    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.database import open_engine  # noqa: PLC0415
+
+    engine = open_engine(load_settings(ctx).database_url)
+    before = maintenance.current(engine)
+    maintenance.upgrade(engine)
+    after = maintenance.current(engine)
+    words = "is up to date" if before == after else f"upgraded from {before or 'nothing'}"
+    click.echo(f"schema {after} {words}")
+
+
+@db.command()
+@click.pass_context
+def current(ctx: click.Context) -> None:
+    """Show the database's schema version and the one this program needs."""
+    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.database import open_engine  # noqa: PLC0415
+
+    engine = open_engine(load_settings(ctx).database_url)
+    click.echo(f"database {maintenance.current(engine) or 'empty'}, program {maintenance.head()}")
+
+
+@db.command()
+@click.option("--from", "since", metavar="D", help="First local day to compute anew.")
+@click.option("--to", "until", metavar="D", help="Show changes up to this day only.")
+@click.option("--gateway", metavar="NAME", help="Only this gateway.")
+@click.option("--dry-run", is_flag=True, help="Only print the days whose totals would change.")
+@click.pass_context
+def rebuild(
+    ctx: click.Context, since: str | None, until: str | None, gateway: str | None, dry_run: bool
+) -> None:
+    """Compute the energy tables anew from the raw samples.
+
+    Days whose samples were pruned keep their totals. Counters run on from day to day, so
+    everything after --from is computed; --to only shortens what is printed.
+    """
+    from logger.rollups import build, inverters, zones  # noqa: PLC0415
+    from logger.store.database import translated_errors  # noqa: PLC0415
+    from logger.store.queries import gateways  # noqa: PLC0415
+
+    loaded = load_settings(ctx)
+    engine = open_database(loaded)
+    first, last = _day(since, first=True), _day(until, first=False)
+    now = clock.utc_now()
+    with translated_errors(), engine.connect() as connection:
+        known = gateways(connection)
+        chosen = [one for one in known if gateway in {None, one.name}]
+        if not chosen and gateway:
+            names = ", ".join(one.name for one in known) or "none yet"
+            raise UsageError(f"There is no gateway {gateway!r} in the database; known: {names}.")
+        if not chosen:
+            raise NoDataError("The database holds no gateway yet; start `envoylog run` first.")
+        changes = []
+        for one in chosen:
+            moved = zones.adopt(connection, one.gateway_id, loaded.gateways)
+            start = None if moved else first
+            inverters.rebuild(connection, one.gateway_id, now=now, since=start)
+            changes += build.rebuild(
+                connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s, since=start
+            )
+        if dry_run:
+            connection.rollback()
+        else:
+            connection.commit()
+    shown = [change for change in changes if last is None or change.day <= last]
+    for change in shown:
+        made, used = change.production_kwh, change.consumption_kwh
+        click.echo(
+            f"{change.gateway} {change.day} production {_kwh(made[0])} -> {_kwh(made[1])} kWh, "
+            f"consumption {_kwh(used[0])} -> {_kwh(used[1])} kWh"
+        )
+    verb = "would change" if dry_run else "changed"
+    click.echo(f"{len(shown)} days {verb}", err=True)
+
+
+def _day(text: str | None, *, first: bool) -> date | None:
+    from logger.reports.periods import parse  # noqa: PLC0415
+
+    if text is None:
+        return None
+    days = parse(text, clock.utc_now().date())
+    return days.first if first else days.last
+
+
+def _kwh(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

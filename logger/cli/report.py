@@ -1,0 +1,51 @@
+"""``envoylog report``."""
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from logger.cli.options import load_settings, open_database
+from logger.clock import utc_now
+from logger.reports.periods import Kind
+
+FORMATS = ("table", "csv", "json", "xlsx", "md")
+
+
+@click.group()
+def report() -> None:
+    """Energy per hour, day, month or year, with what is known of its quality."""
+
+
+def _command(kind: Kind) -> click.Command:
+    @click.command(kind, help=f"Energy, {kind}. D: 2026-03-29, 2026-03, 2026, today, last-month.")
+    @click.option("--from", "since", metavar="D", help="First day, included.")
+    @click.option("--to", "until", metavar="D", help="Last day, included.")
+    @click.option("--gateway", metavar="NAME", help="Only this gateway.")
+    @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix.")
+    @click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file.")
+    @click.pass_context
+    def command(
+        ctx: click.Context, /, form: str | None, output: Path | None, **chosen: Any
+    ) -> None:
+        from logger import exports  # noqa: PLC0415 - pandas takes its time
+        from logger.reports.tables import energy_report  # noqa: PLC0415
+
+        chosen_form = exports.format_for(form, output)
+        engine = open_database(load_settings(ctx), read_only=True)
+        with engine.connect() as connection:
+            made = energy_report(connection, kind, now=utc_now(), **chosen)
+        content = exports.EXPORTERS[chosen_form](made)
+        if output is not None:
+            exports.write_file(output, content)
+            click.echo(f"{output}: {len(made.frame)} rows", err=True)
+        else:
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+
+    return command
+
+
+for _kind in get_args(Kind):
+    report.add_command(_command(_kind))

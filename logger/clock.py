@@ -1,0 +1,94 @@
+"""The only place that reads the clock or knows what a local day is.
+
+Instants are aware UTC with whole seconds; a day is a ``date`` of the gateway's time zone. Every
+offset that is in use is a multiple of a quarter hour, so a quarter hour of UTC never straddles
+two local hours or days.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from logger.errors import SettingsError
+
+Clock = Callable[[], datetime]
+
+QUARTER_S = 900
+
+
+def utc_now() -> datetime:
+    """Return the present instant in UTC, whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def epoch_now_s() -> float:
+    """Return the present instant as epoch seconds with fraction."""
+    return time.time()
+
+
+def to_epoch_s(instant: datetime) -> int:
+    """Return an aware instant as whole epoch seconds."""
+    return int(instant.timestamp())
+
+
+def from_epoch_s(epoch_s: float) -> datetime:
+    """Return epoch seconds as an aware UTC instant, whole seconds."""
+    return datetime.fromtimestamp(int(epoch_s), UTC)
+
+
+@lru_cache
+def time_zone(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name.
+
+    Raises:
+        SettingsError: the name is not a time zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"time_zone {name!r} is not a known time zone; use an IANA name such as "
+            "Europe/Amsterdam."
+        ) from error
+
+
+def quarter_start_s(epoch_s: int) -> int:
+    """Return the start of the quarter hour that holds an epoch second."""
+    return epoch_s - epoch_s % QUARTER_S
+
+
+def utc_offset_s(epoch_s: int, zone: ZoneInfo) -> int:
+    """Return how far the zone's local time runs ahead of UTC at an instant, in seconds."""
+    offset = datetime.fromtimestamp(epoch_s, zone).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0
+
+
+def local_day(epoch_s: int, zone: ZoneInfo) -> date:
+    """Return the local calendar date of an instant."""
+    return datetime.fromtimestamp(epoch_s, zone).date()
+
+
+@lru_cache(maxsize=4096)
+def day_start_s(day: date, zone: ZoneInfo) -> int:
+    """Return the first instant of a local day.
+
+    Where the clock jumps over midnight (Santiago, in spring) the day starts at 01:00; where
+    midnight comes twice, it starts at the first.
+    """
+    guess = int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+    if local_day(guess, zone) < day:
+        return guess + QUARTER_S * _quarters_until(guess, day, zone)
+    while local_day(guess - QUARTER_S, zone) == day:
+        guess -= QUARTER_S
+    return guess
+
+
+def _quarters_until(guess: int, day: date, zone: ZoneInfo) -> int:
+    return next(n for n in range(1, 200) if local_day(guess + n * QUARTER_S, zone) == day)
+
+
+def day_end_s(day: date, zone: ZoneInfo) -> int:
+    """Return the first instant after a local day."""
+    return day_start_s(day + timedelta(days=1), zone)

@@ -1,0 +1,168 @@
+"""One gateway: poll, keep, roll up.
+
+A poll that the database can't take waits in memory and is stored later, in order; at most
+``MOST_WAITING`` wait. Log lines are written on the edge of a change, not per poll.
+"""
+
+import logging
+import threading
+from collections import deque
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
+from logger.errors import GatewayReplacedError, LoggerError, SettingsError, StoreError
+from logger.gateway.client import Gateway
+from logger.readings import GatewayInfo, Outcome, Poll, SourceFailure
+from logger.rollups.build import bring_up_to_date
+from logger.rollups.inverters import bring_inverters_up_to_date
+from logger.settings import GatewaySettings, Settings
+from logger.store.queries import gateway_id_of
+from logger.store.writer import remember_gateway, save
+
+log = logging.getLogger(__name__)
+
+#: A day of minutes: what waits for the database beyond that is dropped, oldest first.
+MOST_WAITING = 1440
+
+
+class Poller:
+    """Polls one gateway and keeps what it says. One thread polls; ``flush`` may come from any."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        gateway_settings: GatewaySettings,
+        gateway: Gateway,
+        engine: Engine,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.gateway_settings = gateway_settings
+        self.gateway = gateway
+        self.engine = engine
+        self.clock = clock
+        self.stopped_by: LoggerError | None = None  #: why this gateway is not polled any more
+        self._waiting: deque[Poll] = deque(maxlen=MOST_WAITING)
+        self._lock = threading.Lock()
+        self._info: GatewayInfo | None = None
+        self._failing_since: datetime | None = None
+        self._failed_polls = 0
+        self._store_down = False
+        self._rolled_up_s = 0
+
+    @property
+    def name(self) -> str:
+        """The gateway's name in the configuration."""
+        return self.gateway_settings.name
+
+    def poll(self, at: datetime, *, inverters: bool) -> Poll:
+        """Poll once, keep it, and roll up when a quarter hour has passed."""
+        poll = self._ask(at, inverters=inverters)
+        self._notice(poll)
+        with self._lock:
+            self._waiting.append(poll)
+        oldest = self._waiting[0].polled_at
+        patience = timedelta(seconds=self.settings.commit_every_s - self.settings.poll_every_s)
+        if at - oldest >= patience:
+            self.flush()
+        return poll
+
+    def skipped(self, at: datetime) -> None:
+        """Record a slot in which the poll before was still running."""
+        failure = SourceFailure(source="slot", error="the poll before was still running")
+        with self._lock:
+            self._waiting.append(
+                Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,))
+            )
+
+    def _ask(self, at: datetime, *, inverters: bool) -> Poll:
+        started = self.clock()
+        try:
+            poll = self.gateway.poll(inverters=inverters, at=at)
+        except GatewayReplacedError as error:
+            self.stopped_by = error
+            failure: LoggerError = error
+        except LoggerError as error:
+            failure = error
+        else:
+            self._info = poll.info or self._info
+            return poll
+        return Poll(
+            gateway_serial=self._info.serial if self._info else "",
+            polled_at=at,
+            took_s=(self.clock() - started).total_seconds(),
+            failures=(SourceFailure(source="gateway", error=str(failure)),),
+        )
+
+    def flush(self) -> bool:
+        """Store what waits, and roll up; return whether nothing waits any more."""
+        with self._lock:
+            try:
+                self._store_waiting()
+            except StoreError as error:
+                if not self._store_down:
+                    log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
+                self._store_down = True
+                return False
+            if self._store_down:
+                log.info("database back gateway=%s", self.name)
+            self._store_down = False
+        return True
+
+    def _store_waiting(self) -> None:
+        newest_s = 0
+        with self.engine.begin() as connection:
+            gateway_id = None
+            for poll in self._waiting:
+                info = poll.info or (self._info if gateway_id is None else None)
+                if info is not None:
+                    gateway_id = remember_gateway(
+                        connection, info, self.gateway_settings, poll.polled_at
+                    )
+                elif gateway_id is None:
+                    gateway_id = gateway_id_of(connection, self.name)
+                if gateway_id is None:
+                    continue  # A gateway that never answered has no row to hang failures on.
+                save(connection, gateway_id, poll)
+                newest_s = to_epoch_s(poll.polled_at)
+        self._waiting.clear()
+        if gateway_id is not None and quarter_start_s(newest_s) > self._rolled_up_s:
+            self._roll_up(gateway_id)
+            self._rolled_up_s = quarter_start_s(newest_s)
+
+    def _roll_up(self, gateway_id: int) -> None:
+        now, gap_s = self.clock(), self.settings.normal_gap_s
+        bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
+        bring_inverters_up_to_date(self.engine, gateway_id, now=now)
+
+    def finish(self) -> bool:
+        """Store what waits and bring the rollups up to this minute; for a clean stop."""
+        self._rolled_up_s = 0
+        return self.flush()
+
+    def _notice(self, poll: Poll) -> None:
+        """Log when a gateway stops or starts answering, or changes."""
+        for event in poll.events:
+            log.warning("%s gateway=%s %s: %s", event.kind, self.name, event.subject, event.detail)
+        if poll.outcome is Outcome.FAILED:
+            if self._failing_since is None:
+                self._failing_since = poll.polled_at
+                log.warning("gateway=%s does not answer: %s", self.name, poll.error)
+            self._failed_polls += 1
+        elif self._failing_since is not None:
+            minutes = (poll.polled_at - self._failing_since).total_seconds() / 60
+            log.info(
+                "gateway=%s answers again after %.0f min polls_missed=%d",
+                self.name,
+                minutes,
+                self._failed_polls,
+            )
+            self._failing_since, self._failed_polls = None, 0
+
+
+def refuse_early(error: LoggerError) -> bool:
+    """Return whether an error needs a person, so that waiting for the next slot is pointless."""
+    return isinstance(error, (SettingsError, GatewayReplacedError))

@@ -1,0 +1,395 @@
+"""What a lifetime counter counted: segments, wraps, resets, dips, suspects, and its energy.
+
+A counter is a series of samples (epoch seconds, milliwatt-hours). Each step from one good sample
+to the next is energy, spread evenly over the quarter hours that it crosses. Whole numbers
+throughout: what was counted is conserved to the milliwatt-hour, however the samples fall.
+
+The decision about a sample depends on the samples before it, and for one that breaks the
+series on those of the next ``RECOVERY_S``; so the same samples give the same decisions, whether
+they are read at once or as they come. ``Counted.settled_s`` says up to when they are final.
+"""
+
+from logger.clock import QUARTER_S, from_epoch_s
+from logger.energy.series import (
+    NOISE_MWH,
+    RECOVERY_S,
+    RETIRED_S,
+    SLOW_SOURCES,
+    STALL_POWER_W,
+    STALL_S,
+    WRAP_MWH,
+    WRAP_SLACK_MWH,
+    WRAPPING_SOURCES,
+    Counted,
+    CounterEvent,
+    CounterState,
+    Limits,
+    Series,
+)
+
+
+def count(
+    series: Series,
+    state: CounterState | None,
+    limits: Limits,
+    *,
+    since_s: int,
+    until_s: int,
+    gap_s: int = QUARTER_S,
+) -> Counted:
+    """Return the energy of a series from ``since_s`` on.
+
+    ``state`` is what was known at ``since_s`` (the start of a quarter hour), ``until_s`` the
+    instant up to which samples were read, ``gap_s`` the longest normal step.
+    """
+    return _Counter(series, state, limits, since_s, until_s, gap_s).run()
+
+
+class _Counter:
+    def __init__(
+        self,
+        series: Series,
+        state: CounterState | None,
+        limits: Limits,
+        since_s: int,
+        until_s: int,
+        gap_s: int,
+    ) -> None:
+        self.series = series
+        self.limits = limits
+        self.since_s = since_s
+        self.until_s = until_s
+        self.gap_s = gap_s
+        self.out = Counted()
+        self.run_start_s: int | None = None
+        if state is not None:
+            self._adopt(state)
+            self.out.states.append((since_s, state))
+            self.run_start_s = state.at_s
+
+    def _adopt(self, state: CounterState) -> None:
+        self.source, self.at_s, self.value = state.source, state.at_s, state.value_mwh
+        self.changed_s, self.still_s, self.debt = state.changed_s, state.still_s, state.debt_mwh
+        self.first_s, self.most = state.first_s, state.most_mwh
+        self.out.first_s = state.first_s
+
+    @property
+    def state(self) -> CounterState:
+        return CounterState(
+            self.source,
+            self.at_s,
+            self.value,
+            self.changed_s,
+            self.still_s,
+            self.debt,
+            self.first_s,
+            self.most,
+        )
+
+    def run(self) -> Counted:
+        """Count all samples."""
+        times, values, powers = (
+            self.series.times_s,
+            self.series.values_mwh,
+            self.series.powers_w,
+        )
+        index = 0
+        if self.out.first_s is None:
+            if not times:
+                return self.out
+            self.first_s = times[0]
+            self._begin(0)
+            self.out.first_s = times[0]
+            index = 1
+        changes = {i for i, _ in self.series.sources[1:]}
+        if self.series.sources and index == 0 and self.series.sources[0][1] != self.source:
+            changes.add(0)
+        energy = self.out.energy_mwh
+        size = len(times)
+        while index < size:
+            # The common case, kept short: a small step at normal cadence.
+            at_s, value = self.at_s, self.value
+            changed_s, still_s = self.changed_s, self.still_s
+            edge = at_s - at_s % QUARTER_S + QUARTER_S
+            start = edge - QUARTER_S
+            cheap = self._cheap_mwh()
+            gap_s = self.gap_s
+            total = 0
+            while index < size:
+                t = times[index]
+                step = values[index] - value
+                if (
+                    not 0 <= step <= cheap
+                    or t > edge
+                    or t - at_s > gap_s
+                    or index in changes
+                    or (step and t - still_s > STALL_S)
+                ):
+                    break
+                if step:
+                    total += step
+                    changed_s = still_s = t
+                    value += step
+                elif (power_w := powers[index]) is None or power_w <= STALL_POWER_W:
+                    still_s = t
+                at_s = t
+                index += 1
+            if at_s != self.at_s:
+                if start >= self.since_s:
+                    energy[start] = energy.get(start, 0) + total
+                self.at_s, self.value = at_s, value
+                self.changed_s, self.still_s = changed_s, still_s
+                self._land(learn=True)
+            if index < size:
+                index = self._step(index, index in changes)
+        self._end_run()
+        self._look_back()
+        self.out.last = self.state
+        return self.out
+
+    # -- one sample that needs thought
+    def _step(self, index: int, source_changes: bool) -> int:
+        t, value = self.series.times_s[index], self.series.values_mwh[index]
+        step = value - self.value
+        if t <= self.at_s:
+            return index + 1
+        if source_changes and self._source_of(index) != self.source:
+            return self._broken(index, "source_change")
+        if step < -WRAP_SLACK_MWH:
+            return self._broken(index, "drop")
+        if step > 0 and self._stalled(index):
+            return index + 1
+        if step > self._allowed_mwh(t, index):
+            return self._broken(index, "jump")
+        self._good(index)
+        return index + 1
+
+    def _good(self, index: int, *, offset_mwh: int = 0) -> None:
+        """Take a sample as the next good one; a wrap adds its offset."""
+        t, value = self.series.times_s[index], self.series.values_mwh[index]
+        above = value + offset_mwh - self.value - self.debt
+        step = max(0, above)
+        bridged = t - self.at_s > self.gap_s
+        if bridged:
+            self._end_run()
+        self._spread(self.at_s, t, step, bridged=bridged)
+        if bridged:
+            self.run_start_s = t
+        power_w = self.series.powers_w[index]
+        if step:
+            self.changed_s = self.still_s = t
+        elif power_w is None or power_w <= STALL_POWER_W:
+            self.still_s = t
+        self.at_s, self.value, self.debt = t, value, max(0, -above)
+        self._land(learn=not bridged)
+
+    def _broken(self, index: int, why: str) -> int:
+        """Decide what a sample that does not continue the counter means."""
+        recovered = self._recovery(index, why)
+        t, value = self.series.times_s[index], self.series.values_mwh[index]
+        before = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
+        after = f"{_kwh(value)} kWh at {_text(t)}"
+        if recovered is not None:
+            last = recovered - 1
+            bad, bad_s = self.series.values_mwh[last], self.series.times_s[last]
+            if abs(bad - self.value) > NOISE_MWH or why == "source_change":
+                # Told at the last bad sample, so that it reads the same wherever counting began.
+                detail = f"bad up to {_kwh(bad)} kWh at {_text(bad_s)}, good before: {before}"
+                self._event(bad_s, "counter_dip", detail)
+            return recovered
+        if t + RECOVERY_S > self.until_s:
+            self._unsettle(self.at_s)
+        if why == "source_change":
+            source = self._source_of(index)
+            self._event(t, why, f"from {self.source} ({before}) to {source} ({after})")
+        elif why == "jump":
+            self._event(t, "suspect_increment", f"{after} after {before}: faster than possible")
+        elif (wraps := self._wraps(index)) > 0:
+            self._event(t, "counter_wrap", f"{wraps} x 2^32 J put back: {after} after {before}")
+            self._good(index, offset_mwh=wraps * WRAP_MWH)
+            return index + 1
+        elif self.value - value <= self._noise_mwh(t - self.at_s):
+            self._good(index)
+            return index + 1
+        else:
+            self._event(t, "counter_reset", f"{after} after {before}")
+        self._end_run()
+        self._begin(index)
+        return index + 1
+
+    def _begin(self, index: int) -> None:
+        """Start a segment at a sample: what was counted before it is unknown."""
+        if hasattr(self, "at_s"):
+            self._cross(self.at_s, self.series.times_s[index])
+        self.source = self._source_of(index)
+        self.at_s = self.changed_s = self.still_s = self.series.times_s[index]
+        self.value = self.series.values_mwh[index]
+        self.debt = 0
+        self.run_start_s = self.at_s
+        if self.out.first_s is None:
+            self.most = 0
+        self._land(learn=True)
+
+    def _recovery(self, index: int, why: str) -> int | None:
+        """Return the first sample that takes up the counter where it was, if one does soon."""
+        times, values = self.series.times_s, self.series.values_mwh
+        for later in range(index + 1, len(times)):
+            t, value = times[later], values[later]
+            if t > times[index] + RECOVERY_S:
+                return None
+            back = value - self.value
+            if not 0 <= back <= self._allowed_mwh(t, later):
+                continue
+            if why == "source_change":
+                if self._source_of(later) == self.source:
+                    return later if later == index + 1 else None
+                continue
+            if self._source_of(later) != self.source:
+                return None
+            if why == "jump":
+                if value < values[later - 1]:
+                    return later
+            elif later == index + 1 or value - values[later - 1] > self._rate_mwh(
+                t - times[later - 1]
+            ):
+                return later
+            else:
+                return None
+        return None
+
+    def _wraps(self, index: int) -> int:
+        """Return how often 2^32 J must be added to explain a step down; 0 when it does not."""
+        if self.source not in WRAPPING_SOURCES:
+            return 0
+        drop = self.value - self.series.values_mwh[index]
+        wraps = -(-(drop - WRAP_SLACK_MWH) // WRAP_MWH)
+        rest = wraps * WRAP_MWH - drop
+        plausible = self._allowed_mwh(self.series.times_s[index], index)
+        return wraps if rest <= max(plausible, 20_000_000 if self.source != "device" else 0) else 0
+
+    def _stalled(self, index: int) -> bool:
+        """Bridge a counter that stood still although there was power; True when it did."""
+        t, since_s = self.series.times_s[index], self.still_s
+        step = self.series.values_mwh[index] - self.value - self.debt
+        if t - since_s <= STALL_S or since_s == self.at_s:
+            return False
+        if not 0 < step <= self._rate_mwh(t - since_s):
+            return False
+        self._event(
+            since_s, "stalled_counter", f"stood still until {_text(t)}, then {_kwh(step)} kWh more"
+        )
+        self._cut_run(since_s)
+        self._spread(since_s, t, step, bridged=True)
+        self.debt = 0
+        self.run_start_s = t
+        self.at_s, self.value = t, self.series.values_mwh[index]
+        self.changed_s = self.still_s = t
+        self._land(learn=False)
+        return True
+
+    def _look_back(self) -> None:
+        """At the end of the samples: does the counter stand still just now?"""
+        still_for_s = self.at_s - self.still_s
+        if still_for_s > STALL_S:
+            self._cut_run(self.still_s)
+        if 0 < still_for_s < RETIRED_S:
+            self._unsettle(self.still_s)
+
+    # -- limits
+    def _power_w(self) -> float:
+        return self.limits.power_w(self.most, self.at_s - self.first_s)
+
+    def _rate_mwh(self, over_s: int) -> int:
+        slack_s = QUARTER_S if self.source in SLOW_SOURCES else 60
+        return int(self._power_w() * (over_s + slack_s) / 3.6)
+
+    def _cheap_mwh(self) -> int:
+        return -1 if self.debt else self._rate_mwh(0)
+
+    def _allowed_mwh(self, t: int, index: int) -> int:
+        """Return what may have been counted since the last good sample."""
+        over_s = max(t - self.at_s, min(t - self.changed_s, 3600))
+        allowed = self._rate_mwh(over_s)
+        if self.limits.peak_w is None:
+            powers = (abs(p) for p in self.series.powers_w[max(0, index - 1) : index + 1] if p)
+            witness_w = max((p for p in powers if p < 1e6), default=0.0)
+            allowed = max(allowed, int(1.5 * witness_w * (t - self.at_s) / 3.6))
+        return allowed
+
+    def _noise_mwh(self, over_s: int) -> int:
+        peak_w = self.limits.peak_w or self.most * 4 / 1000
+        return max(NOISE_MWH, int(peak_w * min(over_s, QUARTER_S) / 3.6))
+
+    # -- time
+    def _spread(self, t0: int, t1: int, step: int, *, bridged: bool) -> None:
+        """Give each quarter hour its share of a step, to the last milliwatt-hour."""
+        out, since_s = self.out.energy_mwh, self.since_s
+        edge = t0 - t0 % QUARTER_S + QUARTER_S
+        given = 0
+        while True:
+            upto = step * (min(edge, t1) - t0) // (t1 - t0)
+            start = edge - QUARTER_S
+            if start >= since_s:
+                out[start] = out.get(start, 0) + upto - given
+                if bridged:
+                    shares = self.out.bridged_mwh
+                    shares[start] = shares.get(start, 0) + upto - given
+            given = upto
+            if edge >= t1:
+                return
+            self._close(start, edge, learn=not bridged)
+            edge += QUARTER_S
+
+    def _cross(self, t0: int, t1: int) -> None:
+        """Close the quarter hours between two samples of which the step is not counted."""
+        edge = t0 - t0 % QUARTER_S + QUARTER_S
+        if edge < t1:
+            self._close(edge - QUARTER_S, edge, learn=True)
+
+    def _land(self, *, learn: bool) -> None:
+        """Close the quarter hour that ends with a sample."""
+        if self.at_s % QUARTER_S == 0:
+            self._close(self.at_s - QUARTER_S, self.at_s, learn=learn)
+
+    def _close(self, start: int, edge: int, *, learn: bool) -> None:
+        """Remember the state at a quarter hour's end, once."""
+        states = self.out.states
+        if start < self.since_s or (states and states[-1][0] >= edge):
+            return
+        if learn:
+            self.most = max(self.most, self.out.energy_mwh.get(start, 0))
+        states.append((edge, self.state))
+
+    def _end_run(self) -> None:
+        if self.run_start_s is not None and self.at_s > self.run_start_s:
+            self.out.runs_s.append((self.run_start_s, self.at_s))
+        self.run_start_s = None
+
+    def _cut_run(self, at_s: int) -> None:
+        """Take back that a counter was measured after an instant."""
+        self._end_run()
+        self.out.runs_s = [(a, min(b, at_s)) for a, b in self.out.runs_s if a < at_s]
+
+    def _unsettle(self, at_s: int) -> None:
+        before = self.out.unsettled_s
+        self.out.unsettled_s = at_s if before is None else min(at_s, before)
+
+    def _event(self, at_s: int, kind: str, detail: str) -> None:
+        if at_s > self.since_s:
+            self.out.events.append(CounterEvent(at_s, kind, detail))
+
+    def _source_of(self, index: int) -> str:
+        found = self.series.sources[0][1]
+        for start, source in self.series.sources:
+            if start > index:
+                break
+            found = source
+        return found
+
+
+def _kwh(mwh: int) -> str:
+    return f"{mwh / 1e6:.3f}"
+
+
+def _text(at_s: int) -> str:
+    return from_epoch_s(at_s).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,251 @@
+"""Which counter feeds which flow: rules C1 to C6, per phase and in total.
+
+Counters speak the CT's language (delivered, received); flows speak the owner's. Translated here
+and nowhere else. The total comes from the total's counters: a three-phase meter nets its phases,
+so the phases' imports do not add up to the total's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
+from logger.energy.counters import count
+from logger.energy.power import integrate
+from logger.energy.series import RETIRED_S, Counted, CounterState, Limits, Series
+
+#: (name, phase)
+StreamKey = tuple[str, str]
+
+PRODUCTION = "production"  #: production, as its source counts it
+STANDBY = "standby"  #: what the inverters draw at night: the production CT's received
+IMPORT = "grid import"  #: net-consumption CT delivered
+EXPORT = "grid export"  #: net-consumption CT received
+TOTAL = "total consumption"  #: total-consumption CT delivered, or the eim counter
+CHARGE = "battery charge"  #: storage CT received
+DISCHARGE = "battery discharge"  #: storage CT delivered
+
+
+class Quarter(NamedTuple):
+    """The energy of one quarter hour on one phase; milliwatt-hours, None where unknown."""
+
+    starts_s: int
+    phase: str
+    production: int | None
+    consumption: int | None
+    grid_import: int | None
+    grid_export: int | None
+    battery_charge: int | None
+    battery_discharge: int | None
+    covered_s: int
+    bridged: int
+
+
+class Decision(NamedTuple):
+    """What the ledger decided about a stream, to be kept as an event."""
+
+    at_s: int
+    kind: str
+    subject: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was read of a stretch of time."""
+
+    counters: dict[StreamKey, Series] = field(default_factory=dict)
+    #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
+    net_power: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+
+    def counter(self, name: str, phase: str) -> Series:
+        """Return a counter's series, made on first use."""
+        series = self.counters.get((name, phase))
+        if series is None:
+            series = self.counters[name, phase] = Series()
+        return series
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What a stretch of time held, and where to go on."""
+
+    quarters: list[Quarter]
+    decisions: list[Decision]
+    settled_s: int  #: quarter hour from which on more samples may change the result
+    states: dict[StreamKey, CounterState]  #: at ``settled_s``
+
+
+def limits_of(name: str, peak_power_w: float | None) -> Limits:
+    """Return what a stream can do on a site of this peak power (W; None where not known)."""
+    if name == PRODUCTION:
+        return Limits(peak_w=peak_power_w)
+    if name == STANDBY:
+        return Limits(floor_w=5_000, learned_floor_w=2_000)
+    return Limits(floor_w=50_000, learned_floor_w=50_000)
+
+
+def account(
+    samples: Samples,
+    states: Mapping[StreamKey, CounterState],
+    *,
+    since_s: int,
+    until_s: int,
+    gap_s: int,
+    peak_power_w: float | None,
+) -> Stretch:
+    """Return the quarter hours from ``since_s`` on, given the counters' states there."""
+    counted = {
+        key: count(
+            samples.counters.get(key) or Series(),
+            states.get(key),
+            limits_of(key[0], peak_power_w),
+            since_s=since_s,
+            until_s=until_s,
+            gap_s=gap_s,
+        )
+        for key in sorted(samples.counters.keys() | states.keys())
+    }
+    counted = {key: one for key, one in counted.items() if one.last is not None}
+    newest_s = max((one.last.at_s for one in counted.values() if one.last), default=since_s)
+    settled_s = max(since_s, _settled_s(counted.values(), newest_s))
+    quarters: list[Quarter] = []
+    for phase in sorted({phase for _, phase in counted}):
+        streams = {name: one for (name, of), one in counted.items() if of == phase}
+        net = samples.net_power.get(phase)
+        quarters += _quarters(streams, net, phase, since_s, newest_s, gap_s)
+    decisions = [
+        Decision(event.at_s, event.kind, f"{name} {phase}", event.detail)
+        for (name, phase), one in counted.items()
+        for event in one.events
+    ]
+    decisions += _outages(counted, since_s, gap_s)
+    kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
+    return Stretch(quarters, decisions, settled_s, kept)
+
+
+def _settled_s(counted: Iterable[Counted], newest_s: int) -> int:
+    """Return the quarter hour that the slowest living stream has not finished."""
+    open_s = [newest_s]
+    for one in counted:
+        if one.last is not None and one.last.at_s > newest_s - RETIRED_S:
+            open_s.append(one.last.at_s)
+            if one.unsettled_s is not None:
+                open_s.append(one.unsettled_s)
+    return quarter_start_s(min(open_s))
+
+
+def _quarters(
+    streams: Mapping[str, Counted],
+    net: tuple[Sequence[int], Sequence[float]] | None,
+    phase: str,
+    since_s: int,
+    newest_s: int,
+    gap_s: int,
+) -> Iterator[Quarter]:
+    begin_s = min(one.first_s for one in streams.values() if one.first_s is not None)
+    uncovered = _uncovered_s(streams.values(), begin_s, since_s, newest_s)
+    energy = {name: one.energy_mwh for name, one in streams.items()}
+    if net and IMPORT not in streams:
+        imports, exports = integrate(*net, gap_s=gap_s)
+        energy[IMPORT] = {start: round(mwh) for start, mwh in imports.items()}
+        energy[EXPORT] = {start: round(mwh) for start, mwh in exports.items()}
+    bridged = streams[PRODUCTION].bridged_mwh if PRODUCTION in streams else {}
+    nothing: dict[int, int] = {}
+    for start in range(max(since_s, quarter_start_s(begin_s)), newest_s + 1, QUARTER_S):
+        if start == newest_s:
+            break
+        flows = {name: energy.get(name, nothing).get(start) for name in energy}
+        yield Quarter(
+            start,
+            phase,
+            flows.get(PRODUCTION),
+            _consumption(flows, streams, start),
+            flows.get(IMPORT),
+            flows.get(EXPORT),
+            flows.get(CHARGE),
+            flows.get(DISCHARGE),
+            QUARTER_S - uncovered.get(start, 0),
+            bridged.get(start, 0),
+        )
+
+
+def _consumption(
+    flows: Mapping[str, int | None], streams: Mapping[str, Counted], start: int
+) -> int | None:
+    """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery."""
+    parts: list[tuple[int, str]]
+    if flows.get(TOTAL) is not None:
+        parts = [(1, TOTAL)]
+    elif IMPORT in streams:
+        parts = [(1, PRODUCTION), (1, IMPORT), (-1, EXPORT)]
+        if STANDBY in streams and _has(streams[STANDBY], start):
+            parts.append((-1, STANDBY))
+    else:
+        return None
+    if DISCHARGE in streams and _has(streams[DISCHARGE], start):
+        parts += [(1, DISCHARGE), (-1, CHARGE)]
+    total = 0
+    for sign, name in parts:
+        part = flows.get(name)
+        if part is None:
+            return None
+        total += sign * part
+    return max(0, total)
+
+
+def _has(one: Counted, start: int) -> bool:
+    """Whether a stream belongs to the site in a quarter hour."""
+    return (
+        one.first_s is not None
+        and one.last is not None
+        and one.first_s < start + QUARTER_S
+        and start < one.last.at_s + RETIRED_S
+    )
+
+
+def _uncovered_s(
+    streams: Iterable[Counted], begin_s: int, since_s: int, newest_s: int
+) -> dict[int, int]:
+    """Return per quarter hour the seconds in which some stream was not measured."""
+    last_s = quarter_start_s(newest_s) + QUARTER_S
+    holes: list[tuple[int, int]] = [(quarter_start_s(begin_s), begin_s)]
+    for one in streams:
+        if one.first_s is None or one.last is None:
+            continue
+        at_s = max(one.first_s, since_s)
+        for start_s, end_s in one.runs_s:
+            if start_s > at_s:
+                holes.append((at_s, start_s))
+            at_s = max(at_s, end_s)
+        until_s = min(last_s, one.last.at_s + RETIRED_S)
+        if at_s < until_s:
+            holes.append((at_s, until_s))
+    result: dict[int, int] = {}
+    done_s = 0
+    for hole_start_s, end_s in sorted(holes):
+        start_s = max(hole_start_s, done_s)
+        done_s = max(done_s, end_s)
+        while start_s < end_s:
+            quarter_s = quarter_start_s(start_s)
+            stop_s = min(end_s, quarter_s + QUARTER_S)
+            result[quarter_s] = result.get(quarter_s, 0) + stop_s - start_s
+            start_s = stop_s
+    return result
+
+
+def _outages(counted: Mapping[StreamKey, Counted], since_s: int, gap_s: int) -> Iterator[Decision]:
+    """Return one decision for each stretch without readings, naming the streams it took."""
+    totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
+    gaps: dict[tuple[int, int], list[str]] = {}
+    for name, one in totals.items():
+        for (_, end_s), (start_s, _) in zip(one.runs_s, one.runs_s[1:], strict=False):
+            if start_s - end_s > gap_s and end_s > since_s:
+                gaps.setdefault((end_s, start_s), []).append(name)
+    for (end_s, start_s), names in sorted(gaps.items()):
+        subject = "gateway" if len(names) == len(totals) else ", ".join(names)
+        minutes = (start_s - end_s) // 60
+        back = from_epoch_s(start_s).strftime("%Y-%m-%d %H:%M:%S")
+        yield Decision(
+            end_s, "outage", subject, f"nothing measured for {minutes} min, until {back}"
+        )

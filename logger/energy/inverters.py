@@ -1,0 +1,110 @@
+"""Energy of one microinverter: from its lifetime counter where it has one, else from reports.
+
+A report without a counter says its energy of the interval, or the mean power over it.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from logger.clock import QUARTER_S
+from logger.energy.counters import count
+from logger.energy.series import Counted, CounterState, Limits, Series
+
+#: Reports come every 5 or 15 minutes; twice the longest is no gap.
+GAP_S = 1_900
+#: An interval that is not told is at most this long, unless reports keep a slower rhythm.
+LONGEST_S = 900
+SLOWEST_S = 3_700
+LIMITS = Limits(floor_w=1_000, learned_floor_w=500)
+
+
+class Report(NamedTuple):
+    """What an inverter said at one time."""
+
+    at_s: int
+    power_w: float | None
+    energy_wh: float | None  #: of its interval
+    interval_s: int | None
+
+
+class Rhythm(NamedTuple):
+    """When an inverter reported last, and how long after the time before."""
+
+    at_s: int
+    after_s: int
+
+
+@dataclass(slots=True)
+class Inverter:
+    """The samples of one inverter in a stretch of time."""
+
+    series: Series = field(default_factory=Series)
+    reports: list[Report] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Share:
+    """Energy (mWh) and measured seconds per quarter hour."""
+
+    energy_mwh: dict[int, int] = field(default_factory=dict)
+    covered_s: dict[int, int] = field(default_factory=dict)
+
+
+def from_counter(
+    inverter: Inverter, state: CounterState | None, *, since_s: int, until_s: int
+) -> tuple[Share, Counted]:
+    """Return the energy that a lifetime counter counted."""
+    counted = count(inverter.series, state, LIMITS, since_s=since_s, until_s=until_s, gap_s=GAP_S)
+    share = Share(energy_mwh=counted.energy_mwh)
+    for start_s, end_s in counted.runs_s:
+        _cover(share, max(start_s, since_s), end_s)
+    return share, counted
+
+
+def from_reports(
+    inverter: Inverter, rhythm: Rhythm | None, *, since_s: int
+) -> tuple[Share, list[Rhythm]]:
+    """Return the energy of reports without a counter, and the rhythm after each."""
+    share = Share()
+    rhythms: list[Rhythm] = []
+    for report in inverter.reports:
+        after_s = report.at_s - rhythm.at_s if rhythm else 0
+        over_s = report.interval_s or _interval_s(after_s, rhythm)
+        rhythm = Rhythm(report.at_s, after_s)
+        rhythms.append(rhythm)
+        energy_wh = report.energy_wh
+        if energy_wh is None and report.power_w is not None:
+            energy_wh = report.power_w * over_s / 3600
+        if energy_wh is None or over_s <= 0:
+            continue
+        begin_s = report.at_s - over_s
+        _spread(share, begin_s, report.at_s, max(0, round(energy_wh * 1000)), since_s)
+        _cover(share, max(begin_s, since_s), report.at_s)
+    return share, rhythms
+
+
+def _interval_s(after_s: int, rhythm: Rhythm | None) -> int:
+    """Return how long a mean power held: since the last report, unless that was long ago."""
+    steady = rhythm is not None and abs(after_s - rhythm.after_s) <= 0.2 * after_s
+    return min(after_s, SLOWEST_S if steady else LONGEST_S)
+
+
+def _spread(share: Share, begin_s: int, end_s: int, energy_mwh: int, since_s: int) -> None:
+    given = 0
+    edge = begin_s - begin_s % QUARTER_S + QUARTER_S
+    while given < energy_mwh or edge - QUARTER_S < end_s:
+        upto = energy_mwh * (min(edge, end_s) - begin_s) // (end_s - begin_s)
+        if edge > since_s:
+            start = edge - QUARTER_S
+            share.energy_mwh[start] = share.energy_mwh.get(start, 0) + upto - given
+        given = upto
+        edge += QUARTER_S
+
+
+def _cover(share: Share, start_s: int, end_s: int) -> None:
+    while start_s < end_s:
+        quarter_s = start_s - start_s % QUARTER_S
+        stop_s = min(end_s, quarter_s + QUARTER_S)
+        held_s = share.covered_s.get(quarter_s, 0) + stop_s - start_s
+        share.covered_s[quarter_s] = min(QUARTER_S, held_s)
+        start_s = stop_s

@@ -1,0 +1,107 @@
+"""The nouns of counting: samples of a counter, its limits, its state, what was counted."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: 2^32 J, where counters of single inverters and of the inverter total wrap, in mWh.
+WRAP_MWH = 1_193_046_471
+#: Rounding of counters in whole Wh may make a wrap look up to this much too deep.
+WRAP_SLACK_MWH = 2_000
+#: A series that returns to its old level within this time had bad samples, not a reset.
+RECOVERY_S = 6 * 3600
+#: Unchanged for longer than this while there is power: the counter stands still.
+STALL_S = 7_200
+STALL_POWER_W = 50
+#: What did not speak for so long no longer holds the ledger back.
+RETIRED_S = 7 * 86_400
+#: Below this a step down is rounding and no event.
+NOISE_MWH = 5_000
+#: Sources whose counters are made of microinverters' 32-bit joule counters.
+WRAPPING_SOURCES = frozenset({"v1", "inverters", "device"})
+#: Sources that move in steps of 5 to 60 minutes although they are polled each minute.
+SLOW_SOURCES = frozenset({"v1", "inverters", "device", "derived"})
+
+
+class CounterEvent(NamedTuple):
+    """A decision: what happened between two samples."""
+
+    at_s: int
+    kind: str  # counter_wrap | counter_reset | counter_dip | suspect_increment | …
+    detail: str
+
+
+class CounterState(NamedTuple):
+    """What must be remembered of a counter to go on counting later."""
+
+    source: str
+    at_s: int  #: of the last good sample
+    value_mwh: int
+    changed_s: int  #: when the value last grew
+    still_s: int  #: since when it has stood still although there was power
+    debt_mwh: int  #: how far the value lies below the highest that was counted
+    first_s: int  #: first sample ever
+    most_mwh: int  #: the most that one quarter hour held so far
+
+
+@dataclass(slots=True)
+class Series:
+    """The samples of one counter, in order of time; samples without a value are left out."""
+
+    times_s: list[int] = field(default_factory=list)
+    values_mwh: list[int] = field(default_factory=list)
+    powers_w: list[float | None] = field(default_factory=list)
+    #: (index, source) wherever the source differs from the sample before
+    sources: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, at_s: int, value_wh: float, power_w: float | None, source: str) -> None:
+        """Append a sample."""
+        if not self.sources or self.sources[-1][1] != source:
+            self.sources.append((len(self.times_s), source))
+        self.times_s.append(at_s)
+        self.values_mwh.append(round(value_wh * 1000))
+        self.powers_w.append(power_w)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a counter can do.
+
+    ``peak_w`` is the most that it can run at when that is known (peak power of the site);
+    otherwise ``floor_w`` holds until the counter's own history allows more.
+    """
+
+    peak_w: float | None = None
+    floor_w: float = 25_000.0
+    learned_floor_w: float = 10_000.0
+    learning_s: int = 7 * 86_400
+
+    def power_w(self, most_mwh: int, known_for_s: int) -> float:
+        """Return the power above which an increment is suspect."""
+        if self.peak_w is not None:
+            return 1.5 * self.peak_w
+        floor = self.floor_w if known_for_s < self.learning_s else self.learned_floor_w
+        return max(floor, 4 * most_mwh * 4 / 1000)
+
+
+@dataclass(slots=True)
+class Counted:
+    """What came of a series."""
+
+    energy_mwh: dict[int, int] = field(default_factory=dict)  #: quarter hour -> energy
+    bridged_mwh: dict[int, int] = field(default_factory=dict)  #: of it from steps over a gap
+    runs_s: list[tuple[int, int]] = field(default_factory=list)  #: measured at normal cadence
+    events: list[CounterEvent] = field(default_factory=list)
+    #: (quarter start, state there), in order; the first is where counting began
+    states: list[tuple[int, CounterState]] = field(default_factory=list)
+    last: CounterState | None = None
+    unsettled_s: int | None = None  #: decisions from here on may change with more samples
+    first_s: int | None = None
+
+    def state_at(self, at_s: int) -> CounterState | None:
+        """Return the state at a quarter hour's start."""
+        found = None
+        for start, state in self.states:
+            if start > at_s:
+                break
+            found = state
+        return found

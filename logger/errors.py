@@ -1,0 +1,111 @@
+"""Everything that can go wrong, and the exit code it ends with.
+
+::
+
+    LoggerError                    (1)
+    ├── UsageError                 (2)  the command's words don't fit together
+    ├── SettingsError              (3)  configuration file, environment or flag
+    ├── GatewayError               (5)
+    │   ├── GatewayUnreachableError     time-out, refused, no such host
+    │   ├── EndpointMissingError        404 and friends: this gateway has no such source
+    │   ├── EndpointRefusedError        401/403 on one endpoint only
+    │   ├── MalformedDocumentError      not what this endpoint should answer
+    │   ├── GatewayReplacedError   (3)  another serial answers at this address
+    │   └── AuthenticationError    (4)
+    │       ├── CertificateChangedError   not the pinned certificate: nothing was sent
+    │       └── TokenError                missing, refused, of another gateway
+    │           └── TokenExpiredError
+    ├── StoreError                 (6)
+    │   └── SchemaOutdatedError
+    ├── NoDataError                (7)
+    └── CheckFailedError           (8)
+
+A message is one sentence that says what happened, and one that says what to do. The command
+line prints it and leaves with ``exit_code``.
+"""
+
+
+class LoggerError(Exception):
+    """Something went wrong that the user can be told about in a sentence."""
+
+    exit_code = 1
+
+
+class UsageError(LoggerError):
+    """The command's arguments contradict each other or name something unknown."""
+
+    exit_code = 2
+
+
+class SettingsError(LoggerError):
+    """The configuration can't be used; names the file and the key."""
+
+    exit_code = 3
+
+
+class GatewayError(LoggerError):
+    """The gateway did not give what was asked for."""
+
+    exit_code = 5
+
+
+class GatewayUnreachableError(GatewayError):
+    """No answer at all: wait for the next slot."""
+
+
+class EndpointMissingError(GatewayError):
+    """This gateway has no such page: ask again tomorrow."""
+
+
+class EndpointRefusedError(GatewayError):
+    """This page is not for this user or firmware, while others are."""
+
+
+class MalformedDocumentError(GatewayError):
+    """The answer is not what this page should contain (cut, HTML, empty)."""
+
+
+class GatewayReplacedError(GatewayError):
+    """Another gateway answers at the configured address."""
+
+    exit_code = 3
+
+
+class AuthenticationError(GatewayError):
+    """The gateway or Enlighten refused our credentials."""
+
+    exit_code = 4
+
+
+class CertificateChangedError(AuthenticationError):
+    """The certificate is not the pinned one: nothing was sent."""
+
+
+class TokenError(AuthenticationError):
+    """The token is missing, unreadable, of another gateway, or refused."""
+
+
+class TokenExpiredError(TokenError):
+    """The token's time is over."""
+
+
+class StoreError(LoggerError):
+    """The database can't be opened, read or written."""
+
+    exit_code = 6
+
+
+class SchemaOutdatedError(StoreError):
+    """The database has another schema version than this program."""
+
+
+class NoDataError(LoggerError):
+    """Nothing in the range that was asked for; says what there is."""
+
+    exit_code = 7
+
+
+class CheckFailedError(LoggerError):
+    """A check found something that is not right."""
+
+    exit_code = 8

@@ -1,0 +1,4 @@
+"""Rollups in, tables for people out. Reads the views, so reports and SQL agree to the digit.
+
+pandas starts here.
+"""

@@ -1,0 +1,109 @@
+"""What a user types for a date, and the periods between two of them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_offset_s
+from logger.errors import UsageError
+
+Kind = Literal["hourly", "daily", "monthly", "yearly"]
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Local calendar days, both ends included."""
+
+    first: date
+    last: date
+
+
+def parse(text: str, today: date) -> Days:
+    """Return the days that a word, day, month or year names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if text == "today":
+        return Days(today, today)
+    if text == "yesterday":
+        return Days(today - timedelta(days=1), today - timedelta(days=1))
+    if text == "last-month":
+        last = today.replace(day=1) - timedelta(days=1)
+        return Days(last.replace(day=1), last)
+    try:
+        if re.fullmatch(r"\d{4}", text):
+            return Days(date(int(text), 1, 1), date(int(text), 12, 31))
+        if re.fullmatch(r"\d{4}-\d{2}", text):
+            first = date.fromisoformat(text + "-01")
+            return Days(first, next_period("monthly", first) - timedelta(days=1))
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no date; write 2026-03-29, 2026-03, 2026, today, yesterday or last-month."
+        ) from error
+    return Days(day, day)
+
+
+def span(since: str | None, until: str | None, today: date) -> tuple[date | None, date | None]:
+    """Return the first and last day of ``--from`` and ``--to``; None where not given.
+
+    ``--from last-month`` alone means that month, as does ``--from 2026-03``: a name that covers
+    many days without ``--to`` is the whole of them.
+    """
+    first = parse(since, today) if since else None
+    last = parse(until, today) if until else None
+    begin = first.first if first else None
+    end = last.last if last else None
+    if first and last is None and (since in {"last-month", "yesterday", "today"}):
+        end = first.last
+    if begin and end and begin > end:
+        raise UsageError(
+            f"The range ends ({end}) before it starts ({begin}); swap --from and --to."
+        )
+    return begin, end
+
+
+def period_of(kind: Kind, day: date) -> date:
+    """Return the first day of the period that holds a day."""
+    if kind == "monthly":
+        return day.replace(day=1)
+    if kind == "yearly":
+        return day.replace(month=1, day=1)
+    return day
+
+
+def next_period(kind: Kind, first: date) -> date:
+    """Return the first day of the period after one."""
+    if kind == "monthly":
+        return (first + timedelta(days=32)).replace(day=1)
+    if kind == "yearly":
+        return first.replace(year=first.year + 1)
+    return first + timedelta(days=1)
+
+
+def periods(kind: Kind, first: date, last: date) -> Iterator[date]:
+    """Yield the first day of each period from ``first`` to ``last``."""
+    at = period_of(kind, first)
+    while at <= last:
+        yield at
+        at = next_period(kind, at)
+
+
+def hours(first: date, last: date, zone: ZoneInfo) -> Iterator[tuple[datetime, int]]:
+    """Yield each local hour of some days: its local start (naive) and its length in seconds.
+
+    The hour that comes twice in autumn is yielded twice.
+    """
+    at_s, end_s = day_start_s(first, zone), day_end_s(last, zone)
+    while at_s < end_s:
+        offset = utc_offset_s(at_s, zone)
+        key = (at_s + offset) // 3600
+        start_s = at_s
+        while (at_s + offset) // 3600 == key and utc_offset_s(at_s, zone) == offset:
+            at_s += QUARTER_S
+        local = from_epoch_s(start_s + offset).astimezone(UTC).replace(tzinfo=None)
+        yield local, at_s - start_s

@@ -1,0 +1,201 @@
+"""Energy reports: one row per period, missing periods included, and a totals row for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from logger.clock import day_end_s, day_start_s, local_day, time_zone, to_epoch_s
+from logger.errors import NoDataError, UsageError
+from logger.reports.columns import ENERGY, PERIOD_NAMES, STATUS
+from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
+
+#: Below this a period that is over is partial, not final.
+COVERED_PCT = 95.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``frame`` has one row per gateway and period; ``totals`` is the row below for people."""
+
+    kind: Kind
+    frame: pd.DataFrame
+    totals: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    name: str
+    zone: str
+    first: date
+    last: date
+
+
+def energy_report(
+    connection: Connection,
+    kind: Kind,
+    *,
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    gateway: str | None = None,
+) -> Report:
+    """Return the energy of each period; kWh, ratios in percent, NaN where unknown.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+        NoDataError: nothing in the range; says what there is.
+    """
+    sites = _sites(connection, gateway)
+    records: list[dict[str, Any]] = []
+    lengths: list[float] = []
+    for site in sites:
+        for record, length_s in _records(connection, kind, site, since, until, now):
+            records.append(record)
+            lengths.append(length_s)
+    if not any(record["coverage_pct"] is not None for record in records):
+        held = "; ".join(f"{site.name}: {site.first} to {site.last}" for site in sites)
+        raise NoDataError(f"There is no data in this range; there is data of {held}.")
+    for record in records:
+        if record["coverage_pct"] is None:
+            record["coverage_pct"], record["bridged_kwh"] = 0.0, None
+    names = ["gateway", PERIOD_NAMES[kind], *(column.name for column in ENERGY), STATUS]
+    frame = pd.DataFrame.from_records(records, columns=names)
+    for column in ENERGY:
+        frame[column.name] = frame[column.name].astype("float64")
+    return Report(kind, frame, _totals(frame, lengths))
+
+
+def _sites(connection: Connection, gateway: str | None) -> list[_Site]:
+    rows = connection.execute(
+        text(
+            "SELECT g.name, g.time_zone, min(d.day) AS first_day, max(d.day) AS last_day "
+            "FROM gateways g LEFT JOIN energy_daily d ON d.gateway_id = g.gateway_id "
+            "GROUP BY g.gateway_id, g.name, g.time_zone ORDER BY g.gateway_id"
+        )
+    ).all()
+    if gateway is not None and gateway not in [row.name for row in rows]:
+        known = ", ".join(row.name for row in rows) or "none yet"
+        raise UsageError(f"There is no gateway {gateway!r} in the database; known: {known}.")
+    sites = [
+        _Site(row.name, row.time_zone or "UTC", _date(row.first_day), _date(row.last_day))
+        for row in rows
+        if row.first_day is not None and gateway in {None, row.name}
+    ]
+    if not sites:
+        raise NoDataError(
+            "No energy has been recorded yet: start `envoylog run`, or `envoylog db rebuild` "
+            "if the samples came from elsewhere."
+        )
+    return sites
+
+
+def _records(
+    connection: Connection,
+    kind: Kind,
+    site: _Site,
+    since: str | None,
+    until: str | None,
+    now: datetime,
+) -> list[tuple[dict[str, Any], float]]:
+    zone = time_zone(site.zone)
+    today = local_day(to_epoch_s(now), zone)
+    begin, end = span(since, until, today)
+    first = begin or _default_first(kind, site, end or max(site.last, min(today, site.last)))
+    last = min(end, max(today, site.last)) if end else site.last
+    if last < first:
+        return []
+    first = period_of(kind, first)
+    last_of = next_period(kind, period_of(kind, last))
+    key = PERIOD_NAMES[kind]
+    found: dict[Any, list[dict[str, Any]]] = {}
+    query = (
+        f"SELECT * FROM v_energy_{kind} WHERE gateway = :gateway "  # noqa: S608 - kind is ours
+        f"AND CAST({key} AS VARCHAR) >= :first AND CAST({key} AS VARCHAR) < :last ORDER BY 2"
+    )
+    bounds = {"first": _bound(kind, first), "last": _bound(kind, last_of)}
+    for row in connection.execute(text(query), {"gateway": site.name, **bounds}).mappings():
+        found.setdefault(_label(kind, row[key]), []).append(dict(row))
+    result = []
+    for label, end_s, length_s in _expected(kind, first, last, zone):
+        rows = found.get(label)
+        record = rows.pop(0) if rows else {"gateway": site.name}
+        record = {column.name: record.get(column.name) for column in ENERGY} | {
+            "gateway": site.name,
+            key: label,
+            STATUS: _status(record.get("coverage_pct"), end_s, now),
+        }
+        result.append((record, length_s))
+    return result
+
+
+def _default_first(kind: Kind, site: _Site, last: date) -> date:
+    if kind == "hourly":
+        return last
+    if kind == "daily":
+        return max(site.first, date.fromordinal(last.toordinal() - 30))
+    return site.first
+
+
+def _bound(kind: Kind, day: date) -> str:
+    """Return a day in the text that the view's period starts with, on every engine."""
+    return {"monthly": f"{day:%Y-%m}", "yearly": f"{day:%Y}"}.get(kind, str(day))
+
+
+def _expected(kind: Kind, first: date, last: date, zone: Any) -> list[tuple[Any, int, float]]:
+    """Return label, end (epoch seconds) and length (s) of each period."""
+    if kind == "hourly":
+        result, at_s = [], day_start_s(first, zone)
+        for local, length_s in hours(first, last, zone):
+            at_s += length_s
+            result.append((local, at_s, float(length_s)))
+        return result
+    return [
+        (
+            _label(kind, start),
+            end_s := day_end_s(date.fromordinal(next_period(kind, start).toordinal() - 1), zone),
+            float(end_s - day_start_s(start, zone)),
+        )
+        for start in periods(kind, first, last)
+    ]
+
+
+def _label(kind: Kind, value: Any) -> Any:
+    if kind == "hourly":
+        return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    if kind == "daily":
+        return _date(value)
+    if kind == "monthly":
+        return value if isinstance(value, str) else f"{value:%Y-%m}"
+    return value.year if isinstance(value, date) else int(value)
+
+
+def _date(value: Any) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def _status(coverage_pct: float | None, end_s: int, now: datetime) -> str:
+    if end_s > to_epoch_s(now):
+        return "provisional"
+    return "final" if (coverage_pct or 0.0) >= COVERED_PCT else "partial"
+
+
+def _totals(frame: pd.DataFrame, lengths: Sequence[float]) -> dict[str, Any]:
+    """Return sums, maxima, and ratios of the sums; NaN where unknown."""
+    totals: dict[str, Any] = {}
+    for column in ENERGY:
+        values = frame[column.name]
+        if column.total == "sum":
+            totals[column.name] = values.sum(min_count=1)
+        elif column.total == "max":
+            totals[column.name] = values.max()
+    made, used = totals["production_kwh"], totals["consumption_kwh"]
+    kept, bought = totals["self_consumption_kwh"], totals["grid_import_kwh"]
+    totals["self_consumption_pct"] = 100 * kept / made if made else float("nan")
+    totals["self_sufficiency_pct"] = 100 * (used - bought) / used if used else float("nan")
+    weights = pd.Series(lengths, index=frame.index)
+    totals["coverage_pct"] = (frame["coverage_pct"] * weights).sum() / weights.sum()
+    return totals

@@ -1,0 +1,292 @@
+"""Bring the energy tables up to date, from wherever they were left.
+
+A checkpoint is what the counters were at a quarter hour before which nothing can change any more.
+Each call reads the samples after the last checkpoint, replaces the quarter hours from there on,
+and sums the hours and days that they touch anew. A sample that arrives late deletes the
+checkpoints after it (store.writer), so that its days are recomputed; a rebuild deletes them all.
+Never ``+=``.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+
+from logger.clock import (
+    day_start_s,
+    from_epoch_s,
+    local_day,
+    quarter_start_s,
+    time_zone,
+    to_epoch_s,
+    utc_offset_s,
+)
+from logger.energy.flows import Decision, Quarter, StreamKey, account
+from logger.energy.series import CounterState
+from logger.rollups import checkpoints, samples, sums
+from logger.store.models import (
+    Energy15MinRow,
+    EnergyDailyRow,
+    EnergyHourlyRow,
+    EventRow,
+    GatewayRow,
+    table_of,
+)
+
+log = logging.getLogger(__name__)
+
+LEDGER = "energy"
+#: Events that the ledger decides; a rebuild decides them anew.
+KINDS = (
+    "counter_wrap",
+    "counter_reset",
+    "counter_dip",
+    "suspect_increment",
+    "source_change",
+    "stalled_counter",
+    "outage",
+)
+CHUNK = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the arithmetic must know of a gateway."""
+
+    gateway_id: int
+    name: str
+    zone: ZoneInfo
+    peak_power_w: float | None
+
+
+def site_of(connection: Connection, gateway_id: int) -> Site:
+    """Return what the database knows of a gateway."""
+    table = table_of(GatewayRow)
+    query = select(table.c.name, table.c.time_zone, table.c.peak_power_kwp)
+    name, zone, peak_kwp = connection.execute(query.where(table.c.gateway_id == gateway_id)).one()
+    peak_w = peak_kwp * 1000 if peak_kwp else None
+    return Site(gateway_id, name, time_zone(zone or "UTC"), peak_w)
+
+
+def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
+    """Roll up everything that came in since the last time; one transaction per two days."""
+    until_s = 0
+    while True:
+        with engine.begin() as connection:
+            next_s = advance(connection, gateway_id, now=now, gap_s=gap_s, beyond_s=until_s)
+        if next_s is None:
+            return
+        until_s = next_s
+
+
+def advance(
+    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, beyond_s: int
+) -> int | None:
+    """Roll up one stretch and return up to when, or None when nothing is left.
+
+    ``beyond_s`` is the end of the stretch before: an unsettled stretch is read again, longer.
+    """
+    site = site_of(connection, gateway_id)
+    ends = samples.first_and_last_s(connection, gateway_id)
+    if ends is None:
+        return None
+    first_s, last_s = ends
+    states: dict[StreamKey, CounterState] = {}
+    checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
+    if checkpoint is None:
+        since_s = quarter_start_s(first_s)
+        after_s = since_s - 1
+    else:
+        since_s = after_s = checkpoint.at_s
+        for name, phase, *values in checkpoint.state:
+            states[name, phase] = CounterState(*values)
+    end_s = max(last_s, to_epoch_s(now))
+    until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
+    stretch = samples.read(connection, gateway_id, since_s=after_s, until_s=until_s, gap_s=gap_s)
+    if (back_s := _came_back(stretch.samples.counters, states, since_s)) is not None:
+        checkpoints.forget_after(connection, gateway_id, LEDGER, back_s)
+        return until_s
+    result = account(
+        stretch.samples,
+        states,
+        since_s=since_s,
+        until_s=until_s,
+        gap_s=gap_s,
+        peak_power_w=site.peak_power_w,
+    )
+    _write_quarters(connection, site, since_s, result.quarters, stretch)
+    _write_decisions(connection, site, since_s, result.decisions)
+    if result.quarters:
+        # The first day may end with the quarter before: its length is known only now.
+        sums.recompute(connection, site.gateway_id, site.zone, since_s, result.quarters[-1][0])
+    if result.settled_s > since_s:
+        state = [[*key, *state] for key, state in sorted(result.states.items())]
+        checkpoints.save(connection, gateway_id, LEDGER, site.zone, result.settled_s, state)
+    return None if until_s >= end_s else until_s
+
+
+def _came_back(
+    counters: dict[StreamKey, Any], states: dict[StreamKey, CounterState], since_s: int
+) -> int | None:
+    """Return since when a stream that had been given up was silent, if it speaks again."""
+    silent = [
+        state.at_s
+        for key, state in states.items()
+        if key in counters and quarter_start_s(state.at_s - 1) + 900 < since_s
+    ]
+    return min(silent, default=None)
+
+
+# -- rows
+def _write_quarters(
+    connection: Connection,
+    site: Site,
+    since_s: int,
+    quarters: list[Quarter],
+    stretch: samples.Stretch,
+) -> None:
+    table = table_of(Energy15MinRow)
+    connection.execute(
+        delete(table).where(
+            table.c.gateway_id == site.gateway_id, table.c.starts_at >= from_epoch_s(since_s)
+        )
+    )
+    if not quarters:
+        return
+    offsets: dict[int, int] = {}
+    made: list[dict[str, Any]] = []
+    for quarter in quarters:
+        start = quarter.starts_s
+        offset = offsets.get(start)
+        if offset is None:
+            offset = offsets[start] = utc_offset_s(start, site.zone)
+        row: dict[str, Any] = {
+            "gateway_id": site.gateway_id,
+            "starts_at": from_epoch_s(start),
+            "phase": quarter.phase,
+            "utc_offset_s": offset,
+            "production_wh": _wh(quarter.production),
+            "consumption_wh": _wh(quarter.consumption),
+            "grid_import_wh": _wh(quarter.grid_import),
+            "grid_export_wh": _wh(quarter.grid_export),
+            "battery_charge_wh": _wh(quarter.battery_charge),
+            "battery_discharge_wh": _wh(quarter.battery_discharge),
+            "covered_s": quarter.covered_s,
+            "bridged_wh": quarter.bridged / 1000,
+        }
+        total = quarter.phase == "total"
+        for name, peaks in (
+            ("production", stretch.production_peaks),
+            ("consumption", stretch.consumption_peaks),
+        ):
+            peak = peaks.of.get(start) if total else None
+            row[f"peak_{name}_w"] = peak[0] if peak else None
+            row[f"peak_{name}_at"] = from_epoch_s(peak[1]) if peak else None
+        made.append(row)
+    connection.execute(insert(table), made)
+
+
+def _wh(energy_mwh: int | None) -> float | None:
+    return None if energy_mwh is None else energy_mwh / 1000
+
+
+def _write_decisions(
+    connection: Connection, site: Site, since_s: int, decisions: list[Decision]
+) -> None:
+    table = table_of(EventRow)
+    connection.execute(
+        delete(table).where(
+            table.c.gateway_id == site.gateway_id,
+            table.c.at > from_epoch_s(since_s),
+            table.c.kind.in_(KINDS),
+        )
+    )
+    unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
+    if unique:
+        connection.execute(
+            insert(table),
+            [
+                {
+                    "gateway_id": site.gateway_id,
+                    "at": from_epoch_s(decision.at_s),
+                    "kind": decision.kind,
+                    "subject": decision.subject,
+                    "detail": decision.detail,
+                }
+                for decision in unique.values()
+            ],
+        )
+
+
+# -- again
+@dataclass(frozen=True, slots=True)
+class DayChange:
+    """A day whose totals a rebuild changes; kWh, None where unknown."""
+
+    gateway: str
+    day: date
+    production_kwh: tuple[float | None, float | None]  #: before, after
+    consumption_kwh: tuple[float | None, float | None]
+
+
+def rebuild(
+    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
+) -> list[DayChange]:
+    """Recompute the energy tables from raw samples and return the days that changed.
+
+    From the local day ``since`` on, or from the first raw sample. What lies before the first raw
+    sample (pruned) is kept. One transaction: the caller commits, or rolls back to only look.
+    """
+    site = site_of(connection, gateway_id)
+    before = _days(connection, gateway_id)
+    ends = samples.first_and_last_s(connection, gateway_id)
+    if ends is None:
+        return []
+    since_s = day_start_s(since, site.zone) if since else -1
+    checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
+    checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
+    from_s = checkpoint.at_s if checkpoint else quarter_start_s(ends[0])
+    first = from_epoch_s(from_s)
+    for model, column in (
+        (Energy15MinRow, "starts_at"),
+        (EnergyHourlyRow, "starts_at"),
+        (EnergyDailyRow, "day"),
+    ):
+        table = table_of(model)
+        key: Any = local_day(from_s, site.zone) if column == "day" else first
+        connection.execute(
+            delete(table).where(table.c.gateway_id == gateway_id, table.c[column] >= key)
+        )
+    until_s: int | None = 0
+    while until_s is not None:
+        until_s = advance(connection, gateway_id, now=now, gap_s=gap_s, beyond_s=until_s)
+    after = _days(connection, gateway_id)
+    nothing = (None, None)
+    return [
+        DayChange(
+            site.name,
+            day,
+            (before.get(day, nothing)[0], after.get(day, nothing)[0]),
+            (before.get(day, nothing)[1], after.get(day, nothing)[1]),
+        )
+        for day in sorted(before.keys() | after.keys())
+        if before.get(day) != after.get(day)
+    ]
+
+
+def _days(connection: Connection, gateway_id: int) -> dict[date, tuple[float | None, float | None]]:
+    table = table_of(EnergyDailyRow)
+    query = select(table.c.day, table.c.production_wh, table.c.consumption_wh).where(
+        table.c.gateway_id == gateway_id, table.c.phase == "total"
+    )
+    return {
+        day: (_kwh(produced), _kwh(consumed))
+        for day, produced, consumed in connection.execute(query)
+    }
+
+
+def _kwh(energy_wh: float | None) -> float | None:
+    return None if energy_wh is None else round(energy_wh / 1000, 6)

@@ -1,0 +1,204 @@
+"""inverter_daily: each microinverter's energy per local day, recomputed by whole days."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+
+from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.energy.inverters import (
+    Inverter,
+    Report,
+    Rhythm,
+    Share,
+    from_counter,
+    from_reports,
+)
+from logger.energy.series import CounterState
+from logger.rollups import checkpoints
+from logger.rollups.build import Site, site_of
+from logger.store.database import epoch, rows
+from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
+
+LEDGER = "inverters"
+CHUNK = timedelta(days=2)
+#: An inverter that was silent for so long no longer holds the ledger back.
+RETIRED = timedelta(days=2)
+
+
+def bring_inverters_up_to_date(engine: Engine, gateway_id: int, *, now: datetime) -> None:
+    """Roll up the reports that came in since the last time."""
+    until_s: int | None = 0
+    while until_s is not None:
+        with engine.begin() as connection:
+            until_s = advance(connection, gateway_id, now=now, beyond_s=until_s)
+
+
+def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: date | None) -> None:
+    """Recompute the days from ``since`` on, or from the first raw report."""
+    zone = site_of(connection, gateway_id).zone
+    since_s = day_start_s(since, zone) if since else -1
+    checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
+    until_s: int | None = 0
+    while until_s is not None:
+        until_s = advance(connection, gateway_id, now=now, beyond_s=until_s)
+
+
+def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s: int) -> int | None:
+    """Roll up one stretch and return up to when, or None when nothing is left."""
+    site = site_of(connection, gateway_id)
+    table = table_of(InverterSampleRow)
+    ends = select(epoch(func.min(table.c.reported_at)), epoch(func.max(table.c.reported_at)))
+    first_s, last_s = connection.execute(ends.where(table.c.gateway_id == gateway_id)).one()
+    if first_s is None:
+        return None
+    states: dict[str, Any] = {}
+    checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
+    if checkpoint is None:
+        since_s = day_start_s(local_day(first_s, site.zone), site.zone)
+    else:
+        since_s, states = checkpoint.at_s, checkpoint.state
+    end_s = max(last_s, to_epoch_s(now))
+    until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
+    inverters, peaks = _read(connection, site, since_s, until_s)
+    back_s = min(
+        (
+            states[one][1]
+            for one in inverters.keys() & states.keys()
+            if _silent(states[one], since_s)
+        ),
+        default=None,
+    )
+    if back_s is not None:
+        checkpoints.forget_after(connection, gateway_id, LEDGER, back_s)
+        return until_s
+    shares: dict[str, Share] = {}
+    open_s: list[int] = []
+    tracks: dict[str, Any] = {}
+    newest_s = max((_last_s(one) for one in inverters.values()), default=since_s)
+    for serial in sorted(inverters.keys() | states.keys()):
+        inverter = inverters.get(serial) or Inverter()
+        state = states.get(serial)
+        if inverter.series.times_s or (state and state[0] == "counter"):
+            before = CounterState(*state[2:]) if state and state[0] == "counter" else None
+            shares[serial], counted = from_counter(
+                inverter, before, since_s=since_s, until_s=until_s
+            )
+            tracks[serial] = counted
+            seen_s = counted.last.at_s if counted.last else since_s
+            open_s.append(min(seen_s, counted.unsettled_s or seen_s))
+        else:
+            rhythm = Rhythm(*state[1:]) if state and state[0] == "reports" else None
+            shares[serial], rhythms = from_reports(inverter, rhythm, since_s=since_s)
+            tracks[serial] = ([rhythm] if rhythm else []) + rhythms
+            open_s.append(tracks[serial][-1].at_s if tracks[serial] else since_s)
+    _write(connection, site, since_s, shares, peaks)
+    alive_s = newest_s - int(RETIRED.total_seconds())
+    slowest_s = min((at_s for at_s in [*open_s, newest_s] if at_s > alive_s), default=since_s)
+    settled_s = max(since_s, day_start_s(local_day(slowest_s, site.zone), site.zone))
+    if settled_s > since_s:
+        kept = {serial: _state_at(track, settled_s) for serial, track in tracks.items()}
+        kept = {serial: state for serial, state in kept.items() if state}
+        checkpoints.save(connection, gateway_id, LEDGER, site.zone, settled_s, kept)
+    return None if until_s >= end_s else until_s
+
+
+def _silent(state: list[Any], since_s: int) -> bool:
+    return bool(state[1] < since_s - int(RETIRED.total_seconds()))
+
+
+def _last_s(inverter: Inverter) -> int:
+    times = [*inverter.series.times_s[-1:], *(report.at_s for report in inverter.reports[-1:])]
+    return max(times)
+
+
+def _state_at(track: Any, at_s: int) -> list[Any] | None:
+    """Return what to remember: how, when last seen, and the counter's state or the rhythm."""
+    if isinstance(track, list):
+        rhythms = [rhythm for rhythm in track if rhythm.at_s <= at_s]
+        return ["reports", *rhythms[-1]] if rhythms else None
+    state = track.state_at(at_s)
+    return ["counter", state.at_s, *state] if state else None
+
+
+def _read(
+    connection: Connection, site: Site, since_s: int, until_s: int
+) -> tuple[dict[str, Inverter], dict[tuple[date, str], float]]:
+    columns = table_of(InverterSampleRow).c
+    query = (
+        select(
+            epoch(columns.reported_at),
+            columns.serial,
+            columns.power_w,
+            columns.energy_lifetime_wh,
+            columns.energy_interval_wh,
+            columns.interval_s,
+        )
+        .where(
+            columns.gateway_id == site.gateway_id,
+            columns.reported_at > from_epoch_s(since_s),
+            columns.reported_at <= from_epoch_s(until_s),
+        )
+        .order_by(columns.reported_at)
+    )
+    found: dict[str, Inverter] = {}
+    peaks: dict[tuple[date, str], float] = {}
+    bounds: dict[int, date] = {}
+    for at_s, serial, power_w, lifetime_wh, interval_wh, interval_s in rows(connection, query):
+        inverter = found.get(serial)
+        if inverter is None:
+            inverter = found[serial] = Inverter()
+        if lifetime_wh is not None:
+            inverter.series.add(at_s, lifetime_wh, None, "device")
+        else:
+            inverter.reports.append(Report(at_s, power_w, interval_wh, interval_s))
+        if power_w is not None and power_w < 1e6:
+            key = (_day(at_s, site, bounds), serial)
+            peaks[key] = max(power_w, peaks.get(key, power_w))
+    return found, peaks
+
+
+def _day(at_s: int, site: Site, known: dict[int, date]) -> date:
+    """Return the local day of an instant; the instants of a quarter hour share it."""
+    quarter = (at_s - 1) // 900
+    day = known.get(quarter)
+    if day is None:
+        day = known[quarter] = local_day(quarter * 900, site.zone)
+    return day
+
+
+def _write(
+    connection: Connection,
+    site: Site,
+    since_s: int,
+    shares: Mapping[str, Share],
+    peaks: Mapping[tuple[date, str], float],
+) -> None:
+    table = table_of(InverterDailyRow)
+    energy: dict[tuple[date, str], int] = {}
+    covered: dict[tuple[date, str], int] = {}
+    known: dict[int, date] = {}
+    for serial, share in shares.items():
+        for result, parts in ((energy, share.energy_mwh), (covered, share.covered_s)):
+            for start_s, amount in parts.items():
+                key = (_day(start_s + 1, site, known), serial)
+                result[key] = result.get(key, 0) + amount
+    connection.execute(
+        delete(table).where(
+            table.c.gateway_id == site.gateway_id, table.c.day >= local_day(since_s, site.zone)
+        )
+    )
+    made = [
+        {
+            "gateway_id": site.gateway_id,
+            "day": key[0],
+            "serial": key[1],
+            "energy_wh": energy[key] / 1000 if key in energy else None,
+            "peak_power_w": peaks.get(key),
+            "covered_s": covered.get(key, 0),
+        }
+        for key in sorted(energy.keys() | covered.keys() | peaks.keys())
+    ]
+    if made:
+        connection.execute(insert(table), made)

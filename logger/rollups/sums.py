@@ -1,0 +1,129 @@
+"""Hours and days: sums of quarter hours, in the gateway's local time."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, delete, insert, select
+
+from logger.clock import (
+    QUARTER_S,
+    day_end_s,
+    day_start_s,
+    from_epoch_s,
+    local_day,
+    to_epoch_s,
+    utc_offset_s,
+)
+from logger.store.models import Energy15MinRow, EnergyDailyRow, EnergyHourlyRow, table_of
+
+FLOWS = (
+    "production_wh",
+    "consumption_wh",
+    "grid_import_wh",
+    "grid_export_wh",
+    "battery_charge_wh",
+    "battery_discharge_wh",
+)
+PEAKS = ("peak_production", "peak_consumption")
+
+
+def recompute(
+    connection: Connection, gateway_id: int, zone: ZoneInfo, since_s: int, last_s: int
+) -> None:
+    """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``."""
+    first_day, last_day = local_day(since_s, zone), local_day(last_s, zone)
+    begin_s, end_s = day_start_s(first_day, zone), day_end_s(last_day, zone)
+    table = table_of(Energy15MinRow)
+    rows = (
+        connection.execute(
+            select(table)
+            .where(
+                table.c.gateway_id == gateway_id,
+                table.c.starts_at >= from_epoch_s(begin_s),
+                table.c.starts_at < from_epoch_s(end_s),
+            )
+            .order_by(table.c.starts_at)
+        )
+        .mappings()
+        .all()
+    )
+    hours: dict[tuple[int, int, str], list[Any]] = {}
+    days: dict[tuple[Any, str], list[Any]] = {}
+    for row in rows:
+        at_s = to_epoch_s(row["starts_at"])
+        offset = row["utc_offset_s"]
+        hours.setdefault(((at_s + offset) // 3600, offset, row["phase"]), []).append(row)
+        days.setdefault((local_day(at_s, zone), row["phase"]), []).append(row)
+    open_end_s = last_s + QUARTER_S
+    hour_rows = []
+    for (_, offset, phase), parts in hours.items():
+        starts_s, ends_s = _hour(to_epoch_s(parts[0]["starts_at"]), offset, zone)
+        if starts_s < since_s - 3600:
+            continue
+        hour_rows.append(
+            {
+                "gateway_id": gateway_id,
+                "starts_at": from_epoch_s(starts_s),
+                "phase": phase,
+                "utc_offset_s": offset,
+                "period_s": min(ends_s, open_end_s) - starts_s,
+                **_sum(parts),
+            }
+        )
+    day_rows = [
+        {
+            "gateway_id": gateway_id,
+            "day": day,
+            "phase": phase,
+            "period_s": min(day_end_s(day, zone), open_end_s) - day_start_s(day, zone),
+            **_sum(parts),
+        }
+        for (day, phase), parts in days.items()
+    ]
+    hourly, daily = table_of(EnergyHourlyRow), table_of(EnergyDailyRow)
+    if hour_rows:
+        first = min(row["starts_at"] for row in hour_rows)
+        _replace(connection, hourly, gateway_id, hourly.c.starts_at >= first, hour_rows)
+    _replace(connection, daily, gateway_id, daily.c.day >= first_day, day_rows)
+
+
+def _replace(
+    connection: Connection, table: Any, gateway_id: int, where: Any, rows: list[dict[str, Any]]
+) -> None:
+    connection.execute(delete(table).where(table.c.gateway_id == gateway_id, where))
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Return the bounds of the local hour that holds a quarter hour.
+
+    An hour in which the clock changes by 30 minutes (Lord Howe) ends or starts at the change.
+    """
+    starts_s = at_s - (at_s + offset) % 3600
+    ends_s = starts_s + 3600
+    while utc_offset_s(starts_s, zone) != offset:
+        starts_s += QUARTER_S
+    while utc_offset_s(ends_s - QUARTER_S, zone) != offset:
+        ends_s -= QUARTER_S
+    return starts_s, ends_s
+
+
+def _sum(parts: Iterable[Any]) -> dict[str, Any]:
+    """Add quarter hours; what none of them knows stays unknown."""
+    result: dict[str, Any] = {}
+    for name in FLOWS:
+        known = [part[name] for part in parts if part[name] is not None]
+        result[name] = round(sum(known), 3) if known else None
+    result["covered_s"] = sum(part["covered_s"] for part in parts)
+    result["bridged_wh"] = round(sum(part["bridged_wh"] for part in parts), 3)
+    for name in PEAKS:
+        best: tuple[float, datetime] | None = None
+        for part in parts:
+            power_w = part[f"{name}_w"]
+            if power_w is not None and (best is None or power_w > best[0]):
+                best = power_w, part[f"{name}_at"]
+        result[f"{name}_w"], result[f"{name}_at"] = best or (None, None)
+    return result

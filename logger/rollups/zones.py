@@ -1,0 +1,25 @@
+"""A gateway's time zone decides where its days begin; changing it means a whole rebuild."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, update
+
+from logger.settings import GatewaySettings
+from logger.store.models import GatewayRow, table_of
+
+
+def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewaySettings]) -> bool:
+    """Take over the configured time zone and peak power; return whether the zone changed."""
+    table = table_of(GatewayRow)
+    query = select(table.c.name, table.c.serial, table.c.time_zone)
+    name, serial, zone = connection.execute(query.where(table.c.gateway_id == gateway_id)).one()
+    for one in configured:
+        if (one.serial or serial) != serial or (one.serial is None and one.name != name):
+            continue
+        wanted = one.time_zone or zone
+        values = {"time_zone": wanted}
+        if one.peak_power_kwp is not None:
+            values["peak_power_kwp"] = one.peak_power_kwp
+        connection.execute(update(table).where(table.c.gateway_id == gateway_id).values(values))
+        return bool(wanted != zone)
+    return False

@@ -1,0 +1,260 @@
+"""Configuration: flags before environment before file before default.
+
+``load`` is a pure function of a path, an environment and overrides. Unknown keys are errors that
+name the nearest known key. Secrets come from the environment or from files that only their owner
+can read; they never appear in ``repr``, errors or ``origins``.
+"""
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+
+from logger.clock import time_zone
+from logger.errors import SettingsError
+
+TOP_KEYS = {
+    "database_url": str,
+    "poll_every_s": int,
+    "inverters_every_s": int,
+    "commit_every_s": int,
+    "keep_samples_days": int,
+    "state_dir": str,
+    "gateways": list,
+}
+GATEWAY_KEYS = {
+    "name": str,
+    "host": str,
+    "serial": str,
+    "time_zone": str,
+    "peak_power_kwp": float,
+    "token_file": str,
+    "username": str,
+    "password_file": str,
+    "tls": str,
+}
+TLS_MODES = ("pin", "verify", "off")
+SYSTEM_CONFIG = Path("/etc/envoylog/config.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """One ``[[gateways]]`` table."""
+
+    name: str
+    host: str  #: host[:port], or a URL with its scheme
+    serial: str | None = None
+    time_zone: str | None = None
+    peak_power_kwp: float | None = None
+    token: str | None = field(default=None, repr=False)  #: from the environment
+    token_file: Path | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)  #: from the environment or its file
+    tls: Literal["pin", "verify", "off"] = "pin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured."""
+
+    database_url: str = field(repr=False)  #: may hold a password
+    state_dir: Path
+    poll_every_s: int = 60
+    inverters_every_s: int = 300
+    commit_every_s: int = 60
+    keep_samples_days: int = 0
+    gateways: tuple[GatewaySettings, ...] = ()
+    config_path: Path | None = None
+    #: key -> where its value came from, for ``envoylog config show``
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def normal_gap_s(self) -> int:
+        """Samples further apart than this leave a hole in the coverage."""
+        return max(900, 2 * self.poll_every_s)
+
+
+def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file to read, or None when there is none.
+
+    Raises:
+        SettingsError: a file was named and does not exist.
+    """
+    named = explicit or environ.get("ENVOYLOG_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise SettingsError(f"There is no configuration file {path}; check the path.")
+        return path
+    own = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "envoylog/config.toml"
+    return next((path for path in (own, SYSTEM_CONFIG) if path.is_file()), None)
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], *, database_url: str | None = None
+) -> Settings:
+    """Return the settings of a file, an environment and the ``--database-url`` flag.
+
+    Raises:
+        SettingsError: names the file, the key and what to write instead.
+    """
+    document = _read(path)
+    origins: dict[str, str] = {}
+    _check_keys(document, TOP_KEYS, where=str(path))
+    for key in document:
+        origins[key] = str(path)
+    values = {key: document[key] for key in TOP_KEYS.keys() & document.keys() - {"gateways"}}
+    for key in ("poll_every_s", "inverters_every_s", "commit_every_s", "keep_samples_days"):
+        if (text := environ.get(f"ENVOYLOG_{key.upper()}")) is not None:
+            values[key], origins[key] = _integer(text, key), "environment"
+    if url := environ.get("ENVOYLOG_DATABASE_URL"):
+        values["database_url"], origins["database_url"] = url, "environment"
+    if database_url:
+        values["database_url"], origins["database_url"] = database_url, "flag"
+    if state := environ.get("ENVOYLOG_STATE_DIR") or environ.get("STATE_DIRECTORY"):
+        values["state_dir"], origins["state_dir"] = state.split(":")[0], "environment"
+    state_dir = Path(
+        values.get("state_dir") or platformdirs.user_state_dir("envoylog")
+    ).expanduser()
+    values["state_dir"] = state_dir
+    values.setdefault("database_url", f"sqlite:///{state_dir / 'envoylog.db'}")
+    base = path.parent if path else Path.cwd()
+    gateways = tuple(
+        _gateway(table, number, base, environ)
+        for number, table in enumerate(document.get("gateways", []), start=1)
+    )
+    _check_rhythm(values)
+    _check_unique([g.name for g in gateways])
+    return Settings(gateways=gateways, config_path=path, origins=origins, **values)
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"The configuration {path} can't be read ({error.strerror}); check its permissions."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The configuration {path} is not valid TOML: {error}.") from error
+
+
+def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) -> None:
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+        kind = known[key]
+        right = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not right or isinstance(value, bool):
+            words = {
+                str: "text in quotes",
+                int: "a whole number",
+                float: "a number",
+                list: "tables",
+            }
+            raise SettingsError(f"{where}: {key} must be {words[kind]}, not {value!r}.")
+
+
+def _integer(text: str, key: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"ENVOYLOG_{key.upper()} must be a whole number, not {text!r}."
+        ) from error
+
+
+def _check_rhythm(values: Mapping[str, Any]) -> None:
+    poll = values.get("poll_every_s", 60)
+    if poll < 5 or 3600 % poll:
+        raise SettingsError(
+            f"poll_every_s = {poll} must be 5 or more and divide 3600: 5, 10, 15, 20, 30, 60, 300 …"
+        )
+    inverters = values.get("inverters_every_s", 300)
+    if inverters < poll or inverters % poll:
+        raise SettingsError(
+            f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}."
+        )
+    if not 0 <= values.get("commit_every_s", 60) <= 900:
+        raise SettingsError("commit_every_s must lie between 0 and 900.")
+    if values.get("keep_samples_days", 0) < 0:
+        raise SettingsError("keep_samples_days must be 0 (keep for ever) or more.")
+
+
+def _check_unique(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
+
+
+def _gateway(table: Any, number: int, base: Path, environ: Mapping[str, str]) -> GatewaySettings:
+    where = f"gateway {number}"
+    if not isinstance(table, dict):
+        raise SettingsError(f"{where}: write gateways as [[gateways]] tables.")
+    _check_keys(table, GATEWAY_KEYS, where=where)
+    for key in ("name", "host"):
+        if not table.get(key):
+            raise SettingsError(f"{where}: {key} is missing; every gateway needs one.")
+    name = table["name"]
+    if zone := table.get("time_zone"):
+        time_zone(zone)
+    if (tls := table.get("tls", "pin")) not in TLS_MODES:
+        raise SettingsError(f"gateway {name!r}: tls must be pin, verify or off, not {tls!r}.")
+    peak = table.get("peak_power_kwp")
+    if peak is not None and not 0 < peak < 100_000:
+        raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
+    prefix = "ENVOYLOG_GATEWAYS__" + re.sub(r"\W", "_", name).upper() + "__"
+    password = environ.get(prefix + "PASSWORD")
+    if password is None and (file := table.get("password_file")):
+        password = read_secret(base / Path(file).expanduser())
+    token_file = table.get("token_file")
+    return GatewaySettings(
+        name=name,
+        host=table["host"],
+        serial=table.get("serial"),
+        time_zone=zone,
+        peak_power_kwp=float(peak) if peak is not None else None,
+        token=environ.get(prefix + "TOKEN"),
+        token_file=base / Path(token_file).expanduser() if token_file else None,
+        username=table.get("username"),
+        password=password,
+        tls=tls,
+    )
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret that a file holds, without surrounding white space.
+
+    Raises:
+        SettingsError: missing, or readable by others than its owner.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_IMODE(mode) & 0o077:
+            raise SettingsError(
+                f"{path} holds a secret but others can read it; run: chmod 600 {path}"
+            )
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SettingsError(f"The secret file {path} can't be read ({reason}).") from error
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that only its owner can read, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(secret + "\n")
+    temporary.replace(path)

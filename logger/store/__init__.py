@@ -1,0 +1,1 @@
+"""Readings in, rows out and back: tables, migrations, and all that differs between engines."""

@@ -1,0 +1,272 @@
+"""Everything that differs between SQLite and PostgreSQL, and nothing else.
+
+Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, text such as
+``2026-03-29 01:00:00`` in SQLite, so that a plain comparison reads well and uses the key.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Select,
+    String,
+    Table,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import BigInteger, TypeDecorator
+
+from logger.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 10_000
+FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware UTC in and out, whole seconds."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Return text for SQLite, timestamptz for PostgreSQL."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(19))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Return the instant as the engine stores it."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        whole = value.astimezone(UTC).replace(microsecond=0)
+        return whole.strftime(FORMAT) if dialect.name == "sqlite" else whole
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the instant that the engine stored."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        return (
+            value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        ).replace(microsecond=0)
+
+
+class epoch(ColumnElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """An instant's epoch seconds, computed by the engine."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        self.column = column
+
+    @property
+    def _from_objects(self) -> Any:
+        return self.column._from_objects  # noqa: SLF001 - SQLAlchemy asks every element for it
+
+
+@compiles(epoch)
+def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
+    inner = compiler.process(element.column, **options)
+    if compiler.dialect.name == "sqlite":
+        return f"CAST(strftime('%s', {inner}) AS INTEGER)"
+    return f"CAST(floor(extract(epoch FROM {inner})) AS BIGINT)"
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Return an engine for a database URL.
+
+    Raises:
+        StoreError: the URL, its driver, its directory or its server can't be used.
+    """
+    made = _parse(url)
+    with translated_errors():
+        if made.get_backend_name() == "sqlite":
+            return _open_sqlite(made, read_only=read_only)
+        engine = create_engine(
+            made.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=2,
+            connect_args={"connect_timeout": 10, "application_name": "envoylog"},
+        )
+        if read_only:
+            event.listen(engine, "connect", _only_read)
+        return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        if url.startswith("postgres://"):
+            url = "postgresql" + url.removeprefix("postgres")
+        made = make_url(url)
+        backend = made.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StoreError(
+            "database_url is not a database URL; write sqlite:////path/to/file.db or "
+            "postgresql://user@host/name."
+        ) from error
+    if backend not in {"sqlite", "postgresql"}:
+        raise StoreError(f"database_url names {backend}; envoylog keeps SQLite and PostgreSQL.")
+    return made
+
+
+def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
+    path = Path(url.database or "")
+    if not url.database or url.database == ":memory:":
+        raise StoreError("database_url must name a file: sqlite:////path/to/file.db.")
+    if read_only:
+        if not path.is_file():
+            raise StoreError(f"There is no database {path} yet; start `envoylog run` first.")
+    else:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The directory {path.parent} can't be made ({error.strerror}); "
+                "choose another database_url or fix its permissions."
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    def prepare(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    event.listen(engine, "connect", prepare)
+    # A write transaction starts as one: no upgrade from read to write that could fail half-way.
+    if not read_only:
+        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "connect", _no_implicit_begin)
+    return engine
+
+
+def _no_implicit_begin(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _only_read(connection: Any, _record: Any) -> None:
+    connection.read_only = True
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn what SQLAlchemy and the drivers raise into a sentence with a remedy.
+
+    Raises:
+        StoreError: instead of a driver's error.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(_sentence(str(error.orig))) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database refused: {error}.") from error
+
+
+def _sentence(said: str) -> str:
+    first = said.strip().splitlines()[0] if said.strip() else "no reason given"
+    low = said.lower()
+    for words, sentence in (
+        ("full", "The database's disk is full; make room, polls wait meanwhile."),
+        ("no space left", "The database's disk is full; make room, polls wait meanwhile."),
+        ("locked", "The database is locked by another program; stop it and try again."),
+        ("readonly", "The database can't be written: check the owner and permissions of the file."),
+        ("unable to open", "The database file can't be opened; check the path and permissions."),
+        ("not a database", "The file is not a database; choose another database_url."),
+        ("password", "The database server refused the user or password of database_url."),
+        ("does not exist", f"The database server says: {first}; create it first."),
+        ("no such table", "The database has no tables yet; run: envoylog db upgrade"),
+        ("connection", f"The database server can't be reached ({first}); is it running?"),
+    ):
+        if words in low:
+            return sentence
+    return f"The database refused: {first}."
+
+
+def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows whose natural key is new; a row that is there stays as it is."""
+    if rows:
+        connection.execute(_insert(connection)(table).on_conflict_do_nothing(), list(rows))
+
+
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]
+) -> None:
+    """Insert rows; where the natural key exists, replace some columns."""
+    if not rows:
+        return
+    statement = _insert(connection)(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: statement.excluded[name] for name in replace},
+    )
+    connection.execute(statement, list(rows))
+
+
+def _insert(connection: Connection) -> Any:
+    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+
+
+def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """Return a query's rows as plain tuples, straight from the driver and in batches.
+
+    For millions of rows: SQLAlchemy's result objects would take half of the time. The query's
+    columns must be of types that need no conversion (numbers, text, ``epoch``).
+    """
+    dialect = connection.dialect
+    compiled = query.compile(dialect=dialect)
+    bound: Any = compiled.construct_params()
+    processors = compiled._bind_processors  # noqa: SLF001 - the public road is the slow one
+    values = {key: processors[key](v) if key in processors else v for key, v in bound.items()}
+    driver = connection.connection.dbapi_connection
+    assert driver is not None  # noqa: S101 - a checked-out connection has one
+    if compiled.positional:
+        cursor = driver.cursor()
+        cursor.execute(str(compiled), tuple(values[name] for name in compiled.positiontup or ()))
+    else:
+        cursor = driver.cursor()
+        cursor.execute(str(compiled), values)
+    try:
+        while batch := cursor.fetchmany(5_000):
+            yield from batch
+    finally:
+        cursor.close()
+
+
+def database_size_bytes(connection: Connection) -> int:
+    """Return how much room the database takes."""
+    if connection.dialect.name == "sqlite":
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+    size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+    return int(size)

