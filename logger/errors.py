@@ -6,7 +6,8 @@
     ├── UsageError                 (2)  the command's words don't fit together
     ├── SettingsError              (3)  configuration file, environment or flag
     ├── GatewayError               (5)
-    │   ├── GatewayUnreachableError     time-out, refused, no such host
+    │   ├── GatewayUnreachableError     refused, no such host, no time left
+    │   │   └── NotReadyError           connected, but 5xx or silence
     │   ├── EndpointMissingError        404 and friends: this gateway has no such source
     │   ├── EndpointRefusedError        401/403 on one endpoint only
     │   ├── MalformedDocumentError      not what this endpoint should answer
@@ -51,6 +52,10 @@ class GatewayError(LoggerError):
 
 class GatewayUnreachableError(GatewayError):
     """No answer at all: wait for the next slot."""
+
+
+class NotReadyError(GatewayUnreachableError):
+    """The gateway is there but this page did not come: other pages still may."""
 
 
 class EndpointMissingError(GatewayError):

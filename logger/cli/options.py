@@ -56,3 +56,19 @@ def open_database(loaded: Settings, *, read_only: bool = False) -> Engine:
     engine = open_engine(loaded.database_url, read_only=read_only)
     require_current(engine)
     return engine
+
+
+def prepared_database(loaded: Settings) -> Engine:
+    """Return the database for writing; an empty one gets its tables.
+
+    Raises:
+        StoreError: it can't be opened, or needs `envoylog db upgrade`.
+    """
+    from logger.store import maintenance  # noqa: PLC0415 - only where a database is
+    from logger.store.database import open_engine  # noqa: PLC0415
+
+    engine = open_engine(loaded.database_url)
+    if maintenance.current(engine) is None:
+        maintenance.upgrade(engine)
+    maintenance.require_current(engine)
+    return engine

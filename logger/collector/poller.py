@@ -12,13 +12,20 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
-from logger.errors import GatewayReplacedError, LoggerError, SettingsError, StoreError
+from logger.errors import (
+    CertificateChangedError,
+    GatewayReplacedError,
+    LoggerError,
+    SettingsError,
+    StoreError,
+)
 from logger.gateway.client import Gateway
-from logger.readings import GatewayInfo, Outcome, Poll, SourceFailure
+from logger.readings import Event, GatewayInfo, Outcome, Poll, SourceFailure
 from logger.rollups.build import bring_up_to_date
 from logger.rollups.inverters import bring_inverters_up_to_date
 from logger.settings import GatewaySettings, Settings
-from logger.store.queries import gateway_id_of
+from logger.store.database import translated_errors
+from logger.store.queries import gateway_named
 from logger.store.writer import remember_gateway, save
 
 log = logging.getLogger(__name__)
@@ -45,6 +52,9 @@ class Poller:
         self.engine = engine
         self.clock = clock
         self.stopped_by: LoggerError | None = None  #: why this gateway is not polled any more
+        self.last_error: LoggerError | None = None  #: why the last poll failed altogether
+        self.store_error: LoggerError | None = None  #: why what waits could not be stored
+        self._certificate_changed = False
         self._waiting: deque[Poll] = deque(maxlen=MOST_WAITING)
         self._lock = threading.Lock()
         self._info: GatewayInfo | None = None
@@ -80,21 +90,29 @@ class Poller:
 
     def _ask(self, at: datetime, *, inverters: bool) -> Poll:
         started = self.clock()
+        self.last_error = None
         try:
             poll = self.gateway.poll(inverters=inverters, at=at)
-        except GatewayReplacedError as error:
-            self.stopped_by = error
-            failure: LoggerError = error
         except LoggerError as error:
-            failure = error
+            self.last_error = error
         else:
             self._info = poll.info or self._info
             return poll
+        failure, events = self.last_error, []
+        if isinstance(failure, GatewayReplacedError):
+            self.stopped_by = failure
+        if isinstance(failure, CertificateChangedError) and not self._certificate_changed:
+            detail = "another certificate than the pinned one; not asked until it is accepted"
+            events = [
+                Event(at=at, kind="certificate_change", subject="gateway", detail=detail)
+            ]
+        self._certificate_changed = isinstance(failure, CertificateChangedError)
         return Poll(
             gateway_serial=self._info.serial if self._info else "",
             polled_at=at,
             took_s=(self.clock() - started).total_seconds(),
             failures=(SourceFailure(source="gateway", error=str(failure)),),
+            events=tuple(events),
         )
 
     def flush(self) -> bool:
@@ -102,19 +120,20 @@ class Poller:
         with self._lock:
             try:
                 self._store_waiting()
-            except StoreError as error:
+            except (StoreError, SettingsError) as error:
+                self.store_error = error
                 if not self._store_down:
                     log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
                 self._store_down = True
                 return False
             if self._store_down:
                 log.info("database back gateway=%s", self.name)
-            self._store_down = False
+            self._store_down, self.store_error = False, None
         return True
 
     def _store_waiting(self) -> None:
         newest_s = 0
-        with self.engine.begin() as connection:
+        with translated_errors(), self.engine.begin() as connection:
             gateway_id = None
             for poll in self._waiting:
                 info = poll.info or (self._info if gateway_id is None else None)
@@ -123,7 +142,8 @@ class Poller:
                         connection, info, self.gateway_settings, poll.polled_at
                     )
                 elif gateway_id is None:
-                    gateway_id = gateway_id_of(connection, self.name)
+                    known = gateway_named(connection, self.name)
+                    gateway_id = known.gateway_id if known else None
                 if gateway_id is None:
                     continue  # A gateway that never answered has no row to hang failures on.
                 save(connection, gateway_id, poll)
@@ -162,7 +182,3 @@ class Poller:
             )
             self._failing_since, self._failed_polls = None, 0
 
-
-def refuse_early(error: LoggerError) -> bool:
-    """Return whether an error needs a person, so that waiting for the next slot is pointless."""
-    return isinstance(error, (SettingsError, GatewayReplacedError))

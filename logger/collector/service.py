@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import FrameType
 
 import schedule
@@ -135,8 +135,3 @@ def catch_signals(service: Service) -> None:
     signal.signal(signal.SIGTERM, service.stop)
     signal.signal(signal.SIGINT, service.stop)
 
-
-def next_slot(now: datetime, every_s: int) -> datetime:
-    """Return the first slot after an instant."""
-    now_s = to_epoch_s(now)
-    return from_epoch_s(now_s - now_s % every_s) + timedelta(seconds=every_s)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from logger.store.models import GatewayRow, PollRow, table_of
+from logger.store.models import GatewayRow, PollRow, ProductionSampleRow, table_of
 
 _gateways = table_of(GatewayRow)
 
@@ -16,10 +16,19 @@ def gateways(connection: Connection) -> Sequence[Any]:
     return connection.execute(select(_gateways).order_by(_gateways.c.gateway_id)).all()
 
 
-def gateway_id_of(connection: Connection, name: str) -> int | None:
-    """Return the newest gateway that goes by a name."""
-    query = select(func.max(_gateways.c.gateway_id)).where(_gateways.c.name == name)
-    found: int | None = connection.execute(query).scalar_one()
+def gateway_named(connection: Connection, name: str) -> Any:
+    """Return the row of the newest gateway that goes by a name, or None."""
+    query = select(_gateways).where(_gateways.c.name == name)
+    return connection.execute(query.order_by(_gateways.c.gateway_id.desc()).limit(1)).first()
+
+
+def last_production_source(connection: Connection, gateway_id: int) -> str | None:
+    """Return where a gateway's production last came from."""
+    table = table_of(ProductionSampleRow)
+    query = select(table.c.source).where(table.c.gateway_id == gateway_id)
+    found: str | None = connection.execute(
+        query.order_by(table.c.polled_at.desc()).limit(1)
+    ).scalar_one_or_none()
     return found
 
 

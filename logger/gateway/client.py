@@ -1,0 +1,583 @@
+"""One gateway: who it is, what it is, and what it says now.
+
+``poll`` asks for the pages that this kind of gateway needs, one after the other within a time
+budget. A page that fails costs what depends on it; the others still deliver.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any, TypeVar
+
+from logger.clock import Clock, time_zone, to_epoch_s, utc_now
+from logger.errors import (
+    AuthenticationError,
+    CertificateChangedError,
+    EndpointMissingError,
+    EndpointRefusedError,
+    GatewayError,
+    GatewayReplacedError,
+    GatewayUnreachableError,
+    MalformedDocumentError,
+    NotReadyError,
+    SettingsError,
+)
+from logger.gateway import kind as kinds
+from logger.gateway.enlighten import Enlighten
+from logger.gateway.kind import ConsumptionFrom, Kind, ProductionFrom
+from logger.gateway.parse import document as parse_document
+from logger.gateway.parse import table
+from logger.gateway.quirks import firmware_of
+from logger.gateway.session import Session
+from logger.gateway.sources import consumption, inverters, meters, production
+from logger.gateway.tokens import Tokens
+from logger.gateway.transport import Deadline, Transport
+from logger.readings import (
+    ConsumptionSample,
+    Event,
+    GatewayInfo,
+    InverterSample,
+    Measurement,
+    MeterReading,
+    Poll,
+    ProductionSample,
+    Source,
+    SourceFailure,
+)
+from logger.settings import GatewaySettings, Settings
+
+log = logging.getLogger(__name__)
+
+IDENTIFY_EVERY = timedelta(hours=1)
+DETECT_EVERY = timedelta(days=1)
+CLOCK_SKEW_S = 60
+#: A meter whose own clock stands still this long says nothing new.
+FROZEN_AFTER_S = 60
+REMOVED_AFTER_LISTS = 3
+
+Document = TypeVar("Document")
+
+
+class Gateway:
+    """Polls one gateway; keeps its connection, its session and the sources of its streams."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: GatewaySettings,
+        environ: Mapping[str, str],
+        *,
+        clock: Clock = utc_now,
+        elapsed: Callable[[], float] = monotonic,
+    ) -> None:
+        self.settings = gateway
+        self.budget_s = max(4.0, 0.9 * settings.poll_every_s)
+        self.clock = clock
+        self.elapsed = elapsed
+        tokens = Tokens(gateway, settings.state_dir, Enlighten(environ), clock)
+        self.session = Session(gateway, Transport(gateway, settings.state_dir), tokens, clock)
+        self.known_serial = gateway.serial
+        #: the source and firmware of production before this start, from the database
+        self.previous: tuple[str, str] | None = None
+        self.kind: Kind | None = None
+        self._time_zone: str | None = None
+        self._identified_at: datetime | None = None
+        self._detected_at: datetime | None = None
+        self._is_provisional = False
+        self._unavailable: dict[str, tuple[datetime, GatewayError]] = {}
+        self._worked: set[str] = set()
+        self._skew_s = 0
+        self._missing: dict[str, int] = {}
+        self._reading_times: dict[int, tuple[int, int]] = {}
+
+    # ------------------------------------------------------------------ who and what it is
+
+    def identify(self, deadline: Deadline | None = None) -> GatewayInfo:
+        """Return who answers, asking /info anew.
+
+        Raises:
+            GatewayUnreachableError: nobody, or something that is no gateway.
+            GatewayReplacedError: another gateway than the known one.
+        """
+        deadline = deadline or Deadline(self.budget_s)
+        info = kinds.parse_info(self.session.open_text(kinds.INFO, deadline))
+        if self.known_serial is not None and info.serial != self.known_serial:
+            raise GatewayReplacedError(
+                f"Gateway {self.settings.name!r} should be {self.known_serial}, but {info.serial} "
+                f'answers at {self.settings.host}; if it was replaced, write serial = "{info.serial}" '
+                "into the configuration, else correct host."
+            )
+        self.known_serial = info.serial
+        self.session.identify_as(info)
+        return info
+
+    def detect(self, deadline: Deadline) -> Kind:
+        """Return what this gateway is, asking for whatever decides it.
+
+        Raises:
+            GatewayError: a page that decides did not come; not final, ask again.
+        """
+        info = self.identify(deadline)
+        changed = self.kind is not None and self.kind.info.firmware != info.firmware
+        now = self.clock()
+        if changed or self._detected_at is None or now - self._detected_at >= DETECT_EVERY:
+            self._unavailable.clear()
+        documents: dict[str, Any] = {}
+        info = self._with_meters(info, documents, deadline)
+        if self._needs_detection(info, now):
+            self._is_provisional = False
+            self.kind = self._detect(info, documents, deadline)
+            self._detected_at = now
+        else:
+            assert self.kind is not None  # noqa: S101 - detected before
+            self.kind = Kind(
+                info=info,
+                firmware=self.kind.firmware,
+                production=self.kind.production,
+                consumption=self.kind.consumption,
+                meters=self.kind.meters,
+            )
+        self._identified_at = now
+        return self.kind
+
+    def _needs_detection(self, info: GatewayInfo, now: datetime) -> bool:
+        if self.kind is None or self._detected_at is None:
+            return True
+        before = self.kind.info
+        return (
+            info.firmware != before.firmware
+            or info.meters != before.meters
+            or now - self._detected_at >= DETECT_EVERY
+            or self._is_provisional
+        )
+
+    def _with_meters(
+        self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline
+    ) -> GatewayInfo:
+        """Add the CTs and the time zone to what /info says."""
+        page = documents[kinds.METERS] = self._optional(kinds.METERS, deadline)
+        found = kinds.parse_meters(page)
+        enabled = [one for one in found if kinds.is_enabled(one)]
+        counts = [one.phase_count for one in enabled if one.phase_count]
+        if self._time_zone is None and self.settings.time_zone is None:
+            self._time_zone = self._zone(deadline)
+        return GatewayInfo(
+            serial=info.serial,
+            part_number=info.part_number,
+            firmware=info.firmware,
+            is_metered=info.is_metered,
+            has_web_tokens=info.has_web_tokens,
+            gateway_time_s=info.gateway_time_s,
+            phase_mode=next((one.phase_mode for one in enabled if one.phase_mode), None),
+            phase_count=max(counts, default=None),
+            time_zone=self._time_zone,
+            meters=found,
+        )
+
+    def _zone(self, deadline: Deadline) -> str | None:
+        try:
+            name = table(self._optional(kinds.HOME, deadline)).get("timezone")
+            return name if isinstance(name, str) and time_zone(name) else None
+        except (GatewayError, SettingsError):
+            return None  # A convenience: it must not cost a poll.
+
+    def _detect(self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline) -> Kind:
+        """Ask for one deciding page after the other until the kind is clear."""
+        keep_v1 = self.previous == (Source.V1, info.firmware) or (
+            self.kind is not None
+            and self.kind.production is ProductionFrom.V1
+            and self.kind.info.firmware == info.firmware
+        )
+        found = kinds.detect(info, documents, keep_v1=keep_v1)
+        for path in (kinds.READINGS, kinds.PRODUCTION_JSON, kinds.PRODUCTION, kinds.V1):
+            if path == kinds.READINGS and not any(map(kinds.is_enabled, info.meters)):
+                continue
+            if path == kinds.PRODUCTION:
+                if documents.get(kinds.PRODUCTION_JSON) is None:
+                    documents[path] = self._production_page(deadline)
+            else:
+                documents[path] = self._optional(path, deadline)
+            found = kinds.detect(info, documents, keep_v1=keep_v1)
+            if kinds.is_decided(found):
+                break
+        if self.kind is None or found.production is not self.kind.production:
+            log.info(
+                "gateway=%s serial=%s firmware=%s production from %s, consumption from %s",
+                self.settings.name,
+                info.serial,
+                info.firmware,
+                found.production,
+                found.consumption or "nothing",
+            )
+        return found
+
+    def _production_page(self, deadline: Deadline) -> Any:
+        """Return /production: JSON on newer firmware, an HTML page on 3.x, None where absent."""
+        try:
+            body = self.session.text(kinds.PRODUCTION, deadline)
+        except (EndpointMissingError, EndpointRefusedError):
+            return None
+        try:
+            return parse_document(body)
+        except MalformedDocumentError:
+            return body
+
+    def _optional(self, path: str, deadline: Deadline) -> Any:
+        """Return a page's JSON, or None where this gateway does not have it or refuses it.
+
+        Firmware 3 answers pages that it lacks with HTML. Newer firmware does so for a while when
+        it is unwell: that does not change a kind that is known, and at the start it is only
+        believed until the next hour.
+
+        Raises:
+            GatewayUnreachableError, AuthenticationError: not final, unlike a missing page.
+        """
+        if path in self._unavailable:
+            return None
+        try:
+            return self.session.json(path, deadline)
+        except (EndpointMissingError, EndpointRefusedError) as error:
+            self.set_unavailable(path, error)
+        except MalformedDocumentError as error:
+            old = self.session.info is not None and firmware_of(self.session.info.firmware) < (4,)
+            if not old and self.kind is not None:
+                raise NotReadyError(f"{path}: {error}") from error
+            self._is_provisional = not old
+            if old:
+                self.set_unavailable(path, error)
+        return None
+
+    # ------------------------------------------------------------------------ what it says
+
+    def poll(self, *, at: datetime, inverters: bool) -> Poll:
+        """Return what the gateway says, under the instant ``at``.
+
+        Raises:
+            GatewayError: it could not even be asked: unreachable, another one, not for us.
+        """
+        started = self.elapsed()
+        deadline = Deadline(self.budget_s)
+        self._refuse_waiting(deadline)
+        events: list[Event] = []
+        failures: list[SourceFailure] = []
+        info = None
+        due = self._identified_at is None or self.clock() - self._identified_at >= IDENTIFY_EVERY
+        if due or self.kind is None:
+            try:
+                info = self.detect(deadline).info
+                events += self._skew(info, at)
+            except (GatewayReplacedError, AuthenticationError):
+                raise
+            except GatewayError as error:
+                if self.kind is None:
+                    raise
+                failures.append(SourceFailure(source="identity", error=str(error)))
+        assert self.kind is not None  # noqa: S101 - detected, or raised above
+        poll = _OnePoll(self, self.kind, at, deadline, failures)
+        poll.ask(inverters=inverters and not self._is_nightly_outage(at))
+        if inverters:
+            events += self._changes(poll.inverters, at, complete=poll.inverters_complete)
+        return Poll(
+            gateway_serial=self.kind.info.serial,
+            polled_at=at,
+            took_s=self.elapsed() - started,
+            production=tuple(poll.production),
+            consumption=tuple(poll.consumption),
+            meter_readings=tuple(poll.readings),
+            inverters=tuple(poll.inverters),
+            failures=tuple(failures),
+            events=tuple(events),
+            info=info,
+        )
+
+    def _refuse_waiting(self, deadline: Deadline) -> None:
+        """While a person is needed, ask /info alone, to see whether the gateway is still there."""
+        if self.session.needs_person is None:
+            return
+        info = self.identify(deadline)
+        if self.kind is not None and info.firmware != self.kind.info.firmware:
+            self._identified_at = None
+        if info.has_web_tokens:
+            self.session.open_session(deadline)
+        else:
+            self.session.needs_person = None
+
+    def _skew(self, info: GatewayInfo, at: datetime) -> list[Event]:
+        if info.gateway_time_s is None:
+            return []
+        ahead_s = info.gateway_time_s - to_epoch_s(self.clock())
+        was, self._skew_s = self._skew_s, ahead_s
+        if abs(ahead_s) <= CLOCK_SKEW_S or abs(ahead_s - was) <= CLOCK_SKEW_S:
+            return []
+        side = "ahead of" if ahead_s > 0 else "behind"
+        detail = f"the gateway's clock runs {abs(ahead_s)} s {side} ours"
+        return [Event(at=at, kind="clock_skew", subject="gateway", detail=detail)]
+
+    def _changes(
+        self, reports: list[InverterSample], at: datetime, *, complete: bool
+    ) -> list[Event]:
+        """Return which units came, and which were missing from three whole lists in a row."""
+        if not complete or not reports:
+            return []
+        listed = {one.serial for one in reports}
+        if not self._missing:
+            self._missing = dict.fromkeys(listed, 0)
+            return []
+        kinds_of: dict[str, str] = {}
+        for serial in sorted(listed | self._missing.keys()):
+            if serial in listed:
+                if serial not in self._missing:
+                    kinds_of[serial] = "inverter_appeared"
+                self._missing[serial] = 0
+            else:
+                self._missing[serial] += 1
+                if self._missing[serial] >= REMOVED_AFTER_LISTS:
+                    del self._missing[serial]
+                    kinds_of[serial] = "inverter_removed"
+        detail = f"{len(listed)} inverters are listed"
+        return [
+            Event(at=at, kind=kind, subject=serial, detail=detail)
+            for serial, kind in kinds_of.items()
+        ]
+
+    def _is_nightly_outage(self, at: datetime) -> bool:
+        """Return whether the gateway is in its nightly restart, when long pages hang it."""
+        zone = self.settings.time_zone or self._time_zone
+        if zone is None:
+            return False
+        local = at.astimezone(time_zone(zone))
+        minute = local.hour * 60 + local.minute
+        return 22 * 60 + 58 <= minute < 23 * 60 + 6
+
+    def is_unavailable(self, path: str) -> GatewayError | None:
+        """Return why a page is not asked for at present, or None."""
+        found = self._unavailable.get(path)
+        if found is None:
+            return None
+        since, error = found
+        # A page that worked before is worth asking for again sooner.
+        patience = IDENTIFY_EVERY if path in self._worked else DETECT_EVERY
+        if self.clock() - since >= patience:
+            del self._unavailable[path]
+            return None
+        return error
+
+    def set_unavailable(self, path: str, error: GatewayError) -> None:
+        """Do not ask for a page for a while: it is missing, or not for us."""
+        self._unavailable[path] = (self.clock(), error)
+
+    def page(self, path: str, deadline: Deadline) -> Any:
+        """Return a page's JSON.
+
+        Raises:
+            GatewayError: as ``Session.json``.
+        """
+        made = self.session.json(path, deadline)
+        self._worked.add(path)
+        return made
+
+    def frozen(self, document: Any, now_s: int) -> frozenset[int]:
+        """Return the slots whose own reading time has stood still for a minute."""
+        standing = set()
+        for eid, timestamp_s in meters.times(document):
+            before, since_s = self._reading_times.get(eid, (None, now_s))
+            if before != timestamp_s:
+                since_s = now_s
+            self._reading_times[eid] = (timestamp_s, since_s)
+            if now_s - since_s >= FROZEN_AFTER_S:
+                standing.add(eid)
+        return frozenset(standing)
+
+
+class _OnePoll:
+    """The pages and readings of one poll."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        kind: Kind,
+        at: datetime,
+        deadline: Deadline,
+        failures: list[SourceFailure],
+    ) -> None:
+        self.gateway = gateway
+        self.kind = kind
+        self.at_s = to_epoch_s(at)
+        self.deadline = deadline
+        self.failures = failures
+        self.production: list[ProductionSample] = []
+        self.consumption: list[ConsumptionSample] = []
+        self.readings: list[MeterReading] = []
+        self.inverters: list[InverterSample] = []
+        self.inverters_complete = False
+        self._pages: dict[str, Any] = {}
+        self._answered = False
+
+    def ask(self, *, inverters: bool) -> None:
+        """Ask for what this kind of gateway needs, meters first: they matter most."""
+        kind = self.kind
+        if kind.meters:
+            self._guarded("meters", self._ask_meters)
+        if inverters or kind.production is ProductionFrom.SUM:
+            self._guarded("inverters", self._ask_inverters)
+        self._guarded("production", self._ask_production)
+        if kind.consumption is not None:
+            self._guarded("consumption", self._ask_consumption)
+
+    def _guarded(self, part: str, ask: Callable[[], None]) -> None:
+        try:
+            ask()
+        except (AuthenticationError, CertificateChangedError):
+            raise
+        except GatewayError as error:
+            if type(error) is GatewayUnreachableError and not self._answered:
+                raise  # Nobody is there: asking for more pages would only wait longer.
+            self.failures.append(SourceFailure(source=part, error=str(error)))
+
+    def _page(self, path: str) -> Any:
+        """Return a page's JSON, asked for once per poll; a failure is the same for all who ask."""
+        if path not in self._pages:
+            self._pages[path] = self._asked(path)
+        page = self._pages[path]
+        if isinstance(page, GatewayError):
+            raise page
+        return page
+
+    def _asked(self, path: str) -> Any:
+        if (known := self.gateway.is_unavailable(path)) is not None:
+            return known
+        try:
+            page = self.gateway.page(path, self.deadline)
+        except AuthenticationError:
+            raise
+        except (EndpointMissingError, EndpointRefusedError) as error:
+            if path in self._optional:
+                self.gateway.set_unavailable(path, error)
+            return type(error)(f"{path}: {error}")
+        except GatewayError as error:
+            return type(error)(f"{path}: {error}")
+        self._answered = True
+        return page
+
+    @property
+    def _optional(self) -> set[str]:
+        """The pages that this kind can do without for a day."""
+        optional = {kinds.DEVICE_DATA, kinds.V1_INVERTERS}
+        by_ct = self.kind.production is ProductionFrom.CT
+        if by_ct and self.kind.consumption is not ConsumptionFrom.EIM:
+            optional.add(kinds.PRODUCTION_JSON)
+        return optional
+
+    def _ask_meters(self) -> None:
+        page = self._page(kinds.READINGS)
+        frozen = self.gateway.frozen(page, self.at_s)
+        channels = meters.parse(page, self.kind.meters, self.at_s, frozen)
+        self.readings = [one.reading for one in channels]
+        for meter in self.kind.meters.values():
+            if not any(one.measurement == meter.measurement for one in self.readings):
+                raise MalformedDocumentError(f"no new reading of the {meter.measurement} meter.")
+
+    def _ask_production(self) -> None:
+        kind, now_s = self.kind, self.at_s
+        phases = kind.info.phase_count or 3  # Without CT information every line counts.
+        match kind.production:
+            case ProductionFrom.CT:
+                self._ask_production_ct()
+            case ProductionFrom.EIM | ProductionFrom.EIM_PLAIN:
+                plain = kind.production is ProductionFrom.EIM_PLAIN
+                page = self._page(kinds.PRODUCTION if plain else kinds.PRODUCTION_JSON)
+                self.production = production.from_eim(page, phases, now_s)
+                if not kinds.is_active(kinds.production_item(page, "eim")):
+                    self.production = production.unknown(Source.EIM, len(self.production) - 1)
+                    raise MalformedDocumentError("the gateway calls its production meter inactive.")
+            case ProductionFrom.V1:
+                self.production = production.from_v1(self._page(kinds.V1))
+            case ProductionFrom.INVERTERS:
+                page = self._page(kinds.PRODUCTION_JSON)
+                self.production = production.from_inverters_item(page, now_s)
+            case ProductionFrom.HTML:
+                body = self.gateway.session.text(kinds.PRODUCTION, self.deadline)
+                self.production = production.from_html(body)
+            case ProductionFrom.SUM:
+                self.production = production.from_reports(self.inverters, now_s)
+
+    def _ask_production_ct(self) -> None:
+        """Take the CT's reading, unless the gateway calls its own production meter inactive."""
+        self.production = production.from_ct(self.readings)
+        if self.gateway.is_unavailable(kinds.PRODUCTION_JSON) is not None:
+            return
+        item = kinds.production_item(self._page(kinds.PRODUCTION_JSON), "eim")
+        if not item or kinds.is_active(item):
+            return
+        phases = len(self.production) - 1
+        self.production = production.unknown(Source.CT, phases)
+        self.readings = [
+            one for one in self.readings if one.measurement != Measurement.PRODUCTION
+        ]
+        raise MalformedDocumentError("the gateway calls its production meter inactive.")
+
+    def _ask_consumption(self) -> None:
+        kind = self.kind
+        match kind.consumption:
+            case ConsumptionFrom.NET_CT:
+                self.consumption = consumption.from_net_ct(self.readings, self.production)
+            case ConsumptionFrom.TOTAL_CT:
+                self.consumption = consumption.from_total_ct(self.readings, self.production)
+            case ConsumptionFrom.EIM:
+                plain = kind.production is ProductionFrom.EIM_PLAIN
+                self.consumption = consumption.from_eim(
+                    self._page(kinds.PRODUCTION if plain else kinds.PRODUCTION_JSON),
+                    self.production,
+                    kind.firmware,
+                    kind.info.phase_count or 3,
+                    self.at_s,
+                )
+            case None:
+                pass
+
+    def _ask_inverters(self) -> None:
+        """Ask for detail where the firmware has it, and for the plain list where that is cut."""
+        detail = plain = None
+        problem: GatewayError | None = None
+        if self.gateway.is_unavailable(kinds.V1_INVERTERS) and self.kind.firmware < (8,):
+            return  # Known since this day's detection, and recorded then.
+        if self.kind.firmware >= (8,):
+            try:
+                detail = self._page(kinds.DEVICE_DATA)
+            except AuthenticationError:
+                raise
+            except GatewayError as error:
+                problem = error
+        if inverters.needs_plain_list(detail):
+            try:
+                plain = self._page(kinds.V1_INVERTERS)
+            except AuthenticationError:
+                raise
+            except GatewayError as error:
+                if detail is None:
+                    raise self._refusal(error) from error
+                problem = error
+        self.inverters = inverters.parse(detail, plain, self.at_s)
+        self.inverters_complete = True
+        final = isinstance(problem, (EndpointMissingError, EndpointRefusedError))
+        if problem is not None and not final:
+            # The plain list has all units: what is missing is detail, not a reading.
+            log.debug("gateway=%s no inverter detail: %s", self.gateway.settings.name, problem)
+
+    def _refusal(self, error: GatewayError) -> GatewayError:
+        """Return the reason to show: a configured user that is refused says so."""
+        refused = self.gateway.session.refused_user
+        if refused is not None and isinstance(error, EndpointRefusedError):
+            return EndpointRefusedError(str(refused))
+        return error
+
+
+def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:
+    """Return an error that names the gateway and what to do, for people."""
+    if type(error) is not GatewayUnreachableError:
+        return error
+    return GatewayUnreachableError(
+        f"Gateway {settings.name!r} at {settings.host} can't be read: {error} Is the host right, "
+        "and is the gateway on this network?"
+    )

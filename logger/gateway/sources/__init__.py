@@ -1,0 +1,1 @@
+"""Documents in, readings out: one module per kind of reading; none fetches, logs or saves."""

@@ -1,0 +1,112 @@
+"""/ivp/pdm/device_data and /api/v1/production/inverters -> InverterSample, keyed by report time.
+
+Detail comes from device_data, which cuts its list at a limit that counts every device; the plain
+list has every unit. ``active`` decides there, devType here: 11 is a battery, not a panel.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from logger.clock import from_epoch_s
+from logger.gateway.parse import counter, integer, items, number, power, table, text
+from logger.readings import InverterSample
+
+MICROINVERTER = 1
+EARLIEST_S = 1_262_304_000  # 2010: before that nothing could report
+#: From this many units on the plain list is asked too, for the limit may cut the detailed one.
+MANY = 40
+
+
+def needs_plain_list(device_data: Any) -> bool:
+    """Return whether device_data can't stand alone: cut, empty, or without active units."""
+    page = table(device_data)
+    count, limit = integer(page.get("deviceCount")), integer(page.get("deviceDataLimit"))
+    cut = count is not None and limit is not None and count >= limit
+    units = sum(1 for one in page.values() if _is_active_unit(one))
+    return cut or units == 0 or units > MANY
+
+
+def parse(device_data: Any, plain_list: Any, now_s: int) -> list[InverterSample]:
+    """Return each unit's newest report; detail where there is any. A broken unit is left out."""
+    batteries = {
+        text(one.get("serialNumber"))
+        for one in items(plain_list)
+        if integer(one.get("devType")) not in {None, MICROINVERTER}
+    }
+    found: dict[str, InverterSample] = {}
+    for sample in (*_plain(plain_list, now_s), *_detailed(device_data, now_s)):
+        known = found.get(sample.serial)
+        # At the same report time the detailed one, which comes later, wins.
+        if sample.serial not in batteries and (
+            known is None or sample.reported_at >= known.reported_at
+        ):
+            found[sample.serial] = sample
+    return list(found.values())
+
+
+def _plain(document: Any, now_s: int) -> Iterable[InverterSample]:
+    for item in items(document):
+        serial, reported_s = text(item.get("serialNumber")), integer(item.get("lastReportDate"))
+        kind = integer(item.get("devType"))
+        if serial is None or not _is_time(reported_s, now_s) or kind not in {None, MICROINVERTER}:
+            continue
+        yield InverterSample(
+            reported_at=from_epoch_s(reported_s or 0),
+            serial=serial,
+            device_type=kind,
+            power_w=power(item.get("lastReportWatts")),
+            max_power_w=power(item.get("maxReportWatts")),
+        )
+
+
+def _is_active_unit(device: Any) -> bool:
+    return (
+        isinstance(device, dict) and device.get("devName") == "pcu" and device.get("active") is True
+    )
+
+
+def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:
+    for device in table(document).values():
+        if not _is_active_unit(device):
+            continue
+        channels = items(device.get("channels"))
+        serial = text(device.get("sn"))
+        if serial is None or not channels:
+            continue
+        last = table(channels[0].get("lastReading"))
+        reported_s = integer(last.get("endDate"))
+        if _is_time(reported_s, now_s):
+            yield _unit(serial, channels, last, reported_s or 0)
+
+
+def _unit(
+    serial: str, channels: list[dict[str, Any]], last: dict[str, Any], reported_s: int
+) -> InverterSample:
+    watts = table(channels[0].get("watts"))
+    lifetime = table(channels[0].get("lifetime"))
+    joules, duration_s = counter(last.get("joulesProduced")), integer(last.get("duration"))
+    return InverterSample(
+        reported_at=from_epoch_s(reported_s),
+        serial=serial,
+        device_type=MICROINVERTER,
+        power_w=power(watts.get("now")),
+        max_power_w=power(watts.get("max")),
+        energy_lifetime_wh=_scaled(counter(lifetime.get("joulesProduced")), 3600, 3),
+        energy_interval_wh=_scaled(joules, 3600, 6),
+        interval_s=duration_s if duration_s and duration_s > 0 else None,
+        dc_voltage_v=_scaled(number(last.get("dcVoltageINmV")), 1000),
+        dc_current_a=_scaled(number(last.get("dcCurrentINmA")), 1000),
+        ac_voltage_v=_scaled(number(last.get("acVoltageINmV")), 1000),
+        # The gateway itself mixes In and IN.
+        ac_current_a=_scaled(number(last.get("acCurrentInmA", last.get("acCurrentINmA"))), 1000),
+        frequency_hz=_scaled(number(last.get("acFrequencyINmHz")), 1000),
+        temperature_c=number(last.get("channelTemp")),
+    )
+
+
+def _scaled(value: float | None, divisor: int, digits: int = 3) -> float | None:
+    return None if value is None else round(value / divisor, digits)
+
+
+def _is_time(epoch_s: int | None, now_s: int) -> bool:
+    return epoch_s is not None and EARLIEST_S <= epoch_s <= now_s + 86_400

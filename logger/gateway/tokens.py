@@ -1,0 +1,203 @@
+"""Tokens of firmware 7 and newer: where they come from, whose they are, how long they last.
+
+A token is an ES256 JWT made by Enphase's Entrez. Its claims are read without checking the
+signature (the gateway does that): ``aud`` the gateway's serial, ``exp`` epoch seconds,
+``enphaseUser`` owner (a year) or installer (12 hours).
+"""
+
+import base64
+import binascii
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from logger.clock import Clock, from_epoch_s
+from logger.errors import AuthenticationError, SettingsError, TokenError, TokenExpiredError
+from logger.gateway.enlighten import Enlighten
+from logger.settings import GatewaySettings, read_secret, write_secret
+
+log = logging.getLogger(__name__)
+
+RENEW_BEFORE = {"owner": timedelta(days=30), "installer": timedelta(hours=1)}
+LEAST_PAUSE = timedelta(minutes=15)
+LONGEST_PAUSE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and what its claims say."""
+
+    text: str = field(repr=False)
+    serial: str | None  #: claim aud; None for a gateway that was not commissioned yet
+    user: str  #: claim enphaseUser: owner | installer
+    expires_at: datetime | None  #: claim exp
+    issued_at: datetime | None  #: claim iat
+
+    @classmethod
+    def parse(cls, text: str) -> "Token":
+        """Return the token of a text.
+
+        Raises:
+            TokenError: the text is no token; it is not repeated in the error.
+        """
+        text = text.strip().strip('"').strip()
+        try:
+            _, payload, _ = text.split(".")
+            padded = payload + "=" * (-len(payload) % 4)
+            claims: Any = json.loads(base64.urlsafe_b64decode(padded))
+            serial = claims.get("aud")
+            return cls(
+                text=text,
+                serial=None if serial in {None, "un-commissioned"} else str(serial),
+                user=str(claims.get("enphaseUser") or "owner"),
+                expires_at=_instant(claims.get("exp")),
+                issued_at=_instant(claims.get("iat")),
+            )
+        except (ValueError, AttributeError, binascii.Error, OverflowError) as error:
+            raise TokenError(
+                "The token can't be read (cut when it was copied?); get one at "
+                "https://entrez.enphaseenergy.com and store it with: envoylog token set"
+            ) from error
+
+    def check(self, serial: str, now: datetime) -> None:
+        """Check that a gateway would take it.
+
+        Raises:
+            TokenError: it belongs to another gateway.
+            TokenExpiredError: its time is over.
+        """
+        if self.serial is not None and self.serial != serial:
+            raise TokenError(
+                f"The token belongs to gateway {self.serial}, but {serial} answers; "
+                f"get one for {serial} at https://entrez.enphaseenergy.com and run: "
+                "envoylog token set"
+            )
+        if self.expires_at is not None and self.expires_at <= now:
+            raise TokenExpiredError(
+                f"The token expired on {self.expires_at:%Y-%m-%d %H:%M} UTC; get a new one at "
+                "https://entrez.enphaseenergy.com and run: envoylog token set"
+            )
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether it should be renewed."""
+        before = RENEW_BEFORE.get(self.user, RENEW_BEFORE["owner"])
+        return self.expires_at is not None and now >= self.expires_at - before
+
+
+def _instant(epoch_s: Any) -> datetime | None:
+    return from_epoch_s(float(epoch_s)) if epoch_s is not None else None
+
+
+class Tokens:
+    """The tokens of one gateway: pasted, from a file, or fetched from Enlighten and kept."""
+
+    def __init__(
+        self, settings: GatewaySettings, state_dir: Path, cloud: Enlighten, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.cloud = cloud
+        self.clock = clock
+        name = re.sub(r"[^\w.-]", "_", settings.name)
+        self.kept_path = state_dir / "tokens" / f"{name}.jwt"
+        self.renewal_error: AuthenticationError | None = None
+        self._not_before: datetime | None = None
+        self._pause = LEAST_PAUSE
+
+    @property
+    def has_account(self) -> bool:
+        """Whether a new token can be fetched."""
+        return bool(self.settings.username and self.settings.password)
+
+    def stored(self) -> Token | None:
+        """Return the token at hand: environment, token_file, the state directory; else None.
+
+        Raises:
+            SettingsError: a file can't be read, or others can read it.
+            TokenError: what is there is no token.
+        """
+        found = [Token.parse(text) for text in self._texts()]
+        # A renewed token outlives the pasted one that it replaced.
+        return max(found, key=lambda one: one.expires_at.timestamp() if one.expires_at else 0.0,
+                   default=None)
+
+    def _texts(self) -> list[str]:
+        if self.settings.token:
+            return [self.settings.token]
+        texts = []
+        path = self.settings.token_file
+        if path is not None and (path.exists() or not self.has_account):
+            texts.append(read_secret(path))
+        if self.kept_path.exists():
+            texts.append(read_secret(self.kept_path))
+        return texts
+
+    def usable(self, serial: str) -> Token:
+        """Return a token that this gateway should take, renewing it when it is time.
+
+        Raises:
+            TokenError: none at hand and none to be had; says what to do.
+            AuthenticationError: Enlighten refused the account.
+        """
+        now = self.clock()
+        token = self.stored()
+        if token is None:
+            if not self.has_account:
+                raise TokenError(
+                    f"Gateway {serial} needs a token; get one at https://entrez.enphaseenergy.com "
+                    f"and run: envoylog token set {self.settings.name}"
+                )
+            return self.fetch(serial)
+        if self.has_account and not self.settings.token:
+            return self._renewed(token, serial, now)
+        token.check(serial, now)
+        return token
+
+    def _renewed(self, token: Token, serial: str, now: datetime) -> Token:
+        foreign = token.serial not in {None, serial}
+        if not (foreign or token.is_due(now)):
+            return token
+        try:
+            return self.fetch(serial)
+        except AuthenticationError as error:
+            self.renewal_error = error
+            token.check(serial, now)  # The old one still serves, or says why not.
+            return token
+
+    def fetch(self, serial: str) -> Token:
+        """Return a new token from Enlighten; at most every 15 minutes, then less and less often.
+
+        Raises:
+            AuthenticationError: refused, or not yet time to ask again.
+        """
+        now = self.clock()
+        if self._not_before is not None and now < self._not_before:
+            raise self.renewal_error or AuthenticationError("Waiting before asking Enlighten again.")
+        self._not_before = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        assert self.settings.username is not None  # noqa: S101 - asked only with an account
+        assert self.settings.password is not None  # noqa: S101 - the same
+        text = self.cloud.token(self.settings.username, self.settings.password, serial)
+        token = Token.parse(text)
+        token.check(serial, now)
+        self.keep(token)
+        self.renewal_error, self._pause = None, LEAST_PAUSE
+        log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
+        return token
+
+    def keep(self, token: Token) -> None:
+        """Keep a token in the state directory, readable by its owner only.
+
+        Raises:
+            SettingsError: the directory can't be written.
+        """
+        try:
+            write_secret(self.kept_path, token.text)
+        except OSError as error:
+            raise SettingsError(
+                f"The token can't be kept in {self.kept_path.parent} ({error.strerror}); make the "
+                "directory writable or set state_dir."
+            ) from error

@@ -1,0 +1,358 @@
+"""One HTTP(S) connection to a gateway: pinned, patient up to a deadline, one request at a time.
+
+The certificate is self-signed, so it is pinned: its SHA-256 fingerprint is read in a handshake
+that sends no request, kept in the state directory, and compared by urllib3 before any later
+request leaves. One SSLContext serves the process: requests with ``verify=False`` would load the
+system's CA store for each connection.
+"""
+
+import hashlib
+import logging
+import re
+import socket
+import ssl
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from logger.errors import (
+    CertificateChangedError,
+    GatewayUnreachableError,
+    MalformedDocumentError,
+    NotReadyError,
+    SettingsError,
+)
+from logger.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+CONNECT_S = 10.0
+READ_S = 45.0
+LARGEST_BODY_BYTES = 16 * 1024 * 1024
+
+
+@lru_cache
+def unverified_context() -> ssl.SSLContext:
+    """Return the process's context for self-signed gateways: encrypts, trusts by pin only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT")  # The web server of older firmware knows no newer ones.
+    return context
+
+
+@lru_cache
+def verified_context() -> ssl.SSLContext:
+    """Return the process's context for gateways behind a certificate that the system trusts."""
+    return ssl.create_default_context()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status and the body as text; headers are not to be trusted."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a gateway listens; the scheme is None until detected."""
+
+    scheme: str | None
+    host: str
+    port: int | None
+
+    @classmethod
+    def parse(cls, host: str) -> "Address":
+        """Return the address of ``host``: a name, name:port, or URL.
+
+        Raises:
+            SettingsError: it is none of these.
+        """
+        try:
+            parts = urlsplit(host if "://" in host else f"//{host}")
+            name, port = parts.hostname, parts.port
+        except ValueError:
+            name, port = None, None
+        if not name or parts.scheme not in {"", "http", "https"} or parts.path.strip("/"):
+            raise SettingsError(
+                f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20."
+            )
+        return cls(parts.scheme or None, name, port)
+
+    def url(self, scheme: str) -> str:
+        """Return the base URL for a scheme."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{name}" + (f":{self.port}" if self.port else "")
+
+
+class Pins:
+    """The fingerprint of a gateway's certificate, kept as a file."""
+
+    def __init__(self, state_dir: Path, name: str) -> None:
+        self.path = state_dir / "certificates" / (re.sub(r"[^\w.-]", "_", name) + ".sha256")
+
+    def read(self) -> str | None:
+        """Return the pinned fingerprint (64 hex digits), or None before the first use."""
+        try:
+            return self.path.read_text(encoding="ascii").split()[0]
+        except (OSError, IndexError, UnicodeDecodeError):
+            return None
+
+    def write(self, fingerprint: str) -> None:
+        """Pin a fingerprint.
+
+        Raises:
+            SettingsError: the state directory can't be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.path.with_suffix(".new")
+            temporary.write_text(fingerprint + "\n", encoding="ascii")
+            temporary.replace(self.path)
+        except OSError as error:
+            raise SettingsError(
+                f"The certificate can't be pinned in {self.path.parent} ({error.strerror}); "
+                "make the directory writable or set state_dir."
+            ) from error
+
+
+def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
+    """Return the SHA-256 of the certificate that a server shows; sends no request.
+
+    Raises:
+        GatewayUnreachableError: no TLS server there.
+    """
+    try:
+        with (
+            socket.create_connection((host, port), timeout=timeout_s) as plain,
+            unverified_context().wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            certificate = secure.getpeercert(binary_form=True)
+    except (OSError, UnicodeError) as error:
+        raise GatewayUnreachableError(f"{host}:{port} offers no TLS ({_reason(error)}).") from error
+    return hashlib.sha256(certificate or b"").hexdigest()
+
+
+def _tracked(base: Any, sockets: "weakref.WeakSet[socket.socket]") -> Any:
+    class Tracked(base):  # type: ignore[misc]
+        """Remembers its socket, so that a deadline can end a read in progress."""
+
+        def connect(self) -> None:
+            super().connect()
+            sockets.add(self.sock)
+
+    return Tracked
+
+
+class _Adapter(HTTPAdapter):
+    """Hands our context and pin to the pool, and keeps hold of its sockets."""
+
+    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
+        self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._pool = {"ssl_context": context, "assert_fingerprint": fingerprint}
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pool with our context; the classes of its connections are tracked ones."""
+        super().init_poolmanager(*args, **options, **self._pool)
+        plain = type("Pool", (urllib3.HTTPConnectionPool,), {})
+        secure = type("SecurePool", (urllib3.HTTPSConnectionPool,), {})
+        plain.ConnectionCls = _tracked(HTTPConnection, self.sockets)  # type: ignore[attr-defined]
+        secure.ConnectionCls = _tracked(HTTPSConnection, self.sockets)  # type: ignore[attr-defined]
+        self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
+
+
+class Deadline:
+    """A point in time after which nothing is waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that remain, 0 when it has passed."""
+        return max(0.0, self._until - time.monotonic())
+
+
+class Transport:
+    """Asks one gateway, one request at a time."""
+
+    def __init__(self, settings: GatewaySettings, state_dir: Path) -> None:
+        self.settings = settings
+        self.address = Address.parse(settings.host)
+        self.pins = Pins(state_dir, settings.name)
+        self.scheme = self.address.scheme
+        self.cookies = requests.cookies.RequestsCookieJar()
+        self._session: requests.Session | None = None
+        self._adapter: _Adapter | None = None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether what is sent can be read by the gateway alone."""
+        return self.scheme == "https"
+
+    def forget_connection(self) -> None:
+        """Close the connection; the next request reads the pin anew."""
+        if self._session is not None:
+            self._session.close()
+        self._session = self._adapter = None
+        if self.address.scheme is None and self.pins.read() is None:
+            self.scheme = None
+
+    def get(
+        self,
+        path: str,
+        *,
+        deadline: Deadline,
+        headers: dict[str, str] | None = None,
+        auth: AuthBase | None = None,
+    ) -> Answer:
+        """Return the gateway's answer, whatever its status.
+
+        Raises:
+            GatewayUnreachableError: no answer in time.
+            CertificateChangedError: another certificate than the pinned one; nothing was sent.
+            MalformedDocumentError: the answer was cut.
+        """
+        if deadline.left_s <= 0.05:
+            raise GatewayUnreachableError("no time left in this poll.")
+        if self._session is None:
+            self._connect(deadline)
+        assert self._session is not None  # noqa: S101 - for the type checker
+        assert self._adapter is not None  # noqa: S101 - the same
+        url = self.address.url(self.scheme or "https") + path
+        left = deadline.left_s
+        timer = threading.Timer(left, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            with self._session.get(
+                url,
+                headers=headers,
+                auth=auth,
+                timeout=(min(CONNECT_S, left), min(READ_S, left)),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
+                log.debug("%s %s %d bytes", path, response.status_code, len(body))
+                return Answer(response.status_code, body.decode("utf-8", "replace"))
+        except requests.exceptions.SSLError as error:
+            self.forget_connection()
+            raise self._tls_error(error) from error
+        except (
+            requests.exceptions.ChunkedEncodingError,
+            urllib3.exceptions.IncompleteRead,
+            urllib3.exceptions.DecodeError,
+        ) as error:
+            self.forget_connection()
+            if deadline.left_s <= 0.05:
+                raise NotReadyError(f"no whole answer within {left:.0f} s.") from error
+            raise MalformedDocumentError("the answer was cut short.") from error
+        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
+            self.forget_connection()
+            raise NotReadyError("no answer in time.") from error
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            self.forget_connection()
+            raise GatewayUnreachableError(f"{_reason(error)}.") from error
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """End a read that drips on past its deadline."""
+        for sock in list(self._adapter.sockets if self._adapter else ()):
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def _connect(self, deadline: Deadline) -> None:
+        if self.scheme is None:
+            self.scheme = self._detect_scheme(deadline)
+        fingerprint = None
+        if self.scheme == "https" and self.settings.tls == "pin":
+            fingerprint = self.pins.read()
+            if fingerprint is None:
+                patience = min(CONNECT_S, deadline.left_s)
+                fingerprint = fingerprint_at(self.address.host, self.port, patience)
+                self.pins.write(fingerprint)
+                log.info("gateway=%s certificate pinned sha256=%s", self.settings.name, fingerprint)
+        if self.settings.tls == "off":
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        verify = self.settings.tls == "verify"
+        session = requests.Session()
+        session.trust_env = False  # Proxies and netrc are for the internet, not for this box.
+        session.verify = verify
+        session.cookies = self.cookies
+        session.headers.update({"Accept": "*/*", "User-Agent": "envoylog"})
+        context = verified_context() if verify else unverified_context()
+        self._adapter = _Adapter(context, fingerprint)
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
+        self._session = session
+
+    @property
+    def port(self) -> int:
+        """The TLS port."""
+        return self.address.port or 443
+
+    def _detect_scheme(self, deadline: Deadline) -> str:
+        if self.pins.read() is not None:
+            return "https"  # It had a certificate before: never fall back to plain HTTP.
+        try:
+            fingerprint_at(self.address.host, self.port, min(CONNECT_S, deadline.left_s))
+        except GatewayUnreachableError:
+            return "http"
+        return "https"
+
+    def _tls_error(self, error: Exception) -> Exception:
+        said = str(error)
+        if "ingerprint" in said:
+            return CertificateChangedError(
+                f"The certificate of gateway {self.settings.name!r} is not the pinned one, so "
+                "nothing was sent; if you know why it changed (firmware update, new gateway), "
+                f"run: envoylog trust accept {self.settings.name}"
+            )
+        if self.settings.tls == "verify":
+            return CertificateChangedError(
+                f"The certificate of gateway {self.settings.name!r} is not signed by an "
+                'authority that this machine trusts; write tls = "pin".'
+            )
+        return GatewayUnreachableError(f"TLS failed ({_reason(error)}).")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong in a few words, without addresses of objects."""
+    said = str(error).lower()
+    for needle, words in (
+        ("name or service not known", "no such host"),
+        ("nodename nor servname", "no such host"),
+        ("failed to resolve", "no such host"),
+        ("temporary failure in name", "name not found"),
+        ("refused", "connection refused"),
+        ("no route", "no route to host"),
+        ("unreachable", "network unreachable"),
+        ("timed out", "no answer in time"),
+        ("timeout", "no answer in time"),
+        ("reset by peer", "connection reset"),
+        ("without response", "connection closed without an answer"),
+        ("connection aborted", "connection closed without an answer"),
+        ("wrong_version", "not a TLS server"),
+        ("record layer failure", "not a TLS server"),
+    ):
+        if needle in said:
+            return words
+    return type(error).__name__

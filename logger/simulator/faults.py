@@ -1,0 +1,98 @@
+"""What can go wrong with a simulated gateway, on request and for a time."""
+
+from dataclasses import dataclass
+
+from logger.errors import UsageError
+
+#: fault -> what it does, for the help page
+KINDS = {
+    "outage": "closes connections without an answer",
+    "slow": "waits ARG seconds before each answer (default 3)",
+    "drip": "sends the body one byte a second",
+    "unauthorized": "answers 401 although the credentials are right",
+    "server_error": "answers 503",
+    "cut": "cuts JSON in the middle",
+    "html": "answers pages with HTML and 200",
+    "null": "nulls and text where numbers should be",
+    "inactive": "activeCount 0 and wrong readings of the production meter",
+    "copy_net": "total-consumption copies net-consumption",
+    "late_today": "whToday is reset a quarter hour late",
+    "clock_skew": "the gateway's clock runs ARG seconds ahead (default 300)",
+    "dip": "the production counter shows half of its value",
+    "spike": "the production counter shows ARG kWh more (default 900)",
+    "reset": "lifetime counters start again at 0, from then on",
+    "wrap": "the inverter total passes 2^32 J at that moment",
+    "lost_channel": "one storage channel goes to zero and takes half of the total along",
+    "frozen": "the meters' readings stand still",
+    "duplicate": "each inverter is listed twice",
+    "new_serial": "another gateway answers, from then on",
+    "firmware": "reports firmware ARG (default 8.3.5289), from then on",
+    "meter_off": "the consumption CT is disabled",
+    "lost_inverter": "the last inverter is gone",
+}
+#: These do not end by themselves.
+LASTING = {"reset", "new_serial", "firmware", "wrap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault; times are seconds since the simulation's start."""
+
+    kind: str
+    since_s: float = 0.0
+    until_s: float = float("inf")
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """Return the fault of ``KIND[=ARG][@SINCE[+DURATION]]``, times in simulated seconds.
+
+        Raises:
+            UsageError: no such fault, or no numbers.
+        """
+        what, _, when = text.partition("@")
+        kind, _, argument = what.partition("=")
+        if kind not in KINDS:
+            raise UsageError(f"There is no fault {kind!r}; known: {', '.join(sorted(KINDS))}.")
+        try:
+            since, _, lasts = when.partition("+")
+            since_s = float(since or 0)
+            until_s = since_s + float(lasts) if lasts else float("inf")
+        except ValueError as error:
+            raise UsageError(f"fault {text!r}: write KIND[=ARG][@SINCE[+DURATION]].") from error
+        return cls(kind, since_s, until_s, argument)
+
+    def number(self, default: float) -> float:
+        """Return the argument as a number."""
+        return float(self.argument) if self.argument else default
+
+
+class Faults:
+    """The faults of a simulation."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self._faults = list(faults)
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault while the simulation runs."""
+        self._faults.append(fault)
+
+    def clear(self) -> None:
+        """End all faults."""
+        self._faults.clear()
+
+    def active(self, kind: str, at_s: float) -> Fault | None:
+        """Return the fault of a kind that holds at a time, if any."""
+        for fault in self._faults:
+            lasting = kind in LASTING
+            if (
+                fault.kind == kind
+                and fault.since_s <= at_s
+                and (lasting or at_s < fault.until_s)
+            ):
+                return fault
+        return None
+
+    def all_of(self, kind: str) -> list[Fault]:
+        """Return every fault of a kind, whenever it holds."""
+        return [fault for fault in self._faults if fault.kind == kind]
