@@ -1,7 +1,7 @@
 """Alembic's door: migrates the configured database, or the connection handed over in config."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection, DateTime
@@ -11,7 +11,7 @@ from logger.store.database import UtcDateTime, open_engine
 from logger.store.models import Base
 
 
-def render_item(kind: str, item: Any, autogen: Any) -> str | bool:
+def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     """Write our instant type as plain SQLAlchemy, so that revisions import nothing of ours."""
     if kind == "type" and isinstance(item, UtcDateTime):
         autogen.imports.add("import sqlalchemy as sa")

@@ -1,17 +1,26 @@
 """A database of each engine, migrated, for every test that asks for one."""
 
+import contextlib
 import os
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from logger.gateway.client import Gateway
+from logger.readings import Poll
+from logger.settings import GatewaySettings, Settings, write_secret
+from logger.simulator.documents import Model
+from logger.simulator.server import GatewayServer, Simulation, serving
+from logger.simulator.site import Shape, SimulatedClock
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 
@@ -19,7 +28,7 @@ TEMPLATE = "envoylog_template"
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL server: the one of the environment, else one from a wheel."""
     if given := os.environ.get("ENVOYLOG_TEST_POSTGRES_URL"):
         yield given
@@ -105,3 +114,73 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@dataclass
+class Bench:
+    """A simulated gateway, a configuration that reads it, and a clock that both share."""
+
+    simulation: Simulation
+    server: GatewayServer
+    settings: Settings
+    directory: Path
+
+    @property
+    def clock(self) -> SimulatedClock:
+        return self.simulation.clock
+
+    def gateway(self, **changes: Any) -> Gateway:
+        one = replace(self.settings.gateways[0], **changes)
+        return Gateway(self.settings, one, self.environ, clock=self.clock)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        url = self.server.cloud_url
+        return {"ENVOYLOG_ENLIGHTEN_URL": url, "ENVOYLOG_ENTREZ_URL": url}
+
+    def poll(self, gateway: Gateway, *, inverters: bool = True) -> Poll:
+        return gateway.poll(at=self.clock().replace(microsecond=0), inverters=inverters)
+
+    def asked(self, path: str) -> list[str]:
+        """The credentials of each request for a path."""
+        return [one.credentials for one in self.simulation.requests if one.path == path]
+
+
+Benches = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Benches]:
+    """Makes simulated gateways; each comes with settings that can read it."""
+    stack = contextlib.ExitStack()
+
+    def make(
+        *,
+        start: datetime = datetime(2026, 6, 15, 10, tzinfo=UTC),
+        shape: Shape | None = None,
+        database_url: str = "",
+        poll_every_s: int = 60,
+        born: datetime | None = None,
+        **model: Any,
+    ) -> Bench:
+        simulation = Simulation(
+            shape=shape or Shape(battery=model.get("cts") == "storage"),
+            model=Model(**model),
+            clock=SimulatedClock(start, speed=0),
+            born=born,
+        )
+        server = stack.enter_context(serving(simulation))
+        directory = Path(tempfile.mkdtemp(dir=tmp_path))
+        token = directory / "roof.token"
+        write_secret(token, simulation.token())
+        one = GatewaySettings(name="roof", host=server.url, token_file=token)
+        loaded = Settings(
+            database_url=database_url or f"sqlite:///{directory / 'envoylog.db'}",
+            state_dir=directory / "state",
+            poll_every_s=poll_every_s,
+            gateways=(one,),
+        )
+        return Bench(simulation, server, loaded, directory)
+
+    with stack:
+        yield make

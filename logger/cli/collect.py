@@ -98,7 +98,9 @@ def _show(outcomes: list[Any], names: Any, *, as_json: bool) -> None:
             click.echo(f"envoylog: {shown}", err=True)
         elif polled.failures:
             for failure in polled.failures:
-                click.echo(f"envoylog: {settings.name}: {failure.source}: {failure.error}", err=True)
+                click.echo(
+                    f"envoylog: {settings.name}: {failure.source}: {failure.error}", err=True
+                )
         if as_json:
             records.append({"gateway": settings.name, **_record(polled, error)})
         elif polled is not None and error is None:
@@ -135,7 +137,9 @@ def _lines(name: str, polled: Poll) -> Iterator[str]:
         yield f"  {len(polled.inverters)} inverters, last reports add up to {watts:.0f} W"
 
 
-def _line(what: str, phase: str, power_w: float | None, energy_wh: float | None, source: str) -> str:
+def _line(
+    what: str, phase: str, power_w: float | None, energy_wh: float | None, source: str
+) -> str:
     watts = "unknown" if power_w is None else f"{power_w:.1f} W"
     energy = "" if energy_wh is None else f"{energy_wh / 1000:.3f} kWh lifetime"
     return f"  {what:<22}{phase:<7}{watts:>12}{energy:>28}  {source}".rstrip()

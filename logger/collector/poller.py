@@ -62,6 +62,7 @@ class Poller:
         self._failed_polls = 0
         self._store_down = False
         self._rolled_up_s = 0
+        self._gateway_id: int | None = None
 
     @property
     def name(self) -> str:
@@ -103,9 +104,7 @@ class Poller:
             self.stopped_by = failure
         if isinstance(failure, CertificateChangedError) and not self._certificate_changed:
             detail = "another certificate than the pinned one; not asked until it is accepted"
-            events = [
-                Event(at=at, kind="certificate_change", subject="gateway", detail=detail)
-            ]
+            events = [Event(at=at, kind="certificate_change", subject="gateway", detail=detail)]
         self._certificate_changed = isinstance(failure, CertificateChangedError)
         return Poll(
             gateway_serial=self._info.serial if self._info else "",
@@ -115,11 +114,19 @@ class Poller:
             events=tuple(events),
         )
 
-    def flush(self) -> bool:
-        """Store what waits, and roll up; return whether nothing waits any more."""
+    def flush(self, *, to_the_minute: bool = False) -> bool:
+        """Store what waits, and roll up; return whether nothing waits any more.
+
+        Rollups follow at each quarter hour, or with ``to_the_minute`` now.
+        """
         with self._lock:
             try:
-                self._store_waiting()
+                newest_s = self._store_waiting()
+                if self._gateway_id is not None and (
+                    to_the_minute or quarter_start_s(newest_s) > self._rolled_up_s
+                ):
+                    self._roll_up(self._gateway_id)
+                    self._rolled_up_s = max(self._rolled_up_s, quarter_start_s(newest_s))
             except (StoreError, SettingsError) as error:
                 self.store_error = error
                 if not self._store_down:
@@ -131,15 +138,14 @@ class Poller:
             self._store_down, self.store_error = False, None
         return True
 
-    def _store_waiting(self) -> None:
+    def _store_waiting(self) -> int:
         newest_s = 0
         with translated_errors(), self.engine.begin() as connection:
-            gateway_id = None
+            gateway_id = self._gateway_id
             for poll in self._waiting:
-                info = poll.info or (self._info if gateway_id is None else None)
-                if info is not None:
+                if poll.info is not None:
                     gateway_id = remember_gateway(
-                        connection, info, self.gateway_settings, poll.polled_at
+                        connection, poll.info, self.gateway_settings, poll.polled_at
                     )
                 elif gateway_id is None:
                     known = gateway_named(connection, self.name)
@@ -149,19 +155,18 @@ class Poller:
                 save(connection, gateway_id, poll)
                 newest_s = to_epoch_s(poll.polled_at)
         self._waiting.clear()
-        if gateway_id is not None and quarter_start_s(newest_s) > self._rolled_up_s:
-            self._roll_up(gateway_id)
-            self._rolled_up_s = quarter_start_s(newest_s)
+        self._gateway_id = gateway_id
+        return newest_s
 
     def _roll_up(self, gateway_id: int) -> None:
         now, gap_s = self.clock(), self.settings.normal_gap_s
-        bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
-        bring_inverters_up_to_date(self.engine, gateway_id, now=now)
+        with translated_errors():
+            bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
+            bring_inverters_up_to_date(self.engine, gateway_id, now=now)
 
     def finish(self) -> bool:
         """Store what waits and bring the rollups up to this minute; for a clean stop."""
-        self._rolled_up_s = 0
-        return self.flush()
+        return self.flush(to_the_minute=True)
 
     def _notice(self, poll: Poll) -> None:
         """Log when a gateway stops or starts answering, or changes."""
@@ -181,4 +186,3 @@ class Poller:
                 self._failed_polls,
             )
             self._failing_since, self._failed_polls = None, 0
-

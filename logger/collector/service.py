@@ -83,6 +83,8 @@ class Service:
         self.poll_every_s = poll_every_s
         self.clock = clock
         self.workers = [Worker(poller, inverters_every_s) for poller in pollers]
+        self.slots_offered = 0
+        self.last_slot: datetime | None = None
         self._stop = threading.Event()
 
     def stop(self, *_: int | FrameType | None) -> None:
@@ -107,6 +109,9 @@ class Service:
     def _slot(self) -> None:
         now_s = to_epoch_s(self.clock())
         slot = from_epoch_s(now_s - now_s % self.poll_every_s)
+        if slot == self.last_slot:
+            return  # A job that ran late shares its slot with the next one.
+        self.slots_offered, self.last_slot = self.slots_offered + 1, slot
         for worker in self.workers:
             worker.offer(slot)
 
@@ -134,4 +139,3 @@ def catch_signals(service: Service) -> None:
     """Let SIGTERM and SIGINT end the service cleanly."""
     signal.signal(signal.SIGTERM, service.stop)
     signal.signal(signal.SIGINT, service.stop)
-

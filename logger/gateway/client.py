@@ -49,6 +49,7 @@ from logger.settings import GatewaySettings, Settings
 
 log = logging.getLogger(__name__)
 
+DETECTION_S = 60.0
 IDENTIFY_EVERY = timedelta(hours=1)
 DETECT_EVERY = timedelta(days=1)
 CLOCK_SKEW_S = 60
@@ -105,8 +106,8 @@ class Gateway:
         if self.known_serial is not None and info.serial != self.known_serial:
             raise GatewayReplacedError(
                 f"Gateway {self.settings.name!r} should be {self.known_serial}, but {info.serial} "
-                f'answers at {self.settings.host}; if it was replaced, write serial = "{info.serial}" '
-                "into the configuration, else correct host."
+                f"answers at {self.settings.host}; if it was replaced, write "
+                f'serial = "{info.serial}" into the configuration, else correct host.'
             )
         self.known_serial = info.serial
         self.session.identify_as(info)
@@ -178,9 +179,12 @@ class Gateway:
     def _zone(self, deadline: Deadline) -> str | None:
         try:
             name = table(self._optional(kinds.HOME, deadline)).get("timezone")
-            return name if isinstance(name, str) and time_zone(name) else None
+            if not isinstance(name, str):
+                return None
+            time_zone(name)
         except (GatewayError, SettingsError):
             return None  # A convenience: it must not cost a poll.
+        return name
 
     def _detect(self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline) -> Kind:
         """Ask for one deciding page after the other until the kind is clear."""
@@ -257,7 +261,8 @@ class Gateway:
             GatewayError: it could not even be asked: unreachable, another one, not for us.
         """
         started = self.elapsed()
-        deadline = Deadline(self.budget_s)
+        # Finding out what it is takes many pages, and is worth missing slots for.
+        deadline = Deadline(self.budget_s if self.kind else max(self.budget_s, DETECTION_S))
         self._refuse_waiting(deadline)
         events: list[Event] = []
         failures: list[SourceFailure] = []
@@ -512,9 +517,7 @@ class _OnePoll:
             return
         phases = len(self.production) - 1
         self.production = production.unknown(Source.CT, phases)
-        self.readings = [
-            one for one in self.readings if one.measurement != Measurement.PRODUCTION
-        ]
+        self.readings = [one for one in self.readings if one.measurement != Measurement.PRODUCTION]
         raise MalformedDocumentError("the gateway calls its production meter inactive.")
 
     def _ask_consumption(self) -> None:

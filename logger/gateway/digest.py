@@ -36,7 +36,11 @@ def installer_password(serial: str, user: str = "installer") -> str:
     text = f"[e]{user}@{REALM}#{serial} EnPhAsE eNeRgY "
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     left = {digit: digest.count(digit) for digit in "01"}
-    first, most, ambiguous = ({"0": "f", "1": "@"}, {"0": 20, "1": 26}, {"0": (3, 6, 9), "1": (9, 15)})
+    first, most, ambiguous = (
+        {"0": "f", "1": "@"},
+        {"0": 20, "1": 26},
+        {"0": (3, 6, 9), "1": (9, 15)},
+    )
     password = ""
     for digit in reversed(digest[-8:]):
         # Both counts move at every digit: the gateway does so too.

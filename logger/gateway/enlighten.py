@@ -44,7 +44,8 @@ class Enlighten:
         session = answer.get("session_id")
         if not session:
             raise AuthenticationError(
-                f"Enlighten asks {username!r} for a second factor, which a logger can't give; {PASTE}"
+                f"Enlighten asks {username!r} for a second factor, which a logger can't "
+                f"give; {PASTE}"
             )
         wish = {"session_id": session, "serial_num": serial, "username": username}
         tokens = self._post(f"{self.entrez_url}/tokens", json=wish)

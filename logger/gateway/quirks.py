@@ -31,9 +31,7 @@ def copies_net(total: dict[str, Any], net: dict[str, Any], firmware: Firmware) -
     )
 
 
-def lost_storage_channel(
-    total: dict[str, Any], channels: list[dict[str, Any]]
-) -> int | None:
+def lost_storage_channel(total: dict[str, Any], channels: list[dict[str, Any]]) -> int | None:
     """Return which of two storage channels went to zero and took half of the total along.
 
     Firmware 8.3.6086, split phase: one channel is all zero, the total equals the other.

@@ -128,9 +128,9 @@ class Session:
                 return answer
         if self.settings.username:
             self.refused_user = AuthenticationError(
-                f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} or the "
-                "password; check username and password_file, or remove both to use the built-in "
-                "users."
+                f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} "
+                "or the password; check username and password_file, or remove both to use the "
+                "built-in users."
             )
         return answer
 

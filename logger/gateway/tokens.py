@@ -121,8 +121,11 @@ class Tokens:
         """
         found = [Token.parse(text) for text in self._texts()]
         # A renewed token outlives the pasted one that it replaced.
-        return max(found, key=lambda one: one.expires_at.timestamp() if one.expires_at else 0.0,
-                   default=None)
+        return max(
+            found,
+            key=lambda one: one.expires_at.timestamp() if one.expires_at else 0.0,
+            default=None,
+        )
 
     def _texts(self) -> list[str]:
         if self.settings.token:
@@ -175,7 +178,9 @@ class Tokens:
         """
         now = self.clock()
         if self._not_before is not None and now < self._not_before:
-            raise self.renewal_error or AuthenticationError("Waiting before asking Enlighten again.")
+            raise self.renewal_error or AuthenticationError(
+                "Waiting before asking Enlighten again."
+            )
         self._not_before = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         assert self.settings.username is not None  # noqa: S101 - asked only with an account

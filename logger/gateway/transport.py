@@ -162,12 +162,14 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
         self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._pool = {"ssl_context": context, "assert_fingerprint": fingerprint}
+        self._pool: dict[str, Any] = {"ssl_context": context, "assert_fingerprint": fingerprint}
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
         """Make the pool with our context; the classes of its connections are tracked ones."""
-        super().init_poolmanager(*args, **options, **self._pool)
+        super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
         plain = type("Pool", (urllib3.HTTPConnectionPool,), {})
         secure = type("SecurePool", (urllib3.HTTPSConnectionPool,), {})
         plain.ConnectionCls = _tracked(HTTPConnection, self.sockets)  # type: ignore[attr-defined]
@@ -228,7 +230,7 @@ class Transport:
             MalformedDocumentError: the answer was cut.
         """
         if deadline.left_s <= 0.05:
-            raise GatewayUnreachableError("no time left in this poll.")
+            raise NotReadyError("no time left in this poll.")
         if self._session is None:
             self._connect(deadline)
         assert self._session is not None  # noqa: S101 - for the type checker
@@ -255,7 +257,7 @@ class Transport:
             raise self._tls_error(error) from error
         except (
             requests.exceptions.ChunkedEncodingError,
-            urllib3.exceptions.IncompleteRead,
+            urllib3.exceptions.ProtocolError,
             urllib3.exceptions.DecodeError,
         ) as error:
             self.forget_connection()

@@ -122,7 +122,7 @@ def _records(
     result = []
     for label, end_s, length_s in _expected(kind, first, last, zone):
         rows = found.get(label)
-        record = rows.pop(0) if rows else {"gateway": site.name}
+        record: dict[str, Any] = rows.pop(0) if rows else {}
         record = {column.name: record.get(column.name) for column in ENERGY} | {
             "gateway": site.name,
             key: label,

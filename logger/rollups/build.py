@@ -27,6 +27,7 @@ from logger.clock import (
 from logger.energy.flows import Decision, Quarter, StreamKey, account
 from logger.energy.series import CounterState
 from logger.rollups import checkpoints, samples, sums
+from logger.store.database import upsert
 from logger.store.models import (
     Energy15MinRow,
     EnergyDailyRow,
@@ -206,8 +207,9 @@ def _write_decisions(
     )
     unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
     if unique:
-        connection.execute(
-            insert(table),
+        upsert(
+            connection,
+            table,
             [
                 {
                     "gateway_id": site.gateway_id,
@@ -218,6 +220,7 @@ def _write_decisions(
                 }
                 for decision in unique.values()
             ],
+            ("detail",),
         )
 
 

@@ -95,7 +95,7 @@ class Entrez:
             claims = json.loads(_decoded(signed.split(".")[1]))
         except (InvalidSignature, ValueError, IndexError):
             return False
-        return claims["aud"] == serial and claims["exp"] > now.timestamp()
+        return bool(claims["aud"] == serial and claims["exp"] > now.timestamp())
 
 
 class Sessions:

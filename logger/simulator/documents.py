@@ -139,7 +139,9 @@ class Documents:
         """Return /info: who answers, as XML."""
         tokens = self.generation(now_s) in {"7", "8"}
         metered = self.model.cts != "none"
-        imeter = "" if self.generation(now_s) == "3" else f"\n    <imeter>{metered}</imeter>".lower()
+        imeter = (
+            "" if self.generation(now_s) == "3" else f"\n    <imeter>{metered}</imeter>".lower()
+        )
         return (
             "<?xml version='1.0' encoding='UTF-8'?>\r\n<envoy_info>\n"
             f"  <time>{int(self.clock_s(now_s))}</time>\n  <device>\n"
@@ -216,8 +218,12 @@ class Documents:
             if version >= (8, 3, 5422):
                 return _v1(0, 0, 0, 0)
             lifetime_wh = self._inverters_wh(now_s, wraps=version >= (8,))
-            return _v1(int(self._today(lifetime_wh, now_s)), 0, int(lifetime_wh),
-                       round(self._reported_w(now_s)))
+            return _v1(
+                int(self._today(lifetime_wh, now_s)),
+                0,
+                int(lifetime_wh),
+                round(self._reported_w(now_s)),
+            )
         lifetime_wh = self.delivered_wh("production", last_multiple(now_s, 900))
         watts = round(self.power_w("production", now_s))
         return _v1(int(self._today(lifetime_wh, now_s)), 0, int(lifetime_wh), watts)
@@ -244,8 +250,13 @@ class Documents:
     def device_data(self, now_s: float) -> dict[str, Any]:
         """Return /ivp/pdm/device_data, silently cut at its limit, which counts meters too."""
         meters = {
-            str(553_700_000 + i): {"devName": "eim", "sn": f"{self.model.serial}EIM{i}",
-                                   "active": True, "modGone": True, "channels": []}
+            str(553_700_000 + i): {
+                "devName": "eim",
+                "sn": f"{self.model.serial}EIM{i}",
+                "active": True,
+                "modGone": True,
+                "channels": [],
+            }
             for i in range(2 if self.model.cts != "none" else 0)
         }
         room = DEVICE_DATA_LIMIT - len(meters)
@@ -356,9 +367,9 @@ class Documents:
         for index in range(self.units(now_s)):
             unit_j = self.unit_j(index, self.reported_s(index, now_s))
             total_j += unit_j % WRAP_J if wraps else unit_j
-        return self._wrapped_at_fault(total_j, now_s) / 3600
+        return self._wrapped_at_fault(total_j) / 3600
 
-    def _wrapped_at_fault(self, total_j: float, now_s: float) -> float:
+    def _wrapped_at_fault(self, total_j: float) -> float:
         """Place the counter so that it passes 2^32 J when the fault says so."""
         wraps = self.faults.all_of("wrap")
         if not wraps:
@@ -375,8 +386,9 @@ class Documents:
         if self.fault("late_today", now_s) and now_s - since_s < 900:
             since_s -= 86_400
         now_wh = self.site.counter_wh("made", now_s)
-        return min(lifetime_wh, now_wh - self.site.counter_wh("made", max(since_s,
-                                                                          self.site.born_s)))
+        return min(
+            lifetime_wh, now_wh - self.site.counter_wh("made", max(since_s, self.site.born_s))
+        )
 
     def _meter(self, meter: str, now_s: float) -> dict[str, Any]:
         eid, time_s = EIDS[meter], int(self.clock_s(now_s))
@@ -384,7 +396,9 @@ class Documents:
         if meter not in self.enabled(now_s):
             # A disabled CT goes on saying plausible things.
             off = _meter_item(eid, time_s, -14.6, 3_180_000.0, -19.677, 1)
-            return off | {"channels": [_meter_item(eid + n, time_s, 0, 1.5, 0, 1) for n in (1, 2, 3)]}
+            return off | {
+                "channels": [_meter_item(eid + n, time_s, 0, 1.5, 0, 1) for n in (1, 2, 3)]
+            }
         item = self._reading(meter, eid, now_s, 0, legs=count)
         if meter == "production" and self.fault("inactive", now_s):
             item |= {"actEnergyDlvd": 12.5, "activePower": 0.3, "instantaneousDemand": 0.3}
@@ -403,9 +417,7 @@ class Documents:
             item |= {"activePower": None, "voltage": "n/a", "freq": "50.0", "current": ""}
         return item | {"channels": channels}
 
-    def _reading(
-        self, meter: str, eid: int, now_s: float, phase: int, legs: int
-    ) -> dict[str, Any]:
+    def _reading(self, meter: str, eid: int, now_s: float, phase: int, legs: int) -> dict[str, Any]:
         return _meter_item(
             eid,
             int(self.clock_s(now_s)),
@@ -430,8 +442,14 @@ class Documents:
         }
         if self.model.cts == "none":
             return {"production": [inverters]}
-        storage = {"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0,
-                   "state": "idle"}
+        storage = {
+            "type": "acb",
+            "activeCount": 0,
+            "readingTime": 0,
+            "wNow": 0,
+            "whNow": 0,
+            "state": "idle",
+        }
         return {
             "production": [inverters, self._eim("production", now_s, lines=lines)],
             "consumption": [

@@ -85,11 +85,7 @@ class Faults:
         """Return the fault of a kind that holds at a time, if any."""
         for fault in self._faults:
             lasting = kind in LASTING
-            if (
-                fault.kind == kind
-                and fault.since_s <= at_s
-                and (lasting or at_s < fault.until_s)
-            ):
+            if fault.kind == kind and fault.since_s <= at_s and (lasting or at_s < fault.until_s):
                 return fault
         return None
 

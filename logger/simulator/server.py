@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Stay quiet; ``requests`` keeps what was asked."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Answer as a gateway would, faults first."""
         simulation = self.simulation
         now = simulation.clock()
@@ -216,7 +216,7 @@ class _CloudHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Stay quiet."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         """Answer the login and the wish for a token."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         simulation = self.simulation

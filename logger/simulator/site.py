@@ -182,9 +182,7 @@ class Site:
             storage_w = self._storage_w(made_w, load_w, hour)
             rows[0].append((made_w, load_w, storage_w))
             for phase in self.phases[1:]:
-                rows[phase].append(
-                    (made_w / count, load_w * shares[phase - 1], storage_w / count)
-                )
+                rows[phase].append((made_w / count, load_w * shares[phase - 1], storage_w / count))
         return rows
 
     def _storage_w(self, made_w: float, load_w: float, hour: float) -> float:
@@ -197,14 +195,12 @@ class Site:
     def _sun_w(self, at_s: int, sky: float) -> float:
         day_of_year = (at_s // 86_400) % 365.25
         tilt = math.radians(-23.44) * math.cos(2 * math.pi * (day_of_year + 10) / 365.25)
-        hour_angle = math.radians(
-            (at_s % 86_400) / 240 + self.shape.longitude_deg - 180
-        )
+        hour_angle = math.radians((at_s % 86_400) / 240 + self.shape.longitude_deg - 180)
         latitude = math.radians(self.shape.latitude_deg)
         height = math.sin(latitude) * math.sin(tilt) + math.cos(latitude) * math.cos(
             tilt
         ) * math.cos(hour_angle)
-        return self.shape.peak_power_w * max(0.0, height) ** 1.1 * sky
+        return self.shape.peak_power_w * math.pow(max(0.0, height), 1.1) * sky
 
     def _loads_w(self, dice: random.Random, day: int) -> Iterator[float]:
         base = 140 + 60 * dice.random()

@@ -66,9 +66,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
-        return (
-            value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        ).replace(microsecond=0)
+        aware: datetime = value.replace(tzinfo=value.tzinfo or UTC)
+        return aware.astimezone(UTC).replace(microsecond=0)
 
 
 class epoch(ColumnElement[int]):  # noqa: N801 - reads as the SQL function that it is
@@ -246,7 +245,7 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     dialect = connection.dialect
     compiled = query.compile(dialect=dialect)
     bound: Any = compiled.construct_params()
-    processors = compiled._bind_processors  # noqa: SLF001 - the public road is the slow one
+    processors: Any = compiled._bind_processors  # noqa: SLF001 - the public road is the slow one
     values = {key: processors[key](v) if key in processors else v for key, v in bound.items()}
     driver = connection.connection.dbapi_connection
     assert driver is not None  # noqa: S101 - a checked-out connection has one

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from logger.errors import SettingsError
-from logger.readings import GatewayInfo, Poll
+from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GatewaySettings
 from logger.store.database import insert_or_ignore, upsert
 from logger.store.models import (
@@ -34,7 +35,7 @@ def remember_gateway(
     """
     table = table_of(GatewayRow)
     known = connection.execute(select(table).where(table.c.serial == info.serial)).one_or_none()
-    values = {
+    values: dict[str, Any] = {
         "name": settings.name,
         "part_number": info.part_number,
         "firmware": info.firmware,
@@ -62,10 +63,37 @@ def remember_gateway(
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
         connection.execute(update(table).where(table.c.gateway_id == gateway_id).values(values))
+        _note_changes(connection, gateway_id, known.firmware, info, at)
     meters = [{"gateway_id": gateway_id, **asdict(meter)} for meter in info.meters]
     replace = ("measurement", "state", "metering_status", "status_flags")
     upsert(connection, table_of(MeterRow), meters, (*replace, "phase_mode", "phase_count"))
     return int(gateway_id)
+
+
+def _note_changes(
+    connection: Connection, gateway_id: int, firmware: str | None, info: GatewayInfo, at: datetime
+) -> None:
+    """Keep as events what changed since the gateway was last identified, also by an older run."""
+    events: list[Event] = []
+    if firmware is not None and firmware != info.firmware:
+        detail = f"{firmware} to {info.firmware}"
+        events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=detail))
+    table = table_of(MeterRow)
+    query = select(table.c.eid, table.c.state).where(table.c.gateway_id == gateway_id)
+    states = {row.eid: row.state for row in connection.execute(query)}
+    for meter in info.meters:
+        before = states.get(meter.eid)
+        if before not in {None, meter.state}:
+            events.append(
+                Event(
+                    at=at,
+                    kind=f"meter_{meter.state}",
+                    subject=meter.measurement,
+                    detail=f"was {before}",
+                )
+            )
+    rows = [{"gateway_id": gateway_id, **asdict(event)} for event in events]
+    insert_or_ignore(connection, table_of(EventRow), rows)
 
 
 def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
@@ -82,6 +110,10 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     _save_inverters(connection, gateway_id, poll)
     events = [{"gateway_id": gateway_id, **asdict(event)} for event in poll.events]
     insert_or_ignore(connection, table_of(EventRow), events)
+    if poll.outcome is not Outcome.FAILED:
+        gateways = table_of(GatewayRow)
+        seen = update(gateways).where(gateways.c.gateway_id == gateway_id)
+        connection.execute(seen.values(last_seen_at=poll.polled_at))
     if poll.production or poll.consumption or poll.meter_readings:
         _reopen(connection, gateway_id, "energy", poll.polled_at)
 

@@ -4,6 +4,8 @@ Revision ID: 0001
 Revises:
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -15,23 +17,23 @@ depends_on = None
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(19), "sqlite")
 
 
-def instant(name: str, *, key: bool = False) -> sa.Column:
+def instant(name: str, *, key: bool = False) -> sa.Column[Any]:
     return sa.Column(name, INSTANT, nullable=not key)
 
 
-def words(name: str, *, key: bool = False) -> sa.Column:
+def words(name: str, *, key: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Text(), nullable=not key)
 
 
-def whole(name: str, *, key: bool = False) -> sa.Column:
+def whole(name: str, *, key: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Integer(), nullable=not key)
 
 
-def number(*names: str) -> list[sa.Column]:
+def number(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Double(), nullable=True) for name in names]
 
 
-def create(name: str, *columns: sa.Column) -> None:
+def create(name: str, *columns: sa.Column[Any]) -> None:
     """Create a table whose key is the gateway and every column that can't be missing."""
     key = ["gateway_id", *(column.name for column in columns if not column.nullable)]
     op.create_table(

@@ -4,6 +4,8 @@ Revision ID: 0002
 Revises: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -17,7 +19,7 @@ FLOWS = ("production", "consumption", "grid_import", "grid_export")
 BATTERY = ("battery_charge", "battery_discharge")
 
 
-def energy() -> list[sa.Column]:
+def energy() -> list[sa.Column[Any]]:
     return [
         *(sa.Column(f"{flow}_wh", sa.Double(), nullable=True) for flow in FLOWS + BATTERY),
         sa.Column("covered_s", sa.Integer(), nullable=True),
@@ -29,27 +31,27 @@ def energy() -> list[sa.Column]:
     ]
 
 
-def starts_at() -> sa.Column:
+def starts_at() -> sa.Column[Any]:
     return sa.Column("starts_at", INSTANT, nullable=False)
 
 
-def day() -> sa.Column:
+def day() -> sa.Column[Any]:
     return sa.Column("day", sa.Date(), nullable=False)
 
 
-def phase() -> sa.Column:
+def phase() -> sa.Column[Any]:
     return sa.Column("phase", sa.Text(), nullable=False)
 
 
-def offset() -> sa.Column:
+def offset() -> sa.Column[Any]:
     return sa.Column("utc_offset_s", sa.Integer(), nullable=True)
 
 
-def period() -> sa.Column:
+def period() -> sa.Column[Any]:
     return sa.Column("period_s", sa.Integer(), nullable=True)
 
 
-def create(name: str, key: list[sa.Column], *columns: sa.Column) -> None:
+def create(name: str, key: list[sa.Column[Any]], *columns: sa.Column[Any]) -> None:
     op.create_table(
         name,
         sa.Column("gateway_id", sa.SmallInteger(), nullable=False),

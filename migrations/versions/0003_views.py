@@ -55,7 +55,7 @@ ROLLUP = {
     "peak_consumption_at": ("UTC", "when that was"),
 }
 OFFSET = ("s", "how far local time runs ahead of UTC")
-DICTIONARY = {
+DICTIONARY: dict[str, dict[str, tuple[str | None, str]]] = {
     "gateways": {
         "gateway_id": (None, "small integer given on first sight"),
         "name": (None, "name in the configuration"),

@@ -30,9 +30,7 @@ def from_net_ct(
     """
     made = {one.phase: one for one in production}
     night = {
-        one.phase: one.received_wh
-        for one in readings
-        if one.measurement == Measurement.PRODUCTION
+        one.phase: one.received_wh for one in readings if one.measurement == Measurement.PRODUCTION
     }
     samples: list[ConsumptionSample] = []
     for net in (one for one in readings if one.measurement == Measurement.NET_CONSUMPTION):

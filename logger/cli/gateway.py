@@ -1,0 +1,139 @@
+"""``envoylog token`` and ``envoylog trust``."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from logger.cli.options import gateway_named, load_settings
+from logger.clock import utc_now
+from logger.errors import GatewayError, TokenError, UsageError
+from logger.gateway.client import Gateway, unreachable
+from logger.gateway.enlighten import Enlighten
+from logger.gateway.tokens import Token, Tokens
+from logger.gateway.transport import Address, Pins, fingerprint_at
+from logger.settings import GatewaySettings, Settings
+
+
+@click.group()
+def token() -> None:
+    """The token that firmware 7 and newer asks for. It is never shown."""
+
+
+def _tokens(ctx: click.Context, name: str | None) -> tuple[Settings, GatewaySettings, Tokens]:
+    loaded = load_settings(ctx)
+    chosen = gateway_named(loaded, name)
+    return loaded, chosen, Tokens(chosen, loaded.state_dir, Enlighten(os.environ), utc_now)
+
+
+@token.command("show")
+@click.argument("name", required=False)
+@click.pass_context
+def show_token(ctx: click.Context, name: str | None) -> None:
+    """Show whose the token is and how long it lasts, not the token."""
+    _, chosen, tokens = _tokens(ctx, name)
+    found = tokens.stored()
+    if found is None:
+        raise TokenError(
+            f"Gateway {chosen.name!r} has no token yet; get one at "
+            f"https://entrez.enphaseenergy.com and run: envoylog token set {chosen.name}"
+        )
+    click.echo(f"gateway {chosen.name}: token of {found.user} for serial {found.serial or 'any'}")
+    if found.expires_at is not None:
+        days = (found.expires_at - utc_now()).total_seconds() / 86_400
+        left = f"{days:.0f} days left" if days > 0 else "expired"
+        click.echo(f"expires {found.expires_at:%Y-%m-%d %H:%M} UTC, {left}")
+
+
+@token.command("set")
+@click.argument("name", required=False)
+@click.option("--file", "path", type=click.Path(path_type=Path), help="Read it from this file.")
+@click.pass_context
+def set_token(ctx: click.Context, name: str | None, path: Path | None) -> None:
+    """Keep a pasted token; asks for it, or reads it from a pipe."""
+    _, chosen, tokens = _tokens(ctx, name)
+    made = Token.parse(_pasted(path))
+    made.check(chosen.serial or made.serial or "", utc_now())
+    tokens.keep(made)
+    until = f" until {made.expires_at:%Y-%m-%d}" if made.expires_at else ""
+    click.echo(f"gateway {chosen.name}: token kept in {tokens.kept_path}{until}")
+
+
+def _pasted(path: Path | None) -> str:
+    if path is not None:
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The file {path} can't be read; check the path.") from error
+    if sys.stdin.isatty():
+        pasted: str = click.prompt("Paste the token (it is not shown)", hide_input=True, err=True)
+        return pasted
+    return sys.stdin.read()
+
+
+@token.command()
+@click.argument("name", required=False)
+@click.pass_context
+def renew(ctx: click.Context, name: str | None) -> None:
+    """Fetch a new token from Enlighten with the configured account."""
+    loaded, chosen, tokens = _tokens(ctx, name)
+    if not tokens.has_account:
+        raise TokenError(
+            f"Gateway {chosen.name!r} has no Enlighten account; add username and password_file, "
+            "or paste a token: envoylog token set"
+        )
+    serial = chosen.serial or Gateway(loaded, chosen, os.environ).identify().serial
+    made = tokens.fetch(serial)
+    click.echo(f"gateway {chosen.name}: new token until {made.expires_at:%Y-%m-%d}")
+
+
+@click.group()
+def trust() -> None:
+    """The certificate that a gateway is known by."""
+
+
+def _pinned(ctx: click.Context, name: str | None) -> tuple[GatewaySettings, Pins, str]:
+    """Return the pin and the fingerprint that the gateway shows now; no request is sent."""
+    loaded = load_settings(ctx)
+    chosen = gateway_named(loaded, name)
+    address = Address.parse(chosen.host)
+    if address.scheme == "http":
+        raise UsageError(f"Gateway {chosen.name!r} is read over plain HTTP: it has no certificate.")
+    try:
+        shown = fingerprint_at(address.host, address.port or 443)
+    except GatewayError as error:
+        raise unreachable(chosen, error) from error
+    return chosen, Pins(loaded.state_dir, chosen.name), shown
+
+
+@trust.command("show")
+@click.argument("name", required=False)
+@click.pass_context
+def show_trust(ctx: click.Context, name: str | None) -> int:
+    """Show the pinned certificate and the one that the gateway shows now."""
+    chosen, pins, shown = _pinned(ctx, name)
+    pinned = pins.read()
+    click.echo(f"gateway {chosen.name}")
+    click.echo(f"pinned  {pinned or 'none yet'}")
+    click.echo(f"shown   {shown}")
+    if pinned is None:
+        click.echo("the first poll pins it")
+    elif pinned != shown:
+        click.echo(f"they differ; if you know why, run: envoylog trust accept {chosen.name}")
+        return 4
+    return 0
+
+
+@trust.command()
+@click.argument("name", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def accept(ctx: click.Context, name: str | None, yes: bool) -> None:
+    """Pin the certificate that the gateway shows now."""
+    chosen, pins, shown = _pinned(ctx, name)
+    click.echo(f"gateway {chosen.name}\npinned  {pins.read() or 'none yet'}\nshown   {shown}")
+    if not yes:
+        click.confirm("Trust the certificate that is shown now?", abort=True, err=True)
+    pins.write(shown)
+    click.echo("accepted")

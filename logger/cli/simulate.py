@@ -1,0 +1,134 @@
+"""``envoylog simulate`` and ``envoylog demo``."""
+
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from logger.clock import time_zone, utc_now
+from logger.errors import UsageError
+from logger.settings import write_secret
+from logger.simulator.documents import CTS, FIRMWARES, Model
+from logger.simulator.faults import KINDS, Fault, Faults
+from logger.simulator.server import Simulation, serving
+from logger.simulator.site import Shape, SimulatedClock
+
+FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: " + (
+    "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
+)
+
+
+@click.command()
+@click.option("--port", default=8443, show_default=True, help="0 takes any free port.")
+@click.option("--seed", default=1, show_default=True, help="Another sun and another house.")
+@click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8", show_default=True)
+@click.option("--firmware", default="", help="A firmware of that generation, such as 8.2.4286.")
+@click.option("--cts", type=click.Choice(list(CTS)), default="net", show_default=True)
+@click.option("--phases", type=click.IntRange(1, 3), default=1, show_default=True)
+@click.option("--inverters", type=click.IntRange(1, 80), default=12, show_default=True)
+@click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6, show_default=True)
+@click.option("--serial", default="122334455667", show_default=True)
+@click.option("--time-zone", "zone", default="Europe/Madrid", show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.0),
+    default=1.0,
+    show_default=True,
+    help="How much faster than real time its clock runs.",
+)
+@click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Write a good token here.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
+def simulate(  # noqa: PLR0917 - one argument per option
+    port: int,
+    seed: int,
+    generation: str,
+    firmware: str,
+    cts: str,
+    phases: int,
+    inverters: int,
+    peak_power_kwp: float,
+    serial: str,
+    zone: str,
+    speed: float,
+    start: str | None,
+    token_file: Path | None,
+    faults: tuple[str, ...],
+) -> None:
+    """Serve a simulated gateway on this machine until stopped."""
+    time_zone(zone)
+    simulation = Simulation(
+        shape=Shape(
+            seed=seed,
+            phases=phases,
+            peak_power_w=1000 * peak_power_kwp,
+            inverters=inverters,
+            battery=cts == "storage",
+            latitude_deg=37.4,
+            longitude_deg=-6.0,
+        ),
+        model=Model(
+            generation=generation, cts=cts, serial=serial, firmware=firmware, time_zone=zone
+        ),
+        clock=SimulatedClock(_instant(start), speed=speed),
+        faults=Faults([Fault.parse(text) for text in faults]),
+    )
+    if token_file is not None:
+        write_secret(token_file, simulation.token())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with serving(simulation, port) as server:
+            click.echo(
+                f"LISTENING {server.url} serial={serial} firmware={simulation.model.version}"
+            )
+            click.echo(
+                f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}"
+            )
+            stop.wait()
+    except OSError as error:
+        raise UsageError(
+            f"Port {port} can't be used ({error.strerror}); choose another --port."
+        ) from error
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return utc_now()
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise UsageError(f"--start {text!r} is not an instant; write 2026-06-01T12:00.") from error
+
+
+@click.command()
+@click.option(
+    "--days",
+    type=click.IntRange(1, 60),
+    default=3,
+    show_default=True,
+    help="Simulated days before today.",
+)
+@click.option(
+    "--live-s",
+    type=click.IntRange(0, 3600),
+    default=60,
+    show_default=True,
+    help="How long to collect in real time after that.",
+)
+@click.option(
+    "-o",
+    "directory",
+    type=click.Path(path_type=Path),
+    default="envoylog-demo",
+    show_default=True,
+    help="Where the database and the spreadsheet go.",
+)
+def demo(days: int, live_s: int, directory: Path) -> None:
+    """Log a simulated gateway into SQLite, report it, and compare with what was true."""
+    from logger.demo import Demo  # noqa: PLC0415 - brings pandas
+
+    Demo(directory, click.echo).run(days=days, live_s=live_s)

@@ -1,0 +1,276 @@
+"""What a user gets wrong is one sentence with the remedy, and the right exit code."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from logger.cli import run
+from logger.store.database import open_engine
+from logger.store.maintenance import upgrade
+from tests.conftest import Bench, Benches
+
+
+def config_of(one: Bench, **more: str) -> Path:
+    path = one.directory / "config.toml"
+    lines = {
+        "database_url": f'"{one.settings.database_url}"',
+        "state_dir": f'"{one.settings.state_dir}"',
+        **{key: value for key, value in more.items() if key in {"poll_every_s", "polls"}},
+    }
+    gateway = {"name": '"roof"', "host": f'"{one.server.url}"', "token_file": '"roof.token"'}
+    gateway |= {key: value for key, value in more.items() if key not in lines}
+    path.write_text(
+        "\n".join(f"{key} = {value}" for key, value in lines.items())
+        + "\n[[gateways]]\n"
+        + "\n".join(f"{key} = {value}" for key, value in gateway.items())
+    )
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
+    code = run([str(arg) for arg in args])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return code, out, err
+
+
+@pytest.fixture
+def ready(bench: Benches) -> tuple[Bench, Path]:
+    one = bench(cts="net")
+    one.clock.speed = 1.0
+    from logger.clock import utc_now  # noqa: PLC0415 - real time, as the command has
+
+    one.clock.set(utc_now())
+    (one.directory / "roof.token").write_text(one.simulation.token())
+    return one, config_of(one)
+
+
+def test_a_poll_is_stored_and_shown(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    code, out, _ = said(capsys, "--config", path, "poll", "--json")
+    assert code == 0
+    (record,) = json.loads(out)
+    assert record["gateway"] == "roof"
+    assert record["outcome"] == "complete"
+    engine = open_engine(one.settings.database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
+
+
+def test_no_store_writes_nothing(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    code, out, _ = said(capsys, "--config", path, "poll", "--no-store")
+    assert code == 0
+    assert "production" in out
+    assert not Path(one.settings.database_url.removeprefix("sqlite:///")).exists()
+
+
+def test_an_unknown_key_names_the_nearest(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _ = ready
+    path = config_of(one, pollls="1", hots='"x"')
+    code, _, err = said(capsys, "--config", path, "config", "check")
+    assert code == 3
+    assert "did you mean" in err
+
+
+def test_an_unreachable_host_says_where_and_what_to_check(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _ = ready
+    path = config_of(one, host='"https://127.0.0.1:9"')
+    code, _, err = said(capsys, "--config", path, "poll")
+    assert code == 5
+    assert "127.0.0.1:9" in err
+    assert "Is the host right" in err
+
+
+def test_an_expired_token_and_a_foreign_one_exit_4(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    for token in (one.simulation.token(days=-1),
+                  one.simulation.entrez.token("1", one.clock())):  # fmt: skip
+        (one.directory / "roof.token").write_text(token)
+        code, out, err = said(capsys, "--config", path, "poll")
+        assert code == 4
+        assert "envoylog token set" in err
+        assert token not in out + err
+
+
+def test_another_certificate_exits_4_and_accepting_it_heals(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    assert said(capsys, "--config", path, "poll")[0] == 0
+    one.server.renew_certificate()
+    sent = len(one.simulation.requests)
+    code, _, err = said(capsys, "--config", path, "poll")
+    assert code == 4
+    assert "envoylog trust accept roof" in err
+    assert len(one.simulation.requests) == sent
+    assert said(capsys, "--config", path, "trust", "show")[0] == 4
+    assert said(capsys, "--config", path, "trust", "accept", "--yes")[0] == 0
+    assert said(capsys, "--config", path, "poll")[0] == 0
+
+
+def test_a_wrong_local_password_exits_4_and_keeps_the_rest(
+    bench: Benches, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = bench(generation="5", cts="none")
+    secret = one.directory / "password"
+    secret.touch(0o600)
+    secret.write_text("wrong")
+    path = config_of(one, username='"me"', password_file='"password"')
+    code, out, err = said(capsys, "--config", path, "poll")
+    assert code == 4
+    assert "refuses the user 'me'" in err
+    assert "production" in out
+
+
+def test_a_database_of_a_newer_schema_and_an_older_one_exit_6(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    engine = open_engine(one.settings.database_url)
+    upgrade(engine)
+    for version, remedy in (("9999", "pip install --upgrade"), ("0001", "envoylog db upgrade")):
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+        code, _, err = said(capsys, "--config", path, "poll")
+        assert code == 6
+        assert remedy in err
+
+
+def test_a_directory_that_cannot_be_made_exits_6(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _, path = ready
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    url = f"sqlite:///{blocker}/deeper/envoylog.db"
+    code, _, err = said(capsys, "--config", path, "--database-url", url, "poll")
+    assert code == 6
+    assert "can't be made" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_write_permission_exits_6(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _, path = ready
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+    code, _, err = said(capsys, "--config", path, "--database-url", f"sqlite:///{closed}/x.db",
+                        "poll")  # fmt: skip
+    assert code == 6
+    assert "permissions" in err
+
+
+def test_a_full_disk_stores_nothing_half_and_exits_6(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, path = ready
+    engine = open_engine(one.settings.database_url)
+    upgrade(engine)
+    with engine.begin() as connection:
+        # SQLite's own words, at the last table of a poll that is written.
+        connection.execute(
+            text(
+                "CREATE TRIGGER full BEFORE INSERT ON inverter_samples "
+                "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            )
+        )
+    code, _, err = said(capsys, "--config", path, "poll")
+    assert code == 6
+    assert "disk is full; make room" in err
+    with engine.connect() as connection:
+        for table in ("gateways", "polls", "production_samples", "meter_readings"):
+            rows = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            assert rows == 0, table
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("mysql://x/y", "SQLite and PostgreSQL"), ("nonsense", "not a database URL"),
+     ("sqlite://", "must name a file"),
+     ("postgresql://nobody@127.0.0.1:9/x", "server can't be reached")],
+)  # fmt: skip
+def test_a_database_url_that_cannot_be_used_exits_6(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], url: str, words: str
+) -> None:
+    _, path = ready
+    code, _, err = said(capsys, "--config", path, "--database-url", url, "poll")
+    assert code == 6
+    assert words in err
+
+
+def test_a_report_without_data_exits_7_and_says_what_there_is(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, path = ready
+    said(capsys, "--config", path, "poll")
+    code, _, err = said(capsys, "--config", path, "report", "daily", "--from", "2001",
+                        "--to", "2001")  # fmt: skip
+    assert code == 7
+    assert "roof" in err
+
+
+def test_a_report_for_an_unknown_gateway_lists_the_known(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, path = ready
+    said(capsys, "--config", path, "poll")
+    code, _, err = said(capsys, "--config", path, "report", "daily", "--gateway", "barn")
+    assert code == 2
+    assert "roof" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [(["report", "weekly"], 2), (["poll", "--nope"], 2), (["nope"], 2),
+     (["--config", "/nowhere.toml", "poll"], 3), (["simulate", "--fault", "flood"], 2)],
+)  # fmt: skip
+def test_wrong_words_exit_with_their_code(
+    capsys: pytest.CaptureFixture[str], args: list[str], code: int
+) -> None:
+    assert said(capsys, *args)[0] == code
+
+
+def test_the_configuration_is_shown_without_its_secrets(
+    ready: tuple[Bench, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, path = ready
+    monkeypatch.setenv("ENVOYLOG_GATEWAYS__ROOF__TOKEN", "topsecret")
+    monkeypatch.setenv("ENVOYLOG_DATABASE_URL", "postgresql://me:hushhush@db/x")
+    code, out, _ = said(capsys, "--config", path, "config", "show")
+    assert code == 0
+    assert "topsecret" not in out
+    assert "hushhush" not in out
+    assert "environment" in out
+
+
+def test_a_token_is_kept_and_shown_without_itself(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    one, path = ready
+    pasted = tmp_path / "pasted"
+    pasted.write_text(one.simulation.token(days=700))
+    assert said(capsys, "--config", path, "token", "set", "--file", pasted)[0] == 0
+    kept = one.settings.state_dir / "tokens" / "roof.jwt"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    code, out, _ = said(capsys, "--config", path, "token", "show")
+    assert code == 0
+    assert "days left" in out
+    assert pasted.read_text() not in out

@@ -1,0 +1,165 @@
+"""Polls are kept, in order, through a database that comes and goes."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select, text
+
+from logger.collector.assemble import pollers
+from logger.collector.poller import Poller
+from logger.errors import GatewayReplacedError
+from logger.store.database import open_engine
+from logger.store.maintenance import upgrade
+from logger.store.models import EventRow, PollRow, ProductionSampleRow, table_of
+from tests.conftest import Bench, Benches
+
+MINUTE = timedelta(minutes=1)
+
+
+def poller_of(one: Bench, engine: Engine) -> Poller:
+    return pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+
+
+def run(one: Bench, poller: Poller, minutes: int, step: timedelta = MINUTE) -> None:
+    for _ in range(minutes):
+        poller.poll(one.clock(), inverters=False)
+        one.clock.set(one.clock() + step)
+
+
+def count(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_each_poll_is_stored_once_with_all_it_said(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    one = bench(database_url=database_url, cts="net")
+    poller = poller_of(one, engine)
+    poll = poller.poll(one.clock(), inverters=True)
+    with engine.begin() as connection:
+        from logger.store.writer import save  # noqa: PLC0415 - the second time, by hand
+
+        save(connection, 1, poll)
+    assert count(engine, "polls") == 1
+    assert count(engine, "production_samples") == 1
+    assert count(engine, "consumption_samples") == 2
+    assert count(engine, "meter_readings") == 2
+    assert count(engine, "inverter_samples") == 12
+    assert count(engine, "meters") == 2
+    assert count(engine, "gateways") == 1
+
+
+def test_what_is_stored_is_what_the_gateway_said(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    one = bench(database_url=database_url, cts="net")
+    poll = poller_of(one, engine).poll(one.clock(), inverters=True)
+    with engine.connect() as connection:
+        row = connection.execute(select(table_of(ProductionSampleRow))).one()
+    (said,) = poll.production
+    assert row.polled_at == poll.polled_at
+    assert (row.power_w, row.energy_lifetime_wh, row.source) == (
+        said.power_w,
+        said.energy_lifetime_wh,
+        "ct",
+    )
+
+
+def test_polls_wait_while_the_database_is_away_and_follow_in_order(
+    bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(cts="net")
+    path = tmp_path / "moving.db"
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    poller = poller_of(one, engine)
+    run(one, poller, 3)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE polls RENAME TO away")
+        connection.commit()
+    caplog.set_level(logging.INFO)
+    run(one, poller, 20)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO polls")
+        connection.commit()
+    run(one, poller, 1)
+    with engine.connect() as connection:
+        times = connection.execute(select(table_of(PollRow).c.polled_at)).scalars().all()
+    assert len(times) == 24
+    assert list(times) == sorted(times)
+    lines = [record.getMessage() for record in caplog.records if "database" in record.getMessage()]
+    assert len(lines) == 2
+
+
+def test_an_outage_of_hours_makes_two_log_lines(
+    bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(cts="net")
+    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    upgrade(engine)
+    poller = poller_of(one, engine)
+    run(one, poller, 2)
+    caplog.set_level(logging.INFO)
+    one.simulation.fault("outage")
+    run(one, poller, 30)
+    one.simulation.faults.clear()
+    run(one, poller, 2)
+    assert len(caplog.records) == 2, [record.getMessage() for record in caplog.records]
+    with engine.connect() as connection:
+        rows = connection.execute(select(PollRow.outcome, func.count()).group_by(PollRow.outcome))
+        assert {row[0]: row[1] for row in rows} == {"complete": 4, "failed": 30}
+
+
+def test_a_firmware_change_and_a_meter_switched_off_are_events(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    one = bench(database_url=database_url, cts="net", generation="7")
+    poller = poller_of(one, engine)
+    poller.poll(one.clock(), inverters=False)
+    one.simulation.fault("firmware", argument="8.2.4286")
+    one.simulation.fault("meter_off")
+    one.clock.set(one.clock() + timedelta(hours=2))
+    poller.poll(one.clock(), inverters=False)
+    with engine.connect() as connection:
+        kinds = connection.execute(select(table_of(EventRow).c.kind, table_of(EventRow).c.detail))
+        found = {kind: detail for kind, detail in kinds if kind != "outage"}
+    assert found == {
+        "firmware_change": "7.6.175 to 8.2.4286",
+        "meter_disabled": "was enabled",
+    }
+
+
+def test_a_replaced_gateway_is_left_alone_until_the_owner_says_so(
+    bench: Benches, tmp_path: Path
+) -> None:
+    one = bench(cts="net")
+    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    upgrade(engine)
+    run(one, poller_of(one, engine), 1)
+    one.simulation.fault("new_serial")
+    again = poller_of(one, engine)  # A restart knows the serial from the database.
+    run(one, again, 1)
+    assert isinstance(again.stopped_by, GatewayReplacedError)
+
+
+def test_rollups_follow_each_quarter_hour(bench: Benches, tmp_path: Path) -> None:
+    one = bench(cts="net", start=datetime(2026, 6, 15, 10, tzinfo=UTC))
+    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    upgrade(engine)
+    run(one, poller_of(one, engine), 46)
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT starts_at, production_wh, covered_s FROM energy_15min ORDER BY starts_at")
+        ).all()
+    since = datetime(2026, 6, 15, 10, tzinfo=UTC)
+    true = one.simulation.site.energy_between_wh("production", since, since + timedelta(minutes=15))
+    assert [row.starts_at for row in rows][:3] == [
+        "2026-06-15 10:00:00",
+        "2026-06-15 10:15:00",
+        "2026-06-15 10:30:00",
+    ]
+    assert rows[0].production_wh == pytest.approx(true, abs=0.01)
+    assert [row.covered_s for row in rows][:3] == [900, 900, 900]

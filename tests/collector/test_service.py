@@ -1,0 +1,99 @@
+"""Slots on the clock, one worker per gateway, a clean stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import schedule
+from sqlalchemy import text
+
+from logger.collector.service import Service, slots
+from logger.store.database import open_engine
+from tests.conftest import Benches
+
+
+@pytest.mark.parametrize(("every_s", "jobs"), [(5, 12), (60, 1), (300, 12), (3600, 1), (90, 40)])
+def test_there_is_one_job_per_slot(every_s: int, jobs: int) -> None:
+    assert len(slots(schedule.Scheduler(), every_s)) == jobs
+
+
+class FakePoller:
+    """Takes as long as it is told; remembers its slots."""
+
+    stopped_by = None
+
+    def __init__(self, name: str, took_s: float = 0.0) -> None:
+        self.name = name
+        self.took_s = took_s
+        self.polled: list[datetime] = []
+        self.missed: list[datetime] = []
+        self.finished = False
+
+    def poll(self, at: datetime, *, inverters: bool) -> None:
+        del inverters
+        self.polled.append(at)
+        time.sleep(self.took_s)
+
+    def skipped(self, at: datetime) -> None:
+        self.missed.append(at)
+
+    def finish(self) -> bool:
+        self.finished = True
+        return True
+
+
+def test_a_slow_gateway_delays_no_other_and_its_missed_slots_are_recorded() -> None:
+    slow, quick = FakePoller("slow", 7.0), FakePoller("quick")
+    service = Service([slow, quick], poll_every_s=5, inverters_every_s=60)  # type: ignore[list-item]
+    timer = threading.Timer(16, service.stop)
+    timer.start()
+    service.run()
+    assert len(quick.polled) >= 3
+    assert quick.missed == []
+    assert slow.missed
+    assert {at.second % 5 for at in quick.polled + slow.missed} == {0}
+    assert slow.finished
+
+
+def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) -> None:
+    one = bench(cts="net")
+    one.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
+    one.clock.speed = 1.0
+    config = one.directory / "config.toml"
+    config.write_text(
+        f'database_url = "{one.settings.database_url}"\nstate_dir = "{one.directory}/state"\n'
+        f"poll_every_s = 5\ninverters_every_s = 60\ncommit_every_s = 600\n"
+        f'[[gateways]]\nname = "roof"\nhost = "{one.server.url}"\ntoken_file = "roof.token"\n'
+    )
+    one_token = one.simulation.token()
+    (one.directory / "roof.token").write_text(one_token)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "logger", "--config", str(config), "run"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    deadline = time.monotonic() + 40
+    while not one.asked("/production.json?details=1") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    one.simulation.fault("slow", argument="1.5")
+    before = len(one.asked("/ivp/meters/readings"))
+    while len(one.asked("/ivp/meters/readings")) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    engine = open_engine(one.settings.database_url)
+    with engine.connect() as connection:
+        stored = connection.execute(text("SELECT count(*) FROM production_samples")).scalar_one()
+    # The poll in flight is there too, although commits were to come only every ten minutes.
+    assert stored >= 2

@@ -1,0 +1,92 @@
+"""Raw tables filled by plain SQL, as other programs would, and what is true of them."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, text
+
+from logger.simulator.site import Site
+
+STATEMENTS = {
+    "gateways": "INSERT INTO gateways (gateway_id, name, serial, firmware, time_zone, phase_count, "
+    "peak_power_kwp) VALUES (:gateway_id, :name, :serial, '8.2.4286', :time_zone, :phases, :peak)",
+    "polls": "INSERT INTO polls (gateway_id, polled_at, took_s, outcome) "
+    "VALUES (:gateway_id, :at, 0.5, 'complete')",
+    "production_samples": "INSERT INTO production_samples (gateway_id, polled_at, phase, power_w, "
+    "energy_lifetime_wh, source) VALUES (:gateway_id, :at, :phase, :power_w, :energy_wh, :source)",
+    "consumption_samples": "INSERT INTO consumption_samples (gateway_id, polled_at, measurement, "
+    "phase, power_w, energy_lifetime_wh, source) VALUES (:gateway_id, :at, :measurement, :phase, "
+    ":power_w, :energy_wh, :source)",
+    "meter_readings": "INSERT INTO meter_readings (gateway_id, polled_at, measurement, phase, "
+    "power_w, delivered_wh, received_wh) VALUES (:gateway_id, :at, :measurement, :phase, :power_w, "
+    ":delivered_wh, :received_wh)",
+}
+
+
+def instant(engine: Engine, at: datetime) -> object:
+    """What plain SQL would write: text in SQLite, an instant in PostgreSQL."""
+    return at.strftime("%Y-%m-%d %H:%M:%S") if engine.dialect.name == "sqlite" else at
+
+
+def times(since: datetime, until: datetime, step_s: int) -> list[datetime]:
+    count = int((until - since).total_seconds()) // step_s
+    return [since + timedelta(seconds=step_s * n) for n in range(count + 1)]
+
+
+def fill(
+    engine: Engine,
+    site: Site,
+    at: list[datetime],
+    *,
+    zone: str,
+    gateway_id: int = 1,
+    meters: bool = True,
+) -> None:
+    """Fill the raw tables of a site with production and net-consumption CTs (and storage)."""
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in STATEMENTS}
+    rows["gateways"] = [
+        {"gateway_id": gateway_id, "name": f"site{gateway_id}", "serial": f"serial{gateway_id}",
+         "time_zone": zone, "phases": site.shape.phases,
+         "peak": site.shape.peak_power_w / 1000}
+    ]  # fmt: skip
+    for one in at:
+        key = {"gateway_id": gateway_id, "at": instant(engine, one)}
+        rows["polls"].append(key)
+        at_s = one.timestamp()
+        for phase in site.phases:
+            name = f"L{phase}" if phase else "total"
+            powers = site.powers(at_s, phase)
+
+            def counter(which: str, at_s: float = at_s, phase: int = phase) -> float:
+                return round(5_000_000 + site.counter_wh(which, at_s, phase), 3)
+
+            rows["production_samples"].append(
+                {**key, "phase": name, "power_w": powers.production,
+                 "energy_wh": counter("made"), "source": "ct"}
+            )  # fmt: skip
+            if not meters:
+                continue
+            pairs = [("production", powers.production, "made", "standby"),
+                     ("net-consumption", powers.net, "imported", "exported")]  # fmt: skip
+            if site.shape.battery:
+                pairs.append(("storage", powers.storage, "discharged", "charged"))
+            rows["meter_readings"] += [
+                {**key, "measurement": kind, "phase": name, "power_w": watts,
+                 "delivered_wh": counter(out), "received_wh": counter(into)}
+                for kind, watts, out, into in pairs
+            ]  # fmt: skip
+            net = counter("imported") - counter("exported")
+            rows["consumption_samples"] += [
+                {**key, "phase": name, "measurement": "net-consumption", "power_w": powers.net,
+                 "energy_wh": net, "source": "ct"},
+                {**key, "phase": name, "measurement": "total-consumption",
+                 "power_w": powers.production + powers.net,
+                 "energy_wh": counter("made") - counter("standby") + net, "source": "derived"},
+            ]  # fmt: skip
+    with engine.begin() as connection:
+        for name, statement in STATEMENTS.items():
+            if rows[name]:
+                connection.execute(text(statement), rows[name])
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]

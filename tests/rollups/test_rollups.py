@@ -1,0 +1,213 @@
+"""Energy tables from raw ones: true, the same live as rebuilt, and the same at every level."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
+from logger.rollups import build, inverters
+from logger.simulator.site import Shape, Site
+from tests.filled import fill, times, utc
+
+FLOWS = ("production", "consumption", "grid_import", "grid_export", "battery_charge",
+         "battery_discharge")  # fmt: skip
+ZONES = ["Europe/Amsterdam", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu",
+         "America/New_York", "UTC", "Pacific/Auckland"]  # fmt: skip
+#: a change of the clock in each zone, in days around it
+CHANGES = {
+    "Europe/Amsterdam": (date(2026, 3, 29), date(2026, 10, 25)),
+    "Australia/Lord_Howe": (date(2026, 4, 5), date(2026, 10, 4)),
+    "America/Santiago": (date(2026, 4, 4), date(2026, 9, 6)),
+    "America/New_York": (date(2026, 3, 8), date(2026, 11, 1)),
+    "Pacific/Auckland": (date(2026, 4, 5), date(2026, 9, 27)),
+}
+
+
+def rebuild(engine: Engine, now: datetime, gateway_id: int = 1) -> list[Any]:
+    with engine.begin() as connection:
+        inverters.rebuild(connection, gateway_id, now=now, since=None)
+        return build.rebuild(connection, gateway_id, now=now, gap_s=900, since=None)
+
+
+def table(engine: Engine, name: str) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT * FROM {name}")).mappings()
+        made = [dict(row) for row in rows]
+    return sorted(made, key=lambda row: [str(value) for value in row.values()])
+
+
+def daily(engine: Engine, phase: str = "total") -> dict[str, dict[str, Any]]:
+    return {str(r["day"]): r for r in table(engine, "energy_daily") if r["phase"] == phase}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("which", [0, 1])
+def test_days_are_true_through_every_change_of_the_clock(
+    engine: Engine, zone: str, which: int
+) -> None:
+    day = CHANGES.get(zone, (date(2026, 3, 29), date(2026, 10, 25)))[which]
+    tz = time_zone(zone)
+    first, last = day - timedelta(days=1), day + timedelta(days=1)
+    since, until = from_epoch_s(day_start_s(first, tz)), from_epoch_s(day_end_s(last, tz))
+    site = Site(Shape(battery=True), since - timedelta(days=2))
+    fill(engine, site, times(since, until, 900), zone=zone)
+    rebuild(engine, until)
+    found = daily(engine)
+    for shown in (first, day, last):
+        start, end = (from_epoch_s(f(shown, tz)) for f in (day_start_s, day_end_s))
+        row = found[str(shown)]
+        for flow in FLOWS:
+            true = site.energy_between_wh(flow, start, end)
+            assert row[f"{flow}_wh"] == pytest.approx(true, abs=0.01), (shown, flow)
+        assert row["covered_s"] == (end - start).total_seconds()
+        assert row["period_s"] == (end - start).total_seconds()
+
+
+@pytest.mark.parametrize("zone", ["Australia/Lord_Howe", "Asia/Kathmandu", "America/Santiago"])
+def test_quarters_hours_and_days_add_up_at_every_level_and_phase(engine: Engine, zone: str) -> None:
+    day = CHANGES.get(zone, (date(2026, 4, 5),))[0]
+    tz = time_zone(zone)
+    since = from_epoch_s(day_start_s(day - timedelta(days=1), tz))
+    until = from_epoch_s(day_end_s(day + timedelta(days=1), tz))
+    site = Site(Shape(phases=3, battery=True), since - timedelta(days=1))
+    moments = times(since, until, 420)
+    seen = [at for at in moments if not 10 <= at.hour < 12]
+    fill(engine, site, seen, zone=zone)
+    rebuild(engine, until)
+    sums: dict[str, dict[tuple[str, str], float]] = {}
+    for name in ("energy_15min", "energy_hourly", "energy_daily"):
+        sums[name] = {}
+        for row in table(engine, name):
+            for flow in (*FLOWS, "bridged"):
+                key = (row["phase"], flow)
+                sums[name][key] = sums[name].get(key, 0.0) + (row[f"{flow}_wh"] or 0.0)
+    for key, value in sums["energy_15min"].items():
+        assert sums["energy_hourly"][key] == pytest.approx(value, abs=0.001), key
+        assert sums["energy_daily"][key] == pytest.approx(value, abs=0.001), key
+    total = site.energy_between_wh("production", moments[0], moments[-1])
+    assert sums["energy_daily"]["total", "production"] == pytest.approx(total, abs=0.01)
+    assert sums["energy_daily"]["total", "bridged"] > 0
+
+
+def test_live_is_the_same_as_rebuilt(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(phases=3), since - timedelta(days=1))
+    moments = [at for at in times(since, since + timedelta(days=2), 300) if at.hour != 13]
+    fill(engine, site, moments[:1], zone="Europe/Amsterdam")
+    batches = [moments[n : n + 7] for n in range(1, len(moments), 7)]
+    for batch in batches:
+        fill_more(engine, site, batch)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = [table(engine, name) for name in ("energy_15min", "energy_hourly", "energy_daily")]
+    events = table(engine, "events")
+    assert rebuild(engine, moments[-1]) == []
+    again = [table(engine, name) for name in ("energy_15min", "energy_hourly", "energy_daily")]
+    assert live == again
+    assert events == table(engine, "events")
+
+
+def fill_more(engine: Engine, site: Site, at: list[datetime]) -> None:
+    """Append samples; the gateway is there already."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE gateways SET gateway_id = 99, serial = 'x' WHERE 1 = 0"))
+    from tests import filled  # noqa: PLC0415 - its statements, without the gateway's
+
+    statements = dict(filled.STATEMENTS)
+    try:
+        filled.STATEMENTS["gateways"] = statements["gateways"] + " ON CONFLICT DO NOTHING"
+        fill(engine, site, at, zone="Europe/Amsterdam")
+    finally:
+        filled.STATEMENTS.update(statements)
+
+
+def test_late_samples_are_taken_up_by_a_rebuild_of_their_days(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=2), 300)
+    early, late = moments[::3], [at for n, at in enumerate(moments) if n % 3]
+    fill(engine, site, early, zone="UTC")
+    rebuild(engine, moments[-1])
+    before = {day: row["production_wh"] for day, row in daily(engine).items()}
+    fill_more(engine, site, late)
+    rebuild(engine, moments[-1])
+    after = {day: row["production_wh"] for day, row in daily(engine).items()}
+    assert after == pytest.approx(before, abs=0.001)
+
+
+def test_a_rebuild_says_which_days_it_changes(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    fill(engine, site, times(since, since + timedelta(days=3), 900), zone="UTC")
+    rebuild(engine, since + timedelta(days=3))
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE energy_15min SET production_wh = production_wh + 1000 "
+                 "WHERE starts_at = (SELECT min(starts_at) FROM energy_15min "
+                 "WHERE starts_at >= '2026-06-02 12:00:00+00')"
+                 if engine.dialect.name != "sqlite" else
+                 "UPDATE energy_15min SET production_wh = production_wh + 1000 "
+                 "WHERE starts_at = '2026-06-02 12:00:00'")
+        )  # fmt: skip
+        connection.execute(text("UPDATE energy_daily SET production_wh = production_wh + 1000 "
+                                "WHERE day = '2026-06-02'"))  # fmt: skip
+    changes = rebuild(engine, since + timedelta(days=3))
+    assert [str(change.day) for change in changes] == ["2026-06-02"]
+    before, after = changes[0].production_kwh
+    assert before - after == pytest.approx(1.0)
+
+
+def test_sites_without_consumption_leave_it_unknown(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    fill(engine, site, times(since, since + timedelta(days=1), 900), zone="UTC", meters=False)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM consumption_samples"))
+    rebuild(engine, since + timedelta(days=1))
+    row = daily(engine)["2026-06-01"]
+    assert row["production_wh"] > 1000
+    assert [row[f"{flow}_wh"] for flow in FLOWS[1:]] == [None] * 5
+
+
+def test_a_day_nobody_measured_is_unknown_and_its_energy_is_bridged(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=3), 300)
+    hole = (since + timedelta(hours=20), since + timedelta(hours=50))
+    seen = [at for at in moments if not hole[0] < at < hole[1]]
+    fill(engine, site, seen, zone="UTC")
+    rebuild(engine, moments[-1])
+    found = daily(engine)
+    assert found["2026-06-02"]["covered_s"] == 0
+    assert found["2026-06-02"]["bridged_wh"] == pytest.approx(found["2026-06-02"]["production_wh"])
+    whole = site.energy_between_wh("production", since, since + timedelta(days=3))
+    assert sum(row["production_wh"] for row in found.values()) == pytest.approx(whole, abs=0.01)
+    kinds = {row["kind"] for row in table(engine, "events")}
+    assert "outage" in kinds
+
+
+def test_two_gateways_do_not_mix(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    ends = times(since, since + timedelta(days=1), 900)
+    sites = [Site(Shape(seed=seed), since - timedelta(days=1)) for seed in (1, 2)]
+    for number, site in enumerate(sites, start=1):
+        fill(engine, site, ends, zone="UTC", gateway_id=number)
+    for number in (1, 2):
+        rebuild(engine, ends[-1], number)
+    rows = [r for r in table(engine, "energy_daily") if str(r["day"]) == "2026-06-01"]
+    for row in rows:
+        true = sites[row["gateway_id"] - 1].energy_between_wh("production", ends[0], ends[-1])
+        assert row["production_wh"] == pytest.approx(true, abs=0.01)
+
+
+def test_instants_are_utc(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    fill(engine, site, times(since, since + timedelta(hours=3), 900), zone="Asia/Kathmandu")
+    rebuild(engine, since + timedelta(hours=3))
+    with engine.connect() as connection:
+        first = connection.execute(text("SELECT min(starts_at) FROM energy_hourly")).scalar_one()
+    if isinstance(first, str):
+        first = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    assert first == datetime(2026, 5, 31, 23, 15, tzinfo=UTC)

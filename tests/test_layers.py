@@ -1,0 +1,82 @@
+"""Who may import whom; arrows point down only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import logger
+
+PACKAGE = Path(logger.__file__).parent
+#: from the bottom to the top; packages of one layer do not see each other
+LAYERS = [
+    {"errors"},
+    {"clock"},
+    {"readings"},
+    {"settings"},
+    {"gateway", "store", "energy", "simulator"},
+    {"rollups"},
+    {"reports"},
+    {"collector", "exports"},
+    {"demo"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def part_of(module: str) -> str | None:
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "logger" and len(pieces) > 1 else None
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {node.module, *names} if node.module == "logger" else {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_import_points_down() -> None:
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if own.startswith("__"):
+            continue
+        for module in imports(path):
+            other = part_of(module)
+            if other in LEVEL and other != own and LEVEL[other] >= LEVEL[own]:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
+    assert wrong == []
+
+
+def test_only_one_module_knows_which_database_it_is() -> None:
+    words = ("sqlite", "postgres")
+    allowed = {"store/database.py", "store/models.py", "settings.py"}
+    guilty = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if str(path.relative_to(PACKAGE)) not in allowed
+        and any(
+            isinstance(node, ast.Attribute) and node.attr == "dialect"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+        and any(word in path.read_text() for word in words)
+    ]
+    assert guilty == []
+
+
+def test_the_collector_never_imports_pandas() -> None:
+    code = (
+        "import sys, logger.cli.collect, logger.collector.service, logger.collector.assemble\n"
+        "from logger.cli import run\n"
+        "run(['run', '--help'])\n"
+        "sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode
+        == 0
+    )
