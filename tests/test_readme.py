@@ -1,0 +1,57 @@
+"""The README names everything that a user can type, set or read."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from logger.cli import cli
+from logger.reports.columns import ENERGY, STATUS
+from logger.settings import GATEWAY_KEYS, TOP_KEYS
+from logger.store.models import Base
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    found = []
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if isinstance(command, click.Group):
+            found += [f"{name} {sub}" for sub in command.commands]
+        else:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_in_the_readme(command: str) -> None:
+    group, _, sub = command.partition(" ")
+    lines = [line for line in README.splitlines() if f"envoylog {group}" in line]
+    assert any(sub in line for line in lines), command
+
+
+@pytest.mark.parametrize("key", [*TOP_KEYS, *GATEWAY_KEYS])
+def test_every_setting_is_in_the_readme(key: str) -> None:
+    assert f"`{key}`" in README or key == "gateways"
+
+
+@pytest.mark.parametrize("column", [*(column.name for column in ENERGY), STATUS])
+def test_every_report_column_is_in_the_readme(column: str) -> None:
+    assert f"`{column}`" in README
+
+
+def test_every_table_is_in_the_readme() -> None:
+    internal = {"rollup_checkpoints"}
+    missing = [name for name in Base.metadata.tables if f"{name}" not in README]
+    assert set(missing) <= internal
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    walk = README[README.index("## The way of one sample") :]
+    for line in walk.splitlines():
+        for word in line.split("`")[1::2]:
+            if word.startswith("logger/"):
+                assert (ROOT / word).exists(), word
