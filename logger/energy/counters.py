@@ -246,15 +246,16 @@ class _Counter:
                 continue
             if self._source_of(later) != self.source:
                 return None
-            if why == "jump":
-                if value < values[later - 1]:
+            # Only what jumps back is a recovery, seen from the bad sample before it, so that it
+            # does not matter with which bad sample counting began.
+            bad = values[later - 1]
+            if bad > self.value:
+                if value < bad:
                     return later
-            elif later == index + 1 or value - values[later - 1] > self._rate_mwh(
-                t - times[later - 1]
-            ):
+            elif later == index + 1 or value - bad > self._rate_mwh(t - times[later - 1]):
                 return later
             else:
-                return None
+                return None  # It grew back: a reset.
         return None
 
     def _wraps(self, index: int) -> int:

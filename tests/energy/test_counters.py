@@ -193,7 +193,7 @@ def test_a_wrap_anywhere_changes_no_quarter_hour(
 
 
 @given(STEPS, st.data())
-@settings(max_examples=200)
+@settings(max_examples=300)
 @example([(60, 0.5)] * 40, None)
 def test_counting_on_from_a_state_equals_counting_at_once(
     steps: list[tuple[int, float]], data: st.DataObject | None
