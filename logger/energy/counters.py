@@ -62,6 +62,7 @@ class _Counter:
         self.gap_s = gap_s
         self.out = Counted()
         self.run_start_s: int | None = None
+        self.bad_until_s = 0
         if state is not None:
             self._adopt(state)
             self.out.states.append((since_s, state))
@@ -71,6 +72,7 @@ class _Counter:
         self.source, self.at_s, self.value = state.source, state.at_s, state.value_mwh
         self.changed_s, self.still_s, self.debt = state.changed_s, state.still_s, state.debt_mwh
         self.first_s, self.most = state.first_s, state.most_mwh
+        self.bad_until_s = state.bad_until_s
         self.out.first_s = state.first_s
 
     @property
@@ -84,6 +86,7 @@ class _Counter:
             self.debt,
             self.first_s,
             self.most,
+            self.bad_until_s,
         )
 
     def run(self) -> Counted:
@@ -101,9 +104,10 @@ class _Counter:
             self._begin(0)
             self.out.first_s = times[0]
             index = 1
+        index = self._pass_over(index)
         changes = {i for i, _ in self.series.sources[1:]}
-        if self.series.sources and index == 0 and self.series.sources[0][1] != self.source:
-            changes.add(0)
+        if index < len(times) and self._source_of(index) != self.source:
+            changes.add(index)
         energy = self.out.energy_mwh
         size = len(times)
         while index < size:
@@ -190,13 +194,8 @@ class _Counter:
         before = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
         after = f"{_kwh(value)} kWh at {_text(t)}"
         if recovered is not None:
-            last = recovered - 1
-            bad, bad_s = self.series.values_mwh[last], self.series.times_s[last]
-            if abs(bad - self.value) > NOISE_MWH or why == "source_change":
-                # Told at the last bad sample, so that it reads the same wherever counting began.
-                detail = f"bad up to {_kwh(bad)} kWh at {_text(bad_s)}, good before: {before}"
-                self._event(bad_s, "counter_dip", detail)
-            return recovered
+            self.bad_until_s = self.series.times_s[recovered - 1]
+            return self._pass_over(index)
         if t + RECOVERY_S > self.until_s:
             self._unsettle(self.at_s)
         if why == "source_change":
@@ -216,6 +215,22 @@ class _Counter:
         self._end_run()
         self._begin(index)
         return index + 1
+
+    def _pass_over(self, index: int) -> int:
+        """Leave out the samples that were found bad, also those found so before counting began."""
+        times = self.series.times_s
+        first = index
+        while index < len(times) and times[index] <= self.bad_until_s:
+            index += 1
+        if index == first:
+            return index
+        bad, bad_s = self.series.values_mwh[index - 1], times[index - 1]
+        if abs(bad - self.value) > NOISE_MWH or self._source_of(index - 1) != self.source:
+            # Told at the last bad sample, so that it reads the same wherever counting began.
+            good = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
+            detail = f"bad up to {_kwh(bad)} kWh at {_text(bad_s)}, good before: {good}"
+            self._event(bad_s, "counter_dip", detail)
+        return index
 
     def _begin(self, index: int) -> None:
         """Start a segment at a sample: what was counted before it is unknown."""

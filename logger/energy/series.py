@@ -41,6 +41,7 @@ class CounterState(NamedTuple):
     debt_mwh: int  #: how far the value lies below the highest that was counted
     first_s: int  #: first sample ever
     most_mwh: int  #: the most that one quarter hour held so far
+    bad_until_s: int = 0  #: samples up to here were found bad, whatever they look like alone
 
 
 @dataclass(slots=True)
