@@ -62,7 +62,7 @@ class _Counter:
         self.gap_s = gap_s
         self.out = Counted()
         self.run_start_s: int | None = None
-        self.bad_until_s = 0
+        self.stalled_s = self.bad_until_s = 0
         if state is not None:
             self._adopt(state)
             self.out.states.append((since_s, state))
@@ -72,7 +72,7 @@ class _Counter:
         self.source, self.at_s, self.value = state.source, state.at_s, state.value_mwh
         self.changed_s, self.still_s, self.debt = state.changed_s, state.still_s, state.debt_mwh
         self.first_s, self.most = state.first_s, state.most_mwh
-        self.bad_until_s = state.bad_until_s
+        self.stalled_s, self.bad_until_s = state.stalled_s, state.bad_until_s
         self.out.first_s = state.first_s
 
     @property
@@ -86,6 +86,7 @@ class _Counter:
             self.debt,
             self.first_s,
             self.most,
+            self.stalled_s,
             self.bad_until_s,
         )
 
@@ -113,7 +114,7 @@ class _Counter:
         while index < size:
             # The common case, kept short: a small step at normal cadence.
             at_s, value = self.at_s, self.value
-            changed_s, still_s = self.changed_s, self.still_s
+            changed_s, still_s, stalled_s = self.changed_s, self.still_s, self.stalled_s
             edge = at_s - at_s % QUARTER_S + QUARTER_S
             start = edge - QUARTER_S
             cheap = self._cheap_mwh()
@@ -127,7 +128,7 @@ class _Counter:
                     or t > edge
                     or t - at_s > gap_s
                     or index in changes
-                    or (step and t - still_s > STALL_S)
+                    or (step and stalled_s)
                 ):
                     break
                 if step:
@@ -136,13 +137,15 @@ class _Counter:
                     value += step
                 elif (power_w := powers[index]) is None or power_w <= STALL_POWER_W:
                     still_s = t
+                elif not stalled_s and t - still_s > STALL_S:
+                    stalled_s = still_s
                 at_s = t
                 index += 1
             if at_s != self.at_s:
                 if start >= self.since_s:
                     energy[start] = energy.get(start, 0) + total
                 self.at_s, self.value = at_s, value
-                self.changed_s, self.still_s = changed_s, still_s
+                self.changed_s, self.still_s, self.stalled_s = changed_s, still_s, stalled_s
                 self._land(learn=True)
             if index < size:
                 index = self._step(index, index in changes)
@@ -182,8 +185,11 @@ class _Counter:
         power_w = self.series.powers_w[index]
         if step:
             self.changed_s = self.still_s = t
+            self.stalled_s = 0
         elif power_w is None or power_w <= STALL_POWER_W:
             self.still_s = t
+        elif not self.stalled_s and t - self.still_s > STALL_S:
+            self.stalled_s = self.still_s
         self.at_s, self.value, self.debt = t, value, max(0, -above)
         self._land(learn=not bridged)
 
@@ -239,7 +245,7 @@ class _Counter:
         self.source = self._source_of(index)
         self.at_s = self.changed_s = self.still_s = self.series.times_s[index]
         self.value = self.series.values_mwh[index]
-        self.debt = 0
+        self.debt = self.stalled_s = 0
         self.run_start_s = self.at_s
         if self.out.first_s is None:
             self.most = 0
@@ -285,31 +291,31 @@ class _Counter:
 
     def _stalled(self, index: int) -> bool:
         """Bridge a counter that stood still although there was power; True when it did."""
-        t, since_s = self.series.times_s[index], self.still_s
+        t, since_s = self.series.times_s[index], self.stalled_s
         step = self.series.values_mwh[index] - self.value - self.debt
-        if t - since_s <= STALL_S or since_s == self.at_s:
+        if not since_s or not 0 < step <= self._rate_mwh(t - since_s):
             return False
-        if not 0 < step <= self._rate_mwh(t - since_s):
-            return False
-        self._event(
-            since_s, "stalled_counter", f"stood still until {_text(t)}, then {_kwh(step)} kWh more"
-        )
+        detail = f"stood still since {_text(since_s)}, then {_kwh(step)} kWh more"
+        self._event(t, "stalled_counter", detail)
+        if since_s < self.since_s:
+            self.out.reopen_s = since_s
         self._cut_run(since_s)
         self._spread(since_s, t, step, bridged=True)
         self.debt = 0
         self.run_start_s = t
         self.at_s, self.value = t, self.series.values_mwh[index]
         self.changed_s = self.still_s = t
+        self.stalled_s = 0
         self._land(learn=False)
         return True
 
     def _look_back(self) -> None:
         """At the end of the samples: does the counter stand still just now?"""
-        still_for_s = self.at_s - self.still_s
-        if still_for_s > STALL_S:
-            self._cut_run(self.still_s)
-        if 0 < still_for_s < RETIRED_S:
-            self._unsettle(self.still_s)
+        since_s = self.stalled_s or self.still_s
+        if self.stalled_s:
+            self._cut_run(since_s)
+        if 0 < self.at_s - since_s < RETIRED_S:
+            self._unsettle(since_s)
 
     # -- limits
     def _power_w(self) -> float:

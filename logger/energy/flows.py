@@ -75,6 +75,7 @@ class Stretch:
     decisions: list[Decision]
     settled_s: int  #: quarter hour from which on more samples may change the result
     states: dict[StreamKey, CounterState]  #: at ``settled_s``
+    reopen_s: int | None = None  #: an earlier instant from which on to account anew
 
 
 def limits_of(name: str, peak_power_w: float | None) -> Limits:
@@ -122,7 +123,8 @@ def account(
     ]
     decisions += _outages(counted, states, since_s, gap_s)
     kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
-    return Stretch(quarters, decisions, settled_s, kept)
+    reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
+    return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None))
 
 
 def _settled_s(counted: Iterable[Counted], newest_s: int) -> int:

@@ -37,10 +37,11 @@ class CounterState(NamedTuple):
     at_s: int  #: of the last good sample
     value_mwh: int
     changed_s: int  #: when the value last grew
-    still_s: int  #: since when it has stood still although there was power
+    still_s: int  #: since when it has stood still while there was power at every sample
     debt_mwh: int  #: how far the value lies below the highest that was counted
     first_s: int  #: first sample ever
     most_mwh: int  #: the most that one quarter hour held so far
+    stalled_s: int = 0  #: since when it stands still beyond doubt; 0 while it does not
     bad_until_s: int = 0  #: samples up to here were found bad, whatever they look like alone
 
 
@@ -97,6 +98,7 @@ class Counted:
     last: CounterState | None = None
     unsettled_s: int | None = None  #: decisions from here on may change with more samples
     first_s: int | None = None
+    reopen_s: int | None = None  #: an earlier instant whose energy is known only now
 
     def state_at(self, at_s: int) -> CounterState | None:
         """Return the state at a quarter hour's start."""

@@ -118,6 +118,9 @@ def advance(
         gap_s=gap_s,
         peak_power_w=site.peak_power_w,
     )
+    if result.reopen_s is not None:
+        checkpoints.forget_after(connection, gateway_id, LEDGER, result.reopen_s)
+        return until_s
     _write_quarters(connection, site, since_s, result.quarters, stretch)
     _write_decisions(connection, site, since_s, result.decisions)
     if result.quarters:

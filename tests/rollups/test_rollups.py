@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
-from tests.filled import fill, times, utc
+from tests.filled import STATEMENTS, fill, instant, times, utc
 
 FLOWS = ("production", "consumption", "grid_import", "grid_export", "battery_charge",
          "battery_discharge")  # fmt: skip
@@ -211,3 +211,36 @@ def test_instants_are_utc(engine: Engine) -> None:
     if isinstance(first, str):
         first = datetime.fromisoformat(first).replace(tzinfo=UTC)
     assert first == datetime(2026, 5, 31, 23, 15, tzinfo=UTC)
+
+
+def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebuilt(
+    engine: Engine,
+) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    stall = (since + timedelta(days=1, hours=9), since + timedelta(days=11, hours=15))
+    moments = times(since, since + timedelta(days=13), 1800)
+    fill(engine, site, [], zone="UTC")
+    rows = []
+    for at in moments:
+        counted_at = stall[0] if stall[0] <= at < stall[1] else at
+        energy = int(5_000_000 + site.counter_wh("made", counted_at.timestamp()))
+        power = site.powers(at.timestamp()).production
+        rows.append({"gateway_id": 1, "at": instant(engine, at), "phase": "total",
+                     "power_w": power, "energy_wh": energy, "source": "v1"})  # fmt: skip
+    for number in range(0, len(rows), 24):
+        with engine.begin() as connection:
+            connection.execute(text(STATEMENTS["production_samples"]), rows[number : number + 24])
+        build.bring_up_to_date(engine, 1, now=moments[min(number + 23, len(rows) - 1)], gap_s=3600)
+    live = [table(engine, name) for name in ("energy_15min", "energy_daily")]
+    with engine.begin() as connection:
+        changes = build.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None)
+    assert changes == []
+    assert live == [table(engine, name) for name in ("energy_15min", "energy_daily")]
+    made = sum(row["production_wh"] for row in daily(engine).values())
+    assert made == pytest.approx(rows[-1]["energy_wh"] - rows[0]["energy_wh"], abs=0.001)
+    still = daily(engine)["2026-06-06"]
+    assert still["covered_s"] == 0
+    assert still["bridged_wh"] == pytest.approx(still["production_wh"])
+    kinds = [row["kind"] for row in table(engine, "events")]
+    assert kinds.count("stalled_counter") == 1
