@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from logger.errors import UsageError
-from logger.reports.columns import ENERGY, PERIOD_NAMES, PERIOD_TITLES, STATUS
+from logger.reports.columns import COLUMNS, LABELS, NOTES
 from logger.reports.tables import Report
 
 #: How people see what is not known.
@@ -59,10 +59,14 @@ def to_table(report: Report) -> bytes:
     if len(set(report.frame["gateway"])) == 1:
         used.remove(0)
     table = Table(box=box.SIMPLE_HEAD, title=_title(report), title_justify="left", pad_edge=False)
-    text_columns = {0, 1, len(head) - 1}
+    names = list(report.frame.columns)
     for i in used:
-        name = head[i].replace(" (", "\n(")
-        table.add_column(name, justify="left" if i in text_columns else "right", no_wrap=i < 2)
+        is_number = names[i] in COLUMNS
+        table.add_column(
+            head[i].replace(" (", "\n("),
+            justify="right" if is_number else "left",
+            no_wrap=not is_number and names[i] != NOTES,
+        )
     for number, row in enumerate(rows):
         if number == len(rows) - 1:
             table.add_section()
@@ -84,15 +88,15 @@ def to_xlsx(report: Report) -> bytes:
     sheet = book.add_worksheet(report.kind.capitalize())
     bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1})
     formats = {
-        column.name: book.add_format(
+        name: book.add_format(
             {"num_format": "0" if not column.decimals else "0." + "0" * column.decimals}
         )
-        for column in ENERGY
+        for name, column in COLUMNS.items()
     }
     names = list(report.frame.columns)
     sheet.set_row(0, 32)
     for x, name in enumerate(names):
-        sheet.write_string(0, x, _heading(report, name), bold)
+        sheet.write_string(0, x, _heading(name), bold)
         sheet.set_column(x, x, 18 if name == "hour_starts_at" else 14, formats.get(name))
     stamp = book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
     for y, row in enumerate(report.frame.to_dict("records"), start=1):
@@ -109,7 +113,7 @@ def to_xlsx(report: Report) -> bytes:
         value = report.totals.get(name)
         if value is None or math.isnan(value):
             continue
-        column = next(column for column in ENERGY if column.name == name)
+        column = COLUMNS[name]
         style = book.add_format(
             {"bold": True, "top": 1, "num_format": "0." + "0" * column.decimals}
         )
@@ -169,34 +173,42 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
+TITLES = {
+    "hourly": "energy by hour",
+    "daily": "energy by day",
+    "monthly": "energy by month",
+    "yearly": "energy by year",
+    "inverters": "energy by inverter",
+    "phases": "energy by phase",
+    "quality": "how sure the totals are",
+}
+
+
 def _title(report: Report) -> str:
-    period = {"hourly": "hour", "daily": "day", "monthly": "month", "yearly": "year"}[report.kind]
     gateways = ", ".join(dict.fromkeys(report.frame["gateway"]))
-    return f"{gateways}: energy by {period}"
+    return f"{gateways}: {TITLES[report.kind]}"
 
 
-def _heading(report: Report, name: str) -> str:
-    if name == PERIOD_NAMES[report.kind]:
-        return PERIOD_TITLES[report.kind]
-    known = {column.name: column.title for column in ENERGY}
-    return known.get(name, name.capitalize())
+def _heading(name: str) -> str:
+    return COLUMNS[name].title if name in COLUMNS else LABELS[name]
 
 
 def _cells(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Return the headings, and each row's cells as text; the last row holds the totals."""
     names = list(report.frame.columns)
-    decimals = {column.name: column.decimals for column in ENERGY}
+    decimals = [COLUMNS[name].decimals if name in COLUMNS else 0 for name in names]
+    records = report.frame.itertuples(index=False, name=None)
     rows = [
-        [_cell(row[name], decimals.get(name, 0)) for name in names]
-        for row in report.frame.to_dict("records")
+        [_cell(value, digits) for value, digits in zip(record, decimals, strict=True)]
+        for record in records
     ]
-    totals: dict[Any, Any] = {**report.totals, PERIOD_NAMES[report.kind]: "Total"}
-    rows.append(
-        [
-            "" if name in {"gateway", STATUS} else _cell(totals.get(name), decimals.get(name, 0))
-            for name in names
-        ]
-    )
-    return [_heading(report, name) for name in names], rows
+    totals = [
+        _cell(report.totals.get(name), digits) if name in COLUMNS else ""
+        for name, digits in zip(names, decimals, strict=True)
+    ]
+    totals[1] = "Total"
+    rows.append(totals)
+    return [_heading(name) for name in names], rows
 
 
 def _cell(value: Any, decimals: int) -> str:

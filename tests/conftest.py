@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import sqlalchemy
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from logger.gateway.client import Gateway
@@ -21,6 +23,7 @@ from logger.settings import GatewaySettings, Settings, write_secret
 from logger.simulator.documents import Model
 from logger.simulator.server import GatewayServer, Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
+from logger.store import database
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 
@@ -184,3 +187,27 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
 
     with stack:
         yield make
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections that a test leaves to the end of its process."""
+    engines: list[Engine] = []
+    sessions: list[requests.Session] = []
+    real_engine, real_session = sqlalchemy.create_engine, requests.Session.__init__
+
+    def create(*args: Any, **options: Any) -> Engine:
+        engines.append(real_engine(*args, **options))
+        return engines[-1]
+
+    def begin(session: requests.Session) -> None:
+        real_session(session)
+        sessions.append(session)
+
+    monkeypatch.setattr(database, "create_engine", create)
+    monkeypatch.setattr(requests.Session, "__init__", begin)
+    yield
+    for session in sessions:
+        session.close()
+    for one in engines:
+        one.dispose()

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from logger.cli import cli
-from logger.reports.columns import ENERGY, STATUS
+from logger.reports.columns import ENERGY, QUALITY, STATUS
 from logger.settings import GATEWAY_KEYS, TOP_KEYS
 from logger.store.models import Base
 
@@ -38,7 +38,7 @@ def test_every_setting_is_in_the_readme(key: str) -> None:
     assert f"`{key}`" in README or key == "gateways"
 
 
-@pytest.mark.parametrize("column", [*(column.name for column in ENERGY), STATUS])
+@pytest.mark.parametrize("column", [*(column.name for column in (*ENERGY, *QUALITY)), STATUS])
 def test_every_report_column_is_in_the_readme(column: str) -> None:
     assert f"`{column}`" in README
 

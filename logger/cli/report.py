@@ -18,8 +18,33 @@ def report() -> None:
     """Energy per hour, day, month or year, with what is known of its quality."""
 
 
-def _command(kind: Kind) -> click.Command:
-    @click.command(kind, help=f"Energy, {kind}. D: 2026-03-29, 2026-03, 2026, today, last-month.")
+DATES = "D: 2026-03-29, 2026-03, 2026, today, yesterday, last-month."
+KINDS = {
+    **{kind: f"Energy, {kind}." for kind in get_args(Kind)},
+    "inverters": "Energy of each inverter, per day.",
+    "phases": "Energy of each phase, per day.",
+    "quality": "Gaps, resets and suspects per day; counters against inverters.",
+}
+
+
+def _made(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
+    """Return a report; pandas takes its time, so it comes only here."""
+    if kind == "quality":
+        from logger.reports.quality import quality_report  # noqa: PLC0415
+
+        return quality_report(connection, now=utc_now(), **chosen)
+    if kind in {"inverters", "phases"}:
+        from logger.reports import details  # noqa: PLC0415
+
+        ask = details.inverter_report if kind == "inverters" else details.phase_report
+        return ask(connection, now=utc_now(), **chosen)
+    from logger.reports.tables import energy_report  # noqa: PLC0415
+
+    return energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
+
+
+def _command(kind: str) -> click.Command:
+    @click.command(kind, help=f"{KINDS[kind]} {DATES}")
     @click.option("--from", "since", metavar="D", help="First day, included.")
     @click.option("--to", "until", metavar="D", help="Last day, included.")
     @click.option("--gateway", metavar="NAME", help="Only this gateway.")
@@ -30,12 +55,11 @@ def _command(kind: Kind) -> click.Command:
         ctx: click.Context, /, form: str | None, output: Path | None, **chosen: Any
     ) -> None:
         from logger import exports  # noqa: PLC0415 - pandas takes its time
-        from logger.reports.tables import energy_report  # noqa: PLC0415
 
         chosen_form = exports.format_for(form, output)
         engine = open_database(load_settings(ctx), read_only=True)
         with engine.connect() as connection:
-            made = energy_report(connection, kind, now=utc_now(), **chosen)
+            made = _made(kind, connection, chosen)
         content = exports.EXPORTERS[chosen_form](made)
         if output is not None:
             exports.write_file(output, content)
@@ -47,5 +71,5 @@ def _command(kind: Kind) -> click.Command:
     return command
 
 
-for _kind in get_args(Kind):
+for _kind in KINDS:
     report.add_command(_command(_kind))

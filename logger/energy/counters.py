@@ -97,15 +97,10 @@ class _Counter:
             self.series.values_mwh,
             self.series.powers_w,
         )
-        index = 0
-        if self.out.first_s is None:
-            if not times:
-                return self.out
-            self.first_s = times[0]
-            self._begin(0)
-            self.out.first_s = times[0]
-            index = 1
-        index = self._pass_over(index)
+        goes_on = self.out.first_s is not None
+        if not self._started():
+            return self.out
+        index = self._pass_over(0 if goes_on else 1)
         changes = {i for i, _ in self.series.sources[1:]}
         if index < len(times) and self._source_of(index) != self.source:
             changes.add(index)
@@ -153,6 +148,16 @@ class _Counter:
         self._look_back()
         self.out.last = self.state
         return self.out
+
+    def _started(self) -> bool:
+        """Begin with the first sample, unless counting goes on from a state."""
+        if self.out.first_s is None:
+            if not self.series.times_s:
+                return False
+            self.first_s = self.out.first_s = self.series.times_s[0]
+            self.most = 0
+            self._begin(0)
+        return True
 
     # -- one sample that needs thought
     def _step(self, index: int, source_changes: bool) -> int:
@@ -247,8 +252,6 @@ class _Counter:
         self.value = self.series.values_mwh[index]
         self.debt = self.stalled_s = 0
         self.run_start_s = self.at_s
-        if self.out.first_s is None:
-            self.most = 0
         self._land(learn=True)
 
     def _recovery(self, index: int, why: str) -> int | None:

@@ -20,7 +20,18 @@ PERIOD_NAMES = {
     "monthly": "month",
     "yearly": "year",
 }
-PERIOD_TITLES = {"hourly": "Hour", "daily": "Day", "monthly": "Month", "yearly": "Year"}
+#: headings of the columns that name a row
+LABELS = {
+    "gateway": "Gateway",
+    "hour_starts_at": "Hour",
+    "day": "Day",
+    "month": "Month",
+    "year": "Year",
+    "phase": "Phase",
+    "serial": "Inverter",
+    "status": "Status",
+    "notes": "Notes",
+}
 
 ENERGY = (
     Column("production_kwh", "Production (kWh)", 2, "sum"),
@@ -37,4 +48,33 @@ ENERGY = (
     Column("coverage_pct", "Coverage (%)", 1, "ratio"),
     Column("bridged_kwh", "Bridged (kWh)", 2, "sum"),
 )
+#: per phase and day: the flows alone
+PHASE = ENERGY[:6]
+#: per inverter and day
+INVERTER = (
+    Column("energy_kwh", "Energy (kWh)", 3, "sum"),
+    Column("peak_power_w", "Peak power (W)", 0, "max"),
+    Column("covered_s", "Measured (s)", 0, "none"),
+)
+#: what happened on a day, and whether counters and inverters agree
+QUALITY = (
+    Column("coverage_pct", "Coverage (%)", 1, "ratio"),
+    Column("missing_s", "Missing (s)", 0, "sum"),
+    Column("bridged_kwh", "Bridged (kWh)", 2, "sum"),
+    Column("polls", "Polls", 0, "sum"),
+    Column("polls_failed", "Failed polls", 0, "sum"),
+    Column("production_kwh", "Production (kWh)", 2, "sum"),
+    Column("inverters_kwh", "Inverters' sum (kWh)", 2, "sum"),
+    Column("inverters_difference_pct", "Inverters over production (%)", 1, "ratio"),
+    Column("gaps", "Gaps", 0, "sum"),
+    Column("resets", "Resets", 0, "sum"),
+    Column("wraps", "Wraps", 0, "sum"),
+    Column("dips", "Dips", 0, "sum"),
+    Column("suspects", "Suspect jumps", 0, "sum"),
+    Column("stalls", "Stalls", 0, "sum"),
+    Column("source_changes", "Source changes", 0, "sum"),
+)
 STATUS = "status"
+NOTES = "notes"
+
+COLUMNS = {column.name: column for column in (*ENERGY, *INVERTER, *QUALITY)}

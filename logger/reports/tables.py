@@ -1,4 +1,7 @@
-"""Energy reports: one row per period, missing periods included, and a totals row for people."""
+"""Energy reports: one row per period, missing periods included, and a totals row for people.
+
+Rows come from the views, so that a report and a query say the same.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +24,15 @@ COVERED_PCT = 95.0
 class Report:
     """``frame`` has one row per gateway and period; ``totals`` is the row below for people."""
 
-    kind: Kind
+    kind: str
     frame: pd.DataFrame
     totals: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
+class Site:
+    """A gateway in the database, and the first and last day that it has energy of."""
+
     name: str
     zone: str
     first: date
@@ -49,7 +54,7 @@ def energy_report(
         UsageError: no such gateway, or no such date.
         NoDataError: nothing in the range; says what there is.
     """
-    sites = _sites(connection, gateway)
+    sites = sites_of(connection, gateway)
     records: list[dict[str, Any]] = []
     lengths: list[float] = []
     for site in sites:
@@ -57,8 +62,7 @@ def energy_report(
             records.append(record)
             lengths.append(length_s)
     if not any(record["coverage_pct"] is not None for record in records):
-        held = "; ".join(f"{site.name}: {site.first} to {site.last}" for site in sites)
-        raise NoDataError(f"There is no data in this range; there is data of {held}.")
+        raise nothing_in_range(sites)
     for record in records:
         if record["coverage_pct"] is None:
             record["coverage_pct"], record["bridged_kwh"] = 0.0, None
@@ -69,7 +73,19 @@ def energy_report(
     return Report(kind, frame, _totals(frame, lengths))
 
 
-def _sites(connection: Connection, gateway: str | None) -> list[_Site]:
+def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
+    """Return the error that says which days have data."""
+    held = "; ".join(f"{site.name}: {site.first} to {site.last}" for site in sites)
+    return NoDataError(f"There is no data in this range; there is data of {held}.")
+
+
+def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
+    """Return the gateways that have energy, or the one that was asked for.
+
+    Raises:
+        UsageError: no such gateway; lists the known.
+        NoDataError: nothing was recorded yet.
+    """
     rows = connection.execute(
         text(
             "SELECT g.name, g.time_zone, min(d.day) AS first_day, max(d.day) AS last_day "
@@ -81,7 +97,7 @@ def _sites(connection: Connection, gateway: str | None) -> list[_Site]:
         known = ", ".join(row.name for row in rows) or "none yet"
         raise UsageError(f"There is no gateway {gateway!r} in the database; known: {known}.")
     sites = [
-        _Site(row.name, row.time_zone or "UTC", _date(row.first_day), _date(row.last_day))
+        Site(row.name, row.time_zone or "UTC", as_date(row.first_day), as_date(row.last_day))
         for row in rows
         if row.first_day is not None and gateway in {None, row.name}
     ]
@@ -96,7 +112,7 @@ def _sites(connection: Connection, gateway: str | None) -> list[_Site]:
 def _records(
     connection: Connection,
     kind: Kind,
-    site: _Site,
+    site: Site,
     since: str | None,
     until: str | None,
     now: datetime,
@@ -126,13 +142,13 @@ def _records(
         record = {column.name: record.get(column.name) for column in ENERGY} | {
             "gateway": site.name,
             key: label,
-            STATUS: _status(record.get("coverage_pct"), end_s, now),
+            STATUS: status_of(record.get("coverage_pct"), end_s, now),
         }
         result.append((record, length_s))
     return result
 
 
-def _default_first(kind: Kind, site: _Site, last: date) -> date:
+def _default_first(kind: Kind, site: Site, last: date) -> date:
     if kind == "hourly":
         return last
     if kind == "daily":
@@ -167,17 +183,19 @@ def _label(kind: Kind, value: Any) -> Any:
     if kind == "hourly":
         return value if isinstance(value, datetime) else datetime.fromisoformat(value)
     if kind == "daily":
-        return _date(value)
+        return as_date(value)
     if kind == "monthly":
         return value if isinstance(value, str) else f"{value:%Y-%m}"
     return value.year if isinstance(value, date) else int(value)
 
 
-def _date(value: Any) -> date:
+def as_date(value: Any) -> date:
+    """Return a day as the engine gives it: a date, or its text."""
     return value if isinstance(value, date) else date.fromisoformat(value)
 
 
-def _status(coverage_pct: float | None, end_s: int, now: datetime) -> str:
+def status_of(coverage_pct: float | None, end_s: int, now: datetime) -> str:
+    """Return provisional while a period runs, then final or partial."""
     if end_s > to_epoch_s(now):
         return "provisional"
     return "final" if (coverage_pct or 0.0) >= COVERED_PCT else "partial"

@@ -253,13 +253,15 @@ class _Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands in the connection's own thread, so that a slow client blocks no other."""
-        if self.context is not None:
-            request.settimeout(30)
-            request = self.context.wrap_socket(request, server_side=True)
-            self.simulation.handshakes += 1
-        super().finish_request(request, client_address)
-        with contextlib.suppress(OSError):
-            request.close()
+        try:
+            if self.context is not None:
+                request.settimeout(30)
+                request = self.context.wrap_socket(request, server_side=True)
+                self.simulation.handshakes += 1
+            super().finish_request(request, client_address)
+        finally:
+            with contextlib.suppress(OSError):
+                request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Let clients leave in mid-sentence."""

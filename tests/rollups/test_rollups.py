@@ -221,7 +221,7 @@ def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebu
     stall = (since + timedelta(days=1, hours=9), since + timedelta(days=11, hours=15))
     moments = times(since, since + timedelta(days=13), 1800)
     fill(engine, site, [], zone="UTC")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for at in moments:
         counted_at = stall[0] if stall[0] <= at < stall[1] else at
         energy = int(5_000_000 + site.counter_wh("made", counted_at.timestamp()))

@@ -1,0 +1,127 @@
+"""Reports below the total: phases and inverters, a row per day and each of them."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from logger.clock import day_end_s, day_start_s, local_day, time_zone, to_epoch_s
+from logger.reports.columns import INVERTER, PHASE, STATUS, Column
+from logger.reports.periods import span
+from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
+
+#: Without a range: so many days up to the last one.
+DEFAULT_DAYS = 7
+
+
+def phase_report(
+    connection: Connection,
+    *,
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    gateway: str | None = None,
+) -> Report:
+    """Return each phase's energy per day, in kWh (v_phase_daily); NaN where unknown.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+        NoDataError: nothing in the range, or a site that has one phase only.
+    """
+    return _report(connection, "phases", "phase", PHASE, now, (since, until, gateway))
+
+
+def inverter_report(
+    connection: Connection,
+    *,
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    gateway: str | None = None,
+) -> Report:
+    """Return each inverter's energy per day (v_inverter_daily); NaN where unknown.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+        NoDataError: nothing in the range.
+    """
+    return _report(connection, "inverters", "serial", INVERTER, now, (since, until, gateway))
+
+
+def _report(
+    connection: Connection,
+    kind: str,
+    member: str,
+    columns: tuple[Column, ...],
+    now: datetime,
+    chosen: tuple[str | None, str | None, str | None],
+) -> Report:
+    since, until, gateway = chosen
+    sites = sites_of(connection, gateway)
+    view = {"phases": "v_phase_daily", "inverters": "v_inverter_daily"}[kind]
+    records: list[dict[str, Any]] = []
+    for site in sites:
+        first, last = days_of(site, since, until, now)
+        query = text(
+            f"SELECT * FROM {view} WHERE gateway = :gateway "  # noqa: S608 - one of our two
+            f"AND CAST(day AS VARCHAR) BETWEEN :first AND :last ORDER BY day, {member}"
+        )
+        bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
+        found: dict[date, list[dict[str, Any]]] = {}
+        for row in connection.execute(query, bounds).mappings():
+            found.setdefault(as_date(row["day"]), []).append(dict(row))
+        members = sorted({row[member] for rows in found.values() for row in rows})
+        records += _with_missing(site, found, members, member, first, last, now)
+    if not records:
+        raise nothing_in_range(sites)
+    names = ["gateway", "day", member, *(column.name for column in columns), STATUS]
+    frame = pd.DataFrame.from_records(records, columns=names)
+    for column in columns:
+        frame[column.name] = frame[column.name].astype("float64")
+    totals = {
+        column.name: frame[column.name].sum(min_count=1)
+        if column.total == "sum"
+        else frame[column.name].max()
+        for column in columns
+        # A meter nets its phases: what they import and export does not add up to the total's.
+        if column.total in {"sum", "max"} and not column.name.startswith("grid_")
+    }
+    return Report(kind, frame, totals)
+
+
+def _with_missing(
+    site: Site,
+    found: dict[date, list[dict[str, Any]]],
+    members: list[str],
+    member: str,
+    first: date,
+    last: date,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Return a row per day and member; one that was not measured is a row without numbers."""
+    zone = time_zone(site.zone)
+    records = []
+    day = first
+    while day <= last and members:
+        by_member = {row[member]: row for row in found.get(day, [])}
+        end_s = day_end_s(day, zone)
+        length_s = end_s - day_start_s(day, zone)
+        for name in members:
+            row = by_member.get(name, {})
+            covered_pct = 100.0 if row else 0.0
+            if "covered_s" in row and (row["energy_kwh"] is None):
+                covered_pct = 100.0 * (row["covered_s"] or 0) / length_s
+            status = status_of(covered_pct, end_s, now)
+            records.append({**row, "gateway": site.name, "day": day, member: name, STATUS: status})
+        day += timedelta(days=1)
+    return records
+
+
+def days_of(site: Site, since: str | None, until: str | None, now: datetime) -> tuple[date, date]:
+    """Return the days to show: those asked for within what there is, else the last week."""
+    today = local_day(to_epoch_s(now), time_zone(site.zone))
+    begin, end = span(since, until, today)
+    last = min(end, max(site.last, today)) if end else site.last
+    first = begin or max(site.first, last - timedelta(days=DEFAULT_DAYS - 1))
+    return max(first, site.first), last

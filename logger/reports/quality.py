@@ -1,0 +1,174 @@
+"""How sure the totals are: gaps, resets, suspects, and counters against inverters, per day."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, bindparam, text
+
+from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.reports.columns import NOTES, QUALITY, STATUS
+from logger.reports.details import days_of
+from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
+from logger.store.database import UtcDateTime
+
+#: kind of event -> the column that counts it
+COUNTED = {
+    "outage": "gaps",
+    "counter_reset": "resets",
+    "counter_wrap": "wraps",
+    "counter_dip": "dips",
+    "suspect_increment": "suspects",
+    "stalled_counter": "stalls",
+    "source_change": "source_changes",
+}
+#: At most so many events of a day are told in words.
+MOST_NOTES = 6
+
+
+def quality_report(
+    connection: Connection,
+    *,
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    gateway: str | None = None,
+) -> Report:
+    """Return per day what was missing, what was decided, and how counters compare to inverters.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+        NoDataError: nothing in the range.
+    """
+    sites = sites_of(connection, gateway)
+    records: list[dict[str, Any]] = []
+    for site in sites:
+        first, last = days_of(site, since, until, now)
+        if first <= last:
+            records += _records(connection, site, first, last, now)
+    if not records:
+        raise nothing_in_range(sites)
+    names = ["gateway", "day", *(column.name for column in QUALITY), STATUS, NOTES]
+    frame = pd.DataFrame.from_records(records, columns=names)
+    for column in QUALITY:
+        frame[column.name] = frame[column.name].astype("float64")
+    return Report("quality", frame, _totals(frame))
+
+
+def _records(
+    connection: Connection, site: Site, first: date, last: date, now: datetime
+) -> list[dict[str, Any]]:
+    zone = time_zone(site.zone)
+    bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
+    where = "gateway = :gateway AND CAST(day AS VARCHAR) BETWEEN :first AND :last"
+    energy = {
+        as_date(row["day"]): row
+        for row in connection.execute(
+            text(
+                "SELECT day, production_kwh, coverage_pct, bridged_kwh "  # noqa: S608 - ours
+                f"FROM v_energy_daily WHERE {where}"
+            ),
+            bounds,
+        ).mappings()
+    }
+    inverters = {
+        as_date(day): kwh
+        for day, kwh in connection.execute(
+            text(
+                "SELECT day, SUM(energy_kwh) FROM v_inverter_daily "  # noqa: S608 - ours
+                f"WHERE {where} GROUP BY day"
+            ),
+            bounds,
+        )
+    }
+    begin = from_epoch_s(day_start_s(first, zone))
+    end = from_epoch_s(day_end_s(last, zone))
+    events = _by_day(connection, "events", "at, kind, subject, detail", "at", site, (begin, end))
+    polls = _by_day(connection, "polls", "polled_at, outcome", "polled_at", site, (begin, end))
+    records = []
+    day = first
+    while day <= last:
+        row = energy.get(day)
+        made = row["production_kwh"] if row else None
+        summed = inverters.get(day)
+        length_s = min(day_end_s(day, zone), max(to_epoch_s(now), day_start_s(day, zone)))
+        length_s -= day_start_s(day, zone)
+        covered_pct = row["coverage_pct"] if row else 0.0
+        told = events.get(day, [])
+        record: dict[str, Any] = {
+            "gateway": site.name,
+            "day": day,
+            "coverage_pct": covered_pct,
+            "missing_s": round(length_s * (1 - (covered_pct or 0.0) / 100)),
+            "bridged_kwh": row["bridged_kwh"] if row else None,
+            "polls": len(polls.get(day, [])),
+            "polls_failed": sum(1 for poll in polls.get(day, []) if poll[1] == "failed"),
+            "production_kwh": made,
+            "inverters_kwh": summed,
+            "inverters_difference_pct": _difference_pct(made, summed),
+            STATUS: status_of(covered_pct, day_end_s(day, zone), now),
+            NOTES: _notes(told, zone),
+        }
+        for name in COUNTED.values():
+            record[name] = 0
+        for event in told:
+            if event[1] in COUNTED:
+                record[COUNTED[event[1]]] += 1
+        records.append(record)
+        day += timedelta(days=1)
+    return records
+
+
+def _by_day(
+    connection: Connection,
+    table: str,
+    columns: str,
+    key: str,
+    site: Site,
+    ends: tuple[datetime, datetime],
+) -> dict[date, list[Any]]:
+    """Return rows of a raw table by the local day of their instant."""
+    instant = UtcDateTime()
+    query = text(
+        f"SELECT {columns} FROM {table} WHERE gateway_id IN "  # noqa: S608 - names are ours
+        f"(SELECT gateway_id FROM gateways WHERE name = :name) "
+        f"AND {key} >= :begin AND {key} < :end ORDER BY {key}"
+    ).columns(**{key: instant})
+    query = query.bindparams(
+        bindparam("begin", ends[0], type_=instant), bindparam("end", ends[1], type_=instant)
+    )
+    zone = time_zone(site.zone)
+    found: dict[date, list[Any]] = {}
+    for row in connection.execute(query, {"name": site.name}):
+        found.setdefault(local_day(to_epoch_s(row[0]), zone), []).append(row)
+    return found
+
+
+def _difference_pct(made: float | None, summed: float | None) -> float | None:
+    """Return how much more the inverters say than the counter; None where one is unknown."""
+    if made is None or summed is None or made <= 0:
+        return None
+    return round(100.0 * (summed - made) / made, 3)
+
+
+def _notes(events: list[Any], zone: Any) -> str:
+    told = [
+        f"{at.astimezone(zone):%H:%M} {kind} {subject}: {detail}"
+        for at, kind, subject, detail in events[:MOST_NOTES]
+    ]
+    if len(events) > MOST_NOTES:
+        told.append(f"and {len(events) - MOST_NOTES} more, see v_events")
+    return "; ".join(told)
+
+
+def _totals(frame: pd.DataFrame) -> dict[str, Any]:
+    totals: dict[str, Any] = {
+        column.name: frame[column.name].sum(min_count=1)
+        for column in QUALITY
+        if column.total == "sum"
+    }
+    both = frame.dropna(subset=["production_kwh", "inverters_kwh"])
+    made, summed = both["production_kwh"].sum(), both["inverters_kwh"].sum()
+    totals["inverters_difference_pct"] = 100 * (summed - made) / made if made else float("nan")
+    totals["coverage_pct"] = frame["coverage_pct"].mean()
+    return totals

@@ -1,0 +1,94 @@
+"""Reports below the total, and the report about the reports."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger import exports
+from logger.errors import NoDataError
+from logger.reports.details import inverter_report, phase_report
+from logger.reports.quality import quality_report
+from logger.rollups import build, inverters
+from logger.simulator.site import Shape, Site
+from tests.filled import fill, instant, times, utc
+
+SINCE = utc(2026, 6, 1)
+NOW = SINCE + timedelta(days=4, hours=6)
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    """Four days of a site with three phases and two inverters; the third day has a hole."""
+    site = Site(Shape(phases=3), SINCE - timedelta(days=1))
+    moments = times(SINCE, NOW, 600)
+    seen = [at for at in moments if not (at.day == 3 and 9 <= at.hour < 15)]
+    fill(engine, site, seen, zone="UTC")
+    reports = [
+        {"gateway_id": 1, "reported_at": instant(engine, at), "serial": serial, "power_w": 100.0,
+         "energy_lifetime_wh": site.counter_wh("made", at.timestamp()) * share}
+        for at in seen
+        for serial, share in (("a", 0.6), ("b", 0.41))
+    ]  # fmt: skip
+    names = ", ".join(reports[0])
+    values = ", ".join(f":{name}" for name in reports[0])
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO inverter_samples ({names}) VALUES ({values})"), reports
+        )
+        inverters.rebuild(connection, 1, now=NOW, since=None)
+        build.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
+    return engine
+
+
+def records(made: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](made))
+    return rows
+
+
+def test_each_phase_has_a_row_per_day(filled: Engine) -> None:
+    with filled.connect() as connection:
+        rows = records(phase_report(connection, now=NOW))
+    assert [(row["day"], row["phase"]) for row in rows][:4] == [
+        ("2026-06-01", "L1"), ("2026-06-01", "L2"), ("2026-06-01", "L3"), ("2026-06-02", "L1")
+    ]  # fmt: skip
+    assert rows[-1]["status"] == "provisional"
+    assert sum(row["production_kwh"] for row in rows[:3]) > 1
+
+
+def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
+    with filled.connect() as connection:
+        made = inverter_report(connection, now=NOW, since="2026-06-02", until="2026-06-02")
+    a, b = records(made)
+    assert (a["serial"], b["serial"]) == ("a", "b")
+    assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
+
+
+def test_quality_tells_the_hole_and_compares_with_the_inverters(filled: Engine) -> None:
+    with filled.connect() as connection:
+        rows = records(quality_report(connection, now=NOW))
+    by_day = {row["day"]: row for row in rows}
+    whole, hole = by_day["2026-06-02"], by_day["2026-06-03"]
+    assert (whole["gaps"], whole["missing_s"], whole["status"]) == (0, 0, "final")
+    assert whole["inverters_difference_pct"] == pytest.approx(1.0, abs=0.05)
+    assert (hole["gaps"], hole["status"]) == (1, "partial")
+    assert 6 * 3600 <= hole["missing_s"] <= 6 * 3600 + 1200
+    assert "nothing measured" in hole["notes"]
+    assert whole["polls"] == 144
+    assert whole["polls_failed"] == 0
+
+
+def test_details_of_a_range_without_data_say_what_there_is(filled: Engine) -> None:
+    with filled.connect() as connection:
+        for ask in (phase_report, inverter_report, quality_report):
+            with pytest.raises(NoDataError, match="2026-06-01 to 2026-06-05"):
+                ask(connection, now=NOW, since="2020", until="2020")
+
+
+@pytest.mark.parametrize("form", sorted(exports.EXPORTERS))
+def test_details_go_into_every_format(filled: Engine, form: str) -> None:
+    with filled.connect() as connection:
+        for ask in (phase_report, inverter_report, quality_report):
+            assert exports.EXPORTERS[form](ask(connection, now=NOW))
