@@ -36,6 +36,8 @@ def migrate(connection: Connection) -> None:
         render_as_batch=True,
         render_item=render_item,
         compare_type=same_type,
+        # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
+        autogenerate_plugins=["alembic.autogenerate.*", "~alembic.autogenerate.comments"],
         transaction_per_migration=False,
     )
     with context.begin_transaction():
