@@ -25,7 +25,7 @@ from logger.clock import (
     utc_offset_s,
 )
 from logger.energy.flows import Decision, Quarter, StreamKey, account
-from logger.energy.series import CounterState
+from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
 from logger.rollups import checkpoints, samples, sums
 from logger.store.database import upsert
 from logger.store.models import (
@@ -104,7 +104,8 @@ def advance(
         since_s = after_s = checkpoint.at_s
         for name, phase, *values in checkpoint.state:
             states[name, phase] = CounterState(*values)
-    end_s = max(last_s, to_epoch_s(now))
+    # Time that passed without samples settles what they left open; more of it changes nothing.
+    end_s = max(last_s, min(to_epoch_s(now), last_s + RETIRED_S + RECOVERY_S))
     until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
     stretch = samples.read(connection, gateway_id, since_s=after_s, until_s=until_s, gap_s=gap_s)
     if (back_s := _came_back(stretch.samples.counters, states, since_s)) is not None:

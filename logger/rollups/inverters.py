@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
 from logger.energy.inverters import (
@@ -20,6 +20,7 @@ from logger.rollups import checkpoints
 from logger.rollups.build import Site, site_of
 from logger.store.database import epoch, rows
 from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
+from logger.store.queries import ends_s
 
 LEDGER = "inverters"
 CHUNK = timedelta(days=2)
@@ -49,17 +50,17 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
     """Roll up one stretch and return up to when, or None when nothing is left."""
     site = site_of(connection, gateway_id)
     table = table_of(InverterSampleRow)
-    ends = select(epoch(func.min(table.c.reported_at)), epoch(func.max(table.c.reported_at)))
-    first_s, last_s = connection.execute(ends.where(table.c.gateway_id == gateway_id)).one()
-    if first_s is None:
+    ends = ends_s(connection, table.c.reported_at, gateway_id)
+    if ends is None:
         return None
+    first_s, last_s = ends
     states: dict[str, Any] = {}
     checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
     if checkpoint is None:
         since_s = day_start_s(local_day(first_s, site.zone), site.zone)
     else:
         since_s, states = checkpoint.at_s, checkpoint.state
-    end_s = max(last_s, to_epoch_s(now))
+    end_s = max(last_s, min(to_epoch_s(now), last_s + int(2 * RETIRED.total_seconds())))
     until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
     inverters, peaks = _read(connection, site, since_s, until_s)
     back_s = min(

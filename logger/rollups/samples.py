@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
 from logger.clock import from_epoch_s
 from logger.energy.flows import (
@@ -22,6 +22,7 @@ from logger.store.models import (
     ProductionSampleRow,
     table_of,
 )
+from logger.store.queries import ends_s
 
 #: measurement -> the streams of its delivered and received counters
 METERS = {
@@ -66,13 +67,9 @@ def first_and_last_s(connection: Connection, gateway_id: int) -> tuple[int, int]
     """Return when the first and last sample of a gateway were taken, epoch seconds."""
     found: list[tuple[int, int]] = []
     for model in (ProductionSampleRow, ConsumptionSampleRow, MeterReadingRow):
-        column = table_of(model).c.polled_at
-        query = select(epoch(func.min(column)), epoch(func.max(column))).where(
-            table_of(model).c.gateway_id == gateway_id
-        )
-        for first_s, last_s in connection.execute(query):
-            if first_s is not None:
-                found.append((first_s, last_s))
+        ends = ends_s(connection, table_of(model).c.polled_at, gateway_id)
+        if ends is not None:
+            found.append(ends)
     if not found:
         return None
     return min(first for first, _ in found), max(last for _, last in found)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
+from logger.store.database import epoch
 from logger.store.models import GatewayRow, PollRow, ProductionSampleRow, table_of
 
 _gateways = table_of(GatewayRow)
@@ -14,6 +15,21 @@ _gateways = table_of(GatewayRow)
 def gateways(connection: Connection) -> Sequence[Any]:
     """Return all gateway rows, in the order in which they were first seen."""
     return connection.execute(select(_gateways).order_by(_gateways.c.gateway_id)).all()
+
+
+def ends_s(
+    connection: Connection, column: ColumnElement[Any], gateway_id: int
+) -> tuple[int, int] | None:
+    """Return a gateway's first and last instant in a table's time column, epoch seconds.
+
+    Two seeks by the key: one query for both ends would read the whole table.
+    """
+    table = column.table
+    mine = select(epoch(column)).where(table.c.gateway_id == gateway_id).limit(1)
+    first_s = connection.execute(mine.order_by(column)).scalar_one_or_none()
+    if first_s is None:
+        return None
+    return first_s, connection.execute(mine.order_by(column.desc())).scalar_one()
 
 
 def gateway_named(connection: Connection, name: str) -> Any:
