@@ -142,7 +142,7 @@ class _Counter:
                 self.at_s, self.value = at_s, value
                 self.changed_s, self.still_s, self.stalled_s = changed_s, still_s, stalled_s
                 self._land(learn=True)
-            if index < size:
+            elif index < size:
                 index = self._step(index, index in changes)
         self._end_run()
         self._look_back()

@@ -54,11 +54,13 @@ class Series:
     powers_w: list[float | None] = field(default_factory=list)
     #: (index, source) wherever the source differs from the sample before
     sources: list[tuple[int, str]] = field(default_factory=list)
+    _source: str | None = field(default=None, repr=False)
 
     def add(self, at_s: int, value_wh: float, power_w: float | None, source: str) -> None:
         """Append a sample."""
-        if not self.sources or self.sources[-1][1] != source:
+        if source != self._source:
             self.sources.append((len(self.times_s), source))
+            self._source = source
         self.times_s.append(at_s)
         self.values_mwh.append(round(value_wh * 1000))
         self.powers_w.append(power_w)

@@ -1,5 +1,6 @@
 """Raw rows of a stretch of time, as the series that energy arithmetic counts."""
 
+from collections.abc import Hashable
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
@@ -15,6 +16,7 @@ from logger.energy.flows import (
     TOTAL,
     Samples,
 )
+from logger.energy.series import Series
 from logger.store.database import epoch, rows
 from logger.store.models import (
     ConsumptionSampleRow,
@@ -31,12 +33,10 @@ METERS = {
     "total-consumption": (TOTAL, None),
     "storage": (DISCHARGE, CHARGE),
 }
-#: Readings older than this are no measurement of now.
+#: Readings older than this may be the one before again.
 STALE_S = 900
 #: What no gateway can measure: unsigned views of negative numbers and the like.
 ABSURD_W = 1e6
-#: Sources whose reading time can be trusted to tell stale readings.
-TIMED_SOURCES = frozenset({"ct", "eim"})
 
 
 class Peaks:
@@ -60,7 +60,19 @@ class Stretch:
         self.samples = Samples()
         self.production_peaks = Peaks()
         self.consumption_peaks = Peaks()
-        self.count = 0
+
+
+class _Frozen:
+    """Tells readings whose own time stands still; a clock that is only wrong moves on."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, int] = {}
+
+    def says_nothing_new(self, key: Hashable, reading_s: int) -> bool:
+        """Return whether an old reading is the one before again."""
+        before = self._last.get(key)
+        self._last[key] = reading_s
+        return before == reading_s
 
 
 def first_and_last_s(connection: Connection, gateway_id: int) -> tuple[int, int] | None:
@@ -80,8 +92,8 @@ def read(
 ) -> Stretch:
     """Return what was sampled after ``since_s`` up to and including ``until_s``."""
     stretch = Stretch()
-    invalid = _read_production(connection, gateway_id, since_s, until_s, stretch)
-    battery_w = _read_meters(connection, gateway_id, since_s, until_s, stretch, invalid)
+    invalid = _read_production(connection, gateway_id, since_s, until_s, gap_s, stretch)
+    battery_w = _read_meters(connection, gateway_id, since_s, until_s, gap_s, stretch, invalid)
     _read_consumption(connection, gateway_id, since_s, until_s, gap_s, stretch, battery_w)
     return stretch
 
@@ -100,13 +112,18 @@ def _query(model: Any, gateway_id: int, since_s: int, until_s: int, *names: str)
 
 
 def _read_production(
-    connection: Connection, gateway_id: int, since_s: int, until_s: int, stretch: Stretch
+    connection: Connection,
+    gateway_id: int,
+    since_s: int,
+    until_s: int,
+    gap_s: int,
+    stretch: Stretch,
 ) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
     query = _query(
         ProductionSampleRow,
         gateway_id,
-        since_s,
+        since_s - gap_s,
         until_s,
         "phase",
         "power_w",
@@ -116,15 +133,21 @@ def _read_production(
     )
     counter, peaks = stretch.samples.counter, stretch.production_peaks
     invalid: set[int] = set()
+    frozen = _Frozen()
+    series: dict[str, Series] = {}
     for at_s, phase, power_w, energy_wh, age_s, source in rows(connection, query):
-        stretch.count += 1
         if energy_wh is None:
             if phase == "total" and power_w is None:
                 invalid.add(at_s)
             continue
-        if age_s is not None and age_s > STALE_S and source in TIMED_SOURCES:
+        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(phase, at_s - age_s):
             continue
-        counter(PRODUCTION, phase).add(at_s, energy_wh, power_w, source or "ct")
+        if at_s <= since_s:
+            continue  # Read to know what the reading before the stretch was.
+        one = series.get(phase)
+        if one is None:
+            one = series[phase] = counter(PRODUCTION, phase)
+        one.add(at_s, energy_wh, power_w, source or "ct")
         if phase == "total" and power_w is not None and abs(power_w) < ABSURD_W:
             peaks.add(at_s, power_w)
     return invalid
@@ -135,6 +158,7 @@ def _read_meters(
     gateway_id: int,
     since_s: int,
     until_s: int,
+    gap_s: int,
     stretch: Stretch,
     invalid: set[int],
 ) -> dict[int, float]:
@@ -142,7 +166,7 @@ def _read_meters(
     query = _query(
         MeterReadingRow,
         gateway_id,
-        since_s,
+        since_s - gap_s,
         until_s,
         "measurement",
         "phase",
@@ -154,22 +178,30 @@ def _read_meters(
     counter = stretch.samples.counter
     sampled = {phase for name, phase in stretch.samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
+    frozen = _Frozen()
+    #: what each meter and phase feeds: the series of its two directions
+    fed: dict[tuple[str, str], tuple[Series | None, Series | None]] = {}
     for at_s, measurement, phase, power_w, delivered, received, age_s in rows(connection, query):
-        names: tuple[str | None, str | None] | None = METERS.get(measurement)
-        if names is None or (age_s is not None and age_s > STALE_S):
-            continue
-        if measurement == "production":
-            if at_s in invalid:
-                continue
-            if phase in sampled:
+        key = (measurement, phase)
+        pair = fed.get(key)
+        if pair is None:
+            names: tuple[str | None, str | None] = METERS.get(measurement, (None, None))
+            if measurement == "production" and phase in sampled:
                 names = (None, STANDBY)
+            out, back = (counter(name, phase) if name else None for name in names)
+            pair = fed[key] = out, back
+        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(key, at_s - age_s):
+            continue
+        if at_s <= since_s or (measurement == "production" and at_s in invalid):
+            continue
         if measurement == "storage" and phase == "total" and power_w is not None:
             battery_w[at_s] = power_w
-        if delivered is not None and names[0]:
-            counter(names[0], phase).add(at_s, delivered, power_w, "ct")
-        if received is not None and names[1]:
-            back_w = None if power_w is None else -power_w
-            counter(names[1], phase).add(at_s, received, back_w, "ct")
+        if delivered is not None and pair[0] is not None:
+            pair[0].add(at_s, delivered, power_w, "ct")
+        if received is not None and pair[1] is not None:
+            pair[1].add(at_s, received, None if power_w is None else -power_w, "ct")
+    for key in [key for key, one in stretch.samples.counters.items() if not one.times_s]:
+        del stretch.samples.counters[key]
     return battery_w
 
 
@@ -196,11 +228,13 @@ def _read_consumption(
         "reading_age_s",
         "source",
     )
+    frozen = _Frozen()
     if IMPORT in counted:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
     for at_s, measurement, phase, power_w, energy_wh, age_s, source in rows(connection, query):
-        if age_s is not None and age_s > STALE_S and source in TIMED_SOURCES:
+        key = (measurement, phase)
+        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(key, at_s - age_s):
             continue
         if power_w is not None and abs(power_w) > ABSURD_W:
             power_w = None  # noqa: PLW2901 - an absurd power is no power

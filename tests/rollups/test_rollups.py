@@ -244,3 +244,57 @@ def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebu
     assert still["bridged_wh"] == pytest.approx(still["production_wh"])
     kinds = [row["kind"] for row in table(engine, "events")]
     assert kinds.count("stalled_counter") == 1
+
+
+@pytest.mark.parametrize("age_s", [-7200, 7200])
+def test_a_clock_that_is_hours_off_costs_nothing(engine: Engine, age_s: int) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    fill(engine, site, times(since, since + timedelta(days=1), 900), zone="UTC")
+    with engine.begin() as connection:
+        for name in ("production_samples", "meter_readings", "consumption_samples"):
+            connection.execute(text(f"UPDATE {name} SET reading_age_s = {age_s}"))
+    rebuild(engine, since + timedelta(days=1))
+    row = daily(engine)["2026-06-01"]
+    true = site.energy_between_wh("production", since, since + timedelta(days=1))
+    assert row["production_wh"] == pytest.approx(true, abs=0.01)
+    assert row["covered_s"] == 86400
+
+
+def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=1), 300)
+    frozen = (since + timedelta(hours=8), since + timedelta(hours=14))
+    fill(engine, site, moments[:1], zone="UTC")
+    for number in range(1, len(moments), 5):
+        batch = moments[number : number + 5]
+        stand = [at for at in batch if frozen[0] < at < frozen[1]]
+        fill_more(engine, site, [at for at in batch if at not in stand])
+        for at in stand:
+            copy_reading(engine, frozen[0], at)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = table(engine, "energy_15min")
+    assert rebuild(engine, moments[-1]) == []
+    assert live == table(engine, "energy_15min")
+    row = daily(engine)["2026-06-01"]
+    assert 86400 - row["covered_s"] == pytest.approx(6 * 3600, abs=1200)
+    true = site.energy_between_wh("production", since, since + timedelta(days=1))
+    assert row["production_wh"] == pytest.approx(true, abs=0.01)
+
+
+def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
+    """Say at an instant what was said before, as a meter does whose time stands still."""
+    bind = {"at": instant(engine, at), "before": instant(engine, before),
+            "age": int((at - before).total_seconds())}  # fmt: skip
+    columns = {
+        "production_samples": "phase, power_w, energy_lifetime_wh, source",
+        "meter_readings": "measurement, phase, power_w, delivered_wh, received_wh",
+        "consumption_samples": "measurement, phase, power_w, energy_lifetime_wh, source",
+    }
+    with engine.begin() as connection:
+        for name, words in columns.items():
+            connection.execute(
+                text(f"INSERT INTO {name} (gateway_id, polled_at, reading_age_s, {words}) "
+                     f"SELECT gateway_id, :at, :age, {words} FROM {name} "
+                     "WHERE polled_at = :before"), bind)  # fmt: skip
