@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from logger.errors import UsageError
 from logger.reports.columns import COLUMNS, LABELS, NOTES
@@ -31,7 +28,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def to_csv(report: Report) -> bytes:
     """Return comma-separated values, one header line, no totals; empty where unknown."""
-    frame = report.frame.map(_disarmed)
+    frame = report.frame.copy(deep=False)
+    for name in frame.columns:
+        if name not in COLUMNS:
+            frame[name] = frame[name].map(_disarmed)
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
@@ -54,6 +54,10 @@ def to_markdown(report: Report) -> bytes:
 
 def to_table(report: Report) -> bytes:
     """Return a table that fits the terminal; columns without any value are left out."""
+    from rich import box  # noqa: PLC0415 - only terminals need it
+    from rich.console import Console  # noqa: PLC0415 - the same
+    from rich.table import Table  # noqa: PLC0415 - the same
+
     head, rows = _cells(report)
     used = [i for i in range(len(head)) if any(row[i] not in {"", UNKNOWN} for row in rows)]
     if len(set(report.frame["gateway"])) == 1:
@@ -97,7 +101,9 @@ def to_xlsx(report: Report) -> bytes:
     sheet.set_row(0, 32)
     for x, name in enumerate(names):
         sheet.write_string(0, x, _heading(name), bold)
-        sheet.set_column(x, x, 18 if name == "hour_starts_at" else 14, formats.get(name))
+        sheet.set_column(
+            x, x, 18 if name in {"hour_starts_at", "local_hour"} else 14, formats.get(name)
+        )
     stamp = book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
     for y, row in enumerate(report.frame.to_dict("records"), start=1):
         for x, name in enumerate(names):

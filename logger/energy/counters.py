@@ -183,6 +183,7 @@ class _Counter:
         step = max(0, above)
         bridged = t - self.at_s > self.gap_s
         if bridged:
+            self.out.gaps_s.append((self.at_s, t))
             self._end_run()
         self._spread(self.at_s, t, step, bridged=bridged)
         if bridged:
@@ -247,6 +248,8 @@ class _Counter:
         """Start a segment at a sample: what was counted before it is unknown."""
         if hasattr(self, "at_s"):
             self._cross(self.at_s, self.series.times_s[index])
+            if self.series.times_s[index] - self.at_s > self.gap_s:
+                self.out.gaps_s.append((self.at_s, self.series.times_s[index]))
         self.source = self._source_of(index)
         self.at_s = self.changed_s = self.still_s = self.series.times_s[index]
         self.value = self.series.values_mwh[index]

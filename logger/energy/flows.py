@@ -7,7 +7,6 @@ so the phases' imports do not add up to the total's.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
@@ -121,7 +120,7 @@ def account(
         for (name, phase), one in counted.items()
         for event in one.events
     ]
-    decisions += _outages(counted, states, since_s, gap_s)
+    decisions += _outages(counted)
     kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
     reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
     return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None))
@@ -237,23 +236,13 @@ def _uncovered_s(
     return result
 
 
-def _outages(
-    counted: Mapping[StreamKey, Counted],
-    states: Mapping[StreamKey, CounterState],
-    since_s: int,
-    gap_s: int,
-) -> Iterator[Decision]:
+def _outages(counted: Mapping[StreamKey, Counted]) -> Iterator[Decision]:
     """Return one decision for each stretch without readings, naming the streams it took."""
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
     gaps: dict[tuple[int, int], list[str]] = {}
     for name, one in totals.items():
-        before = states.get((name, "total"))
-        # A stretch may begin with the very sample after which nothing came.
-        runs_s = [(since_s, since_s)] if before and before.at_s == since_s else []
-        runs_s += one.runs_s
-        for (_, end_s), (start_s, _) in pairwise(runs_s):
-            if start_s - end_s > gap_s and end_s >= since_s:
-                gaps.setdefault((end_s, start_s), []).append(name)
+        for gap in one.gaps_s:
+            gaps.setdefault(gap, []).append(name)
     for (end_s, start_s), names in sorted(gaps.items()):
         subject = "gateway" if len(names) == len(totals) else ", ".join(names)
         minutes = (start_s - end_s) // 60

@@ -94,6 +94,7 @@ class Counted:
     energy_mwh: dict[int, int] = field(default_factory=dict)  #: quarter hour -> energy
     bridged_mwh: dict[int, int] = field(default_factory=dict)  #: of it from steps over a gap
     runs_s: list[tuple[int, int]] = field(default_factory=list)  #: measured at normal cadence
+    gaps_s: list[tuple[int, int]] = field(default_factory=list)  #: longer than normal, both ends
     events: list[CounterEvent] = field(default_factory=list)
     #: (quarter start, state there), in order; the first is where counting began
     states: list[tuple[int, CounterState]] = field(default_factory=list)

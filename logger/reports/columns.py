@@ -23,7 +23,8 @@ PERIOD_NAMES = {
 #: headings of the columns that name a row
 LABELS = {
     "gateway": "Gateway",
-    "hour_starts_at": "Hour",
+    "hour_starts_at": "Hour (UTC)",
+    "local_hour": "Hour",
     "day": "Day",
     "month": "Month",
     "year": "Year",

@@ -3,15 +3,15 @@
 Rows come from the views, so that a report and a query say the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from logger.clock import day_end_s, day_start_s, local_day, time_zone, to_epoch_s
+from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports.columns import ENERGY, PERIOD_NAMES, STATUS
 from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
@@ -55,21 +55,20 @@ def energy_report(
         NoDataError: nothing in the range; says what there is.
     """
     sites = sites_of(connection, gateway)
-    records: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     lengths: list[float] = []
     for site in sites:
-        for record, length_s in _records(connection, kind, site, since, until, now):
-            records.append(record)
+        for row, length_s in _rows(connection, kind, site, since, until, now):
+            rows.append(row)
             lengths.append(length_s)
-    if not any(record["coverage_pct"] is not None for record in records):
+    names = ["gateway", *_keys(kind), *(column.name for column in ENERGY), STATUS]
+    covered = names.index("coverage_pct")
+    if not any(row[covered] is not None for row in rows):
         raise nothing_in_range(sites)
-    for record in records:
-        if record["coverage_pct"] is None:
-            record["coverage_pct"], record["bridged_kwh"] = 0.0, None
-    names = ["gateway", PERIOD_NAMES[kind], *(column.name for column in ENERGY), STATUS]
-    frame = pd.DataFrame.from_records(records, columns=names)
-    for column in ENERGY:
-        frame[column.name] = frame[column.name].astype("float64")
+    frame = pd.DataFrame.from_records(rows, columns=names)
+    numbers = {column.name: "float64" for column in ENERGY}
+    frame = frame.astype(numbers)
+    frame["coverage_pct"] = frame["coverage_pct"].fillna(0.0)
     return Report(kind, frame, _totals(frame, lengths))
 
 
@@ -109,43 +108,47 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
     return sites
 
 
-def _records(
+def _rows(
     connection: Connection,
     kind: Kind,
     site: Site,
     since: str | None,
     until: str | None,
     now: datetime,
-) -> list[tuple[dict[str, Any], float]]:
+) -> Iterator[tuple[tuple[Any, ...], float]]:
+    """Yield each period's row and its length in seconds; one that is missing has no numbers."""
     zone = time_zone(site.zone)
-    today = local_day(to_epoch_s(now), zone)
+    now_s = to_epoch_s(now)
+    today = local_day(now_s, zone)
     begin, end = span(since, until, today)
     first = begin or _default_first(kind, site, end or max(site.last, min(today, site.last)))
     last = min(end, max(today, site.last)) if end else site.last
     if last < first:
-        return []
+        return
     first = period_of(kind, first)
     last_of = next_period(kind, period_of(kind, last))
-    key = PERIOD_NAMES[kind]
-    found: dict[Any, list[dict[str, Any]]] = {}
+    key = _keys(kind)[-1]  # The range is one of local days.
+    values = ", ".join(column.name for column in ENERGY)
     query = (
-        f"SELECT * FROM v_energy_{kind} WHERE gateway = :gateway "  # noqa: S608 - kind is ours
-        f"AND CAST({key} AS VARCHAR) >= :first AND CAST({key} AS VARCHAR) < :last ORDER BY 2"
+        f"SELECT {PERIOD_NAMES[kind]}, {values} FROM v_energy_{kind} "  # noqa: S608 - names are ours
+        f"WHERE gateway = :gateway AND CAST({key} AS VARCHAR) >= :first "
+        f"AND CAST({key} AS VARCHAR) < :last ORDER BY 1"
     )
     bounds = {"first": _bound(kind, first), "last": _bound(kind, last_of)}
-    for row in connection.execute(text(query), {"gateway": site.name, **bounds}).mappings():
-        found.setdefault(_label(kind, row[key]), []).append(dict(row))
-    result = []
-    for label, end_s, length_s in _expected(kind, first, last, zone):
-        rows = found.get(label)
-        record: dict[str, Any] = rows.pop(0) if rows else {}
-        record = {column.name: record.get(column.name) for column in ENERGY} | {
-            "gateway": site.name,
-            key: label,
-            STATUS: status_of(record.get("coverage_pct"), end_s, now),
-        }
-        result.append((record, length_s))
-    return result
+    found: dict[Any, Any] = {}
+    for row in connection.execute(text(query), {"gateway": site.name, **bounds}):
+        found[_label(kind, row[0])] = row[1:]
+    covered = [column.name for column in ENERGY].index("coverage_pct")
+    nothing = (None,) * len(ENERGY)
+    for labels, end_s, length_s in _expected(kind, first, last, zone):
+        values_of = found.get(labels[0], nothing)
+        status = _status(values_of[covered], end_s, now_s)
+        yield (site.name, *labels, *values_of, status), length_s
+
+
+def _keys(kind: Kind) -> list[str]:
+    """Return the columns that name a period; the last one is local."""
+    return [PERIOD_NAMES[kind], *(["local_hour"] if kind == "hourly" else [])]
 
 
 def _default_first(kind: Kind, site: Site, last: date) -> date:
@@ -161,27 +164,26 @@ def _bound(kind: Kind, day: date) -> str:
     return {"monthly": f"{day:%Y-%m}", "yearly": f"{day:%Y}"}.get(kind, str(day))
 
 
-def _expected(kind: Kind, first: date, last: date, zone: Any) -> list[tuple[Any, int, float]]:
-    """Return label, end (epoch seconds) and length (s) of each period."""
+def _expected(
+    kind: Kind, first: date, last: date, zone: Any
+) -> Iterator[tuple[tuple[Any, ...], int, float]]:
+    """Yield the labels, the end (epoch seconds) and the length (s) of each period."""
     if kind == "hourly":
-        result, at_s = [], day_start_s(first, zone)
+        at_s = day_start_s(first, zone)
         for local, length_s in hours(first, last, zone):
+            starts_at = from_epoch_s(at_s).replace(tzinfo=None)
             at_s += length_s
-            result.append((local, at_s, float(length_s)))
-        return result
-    return [
-        (
-            _label(kind, start),
-            end_s := day_end_s(date.fromordinal(next_period(kind, start).toordinal() - 1), zone),
-            float(end_s - day_start_s(start, zone)),
-        )
-        for start in periods(kind, first, last)
-    ]
+            yield (starts_at, local), at_s, float(length_s)
+        return
+    for start in periods(kind, first, last):
+        end_s = day_end_s(date.fromordinal(next_period(kind, start).toordinal() - 1), zone)
+        yield (_label(kind, start),), end_s, float(end_s - day_start_s(start, zone))
 
 
 def _label(kind: Kind, value: Any) -> Any:
     if kind == "hourly":
-        return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        at: datetime = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
     if kind == "daily":
         return as_date(value)
     if kind == "monthly":
@@ -196,7 +198,11 @@ def as_date(value: Any) -> date:
 
 def status_of(coverage_pct: float | None, end_s: int, now: datetime) -> str:
     """Return provisional while a period runs, then final or partial."""
-    if end_s > to_epoch_s(now):
+    return _status(coverage_pct, end_s, to_epoch_s(now))
+
+
+def _status(coverage_pct: float | None, end_s: int, now_s: int) -> str:
+    if end_s > now_s:
         return "provisional"
     return "final" if (coverage_pct or 0.0) >= COVERED_PCT else "partial"
 

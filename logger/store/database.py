@@ -24,8 +24,6 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
@@ -233,7 +231,14 @@ def upsert(
 
 
 def _insert(connection: Connection) -> Any:
-    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    # Imported on use: each brings its asynchronous drivers along.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
+
+        return sqlite_insert
+    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+
+    return insert
 
 
 def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:

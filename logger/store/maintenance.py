@@ -1,15 +1,15 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store.database import translated_errors
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -20,17 +20,25 @@ def migrations_path() -> Path:
     return shipped if shipped.is_dir() else PACKAGE.parent / "migrations"
 
 
-def config() -> Config:
+def config() -> "Config":
     """Return Alembic's configuration; needs no alembic.ini."""
+    from alembic.config import Config  # noqa: PLC0415 - 10 MB that only a migration needs
+
     made = Config()
     made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     made.set_main_option("path_separator", "os")
     return made
 
 
+def revisions() -> list[str]:
+    """Return the schema versions that this program knows, oldest first: files are named so."""
+    files = (migrations_path() / "versions").glob("[0-9]*.py")
+    return sorted(path.stem.partition("_")[0] for path in files)
+
+
 def head() -> str:
     """Return the schema version that this program needs."""
-    return str(ScriptDirectory.from_config(config()).get_current_head())
+    return revisions()[-1]
 
 
 def current(engine: Engine) -> str | None:
@@ -40,7 +48,11 @@ def current(engine: Engine) -> str | None:
         StoreError: the database can't be read.
     """
     with translated_errors(), engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.execute(text("SELECT version_num FROM alembic_version"))
+        version: str | None = found.scalar_one_or_none()
+        return version
 
 
 def upgrade(engine: Engine) -> None:
@@ -59,6 +71,8 @@ def upgrade(engine: Engine) -> None:
 
 def migrate(connection: Connection, revision: str, *, down: bool = False) -> None:
     """Run migrations on an open connection."""
+    from alembic import command  # noqa: PLC0415 - only a migration needs it
+
     made = config()
     made.attributes["connection"] = connection
     (command.downgrade if down else command.upgrade)(made, revision)
@@ -82,7 +96,7 @@ def require_current(engine: Engine) -> None:
 
 
 def _refuse_newer(found: str) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    known = revisions()
     if found not in known:
         raise SchemaOutdatedError(
             f"The database has schema {found}, which a newer envoylog made; "

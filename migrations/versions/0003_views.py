@@ -185,7 +185,8 @@ DICTIONARY: dict[str, dict[str, tuple[str | None, str]]] = {
     },
     "v_energy_hourly": {
         "gateway": (None, "name"),
-        "hour_starts_at": ("local", "start of the hour, local time"),
+        "hour_starts_at": ("UTC", "start of the hour"),
+        "local_hour": ("local", "start of the hour in the gateway's time zone"),
         **VIEW_COLUMNS,
     },
     "v_energy_daily": {"gateway": (None, "name"), "day": (None, "local date"), **VIEW_COLUMNS},
@@ -245,6 +246,8 @@ def energy_view(period: str, table: str, group: str, length: str) -> str:
     home_pct = rounded(f"100.0 * {home} / NULLIF({used}, 0)", 3)
     specific = rounded(f"{made} / 1000.0 / NULLIF(MAX(g.peak_power_kwp), 0)", 6)
     columns = [f"g.name AS gateway, {group} AS {period}"]
+    if table == "hourly":
+        columns = [f"g.name AS gateway, e.starts_at AS hour_starts_at, {group} AS local_hour"]
     columns += [f"{rounded(f'{value} / 1000.0', 6)} AS {name}_kwh" for name, value in total.items()]
     columns += [
         f"{rounded(f'{kept} / 1000.0', 6)} AS self_consumption_kwh",
