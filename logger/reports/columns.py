@@ -79,3 +79,22 @@ STATUS = "status"
 NOTES = "notes"
 
 COLUMNS = {column.name: column for column in (*ENERGY, *INVERTER, *QUALITY)}
+
+#: what each column of an energy report means, for people
+TEXTS = {
+    "production_kwh": "what the site produced",
+    "consumption_kwh": "what the house used: production + import - export + battery discharge - "
+    "battery charge, less what the inverters draw at night",
+    "grid_import_kwh": "what came from the grid",
+    "grid_export_kwh": "what went to the grid",
+    "battery_charge_kwh": "what went into the battery",
+    "battery_discharge_kwh": "what came out of the battery",
+    "self_consumption_kwh": "production - export",
+    "self_consumption_pct": "self-consumption / production",
+    "self_sufficiency_pct": "(consumption - import) / consumption",
+    "specific_yield_kwh_per_kwp": "production / peak power of the panels",
+    "peak_production_w": "the highest power that was seen",
+    "coverage_pct": "how much of the period was measured at the normal cadence",
+    "bridged_kwh": "how much of the production came from one difference over an outage",
+    "status": "final; provisional while the period runs; partial below 95 % coverage",
+}

@@ -90,6 +90,35 @@ def _report(
     return Report(kind, frame, totals)
 
 
+def inverter_ranking(
+    connection: Connection,
+    *,
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    gateway: str | None = None,
+) -> pd.DataFrame:
+    """Return each inverter's energy and peak over a range, best first; empty where there is none.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+    """
+    frames = []
+    for site in sites_of(connection, gateway):
+        first, last = days_of(site, since, until, now)
+        query = text(
+            "SELECT gateway, serial, SUM(energy_kwh) AS energy_kwh, "
+            "MAX(peak_power_w) AS peak_power_w FROM v_inverter_daily WHERE gateway = :gateway "
+            "AND CAST(day AS VARCHAR) BETWEEN :first AND :last GROUP BY gateway, serial"
+        )
+        bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
+        rows = [tuple(row) for row in connection.execute(query, bounds)]
+        rows.sort(key=lambda row: (-(row[2] or 0.0), row[1]))
+        frames += rows
+    names = ["gateway", "serial", "energy_kwh", "peak_power_w"]
+    return pd.DataFrame.from_records(frames, columns=names)
+
+
 def _with_missing(
     site: Site,
     found: dict[date, list[dict[str, Any]]],

@@ -4,13 +4,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import ColumnElement, Connection, case, func, select, text
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports.columns import NOTES, QUALITY, STATUS
 from logger.reports.details import days_of
 from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
-from logger.store.database import UtcDateTime
+from logger.store.models import EventRow, GatewayRow, PollRow, table_of
 
 #: kind of event -> the column that counts it
 COUNTED = {
@@ -22,6 +22,7 @@ COUNTED = {
     "stalled_counter": "stalls",
     "source_change": "source_changes",
 }
+_events_of, _polls_of, _gateways_of = (table_of(one).c for one in (EventRow, PollRow, GatewayRow))
 #: At most so many events of a day are told in words.
 MOST_NOTES = 6
 
@@ -83,8 +84,7 @@ def _records(
     }
     begin = from_epoch_s(day_start_s(first, zone))
     end = from_epoch_s(day_end_s(last, zone))
-    events = _by_day(connection, "events", "at, kind, subject, detail", "at", site, (begin, end))
-    polls = _by_day(connection, "polls", "polled_at, outcome", "polled_at", site, (begin, end))
+    events = _events(connection, site, (begin, end))
     records = []
     day = first
     while day <= last:
@@ -95,14 +95,15 @@ def _records(
         length_s -= day_start_s(day, zone)
         covered_pct = row["coverage_pct"] if row else 0.0
         told = events.get(day, [])
+        polls, failed = _polls(connection, site, day)
         record: dict[str, Any] = {
             "gateway": site.name,
             "day": day,
             "coverage_pct": covered_pct,
             "missing_s": round(length_s * (1 - (covered_pct or 0.0) / 100)),
             "bridged_kwh": row["bridged_kwh"] if row else None,
-            "polls": len(polls.get(day, [])),
-            "polls_failed": sum(1 for poll in polls.get(day, []) if poll[1] == "failed"),
+            "polls": polls,
+            "polls_failed": failed,
             "production_kwh": made,
             "inverters_kwh": summed,
             "inverters_difference_pct": _difference_pct(made, summed),
@@ -119,29 +120,40 @@ def _records(
     return records
 
 
-def _by_day(
-    connection: Connection,
-    table: str,
-    columns: str,
-    key: str,
-    site: Site,
-    ends: tuple[datetime, datetime],
+def _events(
+    connection: Connection, site: Site, ends: tuple[datetime, datetime]
 ) -> dict[date, list[Any]]:
-    """Return rows of a raw table by the local day of their instant."""
-    instant = UtcDateTime()
-    query = text(
-        f"SELECT {columns} FROM {table} WHERE gateway_id IN "  # noqa: S608 - names are ours
-        f"(SELECT gateway_id FROM gateways WHERE name = :name) "
-        f"AND {key} >= :begin AND {key} < :end ORDER BY {key}"
-    ).columns(**{key: instant})
-    query = query.bindparams(
-        bindparam("begin", ends[0], type_=instant), bindparam("end", ends[1], type_=instant)
-    )
+    """Return events by local day."""
     zone = time_zone(site.zone)
+    query = (
+        select(_events_of.at, _events_of.kind, _events_of.subject, _events_of.detail)
+        .where(_of(site, _events_of), _events_of.at >= ends[0], _events_of.at < ends[1])
+        .order_by(_events_of.at)
+    )
     found: dict[date, list[Any]] = {}
-    for row in connection.execute(query, {"name": site.name}):
+    for row in connection.execute(query):
         found.setdefault(local_day(to_epoch_s(row[0]), zone), []).append(row)
     return found
+
+
+def _polls(connection: Connection, site: Site, day: date) -> tuple[int, int]:
+    """Return how many polls a day had, and how many of them failed."""
+    zone = time_zone(site.zone)
+    failed = func.sum(case((_polls_of.outcome == "failed", 1), else_=0))
+    query = select(func.count(), failed).where(
+        _of(site, _polls_of),
+        _polls_of.polled_at >= from_epoch_s(day_start_s(day, zone)),
+        _polls_of.polled_at < from_epoch_s(day_end_s(day, zone)),
+    )
+    polls, bad = connection.execute(query).one()
+    return polls, bad or 0
+
+
+def _of(site: Site, columns: Any) -> ColumnElement[bool]:
+    """Return the condition that a row is of one of the gateways of a name."""
+    named = select(_gateways_of.gateway_id).where(_gateways_of.name == site.name)
+    condition: ColumnElement[bool] = columns.gateway_id.in_(named)
+    return condition
 
 
 def _difference_pct(made: float | None, summed: float | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports.columns import ENERGY, PERIOD_NAMES, STATUS
 from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
@@ -175,9 +175,12 @@ def _expected(
             at_s += length_s
             yield (starts_at, local), at_s, float(length_s)
         return
+    start_s: int | None = None
     for start in periods(kind, first, last):
-        end_s = day_end_s(date.fromordinal(next_period(kind, start).toordinal() - 1), zone)
-        yield (_label(kind, start),), end_s, float(end_s - day_start_s(start, zone))
+        start_s = day_start_s(start, zone) if start_s is None else start_s
+        end_s = day_start_s(next_period(kind, start), zone)
+        yield (_label(kind, start),), end_s, float(end_s - start_s)
+        start_s = end_s
 
 
 def _label(kind: Kind, value: Any) -> Any:

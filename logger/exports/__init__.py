@@ -1,11 +1,11 @@
-"""Reports into files: csv, json, xlsx, markdown, and a table for the terminal.
+"""Reports into files: csv, json, xlsx, ods, parquet, markdown, and a table for the terminal.
 
 Data goes to stdout or, with a file name, into a temporary file that is renamed when complete.
 """
 
+import importlib.util
 import io
 import json
-import math
 import os
 import sys
 import tempfile
@@ -17,22 +17,29 @@ from typing import Any
 import pandas as pd
 
 from logger.errors import UsageError
-from logger.reports.columns import COLUMNS, LABELS, NOTES
+from logger.exports.cells import disarmed, heading, is_unknown
+from logger.reports.columns import COLUMNS, NOTES
 from logger.reports.tables import Report
 
 #: How people see what is not known.
 UNKNOWN = "\N{EN DASH}"
-#: Text that a spreadsheet would run as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+#: languages whose spreadsheets want a decimal comma, and a semicolon between cells
+COMMA_LOCALES = ("de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
+LOCALES = ("en", *COMMA_LOCALES)
 
 
-def to_csv(report: Report) -> bytes:
-    """Return comma-separated values, one header line, no totals; empty where unknown."""
-    frame = report.frame.copy(deep=False)
-    for name in frame.columns:
-        if name not in COLUMNS:
-            frame[name] = frame[name].map(_disarmed)
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+def to_csv(report: Report, locale: str | None = None) -> bytes:
+    """Return comma-separated values, one header line, no totals; empty where unknown.
+
+    With a ``locale`` it is for a spreadsheet there: a byte-order mark, so that Excel reads UTF-8,
+    and for most of Europe semicolons and decimal commas.
+    """
+    comma = locale in COMMA_LOCALES
+    text = _disarmed_frame(report).to_csv(
+        index=False, lineterminator="\n", sep=";" if comma else ",", decimal="," if comma else "."
+    )
+    return text.encode("utf-8-sig" if locale else "utf-8")
 
 
 def to_json(report: Report) -> bytes:
@@ -83,56 +90,49 @@ def to_table(report: Report) -> bytes:
 
 
 def to_xlsx(report: Report) -> bytes:
-    """Return a workbook with real dates and numbers and a totals row of live formulas."""
-    import xlsxwriter  # noqa: PLC0415 - only spreadsheets need it
+    """Return a workbook of one sheet: real dates and numbers, a totals row of live formulas."""
+    from logger.exports.workbook import single  # noqa: PLC0415 - only spreadsheets need it
 
+    return single(report)
+
+
+def to_ods(report: Report) -> bytes:
+    """Return an OpenDocument sheet, headings for people, no totals.
+
+    Raises:
+        UsageError: the extra that it needs is not installed.
+    """
+    _need("odf", "ods")
+    frame = _disarmed_frame(report).rename(columns=heading)
     out = io.BytesIO()
-    book = xlsxwriter.Workbook(out, {"in_memory": True, "default_date_format": "yyyy-mm-dd"})
-    book.set_properties({"title": _title(report), "created": datetime(2000, 1, 1)})  # noqa: DTZ001 - same input, same bytes
-    sheet = book.add_worksheet(report.kind.capitalize())
-    bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1})
-    formats = {
-        name: book.add_format(
-            {"num_format": "0" if not column.decimals else "0." + "0" * column.decimals}
-        )
-        for name, column in COLUMNS.items()
-    }
-    names = list(report.frame.columns)
-    sheet.set_row(0, 32)
-    for x, name in enumerate(names):
-        sheet.write_string(0, x, _heading(name), bold)
-        sheet.set_column(
-            x, x, 18 if name in {"hour_starts_at", "local_hour"} else 14, formats.get(name)
-        )
-    stamp = book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
-    for y, row in enumerate(report.frame.to_dict("records"), start=1):
-        for x, name in enumerate(names):
-            value = _disarmed(row[name])
-            if isinstance(value, datetime):
-                sheet.write_datetime(y, x, value, stamp)
-            elif not _unknown(value):
-                sheet.write(y, x, value)
-    last = len(report.frame)
-    total = book.add_format({"bold": True, "top": 1})
-    sheet.write_string(last + 1, 0, "Total", total)
-    for x, name in enumerate(names):
-        value = report.totals.get(name)
-        if value is None or math.isnan(value):
-            continue
-        column = COLUMNS[name]
-        style = book.add_format(
-            {"bold": True, "top": 1, "num_format": "0." + "0" * column.decimals}
-        )
-        letter = chr(ord("A") + x)
-        if column.total == "sum":
-            formula = f"=SUBTOTAL(109,{letter}2:{letter}{last + 1})"
-            sheet.write_formula(last + 1, x, formula, style, value)
-        else:
-            sheet.write_number(last + 1, x, value, style)
-    sheet.freeze_panes(1, 2)
-    sheet.autofilter(0, 0, last, len(names) - 1)
-    book.close()
+    engine: Any = "odf"
+    frame.to_excel(out, engine=engine, index=False, sheet_name=report.kind.capitalize())
     return out.getvalue()
+
+
+def to_parquet(report: Report) -> bytes:
+    """Return Parquet with the column names of csv and json.
+
+    Raises:
+        UsageError: the extra that it needs is not installed.
+    """
+    _need("pyarrow", "parquet")
+    out = io.BytesIO()
+    report.frame.to_parquet(out, index=False, engine="pyarrow")
+    return out.getvalue()
+
+
+def _need(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"This format needs an extra; install it: pip install 'envoylog[{extra}]'")
+
+
+def _disarmed_frame(report: Report) -> pd.DataFrame:
+    frame = report.frame.copy(deep=False)
+    for name in frame.columns:
+        if name not in COLUMNS:
+            frame[name] = frame[name].map(disarmed)
+    return frame
 
 
 EXPORTERS: dict[str, Callable[[Report], bytes]] = {
@@ -141,6 +141,8 @@ EXPORTERS: dict[str, Callable[[Report], bytes]] = {
     "json": to_json,
     "md": to_markdown,
     "xlsx": to_xlsx,
+    "ods": to_ods,
+    "parquet": to_parquet,
 }
 
 
@@ -195,10 +197,6 @@ def _title(report: Report) -> str:
     return f"{gateways}: {TITLES[report.kind]}"
 
 
-def _heading(name: str) -> str:
-    return COLUMNS[name].title if name in COLUMNS else LABELS[name]
-
-
 def _cells(report: Report) -> tuple[list[str], list[list[str]]]:
     """Return the headings, and each row's cells as text; the last row holds the totals."""
     names = list(report.frame.columns)
@@ -214,11 +212,11 @@ def _cells(report: Report) -> tuple[list[str], list[list[str]]]:
     ]
     totals[1] = "Total"
     rows.append(totals)
-    return [_heading(name) for name in names], rows
+    return [heading(name) for name in names], rows
 
 
 def _cell(value: Any, decimals: int) -> str:
-    if _unknown(value):
+    if is_unknown(value):
         return UNKNOWN
     if isinstance(value, float):
         return f"{value:.{decimals}f}"
@@ -228,19 +226,8 @@ def _cell(value: Any, decimals: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if _unknown(value):
+    if is_unknown(value):
         return None
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return str(value) if isinstance(value, date) else value
-
-
-def _unknown(value: Any) -> bool:
-    return value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
-def _disarmed(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return "'" + value
-    return value

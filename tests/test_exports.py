@@ -1,0 +1,140 @@
+"""Files in an owner's hands: the same numbers in every format, totals that are what they claim."""
+
+import io
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, text
+
+from logger import exports
+from logger.cli import run
+from logger.errors import UsageError
+from logger.reports.tables import Report, energy_report
+from logger.rollups import build
+from logger.simulator.site import Shape, Site
+from tests.filled import fill, times, utc
+
+SINCE = utc(2026, 5, 25)
+NOW = SINCE + timedelta(days=12)
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    """Twelve days over the end of a month; one of them has a hole."""
+    site = Site(Shape(), SINCE - timedelta(days=1))
+    seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 28 and 8 <= at.hour < 14)]
+    fill(engine, site, seen, zone="UTC")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE gateways SET name = '=roof'"))
+        build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+    return engine
+
+
+def daily(engine: Engine) -> Report:
+    with engine.connect() as connection:
+        return energy_report(connection, "daily", now=NOW, since="2026-05-25")
+
+
+def workbook(engine: Engine, url: str, path: Path) -> Any:
+    del engine
+    assert run(["--database-url", url, "report", "daily", "-o", str(path)]) == 0
+    return openpyxl.load_workbook(path), openpyxl.load_workbook(path, data_only=True)
+
+
+def test_a_workbook_has_a_sheet_for_every_question(
+    filled: Engine, database_url: str, tmp_path: Path
+) -> None:
+    book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
+    assert book.sheetnames == ["Summary", "Daily", "Monthly", "Yearly", "Quality", "About"]
+    assert len(book["Summary"]._charts) == 3
+    assert book["Daily"].freeze_panes == "C2"
+    assert book["Daily"].auto_filter.ref is not None
+
+
+def test_a_workbook_says_the_same_as_json(
+    filled: Engine, database_url: str, tmp_path: Path
+) -> None:
+    _, values = workbook(filled, database_url, tmp_path / "x.xlsx")
+    records = json.loads(exports.to_json(daily(filled)))
+    rows = list(values["Daily"].iter_rows(min_row=2, max_row=1 + len(records), values_only=True))
+    for record, row in zip(records, rows, strict=True):
+        cells = list(record.values())
+        assert row[1].date() == date.fromisoformat(cells[1])
+        for cell, said in zip(row[2:], cells[2:], strict=True):
+            # A workbook keeps 16 digits.
+            assert cell == (pytest.approx(said, rel=1e-15) if isinstance(said, float) else said)
+        assert isinstance(row[2], float)
+
+
+def test_every_total_is_a_live_formula_whose_value_is_right(
+    filled: Engine, database_url: str, tmp_path: Path
+) -> None:
+    book, values = workbook(filled, database_url, tmp_path / "x.xlsx")
+    frame = daily(filled).frame
+    last = 2 + len(frame)
+    head = [cell.value for cell in book["Daily"][1]]
+    for x, title in enumerate(head, start=1):
+        formula, value = (one["Daily"].cell(last, x).value for one in (book, values))
+        if title in {"Production (kWh)", "Grid export (kWh)"}:
+            assert formula.startswith("=SUBTOTAL(109,")
+            column = {"Production (kWh)": "production_kwh", "Grid export (kWh)": "grid_export_kwh"}
+            assert value == pytest.approx(frame[column[title]].sum())
+        if title == "Self-sufficiency (%)":
+            used, bought = frame["consumption_kwh"].sum(), frame["grid_import_kwh"].sum()
+            assert formula.count("SUBTOTAL(109,") == 4
+            assert value == pytest.approx(100 * (used - bought) / used)
+
+
+def test_the_same_input_gives_the_same_bytes(
+    filled: Engine, database_url: str, tmp_path: Path
+) -> None:
+    workbook(filled, database_url, tmp_path / "a.xlsx")
+    workbook(filled, database_url, tmp_path / "b.xlsx")
+    assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
+
+
+def test_names_that_look_like_formulas_are_disarmed(
+    filled: Engine, database_url: str, tmp_path: Path
+) -> None:
+    book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
+    assert book["Daily"]["A2"].value == "'=roof"
+    assert book["Daily"]["A2"].data_type == "s"
+    assert exports.to_csv(daily(filled)).splitlines()[1].startswith(b"'=roof,")
+
+
+def test_csv_for_a_european_spreadsheet_has_commas_and_a_mark(filled: Engine) -> None:
+    report = daily(filled)
+    content = exports.to_csv(report, "de")
+    assert content.startswith(b"\xef\xbb\xbf")
+    read = pd.read_csv(io.BytesIO(content), sep=";", decimal=",", encoding="utf-8-sig")
+    assert list(read["production_kwh"]) == list(report.frame["production_kwh"])
+
+
+def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
+    report = daily(filled)
+    parquet = pd.read_parquet(io.BytesIO(exports.to_parquet(report)))
+    assert list(parquet["production_kwh"]) == list(report.frame["production_kwh"])
+    sheet = pd.read_excel(io.BytesIO(exports.to_ods(report)), engine="odf")
+    assert list(sheet["Production (kWh)"]) == pytest.approx(list(report.frame["production_kwh"]))
+
+
+def test_a_missing_extra_names_what_to_install(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"envoylog\[parquet\]"):
+        exports.to_parquet(daily(filled))
+
+
+def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose another path"):
+        exports.write_file(tmp_path / "no" / "x.csv", b"x")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UsageError):
+        exports.write_file(tmp_path / "taken", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
