@@ -26,7 +26,10 @@ RATIOS = {
     "self_consumption_pct": ("self_consumption_kwh", None, "production_kwh"),
     "self_sufficiency_pct": ("consumption_kwh", "grid_import_kwh", "consumption_kwh"),
 }
-WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 70}
+WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
+#: columns of small whole numbers
+NARROW = {"polls", "polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls",
+          "source_changes", "missing_s", STATUS}  # fmt: skip
 COLOURS = {
     "self_consumption_kwh": "#F2A900",
     "grid_export_kwh": "#7FB069",
@@ -111,11 +114,14 @@ class Workbook:
         sheet = sheet or self.add_sheet(name)
         names = [str(one) for one in frame.columns]
         placed = Placed(name, names, 1, max(1, len(frame)))
-        head = self.style(bold=True, text_wrap=True, valign="top", bottom=1, bg_color="#F3F3F3")
+        look = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1}
+        head = self.style(**look, bg_color="#F3F3F3", indent=0)
+        number_head = self.style(**look, bg_color="#F3F3F3", align="right")
         sheet.set_row(0, 48)
         for x, one in enumerate(names):
-            sheet.write_string(0, x, heading(one), head)
-            sheet.set_column(x, x, WIDTHS.get(one, 13))
+            style = number_head if one in COLUMNS else head
+            sheet.write_string(0, x, heading(one), style)
+            sheet.set_column(x, x, WIDTHS.get(one, 10.5 if one in NARROW else 14))
         for y, record in enumerate(frame.itertuples(index=False, name=None), start=1):
             for x, value in enumerate(record):
                 self._cell(sheet, y, x, names[x], value)
@@ -135,8 +141,10 @@ class Workbook:
         elif isinstance(value, date):
             sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd"))
         elif isinstance(value, str):
-            wrap = {"text_wrap": True, "valign": "top"} if name == NOTES else {}
-            sheet.write_string(y, x, disarmed(value), self.style(**wrap))
+            look: dict[str, Any] = {"indent": 1} if name in {STATUS, NOTES} else {}
+            if name == NOTES:
+                look |= {"text_wrap": True, "valign": "top"}
+            sheet.write_string(y, x, disarmed(value), self.style(**look))
         else:
             sheet.write_number(y, x, value, self.style(num_format=_number_format(name)))
 
@@ -180,14 +188,22 @@ class Workbook:
             chart.add_series({**placed.series(name, labels), "gap": 40})
         unit = COLUMNS[names[0]].title.rpartition("(")[2].rstrip(")")
         chart.set_title({"name": title, "name_font": {"size": 12}})
-        lines = {"visible": True, "line": {"color": "#E0E0E0"}}
-        chart.set_y_axis({"name": unit, "major_gridlines": lines})
+        values: dict[str, Any] = {
+            "name": unit,
+            "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}},
+        }
+        if names[0] == "coverage_pct":
+            values |= {"min": 0, "max": 100}
         axis: dict[str, Any] = {"num_font": {"size": 8}}
         if labels == "day":
             axis |= {"date_axis": True, "num_format": "d mmm"}
         if kind == "bar":
-            axis["reverse"] = True
-        chart.set_x_axis(axis)
+            # Bars lie: what is across is their value. The best comes first, from above.
+            chart.set_x_axis(values | {"label_position": "high"})
+            chart.set_y_axis(axis | {"reverse": True})
+        else:
+            chart.set_x_axis(axis)
+            chart.set_y_axis(values)
         chart.set_legend({"position": "bottom"} if len(names) > 1 else {"none": True})
         chart.set_size({"width": 860, "height": 320 if kind != "bar" else max(320, 22 * (
             placed.last - placed.first + 4))})  # fmt: skip
@@ -293,7 +309,7 @@ def _summary(
             # The same number as below the days.
             cell = f"=Daily!{column_letter(placed['daily'].column(name))}{placed['daily'].last + 2}"
             sheet.write_formula(y, 1, cell, book.style(num_format=_number_format(name)), found)
-            sheet.write_string(y, 2, unit.rstrip(")"))
+            sheet.write_string(y, 2, unit.rstrip(")"), book.style(indent=1))
         else:
             sheet.write_string(y, 1, "not known", book.style(align="right"))
         y += 1
@@ -314,6 +330,8 @@ def _summary(
         ):  # fmt: skip
             book.chart(sheet, (y, 0), placed[kind], flows, labels, words)
             y += 17
+            if kind == "daily":
+                sheet.set_h_pagebreaks([y])  # A chart stays on one page.
         book.chart(sheet, (y, 0), quality, ["coverage_pct"], "day", "How much was measured", "line")
 
 
