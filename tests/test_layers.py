@@ -17,7 +17,7 @@ LAYERS = [
     {"gateway", "store", "energy", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports"},
+    {"collector", "exports", "rawdata"},
     {"demo"},
     {"cli"},
 ]

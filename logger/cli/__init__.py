@@ -19,6 +19,7 @@ class Commands(click.Group):
         "run": "collect",
         "poll": "collect",
         "report": "report",
+        "export": "export",
         "db": "database",
         "token": "gateway",
         "trust": "gateway",
@@ -85,4 +86,24 @@ def run(args: list[str] | None = None) -> int:
         # The reader has had enough: keep the interpreter from flushing into a closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _unexpected(error)
     return result if isinstance(result, int) else 0
+
+
+def _unexpected(error: Exception) -> int:
+    """Say in a sentence what no command foresaw, and return the exit code."""
+    log = logging.getLogger(__name__)
+    log.debug("unexpected", exc_info=error)
+    kind = type(error).__module__.partition(".")[0]
+    if kind in {"sqlalchemy", "sqlite3", "psycopg"}:
+        from logger.store.database import sentence_of  # noqa: PLC0415 - loaded by now
+
+        click.echo(f"envoylog: {sentence_of(error)}", err=True)
+        return 6
+    click.echo(
+        f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what "
+        "`envoylog -v …` says.",
+        err=True,
+    )
+    return 1

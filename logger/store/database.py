@@ -185,9 +185,14 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(_sentence(str(error.orig))) from error
+        raise StoreError(sentence_of(error)) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The database refused: {error}.") from error
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what a database's or driver's error means, with the remedy."""
+    return _sentence(str(getattr(error, "orig", None) or error))
 
 
 def _sentence(said: str) -> str:
@@ -254,12 +259,14 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     values = {key: processors[key](v) if key in processors else v for key, v in bound.items()}
     driver = connection.connection.dbapi_connection
     assert driver is not None  # noqa: S101 - a checked-out connection has one
+    given: Any = values
     if compiled.positional:
+        given = tuple(values[name] for name in compiled.positiontup or ())
         cursor = driver.cursor()
-        cursor.execute(str(compiled), tuple(values[name] for name in compiled.positiontup or ()))
     else:
-        cursor = driver.cursor()
-        cursor.execute(str(compiled), values)
+        # A cursor with a name stays on the server: otherwise all rows would come at once.
+        cursor = driver.cursor("envoylog_rows")
+    cursor.execute(str(compiled), given)
     try:
         while batch := cursor.fetchmany(5_000):
             yield from batch

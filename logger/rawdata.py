@@ -1,0 +1,169 @@
+"""Raw samples into files, in a stream: csv, JSON lines, and Parquet by gateway and month.
+
+Memory stays the same however long the range is. Neither pandas nor the ORM is used.
+"""
+
+import csv
+import datetime as dt
+import importlib.util
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, select
+
+from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
+from logger.errors import NoDataError, UsageError
+from logger.store.database import rows
+from logger.store.models import (
+    ConsumptionSampleRow,
+    GatewayRow,
+    InverterSampleRow,
+    MeterReadingRow,
+    PollRow,
+    ProductionSampleRow,
+    table_of,
+)
+
+TABLES = {
+    "production": ProductionSampleRow,
+    "consumption": ConsumptionSampleRow,
+    "meters": MeterReadingRow,
+    "inverters": InverterSampleRow,
+    "polls": PollRow,
+}
+BATCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What to export: rows of a raw table with the gateway's name in front, in order of time."""
+
+    names: list[str]
+    queries: list[Select[Any]]  #: one per gateway
+    count: int
+
+
+def raw(
+    connection: Connection,
+    what: str,
+    *,
+    gateway: str | None,
+    since: dt.date | None,
+    until: dt.date | None,
+) -> Raw:
+    """Return the rows of ``what`` of the local days ``since`` to ``until``, both included.
+
+    Raises:
+        UsageError: no such gateway.
+        NoDataError: nothing in the range.
+    """
+    table, gateways = table_of(TABLES[what]), table_of(GatewayRow)
+    time = table.c["reported_at" if what == "inverters" else "polled_at"]
+    known = connection.execute(
+        select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)
+    ).all()
+    chosen = [one for one in known if gateway in {None, one.name}]
+    if gateway is not None and not chosen:
+        names = ", ".join(str(one.name) for one in known) or "none yet"
+        raise UsageError(f"There is no gateway {gateway!r} in the database; known: {names}.")
+    columns = [column for column in table.c if column.name != "gateway_id"]
+    queries, count = [], 0
+    for one in chosen:
+        where: list[ColumnElement[bool]] = [table.c.gateway_id == one.gateway_id]
+        zone = time_zone(one.time_zone or "UTC")
+        where += [time >= from_epoch_s(day_start_s(since, zone))] if since else []
+        where += [time < from_epoch_s(day_end_s(until, zone))] if until else []
+        counting = select(func.count()).select_from(table).where(*where)
+        count += connection.execute(counting).scalar_one()
+        named = select(gateways.c.name.label("gateway"), *columns)
+        joined = named.join(gateways, gateways.c.gateway_id == table.c.gateway_id)
+        queries.append(joined.where(*where).order_by(time))
+    if not count:
+        ends = connection.execute(select(func.min(time), func.max(time))).one()
+        held = f"{ends[0]} to {ends[1]}" if ends[0] else "nothing yet"
+        raise NoDataError(f"There are no {what} samples in this range; there is {held}.")
+    return Raw(["gateway", *(column.name for column in columns)], queries, count)
+
+
+def stream(connection: Connection, chosen: Raw, step: Callable[[int], None]) -> Iterator[Any]:
+    """Yield batches of rows; ``step`` hears how many were read."""
+    for query in chosen.queries:
+        source = iter(rows(connection, query))
+        while batch := list(itertools.islice(source, BATCH)):
+            yield batch
+            step(len(batch))
+
+
+def write_csv(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) -> None:
+    """Write one header line and the rows; empty where unknown, instants in UTC."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for batch in batches:
+        writer.writerows(_texts(batch))
+
+
+def write_jsonl(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) -> None:
+    """Write one JSON object a line; null where unknown."""
+    for batch in batches:
+        lines = (json.dumps(dict(zip(names, row, strict=True))) for row in _texts(batch))
+        out.write("\n".join(lines) + "\n")
+
+
+def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[Any]]) -> None:
+    """Write ``gateway=…/month=…/part-N.parquet`` below a directory.
+
+    Raises:
+        UsageError: the extra that it needs is not installed.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UsageError("Parquet needs an extra; install it: pip install 'envoylog[parquet]'")
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415 - an extra
+
+    time = next(name for name in names if name in {"polled_at", "reported_at"})
+    kinds = {name: _arrow_type(name, pa) for name in names[1:]}
+    part = 0
+    for batch in batches:
+        at = names.index(time)
+        for (gateway, month), group in itertools.groupby(
+            _texts(batch), key=lambda row: (row[0], row[at][:7])
+        ):
+            columns = list(zip(*group, strict=True))
+            arrays = {
+                name: pa.array(
+                    [dt.datetime.fromisoformat(one) for one in values] if name == time else values,
+                    type=kinds[name],
+                )
+                for name, values in zip(names[1:], columns[1:], strict=True)
+            }
+            folder = directory / f"gateway={gateway}" / f"month={month}"
+            folder.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(pa.table(arrays), folder / f"part-{part:06d}.parquet")
+            part += 1
+
+
+def _arrow_type(name: str, arrow: Any) -> Any:
+    if name in {"polled_at", "reported_at"}:
+        return arrow.timestamp("s")
+    if name in {"reading_age_s", "interval_s"}:
+        return arrow.int64()
+    texts = {"phase", "measurement", "source", "serial", "outcome", "error"}
+    return arrow.string() if name in texts else arrow.float64()
+
+
+def _texts(batch: list[Any]) -> Iterator[Any]:
+    """Return rows with instants as text, as SQLite keeps them."""
+    for row in batch:
+        if any(isinstance(value, dt.datetime) for value in row):
+            yield tuple(
+                value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+                if isinstance(value, dt.datetime)
+                else value
+                for value in row
+            )
+        else:
+            yield row

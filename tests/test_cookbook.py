@@ -1,0 +1,130 @@
+"""The README's SQL answers what it says, on both engines."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from logger.rollups import build, inverters
+from logger.simulator.site import Shape, Site
+from tests.filled import fill, instant, times, utc
+from tests.test_readme import README
+
+SINCE = utc(2026, 5, 20)
+NOW = SINCE + timedelta(days=20)
+QUERIES = dict(re.findall(r"### (.+?)\n\n```sql\n(.+?)```", README, re.DOTALL))
+
+
+@pytest.fixture
+def tables(engine: Engine) -> tuple[Engine, dict[str, pd.DataFrame]]:
+    """Twenty days of three phases, a battery and three inverters, the last of which is weak."""
+    site = Site(Shape(phases=3, battery=True), SINCE - timedelta(days=1))
+    seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 28 and 8 <= at.hour < 14)]
+    fill(engine, site, seen, zone="UTC")
+    reports = [
+        {"gateway_id": 1, "at": instant(engine, at), "serial": serial,
+         "wh": site.counter_wh("made", at.timestamp()) * share}
+        for at in seen
+        for serial, share in (("a", 0.4), ("b", 0.4), ("c", 0.2))
+    ]  # fmt: skip
+    insert = (
+        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
+        "VALUES (:gateway_id, :at, :serial, :wh)"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(insert), reports)
+        inverters.rebuild(connection, 1, now=NOW, since=None)
+        build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+    names = ("hourly", "daily", "monthly")
+    with engine.connect() as connection:
+        frames = {
+            name: pd.DataFrame(
+                connection.execute(text(f"SELECT * FROM v_energy_{name}")).mappings()
+            )
+            for name in names
+        }
+    frames["hourly"]["hour"] = frames["hourly"]["local_hour"].astype(str).str[11:13]
+    return engine, frames
+
+
+def frame_of(connection: Connection, name: str) -> pd.DataFrame:
+    rows = connection.execute(text(f"SELECT * FROM v_energy_{name}")).mappings()
+    return pd.DataFrame([dict(row) for row in rows])
+
+
+def one_column(rows: list[Any], index: int) -> list[Any]:
+    return [row[index] for row in rows]
+
+
+def cost(hours: pd.DataFrame) -> float:
+    rates = hours["hour"].between("07", "22").map({True: 0.32, False: 0.24})
+    return float((hours["grid_import_kwh"] * rates).sum())
+
+
+Check = Callable[[list[Any], dict[str, pd.DataFrame]], bool]
+CHECKS: dict[str, Check] = {
+    "The best day": lambda rows, f: rows[0][2] == f["daily"]["production_kwh"].max(),
+    "Self-sufficiency by month": lambda rows, f: (
+        one_column(rows, 2) == list(f["monthly"].sort_values("month")["self_sufficiency_pct"])
+    ),
+    "Base load at night": lambda rows, f: (
+        rows[0][1]
+        == pytest.approx(
+            1000
+            * f["hourly"][f["hourly"]["hour"].isin(["02", "03", "04"])]["consumption_kwh"].mean()
+        )
+    ),
+    "Panels weaker": lambda rows, f: (
+        [(row[1], round(row[3])) for row in rows] == [("c", 60)] and len(f) > 0
+    ),
+    "What the import costs": lambda rows, f: rows[0][1] == pytest.approx(cost(f["hourly"])),
+    "Hours of export": lambda rows, f: (
+        sum(one_column(rows, 2)) == int((f["hourly"]["grid_export_kwh"] > 1).sum())
+    ),
+    "Gaps since": lambda rows, f: len(rows) == 1 and rows[0][3] >= 6 * 3600 and len(f) > 0,
+    "This month against": lambda rows, f: (
+        one_column(rows, 3) == [None, None] and len(rows) == len(f["monthly"])
+    ),
+    # The simulated loads of the three phases stand as 1.5 to 0.9 to 0.6.
+    "Phase imbalance": lambda rows, _: all(2.0 < ratio < 3.0 for ratio in one_column(rows[:-1], 2)),
+    "Days that were not": lambda rows, _: "2026-05-28" in map(str, one_column(rows, 1)),
+    "The ten hours": lambda rows, f: (
+        one_column(rows, 2) == sorted(f["hourly"]["grid_import_kwh"], reverse=True)[:10]
+    ),
+    "The mean day": lambda rows, f: (
+        one_column(rows, 2)
+        == pytest.approx(list(f["hourly"].groupby("hour")["production_kwh"].mean()))
+    ),
+    "Production of the year": lambda rows, f: (
+        rows[-1][2] == pytest.approx(f["daily"]["production_kwh"].sum())
+    ),
+    "Days that needed": lambda rows, f: (
+        rows[0][1] == int((f["daily"]["grid_import_kwh"] < 5).sum())
+    ),
+    "What the battery gives": lambda rows, f: (
+        one_column(rows, 2)
+        == pytest.approx(
+            list(100 * f["monthly"]["battery_discharge_kwh"] / f["monthly"]["battery_charge_kwh"])
+        )
+    ),
+    "What the ledger decided": lambda rows, _: one_column(rows, 2) == ["outage"],
+}
+
+
+def test_every_question_has_a_check_and_there_are_fifteen_and_more() -> None:
+    assert len(QUERIES) == len(CHECKS) >= 15
+
+
+def test_every_query_of_the_cookbook_gives_the_right_answer(
+    tables: tuple[Engine, dict[str, pd.DataFrame]],
+) -> None:
+    engine, frames = tables
+    with engine.connect() as connection:
+        for start, check in CHECKS.items():
+            (query,) = (sql for title, sql in QUERIES.items() if title.startswith(start))
+            rows = [tuple(row) for row in connection.execute(text(query))]
+            assert check(rows, frames), (start, rows[:5])

@@ -1,0 +1,74 @@
+"""Raw samples as the gateway gave them, in a stream."""
+
+import csv
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine
+
+from logger.cli import run
+from logger.simulator.site import Shape, Site
+from tests.filled import fill, times, utc
+
+SINCE = utc(2026, 5, 30)
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Site:
+    site = Site(Shape(), SINCE - timedelta(days=1))
+    fill(engine, site, times(SINCE, SINCE + timedelta(days=3), 900), zone="Asia/Kathmandu")
+    return site
+
+
+def exported(url: str, path: Path, *args: str) -> int:
+    return run(["--database-url", url, "export", *args, "-o", str(path)])
+
+
+def test_csv_has_every_row_of_the_local_days_as_it_was_stored(
+    filled: Site, database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    day = ("--from", "2026-05-31", "--to", "2026-05-31")
+    assert exported(database_url, path, "production", *day) == 0
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert len(rows) == 96
+    assert rows[0]["polled_at"] == "2026-05-30 18:15:00"
+    true = filled.counter_wh("made", utc(2026, 5, 30, 18, 15).timestamp()) + 5_000_000
+    assert float(rows[0]["energy_lifetime_wh"]) == pytest.approx(true, abs=0.001)
+    assert (rows[0]["gateway"], rows[0]["reading_age_s"]) == ("site1", "")
+
+
+def test_json_lines_and_parquet_hold_the_same(
+    filled: Site, database_url: str, tmp_path: Path
+) -> None:
+    del filled
+    assert exported(database_url, tmp_path / "x.jsonl", "meters") == 0
+    assert exported(database_url, tmp_path / "pq", "meters", "--format", "parquet") == 0
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert {path.parent.name for path in (tmp_path / "pq").rglob("*.parquet")} == {
+        "month=2026-05", "month=2026-06"
+    }  # fmt: skip
+    files = sorted((tmp_path / "pq").rglob("*.parquet"))
+    files = sorted((tmp_path / "pq").rglob("*.parquet"))
+    table = pd.concat(pd.read_parquet(path) for path in files)
+    assert len(table) == len(lines) == 2 * 289
+    assert sum(table["delivered_wh"]) == pytest.approx(sum(one["delivered_wh"] for one in lines))
+    assert lines[0]["voltage_v"] is None
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [(["inverters"], 7, "no inverters samples"), (["polls", "--gateway", "x"], 2, "site1"),
+     (["polls", "--from", "2001", "--to", "2001"], 7, "2026-05-30")],
+)  # fmt: skip
+def test_what_is_not_there_says_what_is(
+    filled: Site, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    args: list[str], code: int, words: str,
+) -> None:  # fmt: skip
+    del filled
+    assert exported(database_url, tmp_path / "x.csv", *args) == code
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.glob("x*")) == []
