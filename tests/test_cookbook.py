@@ -41,12 +41,7 @@ def tables(engine: Engine) -> tuple[Engine, dict[str, pd.DataFrame]]:
         build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
     names = ("hourly", "daily", "monthly")
     with engine.connect() as connection:
-        frames = {
-            name: pd.DataFrame(
-                connection.execute(text(f"SELECT * FROM v_energy_{name}")).mappings()
-            )
-            for name in names
-        }
+        frames = {name: frame_of(connection, name) for name in names}
     frames["hourly"]["hour"] = frames["hourly"]["local_hour"].astype(str).str[11:13]
     return engine, frames
 
