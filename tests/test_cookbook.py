@@ -1,16 +1,22 @@
 """The README's SQL answers what it says, on both engines."""
 
+import io
 import re
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError
 
+from logger import cookbook
+from logger.cli import run
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
+from logger.store import database
 from tests.filled import fill, instant, times, utc
 from tests.test_readme import README
 
@@ -123,3 +129,41 @@ def test_every_query_of_the_cookbook_gives_the_right_answer(
             (query,) = (sql for title, sql in QUERIES.items() if title.startswith(start))
             rows = [tuple(row) for row in connection.execute(text(query))]
             assert check(rows, frames), (start, rows[:5])
+
+
+def test_the_readme_and_the_shipped_cookbook_are_one() -> None:
+    assert cookbook.questions() == QUERIES
+
+
+def test_datasette_hears_of_every_column_and_question(
+    tables: tuple[Engine, dict[str, pd.DataFrame]],
+) -> None:
+    engine, _ = tables
+    with engine.connect() as connection:
+        made = cookbook.datasette_metadata(connection, "envoylog")["databases"]["envoylog"]
+        for view in inspect(connection).get_view_names():
+            columns = {column["name"] for column in inspect(connection).get_columns(view)}
+            assert columns == set(made["tables"][view]["columns"]), view
+    assert len(made["queries"]) == len(QUERIES)
+
+
+def test_a_reader_reads_and_writes_nothing(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = "reader_" + uuid.uuid4().hex[:8]
+    monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+    code = run(["--database-url", database_url, "sql", "create-reader", role])
+    if engine.dialect.name == "sqlite":
+        assert code == 6
+        return
+    assert code == 0
+    url = make_url(database_url).set(username=role, password="hush")
+    reader = database.open_engine(url.render_as_string(hide_password=False))
+    with reader.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM v_energy_daily")).scalar_one() == 0
+        with pytest.raises(DBAPIError):
+            connection.execute(text("DELETE FROM gateways"))
+    reader.dispose()
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))

@@ -17,7 +17,7 @@ LAYERS = [
     {"gateway", "store", "energy", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports", "rawdata"},
+    {"collector", "exports", "rawdata", "cookbook"},
     {"demo"},
     {"cli"},
 ]

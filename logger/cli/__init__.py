@@ -20,6 +20,7 @@ class Commands(click.Group):
         "poll": "collect",
         "report": "report",
         "export": "export",
+        "sql": "sql",
         "db": "database",
         "token": "gateway",
         "trust": "gateway",

@@ -281,3 +281,32 @@ def database_size_bytes(connection: Connection) -> int:
         return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
     size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
     return int(size)
+
+
+def create_reader(engine: Engine, role: str, password: str) -> None:
+    """Make a PostgreSQL role that can read everything here, also what comes later, and no more.
+
+    Raises:
+        StoreError: this is SQLite, or the user of database_url may not make roles.
+    """
+    if engine.dialect.name == "sqlite":
+        raise StoreError(
+            "SQLite has no roles: open the file read-only instead, sqlite3 -readonly FILE."
+        )
+    from psycopg import sql  # noqa: PLC0415 - PostgreSQL only
+
+    name, secret = sql.Identifier(role), sql.Literal(password)
+    with translated_errors(), engine.begin() as connection:
+        database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        driver: Any = connection.connection.dbapi_connection
+        for statement in (
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, secret),
+            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
+            sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
+            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
+            sql.SQL(
+                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}"
+            ).format(name),
+        ):
+            connection.exec_driver_sql(statement.as_string(driver))

@@ -1,0 +1,37 @@
+"""The questions that owners ask, as SQL, and what Datasette wants to know of a database."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from logger.store.models import DictionaryRow, table_of
+
+QUESTION = re.compile(r"### (.+?)\n\n```sql\n(.+?)```", re.DOTALL)
+
+
+def questions() -> dict[str, str]:
+    """Return the cookbook: a question's title and its SQL, which runs on both engines."""
+    path = Path(__file__).with_name("cookbook.md")
+    return dict(QUESTION.findall(path.read_text(encoding="utf-8")))
+
+
+def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
+    """Return Datasette's metadata for a database file of a name (without its suffix)."""
+    dictionary = table_of(DictionaryRow)
+    tables: dict[str, Any] = {}
+    for row in connection.execute(select(dictionary)):
+        unit = f" [{row.unit}]" if row.unit else ""
+        columns = tables.setdefault(row.table, {"columns": {}})["columns"]
+        columns[row.column] = f"{row.meaning}{unit}"
+    for table, words in tables.items():
+        if table.startswith("v_"):
+            words["description"] = "For people: kWh, local time, the gateway's name first."
+    queries = {
+        re.sub(r"\W+", "-", title.lower()).strip("-"): {"title": title, "sql": sql.strip()}
+        for title, sql in questions().items()
+    }
+    about = "Energy from lifetime counters; `coverage_pct` says how much of it was measured."
+    database = {"description": about, "tables": tables, "queries": queries}
+    return {"title": "envoylog", "databases": {name: database}}
