@@ -1,0 +1,78 @@
+"""The same SQL gives the same rows on SQLite and on PostgreSQL."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from logger import cookbook
+from logger.rollups import build, inverters
+from logger.simulator.site import Shape, Site
+from logger.store.database import open_engine
+from tests.filled import fill, instant, times, utc
+
+SINCE = utc(2026, 3, 27)
+NOW = SINCE + timedelta(days=5)
+
+
+def filled(url: str) -> Engine:
+    engine = open_engine(url)
+    for number, zone in ((1, "Europe/Amsterdam"), (2, "Australia/Lord_Howe")):
+        site = Site(Shape(seed=number, phases=3, battery=number == 1), SINCE - timedelta(days=1))
+        seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 29 and 8 <= at.hour < 14)]
+        fill(engine, site, seen, zone=zone, gateway_id=number)
+        reports = [
+            {"id": number, "at": instant(engine, at), "serial": serial,
+             "wh": site.counter_wh("made", at.timestamp()) * share}
+            for at in seen
+            for serial, share in (("a", 0.6), ("b", 0.4))
+        ]  # fmt: skip
+        insert = (
+            "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
+            "VALUES (:id, :at, :serial, :wh)"
+        )
+        with engine.begin() as connection:
+            connection.execute(text(insert), reports)
+            inverters.rebuild(connection, number, now=NOW, since=None)
+            build.rebuild(connection, number, now=NOW, gap_s=900, since=None)
+    return engine
+
+
+def plain(value: Any) -> Any:
+    """Return a cell as both engines mean it."""
+    if isinstance(value, datetime):
+        aware = value.astimezone(UTC) if value.tzinfo else value
+        return aware.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (Decimal, float)):
+        return round(float(value), 9)
+    return value
+
+
+def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        found = connection.execute(text(query))
+        names = tuple(found.keys())
+        return [names, *(tuple(map(plain, row)) for row in found)]
+
+
+@pytest.fixture
+def both(sqlite_url: str, postgresql_url: str) -> tuple[Engine, Engine]:
+    return filled(sqlite_url), filled(postgresql_url)
+
+
+def test_every_view_and_every_question_has_the_same_rows(both: tuple[Engine, Engine]) -> None:
+    lite, server = both
+    views = inspect(lite).get_view_names()
+    assert sorted(views) == sorted(inspect(server).get_view_names())
+    for view in [*views, "data_dictionary"]:
+        ordered = f"SELECT * FROM {view}"
+        here, there = rows(lite, ordered), rows(server, ordered)
+        assert here[0] == there[0], view
+        assert sorted(map(str, here)) == sorted(map(str, there)), view
+        assert len(here) > 1, view
+    for title, query in cookbook.questions().items():
+        assert rows(lite, query) == rows(server, query), title
