@@ -138,3 +138,17 @@ def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         exports.write_file(tmp_path / "taken", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_table_fits_its_terminal_and_cuts_no_number(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = exports.to_table(daily(filled)).decode()
+    table, _, spared = shown.partition("\nNo room for")
+    assert max(len(line) for line in table.splitlines()) <= width
+    assert "\N{HORIZONTAL ELLIPSIS}" not in table
+    assert bool(spared) == (width < 150)
+    assert "Made" in table

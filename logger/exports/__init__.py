@@ -7,8 +7,10 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -59,34 +61,96 @@ def to_markdown(report: Report) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+#: short headings for a terminal; the unit goes below
+SHORT = {
+    "production_kwh": "Made",
+    "consumption_kwh": "Used",
+    "grid_import_kwh": "Import",
+    "grid_export_kwh": "Export",
+    "battery_charge_kwh": "Charge",
+    "battery_discharge_kwh": "Dischg.",
+    "self_consumption_kwh": "Own use",
+    "self_consumption_pct": "Own use",
+    "self_sufficiency_pct": "Self-suff.",
+    "specific_yield_kwh_per_kwp": "Yield",
+    "peak_production_w": "Peak",
+    "coverage_pct": "Covered",
+    "bridged_kwh": "Bridged",
+    "inverters_kwh": "Inverters",
+    "inverters_difference_pct": "Inv. over",
+    "polls_failed": "Failed",
+    "suspects": "Suspects",
+    "source_changes": "Source ch.",
+}
+#: what a narrow terminal does without first
+SPARED_FIRST = (
+    "notes", "hour_starts_at", "specific_yield_kwh_per_kwp", "peak_production_w",
+    "self_consumption_kwh", "battery_charge_kwh", "battery_discharge_kwh", "source_changes",
+    "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
+    "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "grid_export_kwh",
+    "self_sufficiency_pct", "grid_import_kwh",
+)  # fmt: skip
+
+
 def to_table(report: Report) -> bytes:
-    """Return a table that fits the terminal; columns without any value are left out."""
+    """Return a table that fits the terminal; columns without any value are left out.
+
+    Where the terminal is too narrow the least telling columns are left out too, and named.
+    """
     from rich import box  # noqa: PLC0415 - only terminals need it
     from rich.console import Console  # noqa: PLC0415 - the same
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    head, rows = _cells(report)
-    used = [i for i in range(len(head)) if any(row[i] not in {"", UNKNOWN} for row in rows)]
+    _, rows = _cells(report)
+    names = list(report.frame.columns)
+    heads = [_short_heading(name) for name in names]
+    used = [i for i in range(len(names)) if any(row[i] not in {"", UNKNOWN} for row in rows)]
     if len(set(report.frame["gateway"])) == 1:
         used.remove(0)
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 250
+    spared = _spare(names, heads, rows, used, width)
     table = Table(box=box.SIMPLE_HEAD, title=_title(report), title_justify="left", pad_edge=False)
-    names = list(report.frame.columns)
     for i in used:
-        is_number = names[i] in COLUMNS
-        table.add_column(
-            head[i].replace(" (", "\n("),
-            justify="right" if is_number else "left",
-            no_wrap=not is_number and names[i] != NOTES,
-        )
+        justify: Any = "right" if names[i] in COLUMNS else "left"
+        table.add_column(heads[i], justify=justify, no_wrap=names[i] != NOTES)
     for number, row in enumerate(rows):
         if number == len(rows) - 1:
             table.add_section()
         table.add_row(*(row[i] for i in used))
     out = io.StringIO()
-    width = None if sys.stdout.isatty() else 200
     Console(file=out, width=width, highlight=False).print(table)
-    text = "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
-    return (text + "\n").encode()
+    text = "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+    if spared:
+        words = ", ".join(heading(name).partition(" (")[0].lower() for name in spared)
+        text += f"\nNo room for: {words}. A wider window shows them, and so does -o FILE.\n"
+    return text.encode()
+
+
+def _short_heading(name: str) -> str:
+    words, _, unit = heading(name).partition(" (")
+    return SHORT.get(name, words) + (f"\n({unit}" if unit else "")
+
+
+def _spare(
+    names: list[str], heads: list[str], rows: list[list[str]], used: list[int], width: int
+) -> list[str]:
+    """Take columns out of ``used`` until the rest fits; return their names."""
+
+    def needed() -> int:
+        return sum(
+            3 + max(*(len(line) for line in heads[i].split("\n")), *(len(row[i]) for row in rows))
+            for i in used
+            if names[i] != NOTES
+        ) + (3 + 24 if any(names[i] == NOTES for i in used) else 0)
+
+    spared = []
+    for name in SPARED_FIRST:
+        if needed() <= width:
+            break
+        if name in names and names.index(name) in used:
+            used.remove(names.index(name))
+            spared.append(name)
+    return spared
 
 
 def to_xlsx(report: Report) -> bytes:
@@ -107,7 +171,7 @@ def to_ods(report: Report) -> bytes:
     out = io.BytesIO()
     engine: Any = "odf"
     frame.to_excel(out, engine=engine, index=False, sheet_name=report.kind.capitalize())
-    return out.getvalue()
+    return _timeless(out.getvalue())
 
 
 def to_parquet(report: Report) -> bytes:
@@ -119,6 +183,20 @@ def to_parquet(report: Report) -> bytes:
     _need("pyarrow", "parquet")
     out = io.BytesIO()
     report.frame.to_parquet(out, index=False, engine="pyarrow")
+    return out.getvalue()
+
+
+def _timeless(content: bytes) -> bytes:
+    """Return a zip file without the time of its making: the same report, the same bytes."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as source,
+        zipfile.ZipFile(out, "w") as target,
+    ):
+        for item in source.infolist():
+            made = zipfile.ZipInfo(item.filename, (2000, 1, 1, 0, 0, 0))
+            made.compress_type = item.compress_type
+            target.writestr(made, source.read(item))
     return out.getvalue()
 
 
