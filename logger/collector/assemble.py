@@ -10,12 +10,20 @@ from logger.gateway.client import Gateway
 from logger.settings import Settings
 from logger.store.database import translated_errors
 from logger.store.queries import gateway_named, last_production_source
+from logger.store.spool import Spool
 
 
 def pollers(
-    settings: Settings, engine: Engine, environ: Mapping[str, str], *, clock: Clock = utc_now
+    settings: Settings,
+    engine: Engine,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock = utc_now,
+    durable: bool = False,
 ) -> list[Poller]:
     """Return a poller per configured gateway.
+
+    With ``durable`` polls wait in files of the state directory; only the one collector may.
 
     A gateway that the database knows by name is bound to its serial, and its production to the
     source that it had: a restart changes neither.
@@ -34,5 +42,6 @@ def pollers(
                 source = last_production_source(connection, known.gateway_id)
                 if source is not None and known.serial == gateway.known_serial:
                     gateway.previous = (source, known.firmware or "")
-        made.append(Poller(settings, one, gateway, engine, clock=clock))
+        queue = Spool(settings.state_dir, one.name) if durable else None
+        made.append(Poller(settings, one, gateway, engine, queue=queue, clock=clock))
     return made

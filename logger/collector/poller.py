@@ -1,13 +1,14 @@
 """One gateway: poll, keep, roll up.
 
-A poll that the database can't take waits in memory and is stored later, in order; at most
-``MOST_WAITING`` wait. Log lines are written on the edge of a change, not per poll.
+A poll waits in its queue until the database has it; the collector's queue is a file, so that
+neither a database that is away nor a process that dies loses one. Log lines are written on the
+edge of a change, not per poll.
 """
 
 import logging
 import threading
-from collections import deque
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import Engine
 
@@ -26,12 +27,13 @@ from logger.rollups.inverters import bring_inverters_up_to_date
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
 from logger.store.queries import gateway_named
+from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import remember_gateway, save
 
 log = logging.getLogger(__name__)
 
-#: A day of minutes: what waits for the database beyond that is dropped, oldest first.
-MOST_WAITING = 1440
+#: So many polls are stored in one transaction.
+BATCH = 200
 
 
 class Poller:
@@ -44,6 +46,7 @@ class Poller:
         gateway: Gateway,
         engine: Engine,
         *,
+        queue: Queue | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.settings = settings
@@ -55,7 +58,7 @@ class Poller:
         self.last_error: LoggerError | None = None  #: why the last poll failed altogether
         self.store_error: LoggerError | None = None  #: why what waits could not be stored
         self._certificate_changed = False
-        self._waiting: deque[Poll] = deque(maxlen=MOST_WAITING)
+        self.queue: Queue = queue or MemoryQueue()
         self._lock = threading.Lock()
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
@@ -74,8 +77,8 @@ class Poller:
         poll = self._ask(at, inverters=inverters)
         self._notice(poll)
         with self._lock:
-            self._waiting.append(poll)
-        oldest = self._waiting[0].polled_at
+            self.queue.append(poll)
+        oldest = self.queue.oldest() or at
         patience = timedelta(seconds=self.settings.commit_every_s - self.settings.poll_every_s)
         if at - oldest >= patience:
             self.flush()
@@ -85,7 +88,7 @@ class Poller:
         """Record a slot in which the poll before was still running."""
         failure = SourceFailure(source="slot", error="the poll before was still running")
         with self._lock:
-            self._waiting.append(
+            self.queue.append(
                 Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,))
             )
 
@@ -139,23 +142,26 @@ class Poller:
         return True
 
     def _store_waiting(self) -> int:
+        """Store what waits, oldest first, a batch per transaction; return the newest's second."""
         newest_s = 0
-        with translated_errors(), self.engine.begin() as connection:
-            gateway_id = self._gateway_id
-            for poll in self._waiting:
-                if poll.info is not None:
-                    gateway_id = remember_gateway(
-                        connection, poll.info, self.gateway_settings, poll.polled_at
-                    )
-                elif gateway_id is None:
-                    known = gateway_named(connection, self.name)
-                    gateway_id = known.gateway_id if known else None
-                if gateway_id is None:
-                    continue  # A gateway that never answered has no row to hang failures on.
-                save(connection, gateway_id, poll)
-                newest_s = to_epoch_s(poll.polled_at)
-        self._waiting.clear()
-        self._gateway_id = gateway_id
+        waiting = self.queue.waiting()
+        while batch := list(islice(waiting, BATCH)):
+            with translated_errors(), self.engine.begin() as connection:
+                gateway_id = self._gateway_id
+                for poll in batch:
+                    if poll.info is not None:
+                        gateway_id = remember_gateway(
+                            connection, poll.info, self.gateway_settings, poll.polled_at
+                        )
+                    elif gateway_id is None:
+                        known = gateway_named(connection, self.name)
+                        gateway_id = known.gateway_id if known else None
+                    if gateway_id is None:
+                        continue  # A gateway that never answered has no row to hang failures on.
+                    save(connection, gateway_id, poll)
+                    newest_s = to_epoch_s(poll.polled_at)
+            self._gateway_id = gateway_id
+        self.queue.clear()
         return newest_s
 
     def _roll_up(self, gateway_id: int) -> None:

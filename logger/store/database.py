@@ -5,6 +5,7 @@ Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, te
 """
 
 import contextlib
+import fcntl
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import BigInteger, TypeDecorator
 
-from logger.errors import StoreError
+from logger.errors import SettingsError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         engine = create_engine(
             made.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
-            pool_size=2,
+            pool_size=3,
             connect_args={"connect_timeout": 10, "application_name": "envoylog"},
         )
         if read_only:
@@ -310,3 +311,46 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
             ).format(name),
         ):
             connection.exec_driver_sql(statement.as_string(driver))
+
+
+def collector_lock(engine: Engine) -> contextlib.AbstractContextManager[None]:
+    """Hold the right to be the one collector of a database.
+
+    Raises:
+        SettingsError: another collector has it.
+    """
+    return _file_lock(engine) if engine.dialect.name == "sqlite" else _server_lock(engine)
+
+
+#: any number that no other program uses for its own locks
+_LOCK_KEY = 0x656E766F796C6F67
+_TAKEN = (
+    "Another envoylog is collecting into this database; stop it first "
+    "(systemctl stop envoylog), or give this one a database_url of its own."
+)
+
+
+@contextlib.contextmanager
+def _file_lock(engine: Engine) -> Iterator[None]:
+    path = Path(str(engine.url.database) + ".collector")
+    with path.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingsError(_TAKEN) from error
+        yield
+
+
+@contextlib.contextmanager
+def _server_lock(engine: Engine) -> Iterator[None]:
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with translated_errors(), alone.connect() as connection:
+        taken = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")
+        if not taken.scalar_one():
+            raise SettingsError(_TAKEN)
+        try:
+            yield
+        finally:
+            # A server that went away meanwhile has released it already.
+            with contextlib.suppress(SQLAlchemyError):
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_KEY})")

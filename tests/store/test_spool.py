@@ -1,0 +1,87 @@
+"""Polls wait in a file that survives whatever stops the process."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from logger.errors import SettingsError
+from logger.readings import Poll
+from logger.simulator.site import Shape
+from logger.store.spool import Spool, decode, encode
+from tests.conftest import Benches
+from tests.filled import utc
+
+
+def polls(count: int) -> list[Poll]:
+    start = utc(2026, 6, 1)
+    return [
+        Poll(gateway_serial="1", polled_at=start + timedelta(minutes=n), took_s=0.5)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("cts", ["storage", "total", "none"])
+def test_a_poll_comes_back_as_it_went_in(bench: Benches, cts: str) -> None:
+    one = bench(cts=cts, shape=Shape(phases=3, battery=cts == "storage"))
+    one.simulation.fault("clock_skew")
+    poll = one.poll(one.gateway())
+    assert poll.info is not None
+    assert poll.events
+    assert decode(encode(poll)) == poll
+
+
+def test_what_waits_is_there_after_a_restart_in_order(tmp_path: Path) -> None:
+    first = Spool(tmp_path, "roof")
+    for poll in polls(5):
+        first.append(poll)
+    again = Spool(tmp_path, "roof")
+    assert list(again.waiting()) == polls(5)
+    assert again.oldest() == polls(1)[0].polled_at
+    again.clear()
+    assert list(again.waiting()) == []
+    assert again.oldest() is None
+
+
+@pytest.mark.parametrize("cut", [1, 7, 40])
+def test_a_torn_last_line_costs_that_poll_alone(tmp_path: Path, cut: int) -> None:
+    spool = Spool(tmp_path, "roof")
+    for poll in polls(3):
+        spool.append(poll)
+    path = tmp_path / "spool" / "roof.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    again = Spool(tmp_path, "roof")
+    again.append(polls(4)[3])
+    assert list(again.waiting()) == [*polls(2), polls(4)[3]]
+
+
+def test_a_damaged_line_costs_that_poll_alone_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, "roof")
+    for poll in polls(3):
+        spool.append(poll)
+    path = tmp_path / "spool" / "roof.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1].replace(b"took_s", b"took_x") + lines[2])
+    assert list(spool.waiting()) == [polls(3)[0], polls(3)[2]]
+    assert "line 2 is damaged" in caplog.text
+
+
+def test_a_full_spool_keeps_the_newest_and_thins_the_oldest_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, "roof", largest_bytes=20 * len(encode(polls(1)[0])))
+    for poll in polls(100):
+        spool.append(poll)
+    kept = list(spool.waiting())
+    assert kept[-1] == polls(100)[-1]
+    assert 10 <= len(kept) <= 20
+    assert [one.polled_at for one in kept] == sorted(one.polled_at for one in kept)
+    assert "is full" in caplog.text
+
+
+def test_a_state_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="state_dir"):
+        Spool(tmp_path / "file", "roof")
