@@ -17,7 +17,7 @@ LAYERS = [
     {"gateway", "store", "energy", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports", "rawdata", "cookbook"},
+    {"collector", "exports", "rawdata", "cookbook", "standing"},
     {"demo"},
     {"cli"},
 ]

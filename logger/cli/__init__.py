@@ -18,6 +18,8 @@ class Commands(click.Group):
     modules = {  # noqa: RUF012 - click gives groups no other place
         "run": "collect",
         "poll": "collect",
+        "status": "standing",
+        "health": "standing",
         "report": "report",
         "export": "export",
         "sql": "sql",
