@@ -65,6 +65,7 @@ class Poller:
         self._failed_polls = 0
         self._store_down = False
         self._rolled_up_s = 0
+        self.stored = 0  #: how many polls the database has taken from this process
         self._gateway_id: int | None = None
 
     @property
@@ -161,6 +162,7 @@ class Poller:
                     save(connection, gateway_id, poll)
                     newest_s = to_epoch_s(poll.polled_at)
             self._gateway_id = gateway_id
+            self.stored += len(batch)
         self.queue.clear()
         return newest_s
 

@@ -18,6 +18,7 @@ from types import FrameType
 import schedule
 
 from logger.clock import Clock, from_epoch_s, to_epoch_s, utc_now
+from logger.collector.notify import notify
 from logger.collector.poller import Poller
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Service:
         self.clock = clock
         self.workers = [Worker(poller, inverters_every_s) for poller in pollers]
         self.slots_offered = 0
+        self._stored = 0
         self.last_slot: datetime | None = None
         self._stop = threading.Event()
 
@@ -100,11 +102,21 @@ class Service:
             job.do(self._slot)
         for worker in self.workers:
             worker.start()
+        notify("READY=1")
         while not self._stop.is_set():
             scheduler.run_pending()
+            self._feed_watchdog()
             idle_s = scheduler.idle_seconds
             self._stop.wait(1.0 if idle_s is None else max(0.01, min(idle_s, 1.0)))
+        notify("STOPPING=1")
         self._finish()
+
+    def _feed_watchdog(self) -> None:
+        """Tell systemd that we live, but only when the database took another poll."""
+        stored = sum(worker.poller.stored for worker in self.workers)
+        if stored > self._stored:
+            self._stored = stored
+            notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
 
     def _slot(self) -> None:
         now_s = to_epoch_s(self.clock())

@@ -1,7 +1,9 @@
 """Slots on the clock, one worker per gateway, a clean stop."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -34,10 +36,12 @@ class FakePoller:
         self.polled: list[datetime] = []
         self.missed: list[datetime] = []
         self.finished = False
+        self.stored = 0
 
     def poll(self, at: datetime, *, inverters: bool) -> None:
         del inverters
         self.polled.append(at)
+        self.stored += 1
         time.sleep(self.took_s)
 
     def skipped(self, at: datetime) -> None:
@@ -97,3 +101,24 @@ def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) 
         stored = connection.execute(text("SELECT count(*) FROM production_samples")).scalar_one()
     # The poll in flight is there too, although commits were to come only every ten minutes.
     assert stored >= 2
+
+
+def test_systemd_hears_of_the_start_of_stored_polls_and_of_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        service = Service([FakePoller("quick")], poll_every_s=5, inverters_every_s=60)  # type: ignore[list-item]
+        timer = threading.Timer(6.5, service.stop)
+        timer.start()
+        service.run()
+        said = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                said.append(systemd.recv(200).decode())
+    assert said[0] == "READY=1"
+    assert said[1].startswith("WATCHDOG=1\nSTATUS=1 polls")
+    assert said[-1] == "STOPPING=1"
