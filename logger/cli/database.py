@@ -1,12 +1,13 @@
 """``envoylog db``."""
 
 from datetime import date
+from pathlib import Path
 
 import click
 
 from logger import clock
 from logger.cli.options import load_settings, open_database
-from logger.errors import NoDataError, UsageError
+from logger.errors import CheckFailedError, NoDataError, UsageError
 
 
 @click.group()
@@ -104,3 +105,116 @@ def _day(text: str | None, *, first: bool) -> date | None:
 
 def _kwh(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
+
+
+@db.command()
+@click.pass_context
+def check(ctx: click.Context) -> int:
+    """Check the database: sound, and totals that follow from the samples."""
+    from logger.rollups import build  # noqa: PLC0415
+    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.database import translated_errors  # noqa: PLC0415
+    from logger.store.queries import gateways  # noqa: PLC0415
+
+    loaded = load_settings(ctx)
+    engine = open_database(loaded)
+    now = clock.utc_now()
+    with translated_errors(), engine.connect() as connection:
+        found = maintenance.problems(connection)
+        for one in gateways(connection):
+            build.catch_up(connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s)
+            changes = build.rebuild(
+                connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s, since=None
+            )
+            if changes:
+                days = f"{changes[0].day} to {changes[-1].day}"
+                found.append(
+                    f"{one.name}: {len(changes)} days ({days}) do not follow from their samples; "
+                    "run: envoylog db rebuild"
+                )
+        connection.rollback()
+    for said in found or ["ok"]:
+        click.echo(said)
+    return CheckFailedError.exit_code if found else 0
+
+
+@db.command()
+@click.pass_context
+def size(ctx: click.Context) -> None:
+    """Show how large the database is, and how much a year adds."""
+    from logger.store.database import database_size_bytes  # noqa: PLC0415
+    from logger.store.queries import logged_days  # noqa: PLC0415
+
+    engine = open_database(load_settings(ctx), read_only=True)
+    with engine.connect() as connection:
+        taken, days = database_size_bytes(connection), logged_days(connection)
+    click.echo(f"{taken / 1e6:.1f} MB, {days:.1f} days logged")
+    if days >= 1:
+        click.echo(f"about {taken / days * 365 / 1e9:.2f} GB a year at this pace")
+
+
+@db.command()
+@click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
+@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
+@click.pass_context
+def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
+    """Copy a SQLite database while it is in use; verified, the newest few are kept."""
+    from logger.store import maintenance  # noqa: PLC0415
+
+    loaded = load_settings(ctx)
+    engine = open_database(loaded)
+    stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
+    made = maintenance.backup(engine, directory or loaded.state_dir / "backups", stamp, keep)
+    click.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB, verified")
+
+
+@db.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def restore(ctx: click.Context, source: Path, yes: bool) -> None:
+    """Put a backup in the place of the database."""
+    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.database import open_engine  # noqa: PLC0415
+
+    engine = open_engine(load_settings(ctx).database_url)
+    if not yes:
+        click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
+    maintenance.restore(engine, source)
+    click.echo("restored")
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def prune(ctx: click.Context, dry_run: bool, yes: bool) -> None:
+    """Delete raw samples older than keep_samples_days; no total changes by it."""
+    from logger.rollups.prune import prune as go  # noqa: PLC0415
+    from logger.store.database import translated_errors  # noqa: PLC0415
+    from logger.store.queries import gateways  # noqa: PLC0415
+
+    loaded = load_settings(ctx)
+    if not loaded.keep_samples_days:
+        raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")
+    engine = open_database(loaded)
+    if not (dry_run or yes):
+        click.confirm(
+            f"Delete raw samples older than {loaded.keep_samples_days} days?", abort=True, err=True
+        )
+    with translated_errors(), engine.connect() as connection:
+        for one in gateways(connection):
+            pruned = go(
+                connection,
+                one.gateway_id,
+                now=clock.utc_now(),
+                keep_days=loaded.keep_samples_days,
+                gap_s=loaded.normal_gap_s,
+            )
+            total = sum(pruned.rows.values())
+            verb = "would go" if dry_run else "gone"
+            click.echo(f"{one.name}: {total} samples {verb}, every total stays as it was")
+        if dry_run:
+            connection.rollback()
+        else:
+            connection.commit()

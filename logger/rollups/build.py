@@ -83,6 +83,13 @@ def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: i
         until_s = next_s
 
 
+def catch_up(connection: Connection, gateway_id: int, *, now: datetime, gap_s: int) -> None:
+    """Roll up everything that came in since the last time, within the caller's transaction."""
+    until_s: int | None = 0
+    while until_s is not None:
+        until_s = advance(connection, gateway_id, now=now, gap_s=gap_s, beyond_s=until_s)
+
+
 def advance(
     connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, beyond_s: int
 ) -> int | None:
@@ -253,6 +260,8 @@ def rebuild(
     if ends is None:
         return []
     since_s = day_start_s(since, site.zone) if since else -1
+    # What was known before the first sample stands for samples that were pruned.
+    since_s = max(since_s, ends[0] - 1)
     checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
     checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
     from_s = checkpoint.at_s if checkpoint else quarter_start_s(ends[0])
@@ -267,9 +276,7 @@ def rebuild(
         connection.execute(
             delete(table).where(table.c.gateway_id == gateway_id, table.c[column] >= key)
         )
-    until_s: int | None = 0
-    while until_s is not None:
-        until_s = advance(connection, gateway_id, now=now, gap_s=gap_s, beyond_s=until_s)
+    catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     after = _days(connection, gateway_id)
     nothing = (None, None)
     return [

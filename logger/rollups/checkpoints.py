@@ -36,6 +36,12 @@ def last(connection: Connection, gateway_id: int, ledger: str) -> Checkpoint | N
     return None if row is None else Checkpoint(to_epoch_s(row.at), json.loads(row.state))
 
 
+def last_before(connection: Connection, gateway_id: int, ledger: str, at: Any) -> Any:
+    """Return the instant of the last checkpoint at or before an instant, or None."""
+    query = select(func.max(_table.c.at)).where(_mine(gateway_id, ledger), _table.c.at <= at)
+    return connection.execute(query).scalar_one()
+
+
 def forget_after(connection: Connection, gateway_id: int, ledger: str, at_s: int) -> None:
     """Delete the checkpoints after an instant, so that all since then is recomputed."""
     late = _table.c.at > from_epoch_s(at_s)

@@ -40,6 +40,10 @@ def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: da
     """Recompute the days from ``since`` on, or from the first raw report."""
     zone = site_of(connection, gateway_id).zone
     since_s = day_start_s(since, zone) if since else -1
+    ends = ends_s(connection, table_of(InverterSampleRow).c.reported_at, gateway_id)
+    if ends is None:
+        return
+    since_s = max(since_s, ends[0] - 1)
     checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
     until_s: int | None = 0
     while until_s is not None:

@@ -1,12 +1,13 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from logger.errors import SchemaOutdatedError
-from logger.store.database import translated_errors
+from logger.errors import SchemaOutdatedError, StoreError
+from logger.store.database import collector_lock, open_engine, translated_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -102,3 +103,84 @@ def _refuse_newer(found: str) -> None:
             f"The database has schema {found}, which a newer envoylog made; "
             "upgrade the program: pip install --upgrade envoylog"
         )
+
+
+def problems(connection: Connection) -> list[str]:
+    """Return what is broken in the database itself; nothing when it is sound."""
+    if connection.dialect.name != "sqlite":
+        return []  # PostgreSQL checks its pages and keys itself.
+    found = [
+        f"the file is damaged: {said}"
+        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check")
+        if said != "ok"
+    ]
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    return found + [f"a row of {row[0]} belongs to no gateway" for row in broken]
+
+
+def backup(engine: Engine, directory: Path, stamp: str, keep: int) -> Path:
+    """Write a verified copy of a SQLite database while it is in use; keep the newest ``keep``.
+
+    Raises:
+        StoreError: PostgreSQL, or the copy can't be written or does not read back.
+    """
+    if engine.dialect.name != "sqlite":
+        raise StoreError(
+            "PostgreSQL brings its own backup: pg_dump --format=custom --file=envoylog.dump URL"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"envoylog-{stamp}.db"
+        temporary = path.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
+        with translated_errors():
+            driver = engine.raw_connection()
+            try:
+                driver.cursor().execute("VACUUM INTO ?", (str(temporary),))
+            finally:
+                driver.close()
+            verify(temporary)
+        temporary.replace(path)
+        for old in sorted(directory.glob("envoylog-*.db"))[:-keep]:
+            old.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"The backup can't be written to {directory} ({error.strerror}); choose another -o."
+        ) from error
+    return path
+
+
+def verify(path: Path) -> None:
+    """Check that a file is a sound database of this program.
+
+    Raises:
+        StoreError: it is not.
+    """
+    copy = open_engine(f"sqlite:///{path}", read_only=True)
+    try:
+        require_current(copy)
+        with translated_errors(), copy.connect() as connection:
+            if said := problems(connection):
+                raise StoreError(f"{path}: {said[0]}; use another backup.")
+    finally:
+        copy.dispose()
+
+
+def restore(engine: Engine, source: Path) -> None:
+    """Put a verified backup in the place of a SQLite database.
+
+    Raises:
+        StoreError: PostgreSQL, or the backup is not sound.
+        SettingsError: a collector is using the database.
+    """
+    if engine.dialect.name != "sqlite":
+        raise StoreError("PostgreSQL brings its own restore: pg_restore --clean --dbname=URL FILE")
+    verify(source)
+    target = Path(str(engine.url.database))
+    with collector_lock(engine):
+        engine.dispose()
+        temporary = target.with_suffix(".restoring")
+        shutil.copyfile(source, temporary)
+        for rest in ("-wal", "-shm"):
+            Path(f"{target}{rest}").unlink(missing_ok=True)
+        temporary.replace(target)

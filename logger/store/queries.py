@@ -32,6 +32,13 @@ def ends_s(
     return first_s, connection.execute(mine.order_by(column.desc())).scalar_one()
 
 
+def logged_days(connection: Connection) -> float:
+    """Return how many days of polls there are, the longest of all gateways."""
+    column = table_of(PollRow).c.polled_at
+    spans = [ends_s(connection, column, row.gateway_id) for row in gateways(connection)]
+    return max((last - first for first, last in filter(None, spans)), default=0) / 86_400
+
+
 def gateway_named(connection: Connection, name: str) -> Any:
     """Return the row of the newest gateway that goes by a name, or None."""
     query = select(_gateways).where(_gateways.c.name == name)
