@@ -104,6 +104,7 @@ def test_a_backup_is_restored_with_the_same_reports(
     with collector_lock(sqlite_only):
         assert command("db", "restore", str(made), "--yes") == 3
     assert command("db", "restore", str(made), "--yes") == 0
+    sqlite_only.dispose()  # Its connection holds the file that was replaced.
     assert report(sqlite_only) == before
     assert command("db", "check") == 0
 
