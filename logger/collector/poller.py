@@ -146,7 +146,10 @@ class Poller:
         """Store what waits, oldest first, a batch per transaction; return the newest's second."""
         newest_s = 0
         waiting = self.queue.waiting()
-        while batch := list(islice(waiting, BATCH)):
+        # While the database is away one poll is enough to see whether it is back.
+        most = 1 if self._store_down else BATCH
+        while batch := list(islice(waiting, most)):
+            most = BATCH
             with translated_errors(), self.engine.begin() as connection:
                 gateway_id = self._gateway_id
                 for poll in batch:
