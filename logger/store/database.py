@@ -216,6 +216,11 @@ def _sentence(said: str) -> str:
     return f"The database refused: {first}."
 
 
+def is_file(bind: Connection | Engine) -> bool:
+    """Return whether the database is a file of ours, rather than a server."""
+    return bool(bind.dialect.name == "sqlite")
+
+
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows whose natural key is new; a row that is there stays as it is."""
     if rows:

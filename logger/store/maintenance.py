@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError, StoreError
-from logger.store.database import collector_lock, open_engine, translated_errors
+from logger.store.database import collector_lock, is_file, open_engine, translated_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -107,7 +107,7 @@ def _refuse_newer(found: str) -> None:
 
 def problems(connection: Connection) -> list[str]:
     """Return what is broken in the database itself; nothing when it is sound."""
-    if connection.dialect.name != "sqlite":
+    if not is_file(connection):
         return []  # PostgreSQL checks its pages and keys itself.
     found = [
         f"the file is damaged: {said}"
@@ -124,7 +124,7 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int) -> Path:
     Raises:
         StoreError: PostgreSQL, or the copy can't be written or does not read back.
     """
-    if engine.dialect.name != "sqlite":
+    if not is_file(engine):
         raise StoreError(
             "PostgreSQL brings its own backup: pg_dump --format=custom --file=envoylog.dump URL"
         )
@@ -173,7 +173,7 @@ def restore(engine: Engine, source: Path) -> None:
         StoreError: PostgreSQL, or the backup is not sound.
         SettingsError: a collector is using the database.
     """
-    if engine.dialect.name != "sqlite":
+    if not is_file(engine):
         raise StoreError("PostgreSQL brings its own restore: pg_restore --clean --dbname=URL FILE")
     verify(source)
     target = Path(str(engine.url.database))
