@@ -120,7 +120,10 @@ def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
     parquet = pd.read_parquet(io.BytesIO(exports.to_parquet(report)))
     assert list(parquet["production_kwh"]) == list(report.frame["production_kwh"])
     sheet = pd.read_excel(io.BytesIO(exports.to_ods(report)), engine="odf")
-    assert list(sheet["Production (kWh)"]) == pytest.approx(list(report.frame["production_kwh"]))
+    made = list(sheet["Production (kWh)"])
+    assert made[:-1] == pytest.approx(list(report.frame["production_kwh"]))
+    assert made[-1] == pytest.approx(report.frame["production_kwh"].sum())
+    assert sheet["Day"].iloc[-1] == "Total"
 
 
 def test_a_missing_extra_names_what_to_install(

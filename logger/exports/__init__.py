@@ -161,13 +161,17 @@ def to_xlsx(report: Report) -> bytes:
 
 
 def to_ods(report: Report) -> bytes:
-    """Return an OpenDocument sheet, headings for people, no totals.
+    """Return an OpenDocument sheet: headings for people, and a totals row.
 
     Raises:
         UsageError: the extra that it needs is not installed.
     """
     _need("odf", "ods")
-    frame = _disarmed_frame(report).rename(columns=heading)
+    frame = _disarmed_frame(report).astype(object)
+    totals: list[Any] = [report.totals.get(str(name)) for name in frame.columns]
+    totals[1] = "Total"
+    frame.loc[len(frame)] = totals
+    frame = frame.rename(columns=heading)
     out = io.BytesIO()
     engine: Any = "odf"
     frame.to_excel(out, engine=engine, index=False, sheet_name=report.kind.capitalize())
