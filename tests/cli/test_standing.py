@@ -64,7 +64,7 @@ def test_status_says_it_all_in_json(polled: Path, capsys: pytest.CaptureFixture[
     (gateway,) = record["gateways"]
     assert gateway["last_outcome"] == "complete"
     assert gateway["last_good_age_s"] < 60
-    assert gateway["token_days_left"] == 364
+    assert gateway["token_days_left"] in {364, 365}  # a year, less what has passed since
     assert record["database_mb"] > 0
     assert run(["--config", str(polled), "status"]) == 0
     assert "last measured" in capsys.readouterr().out
