@@ -60,6 +60,11 @@ class GatewaySettings:
     tls: Literal["pin", "verify", "off"] = "pin"
 
 
+def file_stem(gateway_name: str) -> str:
+    """Return a gateway's name as the stem of its files in the state directory."""
+    return re.sub(r"[^\w.-]", "_", gateway_name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be configured."""

@@ -1,6 +1,5 @@
 """How things stand: the last polls, today's energy, the token, the spool, the database."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from logger.settings import Settings
 from logger.store.database import database_size_bytes
 from logger.store.models import EnergyDailyRow, PollRow, table_of
 from logger.store.queries import gateway_named
+from logger.store.spool import spool_path
 
 #: A token with fewer days than this is worth a warning.
 TOKEN_DAYS = 14
@@ -55,7 +55,7 @@ def standings(
     found = []
     for one, days_left in zip(settings.gateways, token_days, strict=True):
         row = gateway_named(connection, one.name)
-        spool = settings.state_dir / "spool" / (re.sub(r"[^\w.-]", "_", one.name) + ".jsonl")
+        spool = spool_path(settings.state_dir, one.name)
         last, good_at, today = None, None, None
         if row is not None:
             mine = _polls.gateway_id == row.gateway_id

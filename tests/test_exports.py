@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from logger import exports
 from logger.cli import run
+from logger.cli.report import FORMATS
 from logger.errors import UsageError
 from logger.reports.tables import Report, energy_report
 from logger.rollups import build
@@ -155,3 +156,7 @@ def test_a_table_fits_its_terminal_and_cuts_no_number(
     assert "\N{HORIZONTAL ELLIPSIS}" not in table
     assert bool(spared) == (width < 150)
     assert "Made" in table
+
+
+def test_every_format_that_can_be_asked_for_can_be_made() -> None:
+    assert set(FORMATS) == set(exports.EXPORTERS)

@@ -8,10 +8,10 @@ import click
 
 from logger.cli.options import load_settings, open_database
 from logger.clock import utc_now
+from logger.reports.columns import LOCALES
 from logger.reports.periods import Kind
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
-LOCALES = ("en", "de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
 
 
 @click.group()
@@ -35,10 +35,9 @@ def _made(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
 
         return quality_report(connection, now=utc_now(), **chosen)
     if kind in {"inverters", "phases"}:
-        from logger.reports import details  # noqa: PLC0415
+        from logger.reports.details import detail_report  # noqa: PLC0415
 
-        ask = details.inverter_report if kind == "inverters" else details.phase_report
-        return ask(connection, now=utc_now(), **chosen)
+        return detail_report(connection, kind, now=utc_now(), **chosen)
     from logger.reports.tables import energy_report  # noqa: PLC0415
 
     return energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]

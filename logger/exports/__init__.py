@@ -20,15 +20,11 @@ import pandas as pd
 
 from logger.errors import UsageError
 from logger.exports.cells import disarmed, heading, is_unknown
-from logger.reports.columns import COLUMNS, NOTES
+from logger.reports.columns import COLUMNS, COMMA_LOCALES, NOTES
 from logger.reports.tables import Report
 
 #: How people see what is not known.
 UNKNOWN = "\N{EN DASH}"
-
-#: languages whose spreadsheets want a decimal comma, and a semicolon between cells
-COMMA_LOCALES = ("de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
-LOCALES = ("en", *COMMA_LOCALES)
 
 
 def to_csv(report: Report, locale: str | None = None) -> bytes:

@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 import logging
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from logger.clock import Clock, from_epoch_s
 from logger.errors import AuthenticationError, SettingsError, TokenError, TokenExpiredError
 from logger.gateway.enlighten import Enlighten
-from logger.settings import GatewaySettings, read_secret, write_secret
+from logger.settings import GatewaySettings, file_stem, read_secret, write_secret
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +100,7 @@ class Tokens:
         self.settings = settings
         self.cloud = cloud
         self.clock = clock
-        name = re.sub(r"[^\w.-]", "_", settings.name)
-        self.kept_path = state_dir / "tokens" / f"{name}.jwt"
+        self.kept_path = state_dir / "tokens" / f"{file_stem(settings.name)}.jwt"
         self.renewal_error: AuthenticationError | None = None
         self._not_before: datetime | None = None
         self._pause = LEAST_PAUSE

@@ -8,7 +8,6 @@ system's CA store for each connection.
 
 import hashlib
 import logging
-import re
 import socket
 import ssl
 import threading
@@ -33,7 +32,7 @@ from logger.errors import (
     NotReadyError,
     SettingsError,
 )
-from logger.settings import GatewaySettings
+from logger.settings import GatewaySettings, file_stem
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class Pins:
     """The fingerprint of a gateway's certificate, kept as a file."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
-        self.path = state_dir / "certificates" / (re.sub(r"[^\w.-]", "_", name) + ".sha256")
+        self.path = state_dir / "certificates" / f"{file_stem(name)}.sha256"
 
     def read(self) -> str | None:
         """Return the pinned fingerprint (64 hex digits), or None before the first use."""

@@ -98,3 +98,7 @@ TEXTS = {
     "bridged_kwh": "how much of the production came from one difference over an outage",
     "status": "final; provisional while the period runs; partial below 95 % coverage",
 }
+
+#: languages whose spreadsheets want a decimal comma, and a semicolon between cells
+COMMA_LOCALES = ("de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
+LOCALES = ("en", *COMMA_LOCALES)

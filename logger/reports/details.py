@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from logger.clock import day_end_s, day_start_s, local_day, time_zone, to_epoch_s
+from logger.clock import day_end_s, local_day, time_zone, to_epoch_s
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column
 from logger.reports.periods import span
 from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
@@ -15,51 +15,32 @@ from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites
 DEFAULT_DAYS = 7
 
 
-def phase_report(
+#: kind of report -> view, column that names a member, columns of numbers
+DETAILS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
+    "phases": ("v_phase_daily", "phase", PHASE),
+    "inverters": ("v_inverter_daily", "serial", INVERTER),
+}
+
+
+def detail_report(
     connection: Connection,
+    kind: str,
     *,
     now: datetime,
     since: str | None = None,
     until: str | None = None,
     gateway: str | None = None,
 ) -> Report:
-    """Return each phase's energy per day, in kWh (v_phase_daily); NaN where unknown.
+    """Return the energy of each phase or inverter per day, in kWh; NaN where unknown.
+
+    ``kind`` is a key of ``DETAILS``.
 
     Raises:
         UsageError: no such gateway, or no such date.
         NoDataError: nothing in the range, or a site that has one phase only.
     """
-    return _report(connection, "phases", "phase", PHASE, now, (since, until, gateway))
-
-
-def inverter_report(
-    connection: Connection,
-    *,
-    now: datetime,
-    since: str | None = None,
-    until: str | None = None,
-    gateway: str | None = None,
-) -> Report:
-    """Return each inverter's energy per day (v_inverter_daily); NaN where unknown.
-
-    Raises:
-        UsageError: no such gateway, or no such date.
-        NoDataError: nothing in the range.
-    """
-    return _report(connection, "inverters", "serial", INVERTER, now, (since, until, gateway))
-
-
-def _report(
-    connection: Connection,
-    kind: str,
-    member: str,
-    columns: tuple[Column, ...],
-    now: datetime,
-    chosen: tuple[str | None, str | None, str | None],
-) -> Report:
-    since, until, gateway = chosen
+    view, member, columns = DETAILS[kind]
     sites = sites_of(connection, gateway)
-    view = {"phases": "v_phase_daily", "inverters": "v_inverter_daily"}[kind]
     records: list[dict[str, Any]] = []
     for site in sites:
         first, last = days_of(site, since, until, now)
@@ -135,13 +116,10 @@ def _with_missing(
     while day <= last and members:
         by_member = {row[member]: row for row in found.get(day, [])}
         end_s = day_end_s(day, zone)
-        length_s = end_s - day_start_s(day, zone)
         for name in members:
             row = by_member.get(name, {})
-            covered_pct = 100.0 if row else 0.0
-            if "covered_s" in row and (row["energy_kwh"] is None):
-                covered_pct = 100.0 * (row["covered_s"] or 0) / length_s
-            status = status_of(covered_pct, end_s, now)
+            # Inverters are silent at night: a day that has a row is as final as it gets.
+            status = status_of(100.0 if row else 0.0, end_s, now)
             records.append({**row, "gateway": site.name, "day": day, member: name, STATUS: status})
         day += timedelta(days=1)
     return records

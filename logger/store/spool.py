@@ -9,7 +9,6 @@ half of the polls is dropped, and said so.
 import json
 import logging
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -32,10 +31,16 @@ from logger.readings import (
     Source,
     SourceFailure,
 )
+from logger.settings import file_stem
 
 log = logging.getLogger(__name__)
 
 LARGEST_BYTES = 256 * 1024 * 1024
+
+
+def spool_path(state_dir: Path, name: str) -> Path:
+    """Return where the polls of a gateway wait."""
+    return state_dir / "spool" / f"{file_stem(name)}.jsonl"
 
 
 class Queue(Protocol):
@@ -85,7 +90,7 @@ class Spool:
     """
 
     def __init__(self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES) -> None:
-        self.path = state_dir / "spool" / (re.sub(r"[^\w.-]", "_", name) + ".jsonl")
+        self.path = spool_path(state_dir, name)
         self.largest_bytes = largest_bytes
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Reports below the total, and the report about the reports."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ from sqlalchemy import Engine, text
 
 from logger import exports
 from logger.errors import NoDataError
-from logger.reports.details import inverter_report, phase_report
+from logger.reports.details import detail_report
 from logger.reports.quality import quality_report
+from logger.reports.tables import Report
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, instant, times, utc
@@ -43,6 +45,16 @@ def filled(engine: Engine) -> Engine:
     return engine
 
 
+def asked(kind: str) -> Callable[..., Report]:
+    """Return how to ask for a report of a kind."""
+    if kind == "quality":
+        return quality_report
+    return lambda connection, **chosen: detail_report(connection, kind, **chosen)
+
+
+ASKS = [asked(kind) for kind in ("phases", "inverters", "quality")]
+
+
 def records(made: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](made))
     return rows
@@ -50,7 +62,7 @@ def records(made: Any) -> list[dict[str, Any]]:
 
 def test_each_phase_has_a_row_per_day(filled: Engine) -> None:
     with filled.connect() as connection:
-        rows = records(phase_report(connection, now=NOW))
+        rows = records(detail_report(connection, "phases", now=NOW))
     assert [(row["day"], row["phase"]) for row in rows][:4] == [
         ("2026-06-01", "L1"), ("2026-06-01", "L2"), ("2026-06-01", "L3"), ("2026-06-02", "L1")
     ]  # fmt: skip
@@ -60,7 +72,9 @@ def test_each_phase_has_a_row_per_day(filled: Engine) -> None:
 
 def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
     with filled.connect() as connection:
-        made = inverter_report(connection, now=NOW, since="2026-06-02", until="2026-06-02")
+        made = detail_report(
+            connection, "inverters", now=NOW, since="2026-06-02", until="2026-06-02"
+        )
     a, b = records(made)
     assert (a["serial"], b["serial"]) == ("a", "b")
     assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
@@ -82,7 +96,7 @@ def test_quality_tells_the_hole_and_compares_with_the_inverters(filled: Engine) 
 
 def test_details_of_a_range_without_data_say_what_there_is(filled: Engine) -> None:
     with filled.connect() as connection:
-        for ask in (phase_report, inverter_report, quality_report):
+        for ask in ASKS:
             with pytest.raises(NoDataError, match="2026-06-01 to 2026-06-05"):
                 ask(connection, now=NOW, since="2020", until="2020")
 
@@ -90,5 +104,5 @@ def test_details_of_a_range_without_data_say_what_there_is(filled: Engine) -> No
 @pytest.mark.parametrize("form", sorted(exports.EXPORTERS))
 def test_details_go_into_every_format(filled: Engine, form: str) -> None:
     with filled.connect() as connection:
-        for ask in (phase_report, inverter_report, quality_report):
+        for ask in ASKS:
             assert exports.EXPORTERS[form](ask(connection, now=NOW))
