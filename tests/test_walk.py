@@ -102,7 +102,11 @@ def test_csv_and_json_and_the_views_say_the_same(
     for kind in get_args(Kind):
         with engine.connect() as connection:
             made = energy_report(connection, kind, now=one.clock())
-            view = connection.exec_driver_sql(f"SELECT * FROM v_energy_{kind}").mappings().all()
+            view = (
+                connection.exec_driver_sql(f"SELECT * FROM v_energy_{kind} ORDER BY 2")
+                .mappings()
+                .all()
+            )
         rows = list(csv.DictReader(io.StringIO(exports.EXPORTERS["csv"](made).decode())))
         said = json.loads(exports.EXPORTERS["json"](made))
         measured = [row for row in said if row["coverage_pct"] is not None]
