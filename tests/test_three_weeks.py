@@ -1,7 +1,8 @@
-"""Three weeks of a site with everything that goes wrong, a clock change inside."""
+"""Three weeks of three sites with everything that goes wrong, a clock change inside."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Engine, text
@@ -10,8 +11,8 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_z
 from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
 from logger.rollups import build, inverters
-from logger.simulator.faults import Fault
-from logger.simulator.site import Shape
+from logger.simulator.faults import KINDS, Fault
+from logger.simulator.site import INVERTERS_OVER_CT, Shape
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 from tests.conftest import Bench, Benches
@@ -20,97 +21,186 @@ from tests.filled import utc
 ZONE = "Europe/Amsterdam"
 START = utc(2026, 3, 15, 23)  # midnight there; the clock changes on the 29th
 DAYS = 21
-HOUR = 3600.0
-#: day of the run, hour, fault, how long, and the event that tells of it
-PLAN = [
-    (1, 11, "outage", 1.2 * HOUR, "outage"),
-    (2, 11, "unauthorized", 1.1 * HOUR, "outage"),
-    (3, 11, "server_error", 1.1 * HOUR, "outage"),
-    (4, 11, "cut", 1.1 * HOUR, "outage"),
-    (5, 11, "html", 1.1 * HOUR, "outage"),
-    (6, 11, "inactive", 1.1 * HOUR, "outage"),
-    (7, 11, "dip", 0.4 * HOUR, "counter_dip"),
-    (8, 11, "spike", 0.4 * HOUR, "counter_dip"),
-    (9, 11, "frozen", 1.1 * HOUR, "outage"),
-    (10, 2, "reset", 0.0, "counter_reset"),
-    (11, 9, "clock_skew", 3 * HOUR, "clock_skew"),
-    (12, 9, "lost_inverter", 3 * HOUR, "inverter_removed"),
-    (12, 9, "duplicate", 3 * HOUR, "inverter_removed"),
-    (13, 9, "null", 2 * HOUR, None),
-    (14, 0, "outage", 10 * HOUR, "outage"),
-    (16, 10, "copy_net", 3 * HOUR, None),
-    (17, 22, "late_today", 8 * HOUR, None),
-    (18, 13, "firmware", 0.0, "firmware_change"),
-]  # fmt: skip
+HOUR_S = 3600.0
 
 
-def collect(one: Bench, engine: Engine) -> Poller:
+class Planned(NamedTuple):
+    """A fault, when it begins and how long it lasts, and the event that tells of it."""
+
+    day: int
+    hour: float
+    fault: str
+    lasts_h: float
+    event: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A site and its faults; ``flows`` are checked, production as ``times_made`` the CT's."""
+
+    model: dict[str, Any]
+    shape: Shape
+    plan: tuple[Planned, ...]
+    flows: tuple[str, ...] = ("production", "consumption")
+    times_made: float = 1.0
+    final_days: int = 12
+
+
+METERED = Case(
+    {"cts": "net", "generation": "7"},
+    Shape(inverters=3),
+    (
+        Planned(1, 11, "outage", 1.2, "outage"),
+        Planned(2, 11, "unauthorized", 1.1, "outage"),
+        Planned(3, 11, "server_error", 1.1, "outage"),
+        Planned(4, 11, "cut", 1.1, "outage"),
+        Planned(5, 11, "html", 1.1, "outage"),
+        Planned(6, 11, "inactive", 1.1, "inactive_meter"),
+        Planned(7, 11, "dip", 0.4, "counter_dip"),
+        Planned(8, 11, "spike", 0.4, "counter_dip"),
+        Planned(9, 11, "frozen", 1.1, "frozen_readings"),
+        Planned(10, 2, "reset", 0, "counter_reset"),
+        Planned(11, 9, "clock_skew", 3, "clock_skew"),
+        Planned(12, 9, "lost_inverter", 3, "inverter_removed"),
+        Planned(12, 14, "duplicate", 2, "duplicate_inverters"),
+        Planned(13, 9, "null", 2, "unusable_values"),
+        Planned(14, 0, "outage", 10, "outage"),
+        Planned(15, 11, "slow=0.7", 0.3, "slow_answers"),
+        Planned(15, 15, "drip", 0.6, "outage"),
+        Planned(16, 10, "copy_net", 3, "copied_total"),
+        Planned(17, 22, "late_today", 8, "today_not_reset"),
+        Planned(18, 13, "firmware=8.3.5528", 0, "firmware_change"),
+        Planned(19, 10, "meter_off", 3, "meter_disabled"),
+        Planned(20, 23, "new_serial", 0, "gateway_replaced"),
+    ),
+    final_days=10,
+)
+STANDARD = Case(
+    {"cts": "none", "generation": "7"},
+    Shape(inverters=3),
+    (
+        Planned(3, 11.1, "wrap", 0, "counter_wrap"),
+        Planned(5, 9, "outage", 2, "outage"),
+        Planned(8, 11, "duplicate", 2, "duplicate_inverters"),
+    ),
+    flows=("production",),
+    times_made=INVERTERS_OVER_CT,
+    final_days=17,
+)
+BATTERY = Case(
+    {"cts": "storage", "generation": "8", "phase_mode": "split"},
+    Shape(inverters=2, phases=2, battery=True),
+    (
+        Planned(2, 11, "lost_channel", 2, "lost_channel"),
+        Planned(5, 9, "outage", 2, "outage"),
+        Planned(7, 11, "frozen", 1.1, "frozen_readings"),
+    ),
+    final_days=16,
+)
+
+
+def test_the_sites_together_have_every_fault() -> None:
+    planned = {
+        one.fault.split("=")[0] for case in (METERED, STANDARD, BATTERY) for one in case.plan
+    }
+    assert planned == set(KINDS)
+
+
+def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
     poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
     end = START + timedelta(days=DAYS)
-    reset = START + timedelta(days=10, hours=2)
+    usual_s = poller.gateway.budget_s
+    hurried = [
+        (begin, begin + timedelta(hours=planned.lasts_h))
+        for planned in case.plan
+        if planned.fault.startswith(("slow", "drip"))
+        for begin in [START + timedelta(days=planned.day, hours=planned.hour)]
+    ]
+    broken = [
+        START + timedelta(days=planned.day, hours=planned.hour)
+        for planned in case.plan
+        if planned.fault == "reset"
+    ]
     number = 0
-    while one.clock() <= end:
-        poller.poll(one.clock(), inverters=number % 2 == 0)
+    while one.clock() <= end and poller.stopped_by is None:
+        now = one.clock()
+        # Slow answers take real time: let these polls have little of it.
+        slow = any(begin <= now < until for begin, until in hurried)
+        poller.gateway.budget_s = 2.0 if slow else usual_s
+        poller.poll(now, inverters=number % 2 == 0)
         number += 1
-        # Around the reset polls come each minute: what was counted between two polls is lost.
-        near = abs((one.clock() - reset).total_seconds()) < 1800
-        one.clock.set(one.clock() + timedelta(minutes=1 if near else 15))
+        # Around a reset polls come each minute: what was counted between two polls is lost.
+        near = any(abs((now - at).total_seconds()) < 1800 for at in broken)
+        one.clock.set(now + (timedelta(minutes=1) if near else step))
     assert poller.finish()
     return poller
 
 
+@pytest.mark.parametrize(
+    ("case", "step"),
+    [
+        pytest.param(METERED, timedelta(minutes=15), id="metered"),
+        pytest.param(STANDARD, timedelta(minutes=30), id="standard"),
+        pytest.param(BATTERY, timedelta(minutes=30), id="battery"),
+    ],
+)
 def test_final_days_are_true_no_day_has_a_phantom_and_every_fault_is_told(
-    bench: Benches, tmp_path: Any
+    bench: Benches, tmp_path: Any, case: Case, step: timedelta
 ) -> None:
-    one = bench(cts="net", generation="7", time_zone=ZONE, start=START, poll_every_s=900,
-                shape=Shape(inverters=3))  # fmt: skip
-    for day, hour, kind, lasts_s, _ in PLAN:
-        since_s = day * 86_400.0 + hour * HOUR
-        argument = "8.3.5528" if kind == "firmware" else ""
-        one.simulation.faults.add(Fault(kind, since_s, since_s + lasts_s, argument))
+    every_s = int(step.total_seconds())
+    one = bench(**case.model, time_zone=ZONE, start=START, poll_every_s=every_s, shape=case.shape)
+    for planned in case.plan:
+        kind, _, argument = planned.fault.partition("=")
+        since_s = planned.day * 86_400.0 + planned.hour * HOUR_S
+        until_s = since_s + planned.lasts_h * HOUR_S
+        one.simulation.faults.add(Fault(kind, since_s, until_s, argument))
     engine = open_engine(f"sqlite:///{tmp_path}/weeks.db")
     upgrade(engine)
-    collect(one, engine)
-    check_days(one, engine)
-    check_events(engine)
+    collect(one, engine, case, step)
+    check_days(one, engine, case)
+    check_events(engine, case)
+    gap_s = one.settings.normal_gap_s
     with engine.begin() as connection:
         inverters.rebuild(connection, 1, now=one.clock(), since=None)
-        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=1800, since=None)
+        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=gap_s, since=None)
     assert changes == []
 
 
-def check_days(one: Bench, engine: Engine) -> None:
+def check_days(one: Bench, engine: Engine, case: Case) -> None:
     site, zone = one.simulation.site, time_zone(ZONE)
     with engine.connect() as connection:
         rows = connection.execute(
             text("SELECT * FROM energy_daily WHERE phase = 'total' ORDER BY day")
         ).mappings()
         days = {date.fromisoformat(row["day"]): dict(row) for row in rows}
+    times = {"production": case.times_made, "consumption": 1.0}
     final = 0
-    for number in range(DAYS):
+    for number in range(DAYS - 1):
         day = local_day(to_epoch_s(START), zone) + timedelta(days=number)
         row = days[day]
         bounds = [from_epoch_s(f(day, zone)) for f in (day_start_s, day_end_s)]
-        covered = row["covered_s"] / row["period_s"]
-        for flow in ("production", "consumption"):
-            true = site.energy_between_wh(flow, bounds[0], bounds[1])
+        is_final = row["covered_s"] / row["period_s"] >= 0.95
+        for flow in case.flows:
+            true = site.energy_between_wh(flow, bounds[0], bounds[1]) * times[flow]
             found = row[f"{flow}_wh"]
             assert 0 <= found < 2 * true + 500, (day, flow, found, true)
-            if covered >= 0.95 and row["bridged_wh"] < 1:
+            if is_final:
                 assert found == pytest.approx(true, rel=0.001), (day, flow)
-        final += covered >= 0.95
-    assert final >= 12
-    # Nothing is lost but what lay between the two polls around the reset.
-    whole = site.energy_between_wh("production", START, START + timedelta(days=DAYS))
-    assert sum(row["production_wh"] for row in days.values()) == pytest.approx(whole, rel=1e-4)
+        final += is_final
+    assert final >= case.final_days
+    # Nothing is lost but what lay between the two polls around a reset.
+    until = START + timedelta(days=DAYS - 1)
+    whole = site.energy_between_wh("production", START, until) * case.times_made
+    made = sum(row["production_wh"] for day, row in sorted(days.items())[: DAYS - 1])
+    assert made == pytest.approx(whole, rel=1e-3)
 
 
-def check_events(engine: Engine) -> None:
+def check_events(engine: Engine, case: Case) -> None:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT at, kind FROM events")).all()
     told = [(datetime.fromisoformat(f"{at}+00:00"), kind) for at, kind in rows]
-    for day, hour, kind, lasts_s, event in PLAN:
-        begin = START + timedelta(days=day, hours=hour) - timedelta(minutes=20)
-        end = begin + timedelta(seconds=lasts_s) + timedelta(hours=2)
-        kinds = {one for at, one in told if begin <= at <= end}
-        assert event is None or event in kinds, (day, kind, kinds, told)
+    for planned in case.plan:
+        begin = START + timedelta(days=planned.day, hours=planned.hour)
+        end = begin + timedelta(hours=planned.lasts_h + 2)
+        kinds = {one for at, one in told if begin - timedelta(minutes=31) <= at <= end}
+        assert planned.event in kinds, (planned, kinds, told)

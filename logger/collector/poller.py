@@ -106,6 +106,8 @@ class Poller:
         failure, events = self.last_error, []
         if isinstance(failure, GatewayReplacedError):
             self.stopped_by = failure
+            detail = "another gateway answers; not asked until the configuration names it"
+            events = [Event(at=at, kind="gateway_replaced", subject="gateway", detail=detail)]
         if isinstance(failure, CertificateChangedError) and not self._certificate_changed:
             detail = "another certificate than the pinned one; not asked until it is accepted"
             events = [Event(at=at, kind="certificate_change", subject="gateway", detail=detail)]

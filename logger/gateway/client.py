@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from logger.clock import Clock, time_zone, to_epoch_s, utc_now
 from logger.errors import (
     AuthenticationError,
-    CertificateChangedError,
     EndpointMissingError,
     EndpointRefusedError,
     GatewayError,
@@ -25,23 +24,21 @@ from logger.errors import (
 )
 from logger.gateway import kind as kinds
 from logger.gateway.enlighten import Enlighten
-from logger.gateway.kind import ConsumptionFrom, Kind, ProductionFrom
+from logger.gateway.kind import Kind, ProductionFrom
+from logger.gateway.oddities import Oddities, Oddity, Today
+from logger.gateway.onepoll import OnePoll
+from logger.gateway.pages import Pages
 from logger.gateway.parse import document as parse_document
 from logger.gateway.parse import table
 from logger.gateway.quirks import firmware_of
 from logger.gateway.session import Session
-from logger.gateway.sources import consumption, inverters, meters, production
 from logger.gateway.tokens import Tokens
 from logger.gateway.transport import Deadline, Transport
 from logger.readings import (
-    ConsumptionSample,
     Event,
     GatewayInfo,
     InverterSample,
-    Measurement,
-    MeterReading,
     Poll,
-    ProductionSample,
     Source,
     SourceFailure,
 )
@@ -53,8 +50,8 @@ DETECTION_S = 60.0
 IDENTIFY_EVERY = timedelta(hours=1)
 DETECT_EVERY = timedelta(days=1)
 CLOCK_SKEW_S = 60
-#: A meter whose own clock stands still this long says nothing new.
-FROZEN_AFTER_S = 60
+#: A poll that takes more than this share of its time is worth telling.
+SLOW_SHARE = 0.5
 REMOVED_AFTER_LISTS = 3
 
 Document = TypeVar("Document")
@@ -86,11 +83,11 @@ class Gateway:
         self._identified_at: datetime | None = None
         self._detected_at: datetime | None = None
         self._is_provisional = False
-        self._unavailable: dict[str, tuple[datetime, GatewayError]] = {}
-        self._worked: set[str] = set()
+        self.pages = Pages(self.session, clock)
+        self._oddities = Oddities()
+        self._today = Today()
         self._skew_s = 0
         self._missing: dict[str, int] = {}
-        self._reading_times: dict[int, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ who and what it is
 
@@ -123,7 +120,7 @@ class Gateway:
         changed = self.kind is not None and self.kind.info.firmware != info.firmware
         now = self.clock()
         if changed or self._detected_at is None or now - self._detected_at >= DETECT_EVERY:
-            self._unavailable.clear()
+            self.pages.forget()
         documents: dict[str, Any] = {}
         info = self._with_meters(info, documents, deadline)
         if self._needs_detection(info, now):
@@ -237,19 +234,19 @@ class Gateway:
         Raises:
             GatewayUnreachableError, AuthenticationError: not final, unlike a missing page.
         """
-        if path in self._unavailable:
+        if self.pages.is_unavailable(path) is not None:
             return None
         try:
             return self.session.json(path, deadline)
         except (EndpointMissingError, EndpointRefusedError) as error:
-            self.set_unavailable(path, error)
+            self.pages.set_unavailable(path, error)
         except MalformedDocumentError as error:
             old = self.session.info is not None and firmware_of(self.session.info.firmware) < (4,)
             if not old and self.kind is not None:
                 raise NotReadyError(f"{path}: {error}") from error
             self._is_provisional = not old
             if old:
-                self.set_unavailable(path, error)
+                self.pages.set_unavailable(path, error)
         return None
 
     # ------------------------------------------------------------------------ what it says
@@ -279,14 +276,16 @@ class Gateway:
                     raise
                 failures.append(SourceFailure(source="identity", error=str(error)))
         assert self.kind is not None  # noqa: S101 - detected, or raised above
-        poll = _OnePoll(self, self.kind, at, deadline, failures)
+        poll = OnePoll(self.pages, self.kind, at, deadline, failures)
         poll.ask(inverters=inverters and not self._is_nightly_outage(at))
+        took_s = self.elapsed() - started
+        events += self._odd(poll, at, took_s)
         if inverters:
             events += self._changes(poll.inverters, at, complete=poll.inverters_complete)
         return Poll(
             gateway_serial=self.kind.info.serial,
             polled_at=at,
-            took_s=self.elapsed() - started,
+            took_s=took_s,
             production=tuple(poll.production),
             consumption=tuple(poll.consumption),
             meter_readings=tuple(poll.readings),
@@ -307,6 +306,20 @@ class Gateway:
             self.session.open_session(deadline)
         else:
             self.session.needs_person = None
+
+    def _odd(self, poll: OnePoll, at: datetime, took_s: float) -> list[Event]:
+        """Return events for what has become odd about this gateway's answers."""
+        found = list(poll.odd)
+        if took_s > SLOW_SHARE * self.budget_s:
+            detail = f"a poll took {took_s:.1f} s of the {self.budget_s:.0f} s that it has"
+            found.append(Oddity("slow_answers", "gateway", detail))
+        if (zone := self._zone_name) is not None and (page := poll.production_page) is not None:
+            found += self._today.oddities(page, at.astimezone(time_zone(zone)).date())
+        return self._oddities.told(found, at)
+
+    @property
+    def _zone_name(self) -> str | None:
+        return self.settings.time_zone or self._time_zone
 
     def _skew(self, info: GatewayInfo, at: datetime) -> list[Event]:
         if info.gateway_time_s is None:
@@ -348,232 +361,11 @@ class Gateway:
 
     def _is_nightly_outage(self, at: datetime) -> bool:
         """Return whether the gateway is in its nightly restart, when long pages hang it."""
-        zone = self.settings.time_zone or self._time_zone
-        if zone is None:
+        if (zone := self._zone_name) is None:
             return False
         local = at.astimezone(time_zone(zone))
         minute = local.hour * 60 + local.minute
         return 22 * 60 + 58 <= minute < 23 * 60 + 6
-
-    def is_unavailable(self, path: str) -> GatewayError | None:
-        """Return why a page is not asked for at present, or None."""
-        found = self._unavailable.get(path)
-        if found is None:
-            return None
-        since, error = found
-        # A page that worked before is worth asking for again sooner.
-        patience = IDENTIFY_EVERY if path in self._worked else DETECT_EVERY
-        if self.clock() - since >= patience:
-            del self._unavailable[path]
-            return None
-        return error
-
-    def set_unavailable(self, path: str, error: GatewayError) -> None:
-        """Do not ask for a page for a while: it is missing, or not for us."""
-        self._unavailable[path] = (self.clock(), error)
-
-    def page(self, path: str, deadline: Deadline) -> Any:
-        """Return a page's JSON.
-
-        Raises:
-            GatewayError: as ``Session.json``.
-        """
-        made = self.session.json(path, deadline)
-        self._worked.add(path)
-        return made
-
-    def frozen(self, document: Any, now_s: int) -> frozenset[int]:
-        """Return the slots whose own reading time has stood still for a minute."""
-        standing = set()
-        for eid, timestamp_s in meters.times(document):
-            before, since_s = self._reading_times.get(eid, (None, now_s))
-            if before != timestamp_s:
-                since_s = now_s
-            self._reading_times[eid] = (timestamp_s, since_s)
-            if now_s - since_s >= FROZEN_AFTER_S:
-                standing.add(eid)
-        return frozenset(standing)
-
-
-class _OnePoll:
-    """The pages and readings of one poll."""
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        kind: Kind,
-        at: datetime,
-        deadline: Deadline,
-        failures: list[SourceFailure],
-    ) -> None:
-        self.gateway = gateway
-        self.kind = kind
-        self.at_s = to_epoch_s(at)
-        self.deadline = deadline
-        self.failures = failures
-        self.production: list[ProductionSample] = []
-        self.consumption: list[ConsumptionSample] = []
-        self.readings: list[MeterReading] = []
-        self.inverters: list[InverterSample] = []
-        self.inverters_complete = False
-        self._pages: dict[str, Any] = {}
-        self._answered = False
-
-    def ask(self, *, inverters: bool) -> None:
-        """Ask for what this kind of gateway needs, meters first: they matter most."""
-        kind = self.kind
-        if kind.meters:
-            self._guarded("meters", self._ask_meters)
-        if inverters or kind.production is ProductionFrom.SUM:
-            self._guarded("inverters", self._ask_inverters)
-        self._guarded("production", self._ask_production)
-        if kind.consumption is not None:
-            self._guarded("consumption", self._ask_consumption)
-
-    def _guarded(self, part: str, ask: Callable[[], None]) -> None:
-        try:
-            ask()
-        except (AuthenticationError, CertificateChangedError):
-            raise
-        except GatewayError as error:
-            if type(error) is GatewayUnreachableError and not self._answered:
-                raise  # Nobody is there: asking for more pages would only wait longer.
-            self.failures.append(SourceFailure(source=part, error=str(error)))
-
-    def _page(self, path: str) -> Any:
-        """Return a page's JSON, asked for once per poll; a failure is the same for all who ask."""
-        if path not in self._pages:
-            self._pages[path] = self._asked(path)
-        page = self._pages[path]
-        if isinstance(page, GatewayError):
-            raise page
-        return page
-
-    def _asked(self, path: str) -> Any:
-        if (known := self.gateway.is_unavailable(path)) is not None:
-            return known
-        try:
-            page = self.gateway.page(path, self.deadline)
-        except AuthenticationError:
-            raise
-        except (EndpointMissingError, EndpointRefusedError) as error:
-            if path in self._optional:
-                self.gateway.set_unavailable(path, error)
-            return type(error)(f"{path}: {error}")
-        except GatewayError as error:
-            return type(error)(f"{path}: {error}")
-        self._answered = True
-        return page
-
-    @property
-    def _optional(self) -> set[str]:
-        """The pages that this kind can do without for a day."""
-        optional = {kinds.DEVICE_DATA, kinds.V1_INVERTERS}
-        by_ct = self.kind.production is ProductionFrom.CT
-        if by_ct and self.kind.consumption is not ConsumptionFrom.EIM:
-            optional.add(kinds.PRODUCTION_JSON)
-        return optional
-
-    def _ask_meters(self) -> None:
-        page = self._page(kinds.READINGS)
-        frozen = self.gateway.frozen(page, self.at_s)
-        channels = meters.parse(page, self.kind.meters, self.at_s, frozen)
-        self.readings = [one.reading for one in channels]
-        for meter in self.kind.meters.values():
-            if not any(one.measurement == meter.measurement for one in self.readings):
-                raise MalformedDocumentError(f"no new reading of the {meter.measurement} meter.")
-
-    def _ask_production(self) -> None:
-        kind, now_s = self.kind, self.at_s
-        phases = kind.info.phase_count or 3  # Without CT information every line counts.
-        match kind.production:
-            case ProductionFrom.CT:
-                self._ask_production_ct()
-            case ProductionFrom.EIM | ProductionFrom.EIM_PLAIN:
-                plain = kind.production is ProductionFrom.EIM_PLAIN
-                page = self._page(kinds.PRODUCTION if plain else kinds.PRODUCTION_JSON)
-                self.production = production.from_eim(page, phases, now_s)
-                if not kinds.is_active(kinds.production_item(page, "eim")):
-                    self.production = production.unknown(Source.EIM, len(self.production) - 1)
-                    raise MalformedDocumentError("the gateway calls its production meter inactive.")
-            case ProductionFrom.V1:
-                self.production = production.from_v1(self._page(kinds.V1))
-            case ProductionFrom.INVERTERS:
-                page = self._page(kinds.PRODUCTION_JSON)
-                self.production = production.from_inverters_item(page, now_s)
-            case ProductionFrom.HTML:
-                body = self.gateway.session.text(kinds.PRODUCTION, self.deadline)
-                self.production = production.from_html(body)
-            case ProductionFrom.SUM:
-                self.production = production.from_reports(self.inverters, now_s)
-
-    def _ask_production_ct(self) -> None:
-        """Take the CT's reading, unless the gateway calls its own production meter inactive."""
-        self.production = production.from_ct(self.readings)
-        if self.gateway.is_unavailable(kinds.PRODUCTION_JSON) is not None:
-            return
-        item = kinds.production_item(self._page(kinds.PRODUCTION_JSON), "eim")
-        if not item or kinds.is_active(item):
-            return
-        phases = len(self.production) - 1
-        self.production = production.unknown(Source.CT, phases)
-        self.readings = [one for one in self.readings if one.measurement != Measurement.PRODUCTION]
-        raise MalformedDocumentError("the gateway calls its production meter inactive.")
-
-    def _ask_consumption(self) -> None:
-        kind = self.kind
-        match kind.consumption:
-            case ConsumptionFrom.NET_CT:
-                self.consumption = consumption.from_net_ct(self.readings, self.production)
-            case ConsumptionFrom.TOTAL_CT:
-                self.consumption = consumption.from_total_ct(self.readings, self.production)
-            case ConsumptionFrom.EIM:
-                plain = kind.production is ProductionFrom.EIM_PLAIN
-                self.consumption = consumption.from_eim(
-                    self._page(kinds.PRODUCTION if plain else kinds.PRODUCTION_JSON),
-                    self.production,
-                    kind.firmware,
-                    kind.info.phase_count or 3,
-                    self.at_s,
-                )
-            case None:
-                pass
-
-    def _ask_inverters(self) -> None:
-        """Ask for detail where the firmware has it, and for the plain list where that is cut."""
-        detail = plain = None
-        problem: GatewayError | None = None
-        if self.gateway.is_unavailable(kinds.V1_INVERTERS) and self.kind.firmware < (8,):
-            return  # Known since this day's detection, and recorded then.
-        if self.kind.firmware >= (8,):
-            try:
-                detail = self._page(kinds.DEVICE_DATA)
-            except AuthenticationError:
-                raise
-            except GatewayError as error:
-                problem = error
-        if inverters.needs_plain_list(detail):
-            try:
-                plain = self._page(kinds.V1_INVERTERS)
-            except AuthenticationError:
-                raise
-            except GatewayError as error:
-                if detail is None:
-                    raise self._refusal(error) from error
-                problem = error
-        self.inverters = inverters.parse(detail, plain, self.at_s)
-        self.inverters_complete = True
-        final = isinstance(problem, (EndpointMissingError, EndpointRefusedError))
-        if problem is not None and not final:
-            # The plain list has all units: what is missing is detail, not a reading.
-            log.debug("gateway=%s no inverter detail: %s", self.gateway.settings.name, problem)
-
-    def _refusal(self, error: GatewayError) -> GatewayError:
-        """Return the reason to show: a configured user that is refused says so."""
-        refused = self.gateway.session.refused_user
-        if refused is not None and isinstance(error, EndpointRefusedError):
-            return EndpointRefusedError(str(refused))
-        return error
 
 
 def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:

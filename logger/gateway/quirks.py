@@ -25,7 +25,12 @@ def firmware_of(software: str) -> Firmware:
 
 def copies_net(total: dict[str, Any], net: dict[str, Any], firmware: Firmware) -> bool:
     """Return whether total-consumption is but a copy of net-consumption (8.3.5433 on)."""
-    return firmware >= COPIES_NET_FROM and all(
+    return firmware >= COPIES_NET_FROM and is_copy(total, net)
+
+
+def is_copy(total: dict[str, Any], net: dict[str, Any]) -> bool:
+    """Return whether two items say the same power and the same energy."""
+    return all(
         number(total.get(key)) is not None and number(total.get(key)) == number(net.get(key))
         for key in ("wNow", "whLifetime")
     )

@@ -1,0 +1,76 @@
+"""What is odd is told when it begins, and not again while it lasts."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from logger.gateway.oddities import Oddities, Oddity, Today, in_lists, in_production_page
+from tests.conftest import Benches
+from tests.filled import utc
+
+NOON = utc(2026, 6, 1, 12)
+ODD = Oddity("lost_channel", "storage", "gone")
+
+
+def test_an_oddity_is_told_once_until_it_was_away_for_an_hour() -> None:
+    oddities = Oddities()
+    told = [
+        len(oddities.told([ODD] if odd else [], NOON + timedelta(minutes=minute)))
+        for minute, odd in [(0, 1), (1, 1), (30, 0), (59, 1), (118, 1), (180, 1)]
+    ]
+    assert told == [1, 0, 0, 0, 0, 1]
+
+
+def test_a_poll_with_null_power_is_told_by_stream(bench: Benches) -> None:
+    one = bench(cts="net", generation="7")
+    gateway = one.gateway()
+    one.poll(gateway)
+    one.simulation.fault("null")
+    first, second = one.poll(gateway), one.poll(gateway)
+    subjects = {event.subject for event in first.events if event.kind == "unusable_values"}
+    assert subjects == {"production", "net-consumption"}
+    assert not second.events
+
+
+def test_an_inactive_meter_is_one_event_not_also_missing_values(bench: Benches) -> None:
+    one = bench(cts="net", generation="8")
+    gateway = one.gateway()
+    one.poll(gateway)
+    one.simulation.fault("inactive")
+    assert [event.kind for event in one.poll(gateway).events] == ["inactive_meter"]
+
+
+def page(today_wh: float, *, total_w: float = 900.0) -> dict[str, Any]:
+    def item(kind: str, watts: float, wh: float) -> dict[str, Any]:
+        return {"type": "eim", "activeCount": 1, "measurementType": kind, "wNow": watts,
+                "whLifetime": wh, "whToday": today_wh}  # fmt: skip
+
+    return {
+        "production": [item("production", 1000.0, 5_000_000.0)],
+        "consumption": [
+            item("total-consumption", total_w, 2_000_000.0),
+            item("net-consumption", -100.0, 2_000_000.0),
+        ],
+    }
+
+
+def test_a_total_that_copies_net_is_odd_whatever_the_firmware() -> None:
+    assert in_production_page(page(0)) == []
+    assert [one.kind for one in in_production_page(page(0, total_w=-100.0))] == ["copied_total"]
+
+
+def test_a_day_count_that_goes_on_is_told_for_the_first_of_such_days() -> None:
+    today = Today()
+    days = [(1, 9000.0), (2, 9001.0), (2, 10.0), (2, 8000.0), (3, 8001.0), (3, 7000.0), (4, 0.0),
+            (4, 6000.0), (5, 10.0), (5, 6500.0), (6, 6501.0)]  # fmt: skip
+    told = [
+        (day, wh) for day, wh in days if today.oddities(page(wh), date(2026, 6, day))
+    ]  # fmt: skip
+    assert told == [(2, 9001.0), (6, 6501.0)]
+
+
+def test_an_inverter_that_is_listed_twice_is_odd_in_either_list() -> None:
+    unit = {"serialNumber": "1220"}
+    device = {"sn": "1220"}
+    assert in_lists({"1": device, "deviceCount": 1}, [unit]) == []
+    assert len(in_lists(None, [unit, unit])) == 1
+    assert len(in_lists({"1": device, "2": device, "deviceCount": 2}, None)) == 1
