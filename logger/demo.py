@@ -166,13 +166,15 @@ class Demo:
         zone = time_zone(ZONE)
         self.say("\nwhat was counted against what was true (kWh):")
         worst = 0.0
-        for record in made.frame.to_dict("records"):
+        for row in made.rows:
+            record = dict(zip(made.names, row, strict=True))
             since = from_epoch_s(day_start_s(record["day"], zone))
             until = min(from_epoch_s(day_end_s(record["day"], zone)), last)
             parts = []
             for flow in FLOWS:
                 true = simulation.site.energy_between_wh(flow, since, until) / 1000
-                found = record[f"{flow}_kwh"]
+                if (found := record[f"{flow}_kwh"]) is None:
+                    raise CheckFailedError(f"No {flow} on {record['day']}; please report this.")
                 off = 100 * abs(found - true) / max(true, 0.05)
                 worst = max(worst, off)
                 parts.append(f"{flow} {found:9.3f} / {true:9.3f}")

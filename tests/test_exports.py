@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from logger import exports
 from logger.cli import run
 from logger.cli.report import FORMATS
 from logger.errors import UsageError
+from logger.reports.quality import quality_report
 from logger.reports.tables import Report, energy_report
 from logger.rollups import build
 from logger.simulator.site import Shape, Site
@@ -156,6 +159,35 @@ def test_a_table_fits_its_terminal_and_cuts_no_number(
     assert "\N{HORIZONTAL ELLIPSIS}" not in table
     assert bool(spared) == (width < 150)
     assert "Made" in table
+
+
+def test_the_notes_of_a_day_are_wrapped_and_nothing_of_them_is_cut(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.connect() as connection:
+        made = quality_report(connection, now=NOW, since="2026-05-28", until="2026-05-28")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = exports.to_table(made).decode()
+    assert max(len(line) for line in shown.partition("\nNo room for")[0].splitlines()) <= 200
+    (notes,) = made.column("notes")
+    assert len(notes) > 24
+    assert all(word in shown for word in notes.split())
+
+
+def test_a_report_for_the_terminal_or_as_text_loads_no_pandas(
+    filled: Engine, database_url: str
+) -> None:
+    del filled
+    code = (
+        "import sys\n"
+        "from logger.cli import run\n"
+        f"given = ['--database-url', {database_url!r}, 'report', 'daily', '--from', '2026']\n"
+        "codes = [run([*given, '--format', one]) for one in ('table', 'csv', 'json', 'md')]\n"
+        "sys.exit(any(codes) or 'pandas' in sys.modules or 'numpy' in sys.modules)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert made.returncode == 0, made.stderr
 
 
 def test_every_format_that_can_be_asked_for_can_be_made() -> None:

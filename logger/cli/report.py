@@ -29,7 +29,7 @@ KINDS = {
 
 
 def _made(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
-    """Return a report; pandas takes its time, so it comes only here."""
+    """Return a report."""
     if kind == "quality":
         from logger.reports.quality import quality_report  # noqa: PLC0415
 
@@ -80,7 +80,7 @@ def _command(kind: str) -> click.Command:
         sheet: bool,
         **chosen: Any,
     ) -> None:
-        from logger import exports  # noqa: PLC0415 - pandas takes its time
+        from logger import exports  # noqa: PLC0415 - only reports need it
 
         chosen_form = exports.format_for(form, output)
         engine = open_database(load_settings(ctx), read_only=True)
@@ -95,7 +95,7 @@ def _command(kind: str) -> click.Command:
         engine.dispose()
         if output is not None:
             exports.write_file(output, content)
-            click.echo(f"{output}: {len(made.frame)} rows", err=True)
+            click.echo(f"{output}: {len(made.rows)} rows", err=True)
         else:
             sys.stdout.buffer.write(content)
             sys.stdout.flush()

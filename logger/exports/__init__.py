@@ -3,6 +3,7 @@
 Data goes to stdout or, with a file name, into a temporary file that is renamed when complete.
 """
 
+import csv
 import importlib.util
 import io
 import json
@@ -10,13 +11,12 @@ import os
 import shutil
 import sys
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from logger.errors import UsageError
 from logger.exports.cells import disarmed, heading, is_unknown
@@ -34,18 +34,21 @@ def to_csv(report: Report, locale: str | None = None) -> bytes:
     and for most of Europe semicolons and decimal commas.
     """
     comma = locale in COMMA_LOCALES
-    text = _disarmed_frame(report).to_csv(
-        index=False, lineterminator="\n", sep=";" if comma else ",", decimal="," if comma else "."
-    )
-    return text.encode("utf-8-sig" if locale else "utf-8")
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=";" if comma else ",", lineterminator="\n")
+    writer.writerow(report.names)
+    for row in report.rows:
+        cells = [disarmed(_plain(value)) for value in row]
+        if comma:
+            cells = [str(one).replace(".", ",") if type(one) is float else one for one in cells]
+        writer.writerow(cells)
+    return out.getvalue().encode("utf-8-sig" if locale else "utf-8")
 
 
 def to_json(report: Report) -> bytes:
     """Return a list of records, one per period; null where unknown."""
-    records = [
-        {str(name): _plain(value) for name, value in record.items()}
-        for record in report.frame.to_dict("records")
-    ]
+    names = report.names
+    records = [dict(zip(names, map(_plain, row), strict=True)) for row in report.rows]
     return (json.dumps(records, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -93,33 +96,54 @@ def to_table(report: Report) -> bytes:
 
     Where the terminal is too narrow the least telling columns are left out too, and named.
     """
-    from rich import box  # noqa: PLC0415 - only terminals need it
-    from rich.console import Console  # noqa: PLC0415 - the same
-    from rich.table import Table  # noqa: PLC0415 - the same
-
     _, rows = _cells(report)
-    names = list(report.frame.columns)
+    names = report.names
     heads = [_short_heading(name) for name in names]
     used = [i for i in range(len(names)) if any(row[i] not in {"", UNKNOWN} for row in rows)]
-    if len(set(report.frame["gateway"])) == 1:
+    if len(set(report.column("gateway"))) == 1:
         used.remove(0)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 250
     spared = _spare(names, heads, rows, used, width)
-    table = Table(box=box.SIMPLE_HEAD, title=_title(report), title_justify="left", pad_edge=False)
-    for i in used:
-        justify: Any = "right" if names[i] in COLUMNS else "left"
-        table.add_column(heads[i], justify=justify, no_wrap=names[i] != NOTES)
-    for number, row in enumerate(rows):
-        if number == len(rows) - 1:
-            table.add_section()
-        table.add_row(*(row[i] for i in used))
-    out = io.StringIO()
-    Console(file=out, width=width, highlight=False).print(table)
-    text = "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+    right = [names[i] in COLUMNS for i in used]
+    heads_used, rows_used = [heads[i] for i in used], [[row[i] for i in used] for row in rows]
+    text = f"{_title(report)}\n\n" + _laid_out(heads_used, rows_used, right, width)
     if spared:
         words = ", ".join(heading(name).partition(" (")[0].lower() for name in spared)
         text += f"\nNo room for: {words}. A wider window shows them, and so does -o FILE.\n"
     return text.encode()
+
+
+def _laid_out(heads: list[str], rows: list[list[str]], right: list[bool], width: int) -> str:
+    """Return columns side by side; the last column, where it is text, is wrapped to the width.
+
+    By hand: a library that measures and styles each cell takes seconds for ten years of days.
+    """
+    parts = [head.split("\n") for head in heads]
+    tall = max(map(len, parts))
+    parts = [[""] * (tall - len(part)) + part for part in parts]
+    top = [list(line) for line in zip(*parts, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*top, *rows, strict=True)]
+    if not right[-1]:
+        room = max(24, width - sum(widths[:-1]) - 3 * (len(widths) - 1))
+        widths[-1] = min(widths[-1], room)
+
+    def line(cells: list[str]) -> str:
+        aligned = [
+            cell.rjust(size) if number else cell.ljust(size)
+            for cell, size, number in zip(cells, widths, right, strict=True)
+        ]
+        return "   ".join(aligned).rstrip()
+
+    def lines(cells: list[str]) -> list[str]:
+        if len(cells[-1]) <= widths[-1]:
+            return [line(cells)]
+        first, *more = textwrap.wrap(cells[-1], widths[-1])
+        blank = [""] * (len(cells) - 1)
+        return [line([*cells[:-1], first]), *(line([*blank, rest]) for rest in more)]
+
+    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * (sum(widths) + 3 * (len(widths) - 1))
+    body = [one for row in rows[:-1] for one in lines(row)]
+    return "\n".join([*map(line, top), rule, *body, rule, line(rows[-1])]) + "\n"
 
 
 def _short_heading(name: str) -> str:
@@ -163,7 +187,11 @@ def to_ods(report: Report) -> bytes:
         UsageError: the extra that it needs is not installed.
     """
     _need("odf", "ods")
-    frame = _disarmed_frame(report).astype(object)
+    frame = report.frame.copy(deep=False)
+    for name in frame.columns:
+        if name not in COLUMNS:
+            frame[name] = frame[name].map(disarmed)
+    frame = frame.astype(object)
     totals: list[Any] = [report.totals.get(str(name)) for name in frame.columns]
     totals[1] = "Total"
     frame.loc[len(frame)] = totals
@@ -203,14 +231,6 @@ def _timeless(content: bytes) -> bytes:
 def _need(module: str, extra: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"This format needs an extra; install it: pip install 'envoylog[{extra}]'")
-
-
-def _disarmed_frame(report: Report) -> pd.DataFrame:
-    frame = report.frame.copy(deep=False)
-    for name in frame.columns:
-        if name not in COLUMNS:
-            frame[name] = frame[name].map(disarmed)
-    return frame
 
 
 EXPORTERS: dict[str, Callable[[Report], bytes]] = {
@@ -271,18 +291,17 @@ TITLES = {
 
 
 def _title(report: Report) -> str:
-    gateways = ", ".join(dict.fromkeys(report.frame["gateway"]))
+    gateways = ", ".join(dict.fromkeys(report.column("gateway")))
     return f"{gateways}: {TITLES[report.kind]}"
 
 
 def _cells(report: Report) -> tuple[list[str], list[list[str]]]:
     """Return the headings, and each row's cells as text; the last row holds the totals."""
-    names = list(report.frame.columns)
+    names = report.names
     decimals = [COLUMNS[name].decimals if name in COLUMNS else 0 for name in names]
-    records = report.frame.itertuples(index=False, name=None)
     rows = [
-        [_cell(value, digits) for value, digits in zip(record, decimals, strict=True)]
-        for record in records
+        [_cell(value, digits) for value, digits in zip(row, decimals, strict=True)]
+        for row in report.rows
     ]
     totals = [
         _cell(report.totals.get(name), digits) if name in COLUMNS else ""

@@ -1,9 +1,6 @@
 """What all formats share: headings, what is not known, and text that no spreadsheet runs."""
 
-import math
 from typing import Any
-
-import pandas as pd
 
 from logger.reports.columns import COLUMNS, LABELS
 
@@ -18,7 +15,7 @@ def heading(name: str) -> str:
 
 def is_unknown(value: Any) -> bool:
     """Return whether a cell holds nothing."""
-    return value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    return value is None or value != value  # noqa: PLR0124 - only NaN and NaT are not themselves
 
 
 def disarmed(value: Any) -> Any:

@@ -9,15 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import xlsxwriter
 
 from logger import __version__
 from logger.exports.cells import disarmed, heading, is_unknown
 from logger.reports.columns import COLUMNS, NOTES, STATUS, TEXTS
 from logger.reports.tables import COVERED_PCT, Report
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHEETS = ("Summary", "Daily", "Monthly", "Yearly", "Inverters", "Quality", "About")
 KIND_OF = {"daily": "Daily", "monthly": "Monthly", "yearly": "Yearly", "hourly": "Hourly"}
@@ -109,7 +111,7 @@ class Workbook:
         sheet.set_footer("&L&A&R&P / &N")
         return sheet
 
-    def table(self, name: str, frame: pd.DataFrame, sheet: Any = None) -> Placed:
+    def table(self, name: str, frame: "pd.DataFrame", sheet: Any = None) -> Placed:
         """Write a frame with its totals row on a sheet of its own."""
         sheet = sheet or self.add_sheet(name)
         names = [str(one) for one in frame.columns]
@@ -148,7 +150,7 @@ class Workbook:
         else:
             sheet.write_number(y, x, value, self.style(num_format=_number_format(name)))
 
-    def _totals(self, sheet: Any, placed: Placed, frame: pd.DataFrame) -> None:
+    def _totals(self, sheet: Any, placed: Placed, frame: "pd.DataFrame") -> None:
         """Write live formulas below the data, with their values for viewers that don't compute."""
         y = placed.last + 1
         bold = {"bold": True, "top": 1}
@@ -225,7 +227,7 @@ def column_letter(index: int) -> str:
     return letters
 
 
-def total_of(name: str, frame: pd.DataFrame) -> float | None:
+def total_of(name: str, frame: "pd.DataFrame") -> float | None:
     """Return a column's total as its formula would; None where it has none."""
     column = COLUMNS.get(name)
     if column is None or column.total == "none":
@@ -252,14 +254,14 @@ def _formula(name: str, placed: Placed) -> str:
     return "=" + over({"sum": 109, "max": 104, "ratio": 101}[COLUMNS[name].total], name)
 
 
-def full(reports: dict[str, Report], ranking: pd.DataFrame) -> bytes:
+def full(reports: dict[str, Report], ranking: Report) -> bytes:
     """Return the workbook of a range.
 
     ``reports`` has daily, monthly, yearly and quality; ``ranking`` a row per inverter.
     """
     daily = reports["daily"]
-    gateways = ", ".join(dict.fromkeys(daily.frame["gateway"]))
-    days = list(daily.frame["day"])
+    gateways = ", ".join(dict.fromkeys(daily.column("gateway")))
+    days = daily.column("day")
     title = f"{gateways}: energy from {min(days)} to {max(days)}"
     book = Workbook(title)
     summary = book.add_sheet("Summary")
@@ -267,10 +269,10 @@ def full(reports: dict[str, Report], ranking: pd.DataFrame) -> bytes:
         kind: book.table(KIND_OF[kind], reports[kind].frame)
         for kind in ("daily", "monthly", "yearly")
     }
-    if len(ranking):
+    if ranking.rows:
         sheet = book.add_sheet("Inverters")
-        units = book.table("Inverters", ranking, sheet)
-        if len(set(ranking["gateway"])) == 1:
+        units = book.table("Inverters", ranking.frame, sheet)
+        if len(set(ranking.column("gateway"))) == 1:
             book.chart(sheet, (1, len(units.names) + 1), units, ["energy_kwh"], "serial",
                        "Inverters, best first", "bar")  # fmt: skip
     quality = book.table("Quality", reports["quality"].frame)
@@ -324,7 +326,7 @@ def _summary(
         for one in ("self_consumption_kwh", "grid_export_kwh", "grid_import_kwh")
         if daily.frame[one].notna().any()
     ] or ["production_kwh"]
-    if len(set(daily.frame["gateway"])) == 1:
+    if len(set(daily.column("gateway"))) == 1:
         for kind, labels, words in (
             ("daily", "day", "Each day"), ("monthly", "month", "Each month")
         ):  # fmt: skip

@@ -1,4 +1,1 @@
-"""Rollups in, tables for people out. Reads the views, so reports and SQL agree to the digit.
-
-pandas starts here.
-"""
+"""Rollups in, tables for people out. Reads the views, so reports and SQL agree to the digit."""

@@ -96,7 +96,8 @@ TEXTS = {
     "peak_production_w": "the highest power that was seen",
     "coverage_pct": "how much of the period was measured at the normal cadence",
     "bridged_kwh": "how much of the production came from one difference over an outage",
-    "status": "final; provisional while the period runs; partial below 95 % coverage",
+    "status": "final; provisional while the period runs; partial below 95 % coverage, or "
+    "(hours and days) where a counter was broken off",
 }
 
 #: languages whose spreadsheets want a decimal comma, and a semicolon between cells

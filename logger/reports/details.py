@@ -3,13 +3,20 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import Connection, text
 
 from logger.clock import day_end_s, local_day, time_zone, to_epoch_s
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column
 from logger.reports.periods import span
-from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
+from logger.reports.tables import (
+    Report,
+    Site,
+    as_date,
+    nothing_in_range,
+    sites_of,
+    status_of,
+    totals_of,
+)
 
 #: Without a range: so many days up to the last one.
 DEFAULT_DAYS = 7
@@ -31,7 +38,7 @@ def detail_report(
     until: str | None = None,
     gateway: str | None = None,
 ) -> Report:
-    """Return the energy of each phase or inverter per day, in kWh; NaN where unknown.
+    """Return the energy of each phase or inverter per day, in kWh; None where unknown.
 
     ``kind`` is a key of ``DETAILS``.
 
@@ -57,18 +64,10 @@ def detail_report(
     if not records:
         raise nothing_in_range(sites)
     names = ["gateway", "day", member, *(column.name for column in columns), STATUS]
-    frame = pd.DataFrame.from_records(records, columns=names)
-    for column in columns:
-        frame[column.name] = frame[column.name].astype("float64")
-    totals = {
-        column.name: frame[column.name].sum(min_count=1)
-        if column.total == "sum"
-        else frame[column.name].max()
-        for column in columns
-        # A meter nets its phases: what they import and export does not add up to the total's.
-        if column.total in {"sum", "max"} and not column.name.startswith("grid_")
-    }
-    return Report(kind, frame, totals)
+    rows = [tuple(record.get(name) for name in names) for record in records]
+    # A meter nets its phases: what they import and export does not add up to the total's.
+    added = [column for column in columns if not column.name.startswith("grid_")]
+    return Report(kind, names, rows, totals_of(added, names, rows))
 
 
 def inverter_ranking(
@@ -78,13 +77,13 @@ def inverter_ranking(
     since: str | None = None,
     until: str | None = None,
     gateway: str | None = None,
-) -> pd.DataFrame:
+) -> Report:
     """Return each inverter's energy and peak over a range, best first; empty where there is none.
 
     Raises:
         UsageError: no such gateway, or no such date.
     """
-    frames = []
+    ranked: list[tuple[Any, ...]] = []
     for site in sites_of(connection, gateway):
         first, last = days_of(site, since, until, now)
         query = text(
@@ -95,9 +94,8 @@ def inverter_ranking(
         bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
         rows = [tuple(row) for row in connection.execute(query, bounds)]
         rows.sort(key=lambda row: (-(row[2] or 0.0), row[1]))
-        frames += rows
-    names = ["gateway", "serial", "energy_kwh", "peak_power_w"]
-    return pd.DataFrame.from_records(frames, columns=names)
+        ranked += rows
+    return Report("ranking", ["gateway", "serial", "energy_kwh", "peak_power_w"], ranked, {})
 
 
 def _with_missing(

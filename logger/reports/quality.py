@@ -1,15 +1,25 @@
 """How sure the totals are: gaps, resets, suspects, and counters against inverters, per day."""
 
+import math
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import ColumnElement, Connection, case, func, select, text
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports.columns import NOTES, QUALITY, STATUS
 from logger.reports.details import days_of
-from logger.reports.tables import Report, Site, as_date, nothing_in_range, sites_of, status_of
+from logger.reports.tables import (
+    Report,
+    Site,
+    as_date,
+    breaks_s,
+    has_break,
+    nothing_in_range,
+    sites_of,
+    status_of,
+    totals_of,
+)
 from logger.store.models import EventRow, GatewayRow, PollRow, table_of
 
 #: kind of event -> the column that counts it
@@ -50,10 +60,8 @@ def quality_report(
     if not records:
         raise nothing_in_range(sites)
     names = ["gateway", "day", *(column.name for column in QUALITY), STATUS, NOTES]
-    frame = pd.DataFrame.from_records(records, columns=names)
-    for column in QUALITY:
-        frame[column.name] = frame[column.name].astype("float64")
-    return Report("quality", frame, _totals(frame))
+    rows = [tuple(record[name] for name in names) for record in records]
+    return Report("quality", names, rows, _totals(names, rows, records))
 
 
 def _records(
@@ -85,6 +93,7 @@ def _records(
     begin = from_epoch_s(day_start_s(first, zone))
     end = from_epoch_s(day_end_s(last, zone))
     events = _events(connection, site, (begin, end))
+    breaks = breaks_s(connection, site, to_epoch_s(begin))
     records = []
     day = first
     while day <= last:
@@ -94,6 +103,7 @@ def _records(
         length_s = min(day_end_s(day, zone), max(to_epoch_s(now), day_start_s(day, zone)))
         length_s -= day_start_s(day, zone)
         covered_pct = row["coverage_pct"] if row else 0.0
+        whole = not has_break(breaks, day_start_s(day, zone), day_end_s(day, zone))
         told = events.get(day, [])
         polls, failed = _polls(connection, site, day)
         record: dict[str, Any] = {
@@ -107,7 +117,7 @@ def _records(
             "production_kwh": made,
             "inverters_kwh": summed,
             "inverters_difference_pct": _difference_pct(made, summed),
-            STATUS: status_of(covered_pct, day_end_s(day, zone), now),
+            STATUS: status_of(covered_pct if whole else None, day_end_s(day, zone), now),
             NOTES: _notes(told, zone),
         }
         for name in COUNTED.values():
@@ -173,14 +183,17 @@ def _notes(events: list[Any], zone: Any) -> str:
     return "; ".join(told)
 
 
-def _totals(frame: pd.DataFrame) -> dict[str, Any]:
-    totals: dict[str, Any] = {
-        column.name: frame[column.name].sum(min_count=1)
-        for column in QUALITY
-        if column.total == "sum"
-    }
-    both = frame.dropna(subset=["production_kwh", "inverters_kwh"])
-    made, summed = both["production_kwh"].sum(), both["inverters_kwh"].sum()
-    totals["inverters_difference_pct"] = 100 * (summed - made) / made if made else float("nan")
-    totals["coverage_pct"] = frame["coverage_pct"].mean()
+def _totals(
+    names: list[str], rows: list[tuple[Any, ...]], records: list[dict[str, Any]]
+) -> dict[str, float | None]:
+    totals = totals_of(QUALITY, names, rows)
+    both = [
+        (one["production_kwh"], one["inverters_kwh"])
+        for one in records
+        if None not in {one["production_kwh"], one["inverters_kwh"]}
+    ]
+    made, summed = math.fsum(one for one, _ in both), math.fsum(one for _, one in both)
+    totals["inverters_difference_pct"] = 100 * (summed - made) / made if made else None
+    covered = [one["coverage_pct"] or 0.0 for one in records]
+    totals["coverage_pct"] = math.fsum(covered) / len(covered)
     return totals

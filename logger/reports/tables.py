@@ -3,30 +3,53 @@
 Rows come from the views, so that a report and a query say the same.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
-from logger.reports.columns import ENERGY, PERIOD_NAMES, STATUS
+from logger.reports.columns import COLUMNS, ENERGY, PERIOD_NAMES, STATUS, Column
 from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
+from logger.store.models import EventRow, GatewayRow, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Below this a period that is over is partial, not final.
 COVERED_PCT = 95.0
+#: Between two samples of a total's counter something was not counted: that hour and day are
+#: partial, however much was covered.
+UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
-    """``frame`` has one row per gateway and period; ``totals`` is the row below for people."""
+    """One row per gateway and period, None where unknown; ``totals`` is the row for people."""
 
     kind: str
-    frame: pd.DataFrame
-    totals: dict[str, Any]
+    names: list[str]
+    rows: list[tuple[Any, ...]]
+    totals: dict[str, float | None]
+
+    def column(self, name: str) -> list[Any]:
+        """Return a column's values."""
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a frame; NaN where unknown. For files that pandas writes."""
+        import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
+
+        made = pd.DataFrame.from_records(self.rows, columns=self.names)
+        return made.astype({name: "float64" for name in self.names if name in COLUMNS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +71,7 @@ def energy_report(
     until: str | None = None,
     gateway: str | None = None,
 ) -> Report:
-    """Return the energy of each period; kWh, ratios in percent, NaN where unknown.
+    """Return the energy of each period; kWh, ratios in percent, None where unknown.
 
     Raises:
         UsageError: no such gateway, or no such date.
@@ -65,11 +88,8 @@ def energy_report(
     covered = names.index("coverage_pct")
     if not any(row[covered] is not None for row in rows):
         raise nothing_in_range(sites)
-    frame = pd.DataFrame.from_records(rows, columns=names)
-    numbers = {column.name: "float64" for column in ENERGY}
-    frame = frame.astype(numbers)
-    frame["coverage_pct"] = frame["coverage_pct"].fillna(0.0)
-    return Report(kind, frame, _totals(frame, lengths))
+    rows = [(*row[:covered], row[covered] or 0.0, *row[covered + 1 :]) for row in rows]
+    return Report(kind, names, rows, _totals(names, rows, lengths))
 
 
 def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
@@ -140,10 +160,33 @@ def _rows(
         found[_label(kind, row[0])] = row[1:]
     covered = [column.name for column in ENERGY].index("coverage_pct")
     nothing = (None,) * len(ENERGY)
+    # What is lost between two samples is nothing to a month.
+    begin_s = day_start_s(first, zone)
+    breaks = breaks_s(connection, site, begin_s) if kind in {"hourly", "daily"} else []
     for labels, end_s, length_s in _expected(kind, first, last, zone):
         values_of = found.get(labels[0], nothing)
-        status = _status(values_of[covered], end_s, now_s)
+        whole = not has_break(breaks, end_s - int(length_s), end_s)
+        status = _status(values_of[covered] if whole else None, end_s, now_s)
         yield (site.name, *labels, *values_of, status), length_s
+
+
+def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
+    """Return when a total's counter was broken off since an instant, epoch seconds in order."""
+    events, gateways = table_of(EventRow).c, table_of(GatewayRow).c
+    named = select(gateways.gateway_id).where(gateways.name == site.name)
+    query = select(events.at).where(
+        events.gateway_id.in_(named),
+        events.kind.in_(UNCOUNTED),
+        events.subject.like("% total"),
+        events.at > from_epoch_s(since_s),
+    )
+    return sorted(to_epoch_s(at) for (at,) in connection.execute(query))
+
+
+def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:
+    """Return whether a break lies within a period; one at its very start ended the one before."""
+    index = bisect_left(breaks, start_s + 1)
+    return index < len(breaks) and breaks[index] <= end_s
 
 
 def _keys(kind: Kind) -> list[str]:
@@ -210,19 +253,32 @@ def _status(coverage_pct: float | None, end_s: int, now_s: int) -> str:
     return "final" if (coverage_pct or 0.0) >= COVERED_PCT else "partial"
 
 
-def _totals(frame: pd.DataFrame, lengths: Sequence[float]) -> dict[str, Any]:
-    """Return sums, maxima, and ratios of the sums; NaN where unknown."""
-    totals: dict[str, Any] = {}
-    for column in ENERGY:
-        values = frame[column.name]
+def totals_of(
+    columns: Sequence[Column], names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> dict[str, float | None]:
+    """Return the sums and maxima that columns ask for; None where nothing is known."""
+    totals: dict[str, float | None] = {}
+    for column in columns:
+        index = names.index(column.name)
+        known = [row[index] for row in rows if row[index] is not None]
         if column.total == "sum":
-            totals[column.name] = values.sum(min_count=1)
+            totals[column.name] = math.fsum(known) if known else None
         elif column.total == "max":
-            totals[column.name] = values.max()
+            totals[column.name] = max(known, default=None)
+    return totals
+
+
+def _totals(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], lengths: Sequence[float]
+) -> dict[str, float | None]:
+    """Return sums, maxima, and ratios of the sums; None where unknown."""
+    totals = totals_of(ENERGY, names, rows)
     made, used = totals["production_kwh"], totals["consumption_kwh"]
     kept, bought = totals["self_consumption_kwh"], totals["grid_import_kwh"]
-    totals["self_consumption_pct"] = 100 * kept / made if made else float("nan")
-    totals["self_sufficiency_pct"] = 100 * (used - bought) / used if used else float("nan")
-    weights = pd.Series(lengths, index=frame.index)
-    totals["coverage_pct"] = (frame["coverage_pct"] * weights).sum() / weights.sum()
+    totals["self_consumption_pct"] = 100 * kept / made if made and kept is not None else None
+    home = used - bought if used and bought is not None else None
+    totals["self_sufficiency_pct"] = 100 * home / used if used and home is not None else None
+    covered = names.index("coverage_pct")
+    measured = math.fsum(row[covered] * length for row, length in zip(rows, lengths, strict=True))
+    totals["coverage_pct"] = measured / math.fsum(lengths)
     return totals
