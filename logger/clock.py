@@ -28,6 +28,14 @@ def epoch_now_s() -> float:
     return time.time()
 
 
+def running_s() -> float:
+    """Return seconds since the machine was started, also those in which it was suspended.
+
+    Unlike the clock this can't be set.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def to_epoch_s(instant: datetime) -> int:
     """Return an aware instant as whole epoch seconds."""
     return int(instant.timestamp())

@@ -5,6 +5,7 @@
     LoggerError                    (1)
     ├── UsageError                 (2)  the command's words don't fit together
     ├── SettingsError              (3)  configuration file, environment or flag
+    │   └── CollectorRunningError       another process has the database or the gateway
     ├── GatewayError               (5)
     │   ├── GatewayUnreachableError     refused, no such host, no time left
     │   │   └── NotReadyError           connected, but 5xx or silence
@@ -17,7 +18,9 @@
     │       └── TokenError                missing, refused, of another gateway
     │           └── TokenExpiredError
     ├── StoreError                 (6)
-    │   └── SchemaOutdatedError
+    │   ├── SchemaOutdatedError
+    │   ├── StoreAwayError              down, locked or full: it may come back by itself
+    │   └── RowRefusedError             this row has no place there, others have
     ├── NoDataError                (7)
     └── CheckFailedError           (8)
 
@@ -42,6 +45,10 @@ class SettingsError(LoggerError):
     """The configuration can't be used; names the file and the key."""
 
     exit_code = 3
+
+
+class CollectorRunningError(SettingsError):
+    """Another process collects into this database or from this gateway."""
 
 
 class GatewayError(LoggerError):
@@ -102,6 +109,14 @@ class StoreError(LoggerError):
 
 class SchemaOutdatedError(StoreError):
     """The database has another schema version than this program."""
+
+
+class StoreAwayError(StoreError):
+    """The database is down, locked or full: polls wait until it is back."""
+
+
+class RowRefusedError(StoreError):
+    """The database takes other rows, but not this one."""
 
 
 class NoDataError(LoggerError):

@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from logger.clock import local_day, time_zone, to_epoch_s
-from logger.settings import Settings
+from logger.readings import Outcome
+from logger.rollups import build, checkpoints
+from logger.settings import GatewaySettings, Settings
 from logger.store.database import database_size_bytes
 from logger.store.models import EnergyDailyRow, PollRow, table_of
 from logger.store.queries import gateway_named
-from logger.store.spool import spool_path
+from logger.store.spool import ends, spool_path
 
 #: A token with fewer days than this is worth a warning.
 TOKEN_DAYS = 14
+#: Bringing a ledger up to date is quick when it lies behind by no more than this.
+CATCH_UP_S = 2 * 86_400
 _polls = table_of(PollRow).c
 _days = table_of(EnergyDailyRow).c
 
@@ -35,6 +40,7 @@ class Standing:
     today_consumption_kwh: float | None
     token_days_left: int | None
     spool_bytes: int  #: what waits for the database
+    waiting_since_s: int | None  #: how long the oldest poll has waited; None when none waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,41 +57,74 @@ def standings(
     now: datetime,
     token_days: Sequence[int | None],
 ) -> list[Standing]:
-    """Return how each configured gateway stands."""
-    found = []
-    for one, days_left in zip(settings.gateways, token_days, strict=True):
-        row = gateway_named(connection, one.name)
-        spool = spool_path(settings.state_dir, one.name)
-        last, good_at, today = None, None, None
-        if row is not None:
-            mine = _polls.gateway_id == row.gateway_id
-            newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
-            newest = newest.order_by(_polls.polled_at.desc()).limit(1)
-            last = connection.execute(newest).one_or_none()
-            good = connection.execute(newest.where(_polls.outcome != "failed")).one_or_none()
-            good_at = good.polled_at if good else None
-            day = local_day(to_epoch_s(now), time_zone(row.time_zone or "UTC"))
-            today = connection.execute(
-                select(_days.production_wh, _days.consumption_wh).where(
-                    _days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total"
-                )
-            ).one_or_none()
-        found.append(
-            Standing(
-                gateway=one.name,
-                serial=row.serial if row else None,
-                firmware=row.firmware if row else None,
-                last_poll_at=last.polled_at if last else None,
-                last_outcome=last.outcome if last else None,
-                last_error=last.error if last else None,
-                last_good_age_s=to_epoch_s(now) - to_epoch_s(good_at) if good_at else None,
-                today_production_kwh=_kwh(today.production_wh if today else None),
-                today_consumption_kwh=_kwh(today.consumption_wh if today else None),
-                token_days_left=days_left,
-                spool_bytes=_size(spool),
+    """Return how each configured gateway stands, what waits for the database included."""
+    return [
+        _standing(connection, settings, one, now, days_left)
+        for one, days_left in zip(settings.gateways, token_days, strict=True)
+    ]
+
+
+def _standing(
+    connection: Connection,
+    settings: Settings,
+    one: GatewaySettings,
+    now: datetime,
+    token_days_left: int | None,
+) -> Standing:
+    row = gateway_named(connection, one.name)
+    last: Any = None
+    good_at = today = None
+    if row is not None:
+        mine = _polls.gateway_id == row.gateway_id
+        newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
+        newest = newest.order_by(_polls.polled_at.desc()).limit(1)
+        last = connection.execute(newest).one_or_none()
+        good = connection.execute(newest.where(_polls.outcome != "failed")).one_or_none()
+        good_at = good.polled_at if good else None
+        day = local_day(to_epoch_s(now), time_zone(row.time_zone or "UTC"))
+        today = connection.execute(
+            select(_days.production_wh, _days.consumption_wh).where(
+                _days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total"
             )
-        )
-    return found
+        ).one_or_none()
+    path = spool_path(settings.state_dir, one.name)
+    spooled = ends(path)
+    if spooled is not None:
+        newer = [poll for poll in spooled[1] if last is None or poll.polled_at >= last.polled_at]
+        last = newer[-1] if newer else last
+        measured = [poll.polled_at for poll in newer if poll.outcome is not Outcome.FAILED]
+        good_at = measured[-1] if measured else good_at
+    return Standing(
+        gateway=one.name,
+        serial=row.serial if row else None,
+        firmware=row.firmware if row else None,
+        last_poll_at=last.polled_at if last else None,
+        last_outcome=last.outcome if last else None,
+        last_error=last.error if last else None,
+        last_good_age_s=to_epoch_s(now) - to_epoch_s(good_at) if good_at else None,
+        today_production_kwh=_kwh(today.production_wh if today else None),
+        today_consumption_kwh=_kwh(today.consumption_wh if today else None),
+        token_days_left=token_days_left,
+        spool_bytes=_size(path),
+        waiting_since_s=(
+            to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None
+        ),
+    )
+
+
+def bring_today_up(connection: Connection, settings: Settings, now: datetime) -> None:
+    """Roll up the samples of the last minutes; the caller rolls the transaction back.
+
+    The collector does so each quarter hour. A ledger that lies further behind is left as it is:
+    catching up is not what somebody waits for who asks how things stand.
+    """
+    for one in settings.gateways:
+        row = gateway_named(connection, one.name)
+        if row is None:
+            continue
+        left = checkpoints.last(connection, row.gateway_id, build.LEDGER)
+        if left is not None and to_epoch_s(now) - left.at_s < CATCH_UP_S:
+            build.catch_up(connection, row.gateway_id, now=now, gap_s=settings.normal_gap_s)
 
 
 def _kwh(energy_wh: float | None) -> float | None:
@@ -109,25 +148,32 @@ def health(found: Sequence[Standing], settings: Settings) -> Health:
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
     worst, words = 0, []
-    #: what may pass between two stored polls when all is well, and as much again
-    patience_s = 2 * max(settings.poll_every_s, settings.commit_every_s) + 120
     for one in found:
-        level, said = _judged(one, patience_s)
+        level, said = _judged(one, settings)
         worst = max(worst, level)
         words.append(f"{one.gateway}: {said}")
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
     return Health(level=worst, line=f"{name} {'; '.join(words)}")
 
 
-def _judged(one: Standing, patience_s: int) -> tuple[int, str]:
-    age_s = one.last_good_age_s
+def _judged(one: Standing, settings: Settings) -> tuple[int, str]:
+    age_s, waits_s = one.last_good_age_s, one.waiting_since_s or 0
+    #: what may pass between two polls, or until they are stored, when all is well
+    poll_s = 2 * settings.poll_every_s + 120
+    store_s = max(settings.commit_every_s, settings.poll_every_s) + poll_s
     if age_s is None:
+        if one.last_error is not None:
+            return 2, f"never measured: {one.last_error}"
         return 3, "never measured; is envoylog run running?"
-    if age_s > patience_s:
-        waits = f", {one.spool_bytes} bytes wait for the database" if one.spool_bytes else ""
-        return 2, f"nothing stored for {age_s // 60} min{waits}"
+    if waits_s > store_s:
+        size_mb = one.spool_bytes / 1e6
+        return 2, f"nothing stored for {waits_s // 60} min, {size_mb:.1f} MB wait for the database"
+    if age_s > poll_s:
+        failed = one.last_outcome == Outcome.FAILED and one.last_error
+        reason = one.last_error if failed else "is envoylog run running?"
+        return 2, f"nothing measured for {age_s // 60} min: {reason}"
     if one.token_days_left is not None and one.token_days_left < TOKEN_DAYS:
         return 1, f"the token ends in {one.token_days_left} days"
-    if one.last_outcome != "complete":
+    if one.last_outcome != Outcome.COMPLETE:
         return 1, f"last poll {one.last_outcome}: {one.last_error}"
     return 0, f"measured {age_s} s ago"

@@ -23,21 +23,21 @@ log = logging.getLogger(__name__)
 def run(ctx: click.Context) -> None:
     """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
     from logger.collector import assemble, service  # noqa: PLC0415 - only what is called
-    from logger.store.database import collector_lock  # noqa: PLC0415 - the same
+    from logger.store.door import Door  # noqa: PLC0415 - the same
 
     loaded = load_settings(ctx)
     gateways_of(loaded)
-    engine = prepared_database(loaded)
-    with collector_lock(engine):
-        made = service.Service(
-            assemble.pollers(loaded, engine, os.environ, durable=True),
-            poll_every_s=loaded.poll_every_s,
-            inverters_every_s=loaded.inverters_every_s,
-        )
-        service.catch_signals(made)
-        names = ", ".join(one.name for one in loaded.gateways)
-        log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
-        made.run()
+    door = Door.to(loaded.database_url)
+    made = service.Service(
+        assemble.durable_pollers(loaded, door, os.environ),
+        poll_every_s=loaded.poll_every_s,
+        inverters_every_s=loaded.inverters_every_s,
+    )
+    service.catch_signals(made)
+    names = ", ".join(one.name for one in loaded.gateways)
+    log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
+    made.run()
+    door.close()
     log.info("stopped")
 
 

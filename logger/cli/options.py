@@ -64,11 +64,9 @@ def prepared_database(loaded: Settings) -> Engine:
     Raises:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
-    from logger.store import maintenance  # noqa: PLC0415 - only where a database is
-    from logger.store.database import open_engine  # noqa: PLC0415
+    from logger.store.database import open_engine  # noqa: PLC0415 - only where a database is
+    from logger.store.door import prepare  # noqa: PLC0415 - the same
 
     engine = open_engine(loaded.database_url)
-    if maintenance.current(engine) is None:
-        maintenance.upgrade(engine)
-    maintenance.require_current(engine)
+    prepare(engine)
     return engine

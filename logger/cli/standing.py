@@ -8,7 +8,7 @@ import click
 
 from logger.cli.options import load_settings, open_database
 from logger.clock import utc_now
-from logger.errors import LoggerError
+from logger.errors import LoggerError, StoreAwayError, StoreError
 from logger.settings import Settings
 from logger.standing import Health, Standing
 
@@ -33,11 +33,30 @@ def _standings(loaded: Settings) -> tuple[list[Standing], float]:
     from logger.standing import size_mb, standings  # noqa: PLC0415 - only what is called
 
     engine = open_database(loaded, read_only=True)
+    now, days = utc_now(), _token_days(loaded)
     with engine.connect() as connection:
-        found = standings(connection, loaded, utc_now(), _token_days(loaded))
+        found = standings(connection, loaded, now, days)
         size = size_mb(connection)
     engine.dispose()
     return found, size
+
+
+def _up_to_now(loaded: Settings) -> list[Standing] | None:
+    """Return the same with today's energy to the minute; None where it can't be computed now."""
+    from logger.standing import bring_today_up, standings  # noqa: PLC0415 - only what is called
+    from logger.store.database import translated_errors  # noqa: PLC0415 - the same
+
+    now = utc_now()
+    try:
+        engine = open_database(loaded)
+        with translated_errors(), engine.connect() as connection:
+            bring_today_up(connection, loaded, now)
+            found = standings(connection, loaded, now, _token_days(loaded))
+            connection.rollback()
+    except StoreError:
+        return None  # Somebody writes just now, or we may only read.
+    engine.dispose()
+    return found
 
 
 @click.command()
@@ -47,6 +66,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """Show on one screen how things stand."""
     loaded = load_settings(ctx)
     found, size = _standings(loaded)
+    found = _up_to_now(loaded) or found
     if as_json:
         record = {"database_mb": size, "gateways": [asdict(one) for one in found]}
         click.echo(json.dumps(record, indent=2, default=str, ensure_ascii=False))
@@ -62,7 +82,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if one.token_days_left is not None:
             click.echo(f"  token          {one.token_days_left} days left")
         if one.spool_bytes:
-            click.echo(f"  spool          {one.spool_bytes} bytes wait for the database")
+            since_s = one.waiting_since_s or 0
+            click.echo(f"  spool          {one.spool_bytes} bytes wait for the database, "
+                       f"the oldest for {since_s} s")  # fmt: skip
     click.echo(f"database {size:.1f} MB")
 
 
@@ -80,6 +102,8 @@ def health(ctx: click.Context) -> int:
         loaded = load_settings(ctx)
         found, _ = _standings(loaded)
         said = judged(found, loaded)
+    except StoreAwayError as error:
+        said = Health(level=2, line=f"CRITICAL {error}")
     except LoggerError as error:
         said = Health(level=3, line=f"UNKNOWN {error}")
     click.echo(said.line)

@@ -1,12 +1,15 @@
 """One gateway: poll, keep, roll up.
 
 A poll waits in its queue until the database has it; the collector's queue is a file, so that
-neither a database that is away nor a process that dies loses one. Log lines are written on the
-edge of a change, not per poll.
+neither a database that is away nor a process that dies loses one. Taking polls and storing them
+are two things, so that a slow database delays no poll: ``take`` is for the thread that polls,
+``flush`` for the one that stores. Log lines are written on the edge of a change, not per poll.
 """
 
 import logging
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -17,6 +20,7 @@ from logger.errors import (
     CertificateChangedError,
     GatewayReplacedError,
     LoggerError,
+    RowRefusedError,
     SettingsError,
     StoreError,
 )
@@ -26,7 +30,8 @@ from logger.rollups.build import bring_up_to_date
 from logger.rollups.inverters import bring_inverters_up_to_date
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
-from logger.store.queries import gateway_named
+from logger.store.door import Ready
+from logger.store.queries import gateway_named, last_production_source
 from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import remember_gateway, save
 
@@ -37,7 +42,10 @@ BATCH = 200
 
 
 class Poller:
-    """Polls one gateway and keeps what it says. One thread polls; ``flush`` may come from any."""
+    """Polls one gateway and keeps what it says; one thread takes, another may flush.
+
+    ``ready`` is asked before anything is stored: it raises while the database is away.
+    """
 
     def __init__(
         self,
@@ -47,6 +55,7 @@ class Poller:
         engine: Engine,
         *,
         queue: Queue | None = None,
+        ready: Ready | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.settings = settings
@@ -57,15 +66,18 @@ class Poller:
         self.stopped_by: LoggerError | None = None  #: why this gateway is not polled any more
         self.last_error: LoggerError | None = None  #: why the last poll failed altogether
         self.store_error: LoggerError | None = None  #: why what waits could not be stored
-        self._certificate_changed = False
+        self.stored = 0  #: how many polls the database has taken from this process
         self.queue: Queue = queue or MemoryQueue()
-        self._lock = threading.Lock()
+        self._ready = ready
+        self._knows_past = False
+        self._events: list[Event] = []  #: of this machine, for the next poll
+        self._certificate_changed = False
+        self._storing = threading.Lock()
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
         self._failed_polls = 0
         self._store_down = False
         self._rolled_up_s = 0
-        self.stored = 0  #: how many polls the database has taken from this process
         self._gateway_id: int | None = None
 
     @property
@@ -73,25 +85,59 @@ class Poller:
         """The gateway's name in the configuration."""
         return self.gateway_settings.name
 
+    def recall(self) -> None:
+        """Bind the gateway to its serial, and production to its source, as the database has them.
+
+        A restart changes neither.
+
+        Raises:
+            StoreError: the database can't be read.
+        """
+        with translated_errors(), self.engine.connect() as connection:
+            known = gateway_named(connection, self.name)
+            source = last_production_source(connection, known.gateway_id) if known else None
+        self._knows_past = True
+        if known is None:
+            return
+        if self.gateway.known_serial is None:
+            self.gateway.known_serial = self.gateway_settings.serial or known.serial
+        if source is not None and known.serial == self.gateway.known_serial:
+            self.gateway.previous = (source, known.firmware or "")
+
     def poll(self, at: datetime, *, inverters: bool) -> Poll:
-        """Poll once, keep it, and roll up when a quarter hour has passed."""
-        poll = self._ask(at, inverters=inverters)
-        self._notice(poll)
-        with self._lock:
-            self.queue.append(poll)
-        oldest = self.queue.oldest() or at
-        patience = timedelta(seconds=self.settings.commit_every_s - self.settings.poll_every_s)
-        if at - oldest >= patience:
+        """Take a poll, store what is due, and roll up when a quarter hour has passed."""
+        poll = self.take(at, inverters=inverters)
+        if self.is_due(at):
             self.flush()
         return poll
+
+    def take(self, at: datetime, *, inverters: bool) -> Poll:
+        """Ask the gateway once, and let what it says wait for the database."""
+        poll = self._ask(at, inverters=inverters)
+        if self._events:
+            poll = replace(poll, events=(*self._events, *poll.events))
+            self._events = []
+        self._notice(poll)
+        self.queue.append(poll)
+        return poll
+
+    def is_due(self, at: datetime) -> bool:
+        """Return whether what waits has waited long enough."""
+        oldest = self.queue.oldest()
+        patience_s = self.settings.commit_every_s - self.settings.poll_every_s
+        return oldest is not None and not 0 <= (at - oldest).total_seconds() < patience_s
+
+    def clock_was_set(self, by_s: int, at: datetime) -> None:
+        """Keep as an event that this machine's clock was set, to ``at``."""
+        before = at - timedelta(seconds=by_s)
+        detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}"
+        event = Event(at=at, kind="clock_set", subject="collector", detail=detail)
+        self._events.append(event)
 
     def skipped(self, at: datetime) -> None:
         """Record a slot in which the poll before was still running."""
         failure = SourceFailure(source="slot", error="the poll before was still running")
-        with self._lock:
-            self.queue.append(
-                Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,))
-            )
+        self.queue.append(Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,)))
 
     def _ask(self, at: datetime, *, inverters: bool) -> Poll:
         started = self.clock()
@@ -125,14 +171,19 @@ class Poller:
 
         Rollups follow at each quarter hour, or with ``to_the_minute`` now.
         """
-        with self._lock:
+        with self._storing:
             try:
+                if self._ready is not None:
+                    self._ready()
+                if not self._knows_past:
+                    self.recall()
                 newest_s = self._store_waiting()
-                if self._gateway_id is not None and (
-                    to_the_minute or quarter_start_s(newest_s) > self._rolled_up_s
-                ):
+                quarter_s = quarter_start_s(newest_s)
+                # Another quarter hour, not a later one: the clock may have been set back.
+                is_new = newest_s > 0 and quarter_s != self._rolled_up_s
+                if self._gateway_id is not None and (to_the_minute or is_new):
                     self._roll_up(self._gateway_id)
-                    self._rolled_up_s = max(self._rolled_up_s, quarter_start_s(newest_s))
+                    self._rolled_up_s = quarter_s
             except (StoreError, SettingsError) as error:
                 self.store_error = error
                 if not self._store_down:
@@ -152,24 +203,40 @@ class Poller:
         most = 1 if self._store_down else BATCH
         while batch := list(islice(waiting, most)):
             most = BATCH
-            with translated_errors(), self.engine.begin() as connection:
-                gateway_id = self._gateway_id
+            try:
+                self._store(batch)
+            except RowRefusedError:
                 for poll in batch:
-                    if poll.info is not None:
-                        gateway_id = remember_gateway(
-                            connection, poll.info, self.gateway_settings, poll.polled_at
-                        )
-                    elif gateway_id is None:
-                        known = gateway_named(connection, self.name)
-                        gateway_id = known.gateway_id if known else None
-                    if gateway_id is None:
-                        continue  # A gateway that never answered has no row to hang failures on.
-                    save(connection, gateway_id, poll)
-                    newest_s = to_epoch_s(poll.polled_at)
-            self._gateway_id = gateway_id
+                    self._store_or_set_aside(poll)
             self.stored += len(batch)
+            newest_s = to_epoch_s(batch[-1].polled_at)
         self.queue.clear()
         return newest_s
+
+    def _store_or_set_aside(self, poll: Poll) -> None:
+        """Keep one poll that the database will never take from holding up those behind it."""
+        try:
+            self._store([poll])
+        except RowRefusedError as error:
+            log.error("gateway=%s poll of %s set aside: %s", self.name, poll.polled_at, error)  # noqa: TRY400 - the sentence is enough
+            self.queue.set_aside(poll)
+
+    def _store(self, polls: Sequence[Poll]) -> None:
+        """Store polls in one transaction."""
+        with translated_errors(), self.engine.begin() as connection:
+            gateway_id = self._gateway_id
+            for poll in polls:
+                if poll.info is not None:
+                    gateway_id = remember_gateway(
+                        connection, poll.info, self.gateway_settings, poll.polled_at
+                    )
+                elif gateway_id is None:
+                    known = gateway_named(connection, self.name)
+                    gateway_id = known.gateway_id if known else None
+                if gateway_id is None:
+                    continue  # A gateway that never answered has no row to hang failures on.
+                save(connection, gateway_id, poll)
+        self._gateway_id = gateway_id
 
     def _roll_up(self, gateway_id: int) -> None:
         now, gap_s = self.clock(), self.settings.normal_gap_s

@@ -5,7 +5,6 @@ Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, te
 """
 
 import contextlib
-import fcntl
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -25,12 +24,19 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import BigInteger, TypeDecorator
 
-from logger.errors import SettingsError, StoreError
+from logger.errors import RowRefusedError, StoreAwayError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +159,8 @@ def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
             cursor.execute("PRAGMA query_only=ON")
         else:
             cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=NORMAL")
+            # What was committed leaves the spool, so it has to outlive a power cut.
+            cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
 
     event.listen(engine, "connect", prepare)
@@ -185,35 +192,51 @@ def translated_errors() -> Iterator[None]:
     """
     try:
         yield
+    except (DataError, IntegrityError) as error:
+        raise RowRefusedError(sentence_of(error)) from error
     except DBAPIError as error:
-        raise StoreError(sentence_of(error)) from error
+        is_away, sentence = _meaning(error)
+        raise (StoreAwayError if is_away else StoreError)(sentence) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The database refused: {error}.") from error
+    except OverflowError as error:
+        raise RowRefusedError(f"The database refused a number: {error}.") from error
 
 
 def sentence_of(error: Exception) -> str:
     """Return what a database's or driver's error means, with the remedy."""
-    return _sentence(str(getattr(error, "orig", None) or error))
+    return _meaning(error)[1]
 
 
-def _sentence(said: str) -> str:
-    first = said.strip().splitlines()[0] if said.strip() else "no reason given"
+def _meaning(error: Exception) -> tuple[bool, str]:
+    """Return whether it may pass by itself, and what to tell."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    first = said.splitlines()[0] if said else "no reason given"
     low = said.lower()
-    for words, sentence in (
-        ("full", "The database's disk is full; make room, polls wait meanwhile."),
-        ("no space left", "The database's disk is full; make room, polls wait meanwhile."),
-        ("locked", "The database is locked by another program; stop it and try again."),
-        ("readonly", "The database can't be written: check the owner and permissions of the file."),
-        ("unable to open", "The database file can't be opened; check the path and permissions."),
-        ("not a database", "The file is not a database; choose another database_url."),
-        ("password", "The database server refused the user or password of database_url."),
-        ("does not exist", f"The database server says: {first}; create it first."),
-        ("no such table", "The database has no tables yet; run: envoylog db upgrade"),
-        ("connection", f"The database server can't be reached ({first}); is it running?"),
-    ):
+    reason = first.rpartition("failed: ")[2]
+    away = f"The database server can't be reached ({reason}); is it running?"
+    for words, passes, sentence in (
+        ("full", True, "The database's disk is full; make room, polls wait meanwhile."),
+        ("no space left", True, "The database's disk is full; make room, polls wait meanwhile."),
+        ("locked", True, "The database is locked by another program; stop it and try again."),
+        ("readonly", False, "The database can't be written: check its file's permissions."),
+        ("unable to open", False, "The database can't be opened: check its path and permissions."),
+        ("disk i/o", True, "The database's disk can't be read or written; is it there, and whole?"),
+        ("not a database", False, "The file is not a database; choose another database_url."),
+        ("starting up", True, away),
+        ("shutting down", True, away),
+        ("recovery", True, away),
+        ("too many clients", True, away),
+        ("password", False, "The database server refused the user or password of database_url."),
+        ("does not exist", False, f"The database server says: {first}; create it first."),
+        ("no such table", False, "The database has no tables yet; run: envoylog db upgrade"),
+        ("connection", True, away),
+        ("server closed", True, away),
+        ("timeout", True, away),
+    ):  # fmt: skip
         if words in low:
-            return sentence
-    return f"The database refused: {first}."
+            return passes, sentence
+    return False, f"The database refused: {first}."
 
 
 def is_file(bind: Connection | Engine) -> bool:
@@ -316,46 +339,3 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
             ).format(name),
         ):
             connection.exec_driver_sql(statement.as_string(driver))
-
-
-def collector_lock(engine: Engine) -> contextlib.AbstractContextManager[None]:
-    """Hold the right to be the one collector of a database.
-
-    Raises:
-        SettingsError: another collector has it.
-    """
-    return _file_lock(engine) if engine.dialect.name == "sqlite" else _server_lock(engine)
-
-
-#: any number that no other program uses for its own locks
-_LOCK_KEY = 0x656E766F796C6F67
-_TAKEN = (
-    "Another envoylog is collecting into this database; stop it first "
-    "(systemctl stop envoylog), or give this one a database_url of its own."
-)
-
-
-@contextlib.contextmanager
-def _file_lock(engine: Engine) -> Iterator[None]:
-    path = Path(str(engine.url.database) + ".collector")
-    with path.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SettingsError(_TAKEN) from error
-        yield
-
-
-@contextlib.contextmanager
-def _server_lock(engine: Engine) -> Iterator[None]:
-    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with translated_errors(), alone.connect() as connection:
-        taken = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")
-        if not taken.scalar_one():
-            raise SettingsError(_TAKEN)
-        try:
-            yield
-        finally:
-            # A server that went away meanwhile has released it already.
-            with contextlib.suppress(SQLAlchemyError):
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_KEY})")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError, StoreError
-from logger.store.database import collector_lock, is_file, open_engine, translated_errors
+from logger.store.collectorlock import collector_lock
+from logger.store.database import is_file, open_engine, translated_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config

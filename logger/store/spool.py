@@ -3,44 +3,57 @@
 Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out
 when the database has committed it; storing it twice is storing it once. A last line that was cut
 by a crash is left out. The file is bounded: beyond ``LARGEST_BYTES`` every second of the oldest
-half of the polls is dropped, and said so.
+half of the polls is dropped, and said so. While the file can't be written (its disk is full),
+polls wait in memory and go into the file later.
+
+One thread appends while another takes out: ``waiting`` gives what waited when it was called, and
+``clear`` forgets just that.
 """
 
-import json
+import contextlib
+import errno
+import fcntl
 import logging
 import os
-import zlib
-from collections.abc import Iterator
-from dataclasses import asdict
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from logger.errors import SettingsError
-from logger.readings import (
-    ConsumptionSample,
-    Event,
-    GatewayInfo,
-    InverterSample,
-    Measurement,
-    Meter,
-    MeterReading,
-    Phase,
-    Poll,
-    ProductionSample,
-    Source,
-    SourceFailure,
-)
+from logger.errors import CollectorRunningError, SettingsError
+from logger.readings import Poll
 from logger.settings import file_stem
+from logger.store.lines import decode, encode
 
 log = logging.getLogger(__name__)
 
 LARGEST_BYTES = 256 * 1024 * 1024
+LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
 
 
 def spool_path(state_dir: Path, name: str) -> Path:
     """Return where the polls of a gateway wait."""
     return state_dir / "spool" / f"{file_stem(name)}.jsonl"
+
+
+def ends(path: Path) -> tuple[Poll, list[Poll]] | None:
+    """Return the oldest poll of a spool file and some of the newest; None when it is empty.
+
+    Reads its two ends only, and may do so while a collector writes.
+    """
+    try:
+        with path.open("rb") as source:
+            first = source.readline()
+            size = source.seek(0, os.SEEK_END)
+            source.seek(max(0, size - max(4 * len(first), 65_536)))
+            tail = source.read().splitlines()
+    except OSError:
+        return None
+    oldest = decode(first)
+    newest = [poll for poll in map(decode, tail) if poll is not None]
+    return (oldest, newest or [oldest]) if oldest is not None else None
 
 
 class Queue(Protocol):
@@ -50,32 +63,45 @@ class Queue(Protocol):
         """Let a poll wait."""
 
     def waiting(self) -> Iterator[Poll]:
-        """Yield what waits, oldest first."""
+        """Return what waits now, oldest first."""
 
     def clear(self) -> None:
-        """Forget what waits: it is stored."""
+        """Forget what ``waiting`` gave last: it is stored."""
+
+    def set_aside(self, poll: Poll) -> None:
+        """Keep a poll that the database refuses where it holds up no other."""
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
 
 
 class MemoryQueue:
-    """For one poll by hand, beside a collector that may own the file."""
+    """For one poll by hand, beside a collector that may own the file.
+
+    Appending and deleting from a list's front are atomic, so that two threads may.
+    """
 
     def __init__(self) -> None:
         self._polls: list[Poll] = []
+        self._given = 0
 
     def append(self, poll: Poll) -> None:
         """Let a poll wait."""
         self._polls.append(poll)
 
     def waiting(self) -> Iterator[Poll]:
-        """Yield what waits, oldest first."""
-        yield from self._polls
+        """Return what waits now, oldest first."""
+        held = list(self._polls)
+        self._given = len(held)
+        return iter(held)
 
     def clear(self) -> None:
-        """Forget what waits: it is stored."""
-        self._polls.clear()
+        """Forget what ``waiting`` gave last: it is stored."""
+        del self._polls[: self._given]
+        self._given = 0
+
+    def set_aside(self, poll: Poll) -> None:
+        """Forget a poll that the database refuses; its error is told."""
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
@@ -100,132 +126,172 @@ class Spool:
                 f"Polls can't wait in {self.path.parent} ({error.strerror}); make the directory "
                 "writable or set state_dir."
             ) from error
+        self._lock = threading.Lock()
+        self._claimed: int | None = None
+        #: (number, line) of what could not be written yet
+        self._memory: deque[tuple[int, bytes]] = deque()
+        self._number = 0
+        #: what ``waiting`` gave last: bytes of the file, and the number of the last in memory
+        self._given: tuple[int, int] | None = None
+        self._is_failing = False
         self._cut_torn_line()
         self._oldest = next((poll.polled_at for poll in self.waiting()), None)
 
-    def append(self, poll: Poll) -> None:
-        """Append a poll; a disk that is full keeps what was there before."""
-        line = encode(poll)
+    def claim(self) -> None:
+        """Make this process the only one that may use the file, until it ends.
+
+        Raises:
+            CollectorRunningError: another process has it.
+        """
+        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            end = self.path.stat().st_size
-            if end + len(line) > self.largest_bytes:
-                self._thin()
-                end = self.path.stat().st_size
-            self._write(line, end)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            log.error("spool %s: a poll was lost: %s", self.path, error.strerror)  # noqa: TRY400 - the sentence is enough
-            return
-        self._oldest = self._oldest or poll.polled_at
+            os.close(handle)
+            raise CollectorRunningError(
+                "Another envoylog is collecting from this gateway with the same state_dir; stop "
+                "it first (systemctl stop envoylog)."
+            ) from error
+        self._claimed = handle
+
+    def append(self, poll: Poll) -> None:
+        """Append a poll; while the file can't be written it waits in memory."""
+        with self._lock:
+            self._number += 1
+            self._memory.append((self._number, encode(poll)))
+            self._oldest = self._oldest or poll.polled_at
+            try:
+                while self._memory:
+                    self._write(self._memory[0][1])
+                    self._memory.popleft()
+            except OSError as error:
+                if not self._is_failing:
+                    log.error("spool %s: polls wait in memory: %s", self.path, error.strerror)  # noqa: TRY400 - the sentence is enough
+                self._is_failing = True
+                self._bound_memory()
+            else:
+                if self._is_failing:
+                    log.info("spool %s can be written again", self.path)
+                self._is_failing = False
 
     def waiting(self) -> Iterator[Poll]:
-        """Yield what waits, oldest first; a line that was damaged is left out and said so."""
+        """Return what waits now, oldest first; a line that was damaged is left out and said so."""
+        with self._lock:
+            end = self.path.stat().st_size
+            held = [line for _, line in self._memory]
+            self._given = (end, self._number)
+        return self._decoded(end, held)
+
+    def _decoded(self, end: int, held: list[bytes]) -> Iterator[Poll]:
         with self.path.open("rb") as source:
-            for number, line in enumerate(source, start=1):
+            at = number = 0
+            while at < end:
+                line = source.readline()
+                at, number = at + len(line), number + 1
                 poll = decode(line)
                 if poll is None:
                     log.warning("spool %s: line %d is damaged and left out", self.path, number)
                 else:
                     yield poll
+        yield from filter(None, map(decode, held))
 
     def clear(self) -> None:
-        """Empty the file: all of it is stored."""
-        os.truncate(self.path, 0)
-        self._oldest = None
+        """Take out what ``waiting`` gave last: it is stored."""
+        with self._lock:
+            if self._given is None:
+                return  # Thinned meanwhile: storing what is left again is storing it once.
+            end, last = self._given
+            self._given = None
+            self._drop(end)
+            while self._memory and self._memory[0][0] <= last:
+                self._memory.popleft()
+            first = self._first_line()
+            oldest = decode(first) if first else None
+            self._oldest = oldest.polled_at if oldest else None
+
+    def _drop(self, end: int) -> None:
+        """Remove the file's first bytes; what was appended since stays."""
+        if self.path.stat().st_size <= end:
+            os.truncate(self.path, 0)
+            return
+        with self.path.open("rb") as source:
+            source.seek(end)
+            self._replace(source)
+
+    def _first_line(self) -> bytes | None:
+        with self.path.open("rb") as source:
+            line = source.readline()
+        return line or (self._memory[0][1] if self._memory else None)
+
+    def set_aside(self, poll: Poll) -> None:
+        """Append a poll that the database refuses to a file beside the spool."""
+        path = self.path.with_suffix(".refused")
+        try:
+            with path.open("ab") as out:
+                out.write(encode(poll))
+        except OSError as error:
+            log.error("spool %s: a refused poll was lost: %s", path, error.strerror)  # noqa: TRY400 - the sentence is enough
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
         return self._oldest
 
-    def _write(self, line: bytes, end: int) -> None:
+    def _write(self, line: bytes) -> None:
         """Append a line whole, or leave the file as it was."""
+        end = self.path.stat().st_size
+        if end + len(line) > self.largest_bytes:
+            self._thin()
+            end = self.path.stat().st_size
         try:
-            with self.path.open("ab") as out:
-                out.write(line)
+            with self.path.open("ab", buffering=0) as out:
+                if out.write(line) != len(line):  # The disk was full after a part of it.
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+                if end:
+                    # What waits for long has to outlive a power cut; a poll that is stored at
+                    # once need not be written to the disk twice.
+                    os.fdatasync(out.fileno())
         except OSError:
             os.truncate(self.path, end)
             raise
 
     def _cut_torn_line(self) -> None:
         """Remove what a crash left of a last line, so that the next one starts a line."""
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(self.path, whole)
+        with self.path.open("rb+") as file:
+            end = at = file.seek(0, os.SEEK_END)
+            while at:
+                start = max(0, at - 65_536)
+                file.seek(start)
+                found = file.read(at - start).rfind(b"\n")
+                if found >= 0:
+                    at = start + found + 1
+                    break
+                at = start
+            if at < end:
+                file.truncate(at)
 
     def _thin(self) -> None:
         """Drop every second poll of the oldest half: counters bridge what is gone."""
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        half = len(lines) // 2
-        kept = [*lines[:half:2], *lines[half:]]
-        log.error(
-            "spool %s is full: %d of the oldest %d polls dropped",
-            self.path,
-            len(lines) - len(kept),
-            half,
-        )
-        temporary = self.path.with_suffix(".thin")
-        temporary.write_bytes(b"".join(kept))
+        with self.path.open("rb") as source:
+            half = sum(1 for _ in source) // 2
+        log.error("spool %s is full: %d of the oldest %d polls dropped", self.path, half // 2, half)
+        self._given = None
+        with self.path.open("rb") as source:
+            self._replace(line for n, line in enumerate(source) if n >= half or n % 2 == 0)
+
+    def _bound_memory(self) -> None:
+        if sum(len(line) for _, line in self._memory) > LARGEST_IN_MEMORY_BYTES:
+            kept = list(self._memory)
+            half = len(kept) // 2
+            log.error("spool %s: %d polls dropped from memory", self.path, half // 2)
+            self._memory = deque([*kept[:half:2], *kept[half:]])
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        temporary = self.path.with_suffix(".new")
+        try:
+            with temporary.open("wb") as out:
+                out.writelines(lines)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
         temporary.replace(self.path)
-
-
-def encode(poll: Poll) -> bytes:
-    """Return a poll as one line: eight hex digits of its CRC, a space, JSON."""
-    text = json.dumps(asdict(poll), default=_plain, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a poll")
-
-
-def decode(line: bytes) -> Poll | None:
-    """Return the poll of a line; None when the line is damaged."""
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    try:
-        if int(checksum, 16) != zlib.crc32(text):
-            return None
-        return _poll(json.loads(text))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _poll(said: dict[str, Any]) -> Poll:
-    info = said["info"]
-    if info is not None:
-        info = GatewayInfo(**{**info, "meters": tuple(Meter(**one) for one in info["meters"])})
-    return Poll(
-        gateway_serial=said["gateway_serial"],
-        polled_at=datetime.fromisoformat(said["polled_at"]),
-        took_s=said["took_s"],
-        production=tuple(
-            ProductionSample(
-                **{**one, "phase": Phase(one["phase"]), "source": Source(one["source"])}
-            )
-            for one in said["production"]
-        ),
-        consumption=tuple(
-            ConsumptionSample(
-                **{
-                    **one,
-                    "phase": Phase(one["phase"]),
-                    "source": Source(one["source"]),
-                    "measurement": Measurement(one["measurement"]),
-                }
-            )
-            for one in said["consumption"]
-        ),
-        meter_readings=tuple(
-            MeterReading(**{**one, "phase": Phase(one["phase"])}) for one in said["meter_readings"]
-        ),
-        inverters=tuple(
-            InverterSample(**{**one, "reported_at": datetime.fromisoformat(one["reported_at"])})
-            for one in said["inverters"]
-        ),
-        failures=tuple(SourceFailure(**one) for one in said["failures"]),
-        events=tuple(
-            Event(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in said["events"]
-        ),
-        info=info,
-    )

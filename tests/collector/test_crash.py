@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.collector.assemble import pollers
+from logger.collector.assemble import durable_pollers
 from logger.errors import SettingsError
 from logger.rollups import build
 from logger.store import maintenance
-from logger.store.database import collector_lock, open_engine
+from logger.store.collectorlock import collector_lock
+from logger.store.database import open_engine
+from logger.store.door import Door
 from tests.conftest import Bench, Benches
 from tests.filled import utc
 
@@ -21,12 +23,12 @@ CHILD = """
 import sys
 from datetime import UTC, datetime, timedelta
 from logger import settings
-from logger.collector.assemble import pollers
-from logger.store.database import open_engine
+from logger.collector.assemble import durable_pollers
+from logger.store.door import Door
 config, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 loaded = settings.load(__import__("pathlib").Path(config), {})
 at = datetime(2026, 6, 15, 10, tzinfo=UTC)
-poller = pollers(loaded, open_engine(loaded.database_url), {}, durable=True)[0]
+poller = durable_pollers(loaded, Door.to(loaded.database_url), {})[0]
 for number in range(first, first + count):
     poller.poll(at + timedelta(minutes=number), inverters=False)
     print(number, flush=True)
@@ -83,7 +85,7 @@ def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> Non
     one = bench(cts="net")
     engine = open_engine(one.settings.database_url)
     maintenance.upgrade(engine)
-    poller = pollers(one.settings, engine, one.environ, clock=one.clock, durable=True)[0]
+    poller = durable_pollers(one.settings, Door(engine), one.environ, clock=one.clock)[0]
     with engine.connect() as connection:  # The pool has this one connection.
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     quick = open_engine(one.settings.database_url)

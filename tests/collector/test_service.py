@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,20 +29,34 @@ class FakePoller:
     """Takes as long as it is told; remembers its slots."""
 
     stopped_by = None
+    store_error = None
 
-    def __init__(self, name: str, took_s: float = 0.0) -> None:
+    def __init__(self, name: str, took_s: float = 0.0, store_s: float = 0.0) -> None:
         self.name = name
         self.took_s = took_s
+        self.store_s = store_s
+        self.clock_set_by_s: list[int] = []
         self.polled: list[datetime] = []
         self.missed: list[datetime] = []
         self.finished = False
         self.stored = 0
 
-    def poll(self, at: datetime, *, inverters: bool) -> None:
+    def take(self, at: datetime, *, inverters: bool) -> None:
         del inverters
         self.polled.append(at)
-        self.stored += 1
         time.sleep(self.took_s)
+
+    def is_due(self, at: datetime) -> bool:
+        return at in self.polled
+
+    def clock_was_set(self, by_s: int, at: datetime) -> None:
+        del at
+        self.clock_set_by_s.append(by_s)
+
+    def flush(self) -> bool:
+        time.sleep(self.store_s)
+        self.stored = len(self.polled)
+        return True
 
     def skipped(self, at: datetime) -> None:
         self.missed.append(at)
@@ -53,16 +67,51 @@ class FakePoller:
 
 
 def test_a_slow_gateway_delays_no_other_and_its_missed_slots_are_recorded() -> None:
-    slow, quick = FakePoller("slow", 7.0), FakePoller("quick")
-    service = Service([slow, quick], poll_every_s=5, inverters_every_s=60)  # type: ignore[list-item]
-    timer = threading.Timer(16, service.stop)
+    slow, quick = FakePoller("slow", 1.4), FakePoller("quick")
+    service = Service([slow, quick], poll_every_s=1, inverters_every_s=60)  # type: ignore[list-item]
+    timer = threading.Timer(4, service.stop)
     timer.start()
     service.run()
     assert len(quick.polled) >= 3
     assert quick.missed == []
     assert slow.missed
-    assert {at.second % 5 for at in quick.polled + slow.missed} == {0}
+    assert {at.microsecond for at in quick.polled + slow.missed} == {0}
     assert slow.finished
+
+
+def test_a_database_that_makes_wait_delays_no_slot() -> None:
+    poller = FakePoller("quick", store_s=1.4)
+    service = Service([poller], poll_every_s=1, inverters_every_s=60)  # type: ignore[list-item]
+    timer = threading.Timer(4, service.stop)
+    timer.start()
+    service.run()
+    assert len(poller.polled) >= 3
+    assert poller.missed == []
+    assert poller.finished
+
+
+class SetClock:
+    """A clock that runs with real time until it is set."""
+
+    def __init__(self) -> None:
+        self.by = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.by  # noqa: TID251 - what is tested is a real clock
+
+
+@pytest.mark.parametrize("hours", [-3, 24 * 400])
+def test_a_clock_that_is_set_costs_no_slot_and_is_told(hours: int) -> None:
+    clock, poller = SetClock(), FakePoller("quick")
+    service = Service([poller], poll_every_s=1, inverters_every_s=60, clock=clock)  # type: ignore[list-item]
+    for after_s, action in ((2.5, lambda: setattr(clock, "by", timedelta(hours=hours))),
+                            (6, service.stop)):  # fmt: skip
+        threading.Timer(after_s, action).start()
+    service.run()
+    assert [abs(by_s - 3600 * hours) <= 2 for by_s in poller.clock_set_by_s] == [True]
+    assert len(poller.polled) >= 3
+    moved = [at for at in poller.polled if abs((clock() - at).total_seconds()) < 60]
+    assert len(moved) >= 2
 
 
 def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) -> None:
@@ -111,8 +160,8 @@ def test_systemd_hears_of_the_start_of_stored_polls_and_of_the_stop(
         systemd.bind(str(path))
         systemd.settimeout(1)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        service = Service([FakePoller("quick")], poll_every_s=5, inverters_every_s=60)  # type: ignore[list-item]
-        timer = threading.Timer(6.5, service.stop)
+        service = Service([FakePoller("quick")], poll_every_s=1, inverters_every_s=60)  # type: ignore[list-item]
+        timer = threading.Timer(2.5, service.stop)
         timer.start()
         service.run()
         said = []

