@@ -17,6 +17,7 @@ import requests
 import sqlalchemy
 from sqlalchemy import Engine, create_engine, make_url, text
 
+from logger.gateway import discovery
 from logger.gateway.client import Gateway
 from logger.readings import Poll
 from logger.settings import GatewaySettings, Settings, write_secret
@@ -120,11 +121,20 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:
-        if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+        local = address[0] in {"::1", "localhost"} or str(address[0]).startswith("127.")
+        if isinstance(address, tuple) and not local:
             raise OSError(f"a test tried to reach {address}")
         real(self, address)
 
+    def opened(interfaces: list[str] | None) -> Any:
+        if interfaces != ["127.0.0.1"]:
+            raise OSError(f"a test tried to listen on {interfaces}")
+        return listening(interfaces)
+
+    listening = discovery.opened
     monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(discovery, "opened", opened)
+    monkeypatch.setenv("ENVOYLOG_MDNS_INTERFACES", "127.0.0.1")
 
 
 @dataclass
@@ -147,7 +157,11 @@ class Bench:
     @property
     def environ(self) -> dict[str, str]:
         url = self.server.cloud_url
-        return {"ENVOYLOG_ENLIGHTEN_URL": url, "ENVOYLOG_ENTREZ_URL": url}
+        return {
+            "ENVOYLOG_ENLIGHTEN_URL": url,
+            "ENVOYLOG_ENTREZ_URL": url,
+            "ENVOYLOG_MDNS_INTERFACES": "127.0.0.1",
+        }
 
     def poll(self, gateway: Gateway, *, inverters: bool = True) -> Poll:
         return gateway.poll(at=self.clock().replace(microsecond=0), inverters=inverters)
@@ -195,6 +209,30 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
 
     with stack:
         yield make
+
+
+@pytest.fixture
+def announce() -> Iterator[Callable[..., None]]:
+    """Announces gateways by mDNS, to this machine alone."""
+    import zeroconf  # noqa: PLC0415 - only where a test announces
+
+    responder = zeroconf.Zeroconf(interfaces=["127.0.0.1"])
+
+    def make(serial: str, *addresses: str, firmware: str = "8.3.5289", name: str = "") -> None:
+        instance = name or f"envoy-{serial}"
+        responder.registry.async_add(
+            zeroconf.ServiceInfo(
+                discovery.SERVICE,
+                f"{instance}.{discovery.SERVICE}",
+                parsed_addresses=list(addresses),
+                port=80,
+                properties={"serialnum": serial, "protovers": firmware, "txtvers": "1"},
+                server=f"{instance}.local.",
+            )
+        )
+
+    yield make
+    responder.close()
 
 
 @pytest.fixture(autouse=True)

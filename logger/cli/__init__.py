@@ -16,6 +16,7 @@ class Commands(click.Group):
 
     #: command -> module that holds it under its own name
     modules = {  # noqa: RUF012 - click gives groups no other place
+        "discover": "discover",
         "run": "collect",
         "poll": "collect",
         "status": "standing",
@@ -63,7 +64,7 @@ def cli(ctx: click.Context, config: str | None, database_url: str | None, verbos
         format="%(levelname)s %(message)s" if under_systemd else "%(asctime)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    for chatty in ("urllib3", "schedule", "alembic"):
+    for chatty in ("urllib3", "schedule", "alembic", "asyncio", "zeroconf"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -93,7 +93,8 @@ class Address:
 
     def url(self, scheme: str) -> str:
         """Return the base URL for a scheme."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
+        # An IPv6 address with a zone, fe80::1%eth0, has its percent sign quoted in a URL.
+        name = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         return f"{scheme}://{name}" + (f":{self.port}" if self.port else "")
 
 
