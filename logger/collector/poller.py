@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
 from logger.errors import (
+    AuthenticationError,
     CertificateChangedError,
     GatewayReplacedError,
     LoggerError,
@@ -76,6 +77,7 @@ class Poller:
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
         self._failed_polls = 0
+        self._person_called = False
         self._store_down = False
         self._rolled_up_s = 0
         self._gateway_id: int | None = None
@@ -253,8 +255,11 @@ class Poller:
         for event in poll.events:
             log.warning("%s gateway=%s %s: %s", event.kind, self.name, event.subject, event.detail)
         if poll.outcome is Outcome.FAILED:
-            if self._failing_since is None:
-                self._failing_since = poll.polled_at
+            # A gateway that comes back from a restart may need a person only then.
+            needs_person = isinstance(self.last_error, AuthenticationError)
+            if self._failing_since is None or (needs_person and not self._person_called):
+                self._failing_since = self._failing_since or poll.polled_at
+                self._person_called = needs_person
                 log.warning("gateway=%s does not answer: %s", self.name, poll.error)
             self._failed_polls += 1
         elif self._failing_since is not None:
@@ -265,4 +270,4 @@ class Poller:
                 minutes,
                 self._failed_polls,
             )
-            self._failing_since, self._failed_polls = None, 0
+            self._failing_since, self._failed_polls, self._person_called = None, 0, False

@@ -38,6 +38,7 @@ from logger.readings import (
     Event,
     GatewayInfo,
     InverterSample,
+    Outcome,
     Poll,
     Source,
     SourceFailure,
@@ -117,10 +118,13 @@ class Gateway:
             GatewayError: a page that decides did not come; not final, ask again.
         """
         info = self.identify(deadline)
+        if self.kind is None:
+            # Finding out what it is takes many pages, and is worth missing slots for.
+            deadline.extend(max(0.0, DETECTION_S - self.budget_s))
         changed = self.kind is not None and self.kind.info.firmware != info.firmware
         now = self.clock()
         if changed or self._detected_at is None or now - self._detected_at >= DETECT_EVERY:
-            self.pages.forget()
+            self.pages.forget(firmware_changed=changed)
         documents: dict[str, Any] = {}
         info = self._with_meters(info, documents, deadline)
         if self._needs_detection(info, now):
@@ -227,9 +231,10 @@ class Gateway:
     def _optional(self, path: str, deadline: Deadline) -> Any:
         """Return a page's JSON, or None where this gateway does not have it or refuses it.
 
-        Firmware 3 answers pages that it lacks with HTML. Newer firmware does so for a while when
-        it is unwell: that does not change a kind that is known, and at the start it is only
-        believed until the next hour.
+        A page that worked and is refused now changes no kind for a day: a gateway that lets
+        nobody in has lost no meter. Firmware 3 answers pages that it lacks with HTML. Newer
+        firmware does so for a while when it is unwell: that does not change a kind that is
+        known, and at the start it is only believed until the next hour.
 
         Raises:
             GatewayUnreachableError, AuthenticationError: not final, unlike a missing page.
@@ -237,8 +242,11 @@ class Gateway:
         if self.pages.is_unavailable(path) is not None:
             return None
         try:
-            return self.session.json(path, deadline)
+            return self.pages.page(path, deadline)
         except (EndpointMissingError, EndpointRefusedError) as error:
+            refused = isinstance(error, EndpointRefusedError)
+            if refused and not self.pages.is_refused_for_good(path):
+                raise NotReadyError(f"{path}: {error}") from error
             self.pages.set_unavailable(path, error)
         except MalformedDocumentError as error:
             old = self.session.info is not None and firmware_of(self.session.info.firmware) < (4,)
@@ -254,12 +262,23 @@ class Gateway:
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
         """Return what the gateway says, under the instant ``at``.
 
+        After a poll that gave nothing, the next one begins with who it is that answers.
+
         Raises:
             GatewayError: it could not even be asked: unreachable, another one, not for us.
         """
+        deadline = Deadline(self.budget_s)
+        try:
+            made = self._poll(at, deadline, inverters=inverters)
+        except GatewayError:
+            self._identified_at = None
+            raise
+        if made.outcome is Outcome.FAILED:
+            self._identified_at = None
+        return made
+
+    def _poll(self, at: datetime, deadline: Deadline, *, inverters: bool) -> Poll:
         started = self.elapsed()
-        # Finding out what it is takes many pages, and is worth missing slots for.
-        deadline = Deadline(self.budget_s if self.kind else max(self.budget_s, DETECTION_S))
         self._refuse_waiting(deadline)
         events: list[Event] = []
         failures: list[SourceFailure] = []
@@ -272,7 +291,7 @@ class Gateway:
             except (GatewayReplacedError, AuthenticationError):
                 raise
             except GatewayError as error:
-                if self.kind is None:
+                if self.kind is None or type(error) is GatewayUnreachableError:
                     raise
                 failures.append(SourceFailure(source="identity", error=str(error)))
         assert self.kind is not None  # noqa: S101 - detected, or raised above

@@ -212,7 +212,10 @@ class OnePoll:
         """Ask for detail where the firmware has it, and for the plain list where that is cut."""
         detail = plain = None
         problem: GatewayError | None = None
-        if self.pages.is_unavailable(kinds.V1_INVERTERS) and self.kind.firmware < (8,):
+        known = self.pages.is_unavailable(kinds.V1_INVERTERS)
+        if known is not None and self.kind.firmware < (8,):
+            if self.kind.production is ProductionFrom.SUM:
+                raise self._refusal(known)
             return  # Known since this day's detection, and recorded then.
         if self.kind.firmware >= (8,):
             try:

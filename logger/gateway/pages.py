@@ -24,11 +24,25 @@ class Pages:
         self.clock = clock
         self._unavailable: dict[str, tuple[datetime, GatewayError]] = {}
         self._worked: set[str] = set()
+        self._refused_since: dict[str, datetime] = {}
         self._reading_times: dict[int, tuple[int, int]] = {}
 
-    def forget(self) -> None:
-        """Ask for every page again."""
+    def forget(self, *, firmware_changed: bool = False) -> None:
+        """Ask for every page again; under another firmware none has worked yet."""
         self._unavailable.clear()
+        if firmware_changed:
+            self._worked.clear()
+            self._refused_since.clear()
+
+    def worked(self, path: str) -> None:
+        """Remember that a page came."""
+        self._worked.add(path)
+        self._refused_since.pop(path, None)
+
+    def is_refused_for_good(self, path: str) -> bool:
+        """Return whether a page that is refused is not for us: one that worked gets a day."""
+        since = self._refused_since.setdefault(path, self.clock())
+        return path not in self._worked or self.clock() - since >= ASK_AGAIN_AFTER
 
     def is_unavailable(self, path: str) -> GatewayError | None:
         """Return why a page is not asked for at present, or None."""
@@ -53,7 +67,7 @@ class Pages:
             GatewayError: as ``Session.json``.
         """
         made = self.session.json(path, deadline)
-        self._worked.add(path)
+        self.worked(path)
         return made
 
     def frozen(self, document: Any, now_s: int) -> frozenset[int]:

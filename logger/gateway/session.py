@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 CHECK_JWT = "/auth/check_jwt"
 #: The gateway forgets a session ten minutes after its last use.
 SESSION_S = timedelta(minutes=9)
-#: A refused token is tried again after this long: restarts of the gateway refuse good ones.
+#: What was refused is tried again after this long: restarts of the gateway refuse good ones.
 TRY_AGAIN = timedelta(minutes=15)
 
 
@@ -52,6 +52,7 @@ class Session:
         self._refused_text: str | None = None
         self._refused_at: datetime | None = None
         self._users: list[tuple[str, Any]] = []
+        self._users_refused_at: dict[str, datetime] = {}
         self._renewal_alarm: str | None = None
         self._renew_at = clock()
 
@@ -59,6 +60,7 @@ class Session:
         """Set whose answers these are; a new serial starts with new credentials."""
         if self.info is None or self.info.serial != info.serial:
             self._users = list(digest.users(self.settings, info.serial))
+            self._users_refused_at = {}
             self._checked_at = None
         self.info = info
 
@@ -99,6 +101,10 @@ class Session:
             GatewayUnreachableError, EndpointMissingError, MalformedDocumentError.
         """
         answer = self.transport.get(path, deadline=deadline)
+        if 300 <= answer.status < 400 and self.transport.address.scheme is None:
+            # Firmware 7 has come, and with it HTTPS: find out anew how to ask.
+            self.transport.forget_connection()
+            answer = self.transport.get(path, deadline=deadline)
         if answer.status == 404:
             raise EndpointMissingError("this gateway has no such page.")
         if 300 <= answer.status < 400 and not self.transport.is_secure:
@@ -116,9 +122,17 @@ class Session:
         return self._ask_with_token(path, deadline)
 
     def _ask_with_digest(self, path: str, deadline: Deadline) -> Answer:
-        """Ask without a name first, then as the user that worked last, then as the others."""
+        """Ask without a name first, then as the user that worked last, then as the others.
+
+        A page that refused them all is asked as nobody alone for a while: each user costs two
+        requests.
+        """
         answer = self.transport.get(path, deadline=deadline)
         if answer.status not in {401, 403}:
+            return answer
+        refused_at = self._users_refused_at.pop(path, None)
+        if refused_at is not None and self.clock() - refused_at < TRY_AGAIN:
+            self._users_refused_at[path] = refused_at
             return answer
         for index, (_, auth) in enumerate(self._users):
             answer = self.transport.get(path, deadline=deadline, auth=auth)
@@ -126,6 +140,7 @@ class Session:
                 self._users.insert(0, self._users.pop(index))
                 self.refused_user = None
                 return answer
+        self._users_refused_at[path] = self.clock()
         if self.settings.username:
             self.refused_user = AuthenticationError(
                 f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} "

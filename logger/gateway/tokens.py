@@ -163,8 +163,7 @@ class Tokens:
             return token
         try:
             return self.fetch(serial)
-        except AuthenticationError as error:
-            self.renewal_error = error
+        except AuthenticationError:
             token.check(serial, now)  # The old one still serves, or says why not.
             return token
 
@@ -183,7 +182,11 @@ class Tokens:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         assert self.settings.username is not None  # noqa: S101 - asked only with an account
         assert self.settings.password is not None  # noqa: S101 - the same
-        text = self.cloud.token(self.settings.username, self.settings.password, serial)
+        try:
+            text = self.cloud.token(self.settings.username, self.settings.password, serial)
+        except AuthenticationError as error:
+            self.renewal_error = error  # Said again while waiting.
+            raise
         token = Token.parse(text)
         token.check(serial, now)
         self.keep(token)

@@ -24,6 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from logger.errors import (
     CertificateChangedError,
@@ -32,6 +33,7 @@ from logger.errors import (
     NotReadyError,
     SettingsError,
 )
+from logger.gateway.connecting import connected
 from logger.settings import GatewaySettings, file_stem
 
 log = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
     """
     try:
         with (
-            socket.create_connection((host, port), timeout=timeout_s) as plain,
+            connected(host, port, timeout_s) as plain,
             unverified_context().wrap_socket(plain, server_hostname=host) as secure,
         ):
             certificate = secure.getpeercert(binary_form=True)
@@ -148,7 +150,17 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
 
 def _tracked(base: Any, sockets: "weakref.WeakSet[socket.socket]") -> Any:
     class Tracked(base):  # type: ignore[misc]
-        """Remembers its socket, so that a deadline can end a read in progress."""
+        """Connects within its time, and remembers its socket so that a deadline can end a read."""
+
+        def _new_conn(self) -> socket.socket:
+            try:
+                return connected(self.host, self.port, self.timeout)
+            except socket.gaierror as error:
+                raise NameResolutionError(self.host, self, error) from error
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, f"connecting timed out: {error}") from error
+            except OSError as error:
+                raise NewConnectionError(self, str(error)) from error
 
         def connect(self) -> None:
             super().connect()
@@ -182,6 +194,10 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
+
+    def extend(self, seconds: float) -> None:
+        """Allow more time."""
+        self._until += seconds
 
     @property
     def left_s(self) -> float:
@@ -237,6 +253,9 @@ class Transport:
         assert self._adapter is not None  # noqa: S101 - the same
         url = self.address.url(self.scheme or "https") + path
         left = deadline.left_s
+        if left <= 0.05:
+            self.forget_connection()  # What its silence seemed to say of the scheme, too.
+            raise GatewayUnreachableError("no answer in time.")
         timer = threading.Timer(left, self._cut)
         timer.daemon = True
         timer.start()
@@ -340,10 +359,10 @@ def _reason(error: BaseException) -> str:
     """Return what went wrong in a few words, without addresses of objects."""
     said = str(error).lower()
     for needle, words in (
+        ("temporary failure in name", "name not found"),
         ("name or service not known", "no such host"),
         ("nodename nor servname", "no such host"),
         ("failed to resolve", "no such host"),
-        ("temporary failure in name", "name not found"),
         ("refused", "connection refused"),
         ("no route", "no route to host"),
         ("unreachable", "network unreachable"),

@@ -8,7 +8,7 @@ from logger.errors import UsageError
 KINDS = {
     "outage": "closes connections without an answer",
     "slow": "waits ARG seconds before each answer (default 3)",
-    "drip": "sends the body one byte a second",
+    "drip": "sends the body one byte each ARG seconds (default 1)",
     "unauthorized": "answers 401 although the credentials are right",
     "server_error": "answers 503",
     "cut": "cuts JSON in the middle",

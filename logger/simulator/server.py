@@ -189,11 +189,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         at_s = (now - self.simulation.start).total_seconds()
         with contextlib.suppress(OSError):
-            if self.simulation.faults.active("drip", at_s) and self.path not in OPEN:
+            drip = self.simulation.faults.active("drip", at_s)
+            if drip and self.path not in OPEN:
                 for index in range(len(data)):
                     self.wfile.write(data[index : index + 1])
                     self.wfile.flush()
-                    time.sleep(1)
+                    time.sleep(drip.number(1))
             else:
                 self.wfile.write(data)
 
@@ -270,10 +271,11 @@ class _Server(ThreadingHTTPServer):
 class GatewayServer:
     """A running simulated gateway; ``url`` is where it listens."""
 
-    def __init__(self, simulation: Simulation, port: int = 0) -> None:
+    def __init__(self, simulation: Simulation, port: int = 0, host: str = "127.0.0.1") -> None:
         self.simulation = simulation
+        self.host = host
         handler = type("Handler", (_Handler,), {"simulation": simulation})
-        self._server = _Server(("127.0.0.1", port), handler, bind_and_activate=False)
+        self._server = _Server((host, port), handler, bind_and_activate=False)
         self._server.allow_reuse_address = True
         self._server.server_bind()
         self._server.server_activate()
@@ -293,7 +295,7 @@ class GatewayServer:
     def url(self) -> str:
         """The gateway's base URL."""
         scheme = "https" if self._server.context is not None else "http"
-        return f"{scheme}://127.0.0.1:{self._server.server_port}"
+        return f"{scheme}://{self.host}:{self._server.server_port}"
 
     @property
     def cloud_url(self) -> str:
@@ -312,13 +314,15 @@ class GatewayServer:
 
 
 @contextlib.contextmanager
-def serving(simulation: Simulation, port: int = 0) -> Iterator[GatewayServer]:
+def serving(
+    simulation: Simulation, port: int = 0, host: str = "127.0.0.1"
+) -> Iterator[GatewayServer]:
     """Serve a simulation until the block ends.
 
     Raises:
         OSError: the port is taken.
     """
-    server = GatewayServer(simulation, port)
+    server = GatewayServer(simulation, port, host)
     try:
         yield server
     finally:

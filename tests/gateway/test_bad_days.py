@@ -1,0 +1,386 @@
+"""A gateway's bad days: each ends by itself, costs what it must, and is told once."""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.collector.assemble import pollers
+from logger.collector.poller import Poller
+from logger.errors import AuthenticationError, GatewayError, GatewayUnreachableError
+from logger.gateway.client import Gateway
+from logger.gateway.kind import ProductionFrom
+from logger.gateway.transport import Address, Transport
+from logger.readings import Outcome
+from logger.settings import write_secret
+from logger.simulator.access import ACCOUNT
+from logger.simulator.server import GatewayServer
+from logger.store.database import open_engine
+from logger.store.maintenance import upgrade
+from tests.conftest import Bench, Benches
+
+MINUTE = timedelta(minutes=1)
+QUARTER_WH = 5_600 / 4
+Restart = Callable[..., GatewayServer]
+
+
+@pytest.fixture
+def restarted() -> Iterator[Restart]:
+    """Restarts a bench's gateway with another firmware, on the same port."""
+    with contextlib.ExitStack() as stack:
+
+        def restart(one: Bench, firmware: str) -> GatewayServer:
+            port = int(one.server.url.rpartition(":")[2])
+            one.server.stop()
+            one.simulation.fault("firmware", argument=firmware)
+            server = GatewayServer(one.simulation, port)
+            stack.callback(server.stop)
+            return server
+
+        yield restart
+
+
+def collecting(one: Bench, **changes: object) -> tuple[Poller, Engine]:
+    """Return a poller of the bench's gateway, and its database."""
+    gateway = replace(one.settings.gateways[0], **changes)  # type: ignore[arg-type]
+    one.settings = replace(one.settings, gateways=(gateway,))
+    engine = open_engine(one.settings.database_url)
+    upgrade(engine)
+    return pollers(one.settings, engine, one.environ, clock=one.clock)[0], engine
+
+
+def polled(one: Bench, poller: Poller, minutes: int) -> list[str]:
+    made = []
+    for _ in range(minutes):
+        made.append(str(poller.poll(one.clock(), inverters=False).outcome))
+        one.clock.set(one.clock() + MINUTE)
+    return made
+
+
+def without_scheme(one: Bench) -> str:
+    return one.server.url.partition("://")[2]
+
+
+def events(engine: Engine) -> list[tuple[str, str]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT kind, detail FROM events ORDER BY at, kind"))
+        return [(row.kind, row.detail) for row in rows if row.kind != "outage"]
+
+
+def produced_wh(engine: Engine) -> float:
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT sum(production_wh) FROM energy_15min"))
+        return float(found.scalar_one())
+
+
+# ------------------------------------------------------------------------- firmware comes
+
+
+@pytest.mark.parametrize("cts", ["none", "net"])
+def test_firmware_7_comes_over_5_and_polling_goes_on_with_the_token_that_is_there(
+    bench: Benches, restarted: Restart, cts: str
+) -> None:
+    one = bench(generation="5", cts=cts)
+    since = one.clock()
+    poller, engine = collecting(one, host=without_scheme(one))
+    assert polled(one, poller, 20) == ["complete"] * 20
+    restarted(one, "7.6.175")
+    after = polled(one, poller, 20)
+    assert after.count("complete") >= 18
+    assert after[2:] == ["complete"] * 18
+    assert poller.finish()
+    assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
+    assert poller.gateway.session.transport.scheme == "https"
+    # Inverters report each 15 minutes under firmware 5 and each 5 under 7: that, and no jump.
+    true_wh = one.simulation.site.energy_between_wh("production", since, one.clock() - MINUTE)
+    late_wh = 1 if cts == "net" else QUARTER_WH
+    assert 0.8 * true_wh < produced_wh(engine) <= true_wh + late_wh
+
+
+def test_firmware_7_on_port_443_is_found_when_port_80_sends_us_there(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(generation="5", cts="none")
+    secure_port = 9  # Nobody there yet.
+    monkeypatch.setattr(Transport, "port", property(lambda _: secure_port))
+    plain = one.server.url
+    monkeypatch.setattr(
+        Address, "url",
+        lambda _, scheme: plain if scheme == "http" else f"https://127.0.0.1:{secure_port}",
+    )  # fmt: skip
+    gateway = one.gateway(host="127.0.0.1")
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    one.simulation.fault("firmware", argument="7.6.175")
+    secure = GatewayServer(one.simulation)
+    secure_port = int(secure.url.rpartition(":")[2])
+    made = []
+    for _ in range(3):
+        one.clock.set(one.clock() + MINUTE)
+        with contextlib.suppress(GatewayError):
+            made.append(one.poll(gateway).outcome)
+    secure.stop()
+    assert made[-1] is Outcome.COMPLETE
+    bearers = [one for one in one.simulation.requests if one.credentials == "bearer"]
+    assert len(bearers) == 1
+
+
+def test_firmware_7_without_a_token_says_once_that_it_needs_one_and_waits_for_it(
+    bench: Benches, restarted: Restart, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(generation="5", cts="net")
+    token_file = one.directory / "roof.token"
+    token = token_file.read_text()
+    token_file.unlink()
+    poller, engine = collecting(one, host=without_scheme(one), token_file=None)
+    assert polled(one, poller, 2) == ["complete"] * 2
+    caplog.set_level(logging.INFO)
+    restarted(one, "7.6.175")
+    before = len(one.simulation.requests)
+    assert polled(one, poller, 30) == ["failed"] * 30
+    assert len([line for line in caplog.messages if "needs a token" in line]) == 1
+    asked = [request.path for request in one.simulation.requests[before + 10 :]]
+    assert set(asked) == {"/info"}
+    assert len(asked) <= 30
+    write_secret(poller.gateway.session.tokens.kept_path, token)
+    assert polled(one, poller, 3) == ["complete"] * 3
+    assert poller.finish()
+    assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
+
+
+def test_firmware_8_comes_over_7_and_never_joins_two_counters(
+    bench: Benches, restarted: Restart
+) -> None:
+    one = bench(generation="7", cts="none")
+    since = one.clock()
+    poller, engine = collecting(one)
+    assert polled(one, poller, 20) == ["complete"] * 20
+    kept = one.server._server.context
+    restarted(one, "8.3.5422")._server.context = kept
+    after = polled(one, poller, 40)
+    assert after[2:] == ["complete"] * 38
+    assert poller.finish()
+    said = events(engine)
+    assert ("firmware_change", "7.6.175 to 8.3.5422") in said
+    assert "source_change" in {kind for kind, _ in said}
+    true_wh = one.simulation.site.energy_between_wh("production", since, one.clock() - MINUTE)
+    assert 0.7 * true_wh < produced_wh(engine) <= true_wh + QUARTER_WH
+
+
+# ------------------------------------------------------------------------- nobody lets us in
+
+
+@pytest.mark.parametrize(
+    ("generation", "most", "mean"),
+    # Firmware 5 asks each page as nobody and as both built-in users, each with its challenge.
+    [("8", 2, 1.2), ("5", 25, 7)],
+)
+def test_an_hour_of_401_never_becomes_a_storm_of_requests(
+    bench: Benches, generation: str, most: int, mean: float
+) -> None:
+    one = bench(generation=generation, cts="net")
+    poller, _ = collecting(one, **({"token_file": None} if generation == "5" else {}))
+    polled(one, poller, 2)
+    one.simulation.fault("unauthorized")
+    polled(one, poller, 1)
+    before, each = len(one.simulation.requests), []
+    for _ in range(60):
+        already = len(one.simulation.requests)
+        assert polled(one, poller, 1) == ["failed"]
+        each.append(len(one.simulation.requests) - already)
+    assert max(each) <= most, each
+    assert len(one.simulation.requests) - before <= mean * 60, each
+    one.simulation.faults.clear()
+    one.clock.set(one.clock() + 15 * MINUTE)
+    assert polled(one, poller, 1) == ["complete"]
+
+
+def test_an_old_gateway_that_refuses_everything_from_the_start_is_no_complete_poll(
+    bench: Benches,
+) -> None:
+    one = bench(generation="5", cts="none")
+    one.simulation.fault("unauthorized")
+    poller, _ = collecting(one, token_file=None)
+    assert polled(one, poller, 5) == ["failed"] * 5
+    one.simulation.faults.clear()
+    one.clock.set(one.clock() + timedelta(hours=25))
+    assert polled(one, poller, 1) == ["complete"]
+    assert poller.gateway.kind is not None
+    assert poller.gateway.kind.production is ProductionFrom.V1
+
+
+def test_refused_pages_change_no_source_before_a_day_has_passed(bench: Benches) -> None:
+    one = bench(generation="5", cts="net")
+    gateway = one.gateway(token_file=None)
+    one.poll(gateway)
+    assert gateway.kind is not None
+    before = gateway.kind
+    one.simulation.fault("unauthorized")
+    for _ in range(23):
+        one.clock.set(one.clock() + timedelta(hours=1))
+        assert one.poll(gateway).outcome is Outcome.FAILED
+    assert gateway.kind == before
+
+
+@pytest.mark.parametrize("token", ["expired", "none"])
+def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
+    bench: Benches, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+    path = one.directory / "roof.token"
+    write_secret(path, one.simulation.token(days=-1))
+    account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
+    gateway = one.gateway(token_file=path if token == "expired" else None, **account)
+    cloud = gateway.session.tokens.cloud
+    there, real = (cloud.enlighten_url, cloud.token)
+    tries = []
+
+    def counted(*account: str) -> str:
+        tries.append(one.clock())
+        return real(*account)
+
+    monkeypatch.setattr(cloud, "token", counted)
+    cloud.enlighten_url = "http://127.0.0.1:9"
+    start, said = one.clock(), set()
+    for _ in range(240):
+        with pytest.raises(AuthenticationError) as caught:
+            one.poll(gateway)
+        said.add(str(caught.value))
+        one.clock.set(one.clock() + MINUTE)
+    assert [(at - start) / MINUTE for at in tries] == [0, 15, 45, 105, 225]
+    assert len(said) == 1
+    assert "token set" in said.pop()
+    assert {request.path for request in one.simulation.requests} == {"/info"}
+    cloud.enlighten_url = there
+    one.clock.set(one.clock() + timedelta(hours=4))
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
+
+
+def test_an_expired_token_without_an_account_asks_nobody_for_another(bench: Benches) -> None:
+    one = bench()
+    write_secret(one.directory / "roof.token", one.simulation.token(days=0.1))
+    gateway = one.gateway()
+    one.poll(gateway)
+    one.clock.set(one.clock() + timedelta(hours=3))
+    before = len(one.simulation.requests)
+    for _ in range(30):
+        with pytest.raises(AuthenticationError, match="expired"):
+            one.poll(gateway)
+        one.clock.set(one.clock() + MINUTE)
+    asked = one.simulation.requests[before:]
+    assert {request.path for request in asked} == {"/info"}
+    assert "bearer" not in {request.credentials for request in asked}
+    assert len(asked) <= 31
+    write_secret(one.directory / "roof.token", one.simulation.token())
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
+
+
+# ------------------------------------------------------------------------- nobody answers
+
+
+def seconds(one: Bench, gateway: Gateway) -> float:
+    """Poll in vain; return how long it took."""
+    started = time.monotonic()
+    try:
+        assert one.poll(gateway).outcome is not Outcome.COMPLETE
+    except GatewayUnreachableError as error:
+        assert str(error)  # noqa: PT017 - either is a failed poll
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument"),
+    [("drip", "60"), ("slow", "0.6"), ("outage", ""), ("server_error", ""), ("cut", "")],
+)
+def test_whatever_the_gateway_does_a_poll_ends_within_its_time_and_the_next_is_normal(
+    bench: Benches, kind: str, argument: str
+) -> None:
+    one = bench(cts="net", poll_every_s=5)
+    gateway = one.gateway()
+    one.poll(gateway)
+    gateway.budget_s = 1.0
+    one.simulation.fault(kind, argument=argument)
+    assert seconds(one, gateway) < 1.4
+    one.simulation.faults.clear()
+    gateway.budget_s = 4.5
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
+
+
+def test_at_first_contact_silence_is_not_waited_for_longer_than_in_any_poll(
+    bench: Benches,
+) -> None:
+    one = bench(cts="net", poll_every_s=5)
+    gateway = one.gateway()
+    gateway.budget_s = 1.0
+    one.simulation.fault("slow", argument="5")
+    assert seconds(one, gateway) < 1.4
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes no more connections, and does not say so: connecting times out."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "http://", "https://"])
+def test_connecting_in_vain_takes_no_longer_than_a_poll_may(
+    bench: Benches, silent_port: int, scheme: str
+) -> None:
+    one = bench(poll_every_s=5)
+    gateway = one.gateway(host=f"{scheme}127.0.0.1:{silent_port}")
+    gateway.budget_s = 1.0
+    for _ in range(2):
+        assert seconds(one, gateway) < 1.4
+    if not scheme:
+        assert gateway.session.transport.scheme is None
+
+
+def test_a_name_that_no_server_knows_is_one_line_and_a_failed_poll_each_time(
+    bench: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench()
+    poller, _ = collecting(one, host="no-such-host.invalid")
+    caplog.set_level(logging.INFO)
+    assert polled(one, poller, 10) == ["failed"] * 10
+    lines = [line for line in caplog.messages if "gateway=roof" in line]
+    assert len(lines) == 1
+    assert "no such host" in lines[0] or "name not found" in lines[0]
+
+
+def test_a_name_server_that_is_silent_takes_no_longer_than_a_poll_may(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(poll_every_s=5)
+    host = one.server.url.replace("127.0.0.1", "localhost")
+    gateway = one.gateway(host=host)
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    gateway.session.transport.forget_connection()
+    real, back = socket.getaddrinfo, threading.Event()
+
+    def silent(*args: object, **options: object) -> object:
+        back.wait(20)
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    gateway.budget_s = 0.5
+    for _ in range(2):
+        with pytest.raises(GatewayUnreachableError, match="name not found"):
+            one.poll(gateway)
+        assert seconds(one, gateway) < 0.9
+    back.set()
+    gateway.budget_s = 4.5
+    assert one.poll(gateway).outcome is Outcome.COMPLETE
