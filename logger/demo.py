@@ -113,7 +113,7 @@ class Demo:
                 f'state_dir = "{files.directory.resolve() / "state"}"\n'
                 f"poll_every_s = {LIVE_EVERY_S}\ninverters_every_s = {12 * LIVE_EVERY_S}\n"
                 f'commit_every_s = {LIVE_EVERY_S}\n\n[[gateways]]\nname = "roof"\n'
-                f'host = "{url}"\ntoken_file = "roof.token"\npeak_power_kwp = 5.6\n',
+                f'host = "{url}"\ntoken_file = "roof.token"\npeak_power_kwp = 5.6\nmdns = false\n',
                 encoding="utf-8",
             )
         except OSError as error:

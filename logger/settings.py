@@ -39,6 +39,7 @@ GATEWAY_KEYS = {
     "username": str,
     "password_file": str,
     "tls": str,
+    "mdns": bool,
 }
 TLS_MODES = ("pin", "verify", "off")
 SYSTEM_CONFIG = Path("/etc/envoylog/config.toml")
@@ -58,6 +59,7 @@ class GatewaySettings:
     username: str | None = None
     password: str | None = field(default=None, repr=False)  #: from the environment or its file
     tls: Literal["pin", "verify", "off"] = "pin"
+    mdns: bool = True  #: look for it by its serial when it fails at ``host``
 
 
 def file_stem(gateway_name: str) -> str:
@@ -160,12 +162,13 @@ def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], *, where: s
             raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
         kind = known[key]
         right = isinstance(value, kind) or (kind is float and isinstance(value, int))
-        if not right or isinstance(value, bool):
+        if not right or (isinstance(value, bool) and kind is not bool):
             words = {
                 str: "text in quotes",
                 int: "a whole number",
                 float: "a number",
                 list: "tables",
+                bool: "true or false",
             }
             raise SettingsError(f"{where}: {key} must be {words[kind]}, not {value!r}.")
 
@@ -234,6 +237,7 @@ def _gateway(table: Any, number: int, base: Path, environ: Mapping[str, str]) ->
         username=table.get("username"),
         password=password,
         tls=tls,
+        mdns=table.get("mdns", True),
     )
 
 

@@ -198,7 +198,7 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
         directory = Path(tempfile.mkdtemp(dir=tmp_path))
         token = directory / "roof.token"
         write_secret(token, simulation.token())
-        one = GatewaySettings(name="roof", host=server.url, token_file=token)
+        one = GatewaySettings(name="roof", host=server.url, token_file=token, mdns=False)
         loaded = Settings(
             database_url=database_url or f"sqlite:///{directory / 'envoylog.db'}",
             state_dir=directory / "state",

@@ -36,6 +36,7 @@ def show(ctx: click.Context) -> None:
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
             if (value := getattr(one, key)) is not None:
                 click.echo(f"{key} = {value}")
+        click.echo(f"mdns = {str(one.mdns).lower()}")
         for key in ("token", "password"):
             if getattr(one, key) is not None:
                 click.echo(f"{key} = (set, hidden)")

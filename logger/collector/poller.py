@@ -73,6 +73,7 @@ class Poller:
         self._knows_past = False
         self._events: list[Event] = []  #: of this machine, for the next poll
         self._certificate_changed = False
+        self._replaced = False
         self._storing = threading.Lock()
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
@@ -152,13 +153,16 @@ class Poller:
             self._info = poll.info or self._info
             return poll
         failure, events = self.last_error, []
-        if isinstance(failure, GatewayReplacedError):
+        replaced = isinstance(failure, GatewayReplacedError)
+        if replaced and not self.gateway.whereabouts.can_look:
             self.stopped_by = failure
+        if replaced and not self._replaced:
             detail = "another gateway answers; not asked until the configuration names it"
             events = [Event(at=at, kind="gateway_replaced", subject="gateway", detail=detail)]
         if isinstance(failure, CertificateChangedError) and not self._certificate_changed:
             detail = "another certificate than the pinned one; not asked until it is accepted"
             events = [Event(at=at, kind="certificate_change", subject="gateway", detail=detail)]
+        self._replaced = replaced
         self._certificate_changed = isinstance(failure, CertificateChangedError)
         return Poll(
             gateway_serial=self._info.serial if self._info else "",

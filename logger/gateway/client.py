@@ -6,6 +6,7 @@ budget. A page that fails costs what depends on it; the others still deliver.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from logger.errors import (
     NotReadyError,
     SettingsError,
 )
+from logger.gateway import discovery
 from logger.gateway import kind as kinds
 from logger.gateway.enlighten import Enlighten
 from logger.gateway.kind import Kind, ProductionFrom
@@ -34,6 +36,7 @@ from logger.gateway.quirks import firmware_of
 from logger.gateway.session import Session
 from logger.gateway.tokens import Tokens
 from logger.gateway.transport import Deadline, Transport
+from logger.gateway.whereabouts import Whereabouts
 from logger.readings import (
     Event,
     GatewayInfo,
@@ -76,6 +79,7 @@ class Gateway:
         self.elapsed = elapsed
         tokens = Tokens(gateway, settings.state_dir, Enlighten(environ), clock)
         self.session = Session(gateway, Transport(gateway, settings.state_dir), tokens, clock)
+        self.whereabouts = Whereabouts(self.session, discovery.interfaces_of(environ), clock)
         self.known_serial = gateway.serial
         #: the source and firmware of production before this start, from the database
         self.previous: tuple[str, str] | None = None
@@ -104,7 +108,7 @@ class Gateway:
         if self.known_serial is not None and info.serial != self.known_serial:
             raise GatewayReplacedError(
                 f"Gateway {self.settings.name!r} should be {self.known_serial}, but {info.serial} "
-                f"answers at {self.settings.host}; if it was replaced, write "
+                f"answers at {self.session.transport.address.host}; if it was replaced, write "
                 f'serial = "{info.serial}" into the configuration, else correct host.'
             )
         self.known_serial = info.serial
@@ -269,13 +273,18 @@ class Gateway:
         """
         deadline = Deadline(self.budget_s)
         try:
+            self.whereabouts.look(self.known_serial, at, self.identify, deadline)
             made = self._poll(at, deadline, inverters=inverters)
-        except GatewayError:
+        except GatewayError as error:
             self._identified_at = None
+            self.whereabouts.failed(error)
             raise
         if made.outcome is Outcome.FAILED:
             self._identified_at = None
-        return made
+            self.whereabouts.failed()
+        else:
+            self.whereabouts.answered()
+        return replace(made, events=(*self.whereabouts.told(), *made.events))
 
     def _poll(self, at: datetime, deadline: Deadline, *, inverters: bool) -> Poll:
         started = self.elapsed()

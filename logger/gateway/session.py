@@ -21,7 +21,7 @@ from logger.errors import (
 )
 from logger.gateway import digest, parse
 from logger.gateway.tokens import Token, Tokens
-from logger.gateway.transport import Answer, Deadline, Transport
+from logger.gateway.transport import Address, Answer, Deadline, Transport
 from logger.readings import GatewayInfo
 from logger.settings import GatewaySettings
 
@@ -55,6 +55,12 @@ class Session:
         self._users_refused_at: dict[str, datetime] = {}
         self._renewal_alarm: str | None = None
         self._renew_at = clock()
+
+    def move_to(self, address: Address) -> None:
+        """Ask at another address from now on, with a session of its own."""
+        if address != self.transport.address:
+            self.transport.move_to(address)
+            self._checked_at = None
 
     def identify_as(self, info: GatewayInfo) -> None:
         """Set whose answers these are; a new serial starts with new credentials."""

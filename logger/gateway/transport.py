@@ -210,7 +210,7 @@ class Transport:
 
     def __init__(self, settings: GatewaySettings, state_dir: Path) -> None:
         self.settings = settings
-        self.address = Address.parse(settings.host)
+        self.configured = self.address = Address.parse(settings.host)
         self.pins = Pins(state_dir, settings.name)
         self.scheme = self.address.scheme
         self.cookies = requests.cookies.RequestsCookieJar()
@@ -229,6 +229,14 @@ class Transport:
         self._session = self._adapter = None
         if self.address.scheme is None and self.pins.read() is None:
             self.scheme = None
+
+    def move_to(self, address: Address) -> None:
+        """Ask at another address from now on; nothing that the old one gave is sent to it."""
+        if address == self.address:
+            return
+        self.address, self.scheme = address, address.scheme
+        self.forget_connection()
+        self.cookies.clear()
 
     def get(
         self,
@@ -306,7 +314,13 @@ class Transport:
         fingerprint = None
         if self.scheme == "https" and self.settings.tls == "pin":
             fingerprint = self.pins.read()
-            if fingerprint is None:
+        if self.scheme == "https" and fingerprint is None:
+            if self.address != self.configured:
+                raise CertificateChangedError(
+                    "no certificate is pinned that could prove it, so nothing was sent; if it is "
+                    f'this gateway, write host = "{self.address.host}" into the configuration.'
+                )
+            if self.settings.tls == "pin":
                 patience = min(CONNECT_S, deadline.left_s)
                 fingerprint = fingerprint_at(self.address.host, self.port, patience)
                 self.pins.write(fingerprint)

@@ -1,0 +1,334 @@
+"""A gateway that is no longer where the configuration says is found again by its serial."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count, pairwise
+
+import pytest
+from sqlalchemy import text
+
+from logger.collector.assemble import pollers
+from logger.errors import (
+    CertificateChangedError,
+    GatewayError,
+    GatewayReplacedError,
+    GatewayUnreachableError,
+)
+from logger.gateway import discovery, whereabouts
+from logger.gateway.client import Gateway
+from logger.gateway.transport import Address, Deadline
+from logger.readings import Outcome, Poll
+from logger.simulator.documents import Model
+from logger.simulator.server import GatewayServer, Simulation
+from logger.store.database import open_engine
+from logger.store.maintenance import upgrade
+from tests.conftest import Bench, Benches
+
+Announce = Callable[..., None]
+Move = Callable[..., GatewayServer]
+MINUTE = timedelta(minutes=1)
+#: Test processes hear each other's announcements: each test has a gateway of its own.
+serials = map(str, count(910000000000 + 1000 * (time.monotonic_ns() % 900_000)))
+
+
+@pytest.fixture
+def moved() -> Iterator[Move]:
+    """Serves a bench's gateway at 127.0.0.2: same port, same certificate."""
+    with contextlib.ExitStack() as stack:
+
+        def move(one: Bench, *, new_certificate: bool = False) -> GatewayServer:
+            one.server.stop()
+            server = served(stack, one.simulation, "127.0.0.2", port_of(one))
+            if not new_certificate:
+                server._server.context = one.server._server.context
+            return server
+
+        yield move
+
+
+def served(
+    stack: contextlib.ExitStack, simulation: Simulation, host: str, port: int
+) -> GatewayServer:
+    server = GatewayServer(simulation, port, host)
+    stack.callback(server.stop)
+    return server
+
+
+def port_of(one: Bench) -> int:
+    return int(one.server.url.rpartition(":")[2])
+
+
+def minute(one: Bench, gateway: Gateway) -> Poll | GatewayError:
+    """Poll, and let a minute pass."""
+    try:
+        return one.poll(gateway, inverters=False)
+    except GatewayError as error:
+        return error
+    finally:
+        gateway.session.transport.forget_connection()  # A server that moved has dropped it.
+        one.clock.set(one.clock() + MINUTE)
+
+
+def outcomes(one: Bench, gateway: Gateway, minutes: int) -> list[str]:
+    made = [minute(one, gateway) for _ in range(minutes)]
+    return [poll.outcome if isinstance(poll, Poll) else type(poll).__name__ for poll in made]
+
+
+FOUND = (
+    "answers at 127.0.0.2 instead of 127.0.0.1; found by mDNS: correct host in the configuration"
+)
+GONE = GatewayUnreachableError.__name__
+HERE = str(Outcome.COMPLETE)
+
+
+def test_after_three_failed_polls_it_is_found_and_goes_on_with_pin_and_token(
+    bench: Benches, announce: Announce, moved: Move
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    moved(one)
+    assert outcomes(one, gateway, 3) == [GONE] * 3
+    before = len(one.simulation.requests)
+    found = minute(one, gateway)
+    assert isinstance(found, Poll)
+    assert found.outcome is Outcome.COMPLETE
+    assert [(event.kind, event.detail) for event in found.events] == [("address_change", FOUND)]
+    first = one.simulation.requests[before]
+    assert (first.path, first.credentials) == ("/info", "none")
+    later = minute(one, gateway)
+    assert isinstance(later, Poll)
+    assert (later.outcome, later.events) == (Outcome.COMPLETE, ())
+
+
+@pytest.mark.parametrize("without", ["permission", "library"])
+def test_it_is_not_looked_for_without_permission_or_library(
+    bench: Benches,
+    announce: Announce,
+    moved: Move,
+    monkeypatch: pytest.MonkeyPatch,
+    without: str,
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=without != "permission")
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    moved(one)
+    if without == "library":
+        monkeypatch.setitem(sys.modules, "zeroconf", None)
+    assert outcomes(one, gateway, 6) == [GONE] * 6
+
+
+def test_another_certificate_at_the_found_address_is_refused_and_nothing_is_sent(
+    bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    moved(one, new_certificate=True)
+    sent = len(one.simulation.requests)
+    assert outcomes(one, gateway, 16) == [GONE] * 16
+    assert len(one.simulation.requests) == sent
+    said = [line for line in caplog.messages if "mDNS" in line]
+    assert len(said) == 1
+    assert "envoylog trust accept roof" in said[0]
+
+
+def test_without_a_pin_no_certificate_is_trusted_at_an_address_that_nobody_wrote(
+    bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(serial=next(serials))
+    announce(one.simulation.model.serial, "127.0.0.2")
+    host = one.server.url.partition("://")[2]
+    moved(one)
+    gateway = one.gateway(mdns=True, serial=one.simulation.model.serial, host=host)
+    assert outcomes(one, gateway, 4) == [GONE] * 4
+    assert one.simulation.requests == []
+    assert gateway.session.transport.pins.read() is None
+    assert "host = '127.0.0.2'" in caplog.text
+
+
+def test_a_gateway_that_had_tokens_is_not_believed_to_have_become_an_old_one(
+    bench: Benches, announce: Announce
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True, tls="off", host=one.server.url.partition("://")[2])
+    minute(one, gateway)
+    serial = one.simulation.model.serial
+    announce(serial, "127.0.0.2")
+    one.server.stop()
+    impostor = Simulation(model=Model(generation="5", cts="none", serial=serial))
+    with contextlib.ExitStack() as stack:
+        served(stack, impostor, "127.0.0.2", port_of(one))
+        assert outcomes(one, gateway, 5) == [GONE] * 5
+    assert impostor.requests == []
+
+
+def test_another_gateway_that_is_announced_under_this_serial_is_asked_its_own_alone(
+    bench: Benches, announce: Announce
+) -> None:
+    one = bench(generation="5", cts="none", serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    one.server.stop()
+    other = Simulation(model=Model(generation="5", cts="none", serial=next(serials)))
+    with contextlib.ExitStack() as stack:
+        served(stack, other, "127.0.0.2", port_of(one))
+        assert outcomes(one, gateway, 5) == [GONE] * 5
+    assert [request.path for request in other.requests] == ["/info"]
+    assert gateway.session.transport.address.host == "127.0.0.1"
+
+
+def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
+    bench: Benches,
+    announce: Announce,
+    moved: Move,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whereabouts, "SEARCH_S", 0.5)
+    one = bench(generation="5", cts="none", serial=next(serials))
+    one.settings = replace(
+        one.settings, gateways=(replace(one.settings.gateways[0], mdns=True, token_file=None),)
+    )
+    engine = open_engine(one.settings.database_url)
+    upgrade(engine)
+    poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+
+    def polled(times: int) -> list[str]:
+        made = []
+        for _ in range(times):
+            made.append(str(poller.poll(one.clock(), inverters=False).outcome))
+            one.clock.set(one.clock() + MINUTE)
+        return made
+
+    assert polled(1) == ["complete"]
+    moved(one)
+    other = Simulation(model=Model(generation="5", cts="none", serial=next(serials)))
+    with contextlib.ExitStack() as stack:
+        served(stack, other, "127.0.0.1", port_of(one))
+        one.clock.set(one.clock() + timedelta(hours=1))
+        assert polled(4) == ["failed"] * 4
+        assert isinstance(poller.last_error, GatewayReplacedError)
+        assert poller.stopped_by is None
+        announce(one.simulation.model.serial, "127.0.0.2")
+        one.clock.set(one.clock() + 10 * MINUTE)
+        assert polled(2) == ["complete"] * 2
+    assert {request.path for request in other.requests} == {"/info"}
+    with engine.connect() as connection:
+        kinds = connection.execute(text("SELECT kind FROM events ORDER BY at")).scalars().all()
+    assert [kind for kind in kinds if kind != "outage"] == ["gateway_replaced", "address_change"]
+    lines = [line for line in caplog.messages if "answers at 127.0.0.2" in line]
+    assert len(lines) == 1
+
+
+def test_a_stranger_at_the_old_address_hinders_nobody(
+    bench: Benches, announce: Announce, moved: Move
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    moved(one)
+    stranger = Simulation(model=Model(serial=next(serials)))
+    with contextlib.ExitStack() as stack:
+        served(stack, stranger, "127.0.0.1", port_of(one))
+        refused = [CertificateChangedError.__name__] * 3
+        assert outcomes(one, gateway, 4) == [*refused, HERE]
+    assert stranger.requests == []
+
+
+def test_it_returns_to_the_configured_host_when_only_that_answers(
+    bench: Benches, announce: Announce, moved: Move
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.2")
+    away = moved(one)
+    assert outcomes(one, gateway, 10) == [GONE] * 3 + [HERE] * 7
+    away.stop()
+    assert outcomes(one, gateway, 3) == [GONE] * 3
+    with contextlib.ExitStack() as stack:
+        home = served(stack, one.simulation, "127.0.0.1", port_of(one))
+        home._server.context = one.server._server.context
+        back = minute(one, gateway)
+    assert isinstance(back, Poll)
+    assert [event.detail for event in back.events] == ["answers at 127.0.0.1 again, as configured"]
+
+
+def test_a_gateway_that_is_only_away_for_a_while_has_not_moved(
+    bench: Benches, announce: Announce
+) -> None:
+    one = bench(serial=next(serials))
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    announce(one.simulation.model.serial, "127.0.0.1")
+    one.simulation.fault("outage")
+    assert outcomes(one, gateway, 3) == [GONE] * 3
+    one.simulation.faults.clear()
+    back = minute(one, gateway)
+    assert isinstance(back, Poll)
+    assert (back.outcome, back.events) == (Outcome.COMPLETE, ())
+
+
+def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(serial=next(serials), poll_every_s=5)
+    gateway = one.gateway(mdns=True)
+    minute(one, gateway)
+    one.server.stop()
+    assert outcomes(one, gateway, 3) == [GONE] * 3
+    started = time.monotonic()
+    assert outcomes(one, gateway, 1) == [GONE]
+    assert time.monotonic() - started < gateway.budget_s
+    looks = []
+    real = discovery.discover
+
+    def counted(*args: object, **options: object) -> list[discovery.Found]:
+        looks.append(one.clock())
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(discovery, "discover", counted)
+    monkeypatch.setattr(whereabouts, "SEARCH_S", 0.1)
+    outcomes(one, gateway, 30)
+    assert len(looks) == 3
+    assert {after - before for before, after in pairwise(looks)} == {10 * MINUTE}
+
+
+def test_a_gateway_that_was_never_met_is_not_looked_for(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench(serial=next(serials))
+    one.server.stop()
+    monkeypatch.delattr(discovery, "discover")
+    assert outcomes(one, one.gateway(mdns=True), 5) == [GONE] * 5
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("envoy.local", Address(None, "127.0.0.2", None)),
+     ("https://envoy.local", Address("https", "127.0.0.2", None)),
+     ("http://192.168.1.3:8080", Address("http", "127.0.0.2", 8080))],
+)  # fmt: skip
+def test_scheme_and_port_are_those_of_the_configuration(
+    bench: Benches, announce: Announce, host: str, expected: Address
+) -> None:
+    one = bench(serial=next(serials))
+    announce(one.simulation.model.serial, "127.0.0.2")
+    found = one.gateway(host=host).whereabouts
+    assert found._announced(one.simulation.model.serial, Deadline(9)) == [expected]
+
+
+@pytest.fixture(autouse=True)
+def log_of_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
