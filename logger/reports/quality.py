@@ -81,7 +81,7 @@ def _records(
         ).mappings()
     }
     inverters = {
-        as_date(day): kwh
+        as_date(day): None if kwh is None else round(kwh, 6)
         for day, kwh in connection.execute(
             text(
                 "SELECT day, SUM(energy_kwh) FROM v_inverter_daily "  # noqa: S608 - ours

@@ -54,7 +54,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A gateway in the database, and the first and last day that it has energy of."""
+    """A gateway, and the first and last day that it has energy of.
+
+    A name stands for all gateways that had it: one that was replaced goes on in the next.
+    """
 
     name: str
     zone: str
@@ -107,9 +110,10 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
     """
     rows = connection.execute(
         text(
-            "SELECT g.name, g.time_zone, min(d.day) AS first_day, max(d.day) AS last_day "
+            "SELECT g.name, max(g.time_zone) AS time_zone, min(d.day) AS first_day, "
+            "max(d.day) AS last_day "
             "FROM gateways g LEFT JOIN energy_daily d ON d.gateway_id = g.gateway_id "
-            "GROUP BY g.gateway_id, g.name, g.time_zone ORDER BY g.gateway_id"
+            "GROUP BY g.name ORDER BY min(g.gateway_id)"
         )
     ).all()
     if gateway is not None and gateway not in [row.name for row in rows]:

@@ -12,7 +12,7 @@ from logger import exports
 from logger.errors import NoDataError
 from logger.reports.details import detail_report
 from logger.reports.quality import quality_report
-from logger.reports.tables import Report
+from logger.reports.tables import Report, energy_report
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, instant, times, utc
@@ -106,3 +106,27 @@ def test_details_go_into_every_format(filled: Engine, form: str) -> None:
     with filled.connect() as connection:
         for ask in ASKS:
             assert exports.EXPORTERS[form](ask(connection, now=NOW))
+
+
+def test_a_gateway_that_was_replaced_goes_on_in_the_next_one(engine: Engine) -> None:
+    site = Site(Shape(phases=2), SINCE - timedelta(days=1))
+    moments = times(SINCE, NOW, 600)
+    swap = SINCE + timedelta(days=2, hours=12)
+    parts = [[at for at in moments if at <= swap], [at for at in moments if at >= swap]]
+    for number, seen in enumerate(parts, start=1):
+        fill(engine, site, seen, zone="UTC", gateway_id=number)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE gateways SET name = 'roof'"))
+        for number in (1, 2):
+            build.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
+        made = energy_report(connection, "daily", now=NOW)
+        months = energy_report(connection, "monthly", now=NOW)
+        view = connection.execute(
+            text("SELECT production_kwh, coverage_pct FROM v_energy_daily ORDER BY day")
+        ).all()
+    assert made.column("production_kwh") == [row.production_kwh for row in view]
+    assert made.column("coverage_pct") == [row.coverage_pct for row in view] == [100.0] * 5
+    true = site.energy_between_wh("production", SINCE, NOW) / 1000
+    assert sum(made.column("production_kwh")) == pytest.approx(true, abs=1e-5)
+    assert months.column("production_kwh") == [pytest.approx(true, abs=1e-5)]
+    assert months.column("coverage_pct") == [100.0]
