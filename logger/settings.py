@@ -85,7 +85,12 @@ class Settings:
     @property
     def normal_gap_s(self) -> int:
         """Samples further apart than this leave a hole in the coverage."""
-        return max(900, 2 * self.poll_every_s)
+        return normal_gap_s(self.poll_every_s)
+
+
+def normal_gap_s(poll_every_s: int) -> int:
+    """Return how far samples of a cadence may be apart without a hole in the coverage."""
+    return max(900, 2 * poll_every_s)
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None:

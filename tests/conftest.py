@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import requests
 import sqlalchemy
@@ -29,6 +30,9 @@ from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 
 TEMPLATE = "envoylog_template"
+# A busy machine is no failure.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,8 @@ def rebuild(
             moved = zones.adopt(connection, one.gateway_id, loaded.gateways)
             start = None if moved else first
             inverters.rebuild(connection, one.gateway_id, now=now, since=start)
-            changes += build.rebuild(
-                connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s, since=start
-            )
+            gap_s = zones.gap_s(connection, one.gateway_id, loaded)
+            changes += build.rebuild(connection, one.gateway_id, now=now, gap_s=gap_s, since=start)
         if dry_run:
             connection.rollback()
         else:

@@ -27,8 +27,9 @@ from logger.errors import (
 )
 from logger.gateway.client import Gateway
 from logger.readings import Event, GatewayInfo, Outcome, Poll, SourceFailure
-from logger.rollups.build import bring_up_to_date
+from logger.rollups.build import bring_up_to_date, clock_was_set
 from logger.rollups.inverters import bring_inverters_up_to_date
+from logger.rollups.placing import WRONG_S
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
 from logger.store.door import Ready
@@ -72,6 +73,9 @@ class Poller:
         self._ready = ready
         self._knows_past = False
         self._events: list[Event] = []  #: of this machine, for the next poll
+        self._first_at: datetime | None = None  #: of the first poll since the clock was set
+        #: from when to when polls were taken with a clock that was set by much since
+        self._wrong_run: tuple[datetime, datetime] | None = None
         self._certificate_changed = False
         self._replaced = False
         self._storing = threading.Lock()
@@ -116,6 +120,7 @@ class Poller:
 
     def take(self, at: datetime, *, inverters: bool) -> Poll:
         """Ask the gateway once, and let what it says wait for the database."""
+        self._first_at = self._first_at or at
         poll = self._ask(at, inverters=inverters)
         if self._events:
             poll = replace(poll, events=(*self._events, *poll.events))
@@ -134,8 +139,10 @@ class Poller:
         """Keep as an event that this machine's clock was set, to ``at``."""
         before = at - timedelta(seconds=by_s)
         detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}"
-        event = Event(at=at, kind="clock_set", subject="collector", detail=detail)
-        self._events.append(event)
+        self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
+        if abs(by_s) > WRONG_S and self._first_at is not None:
+            self._wrong_run = self._first_at, before
+        self._first_at = None
 
     def skipped(self, at: datetime) -> None:
         """Record a slot in which the poll before was still running."""
@@ -247,6 +254,11 @@ class Poller:
     def _roll_up(self, gateway_id: int) -> None:
         now, gap_s = self.clock(), self.settings.normal_gap_s
         with translated_errors():
+            if self._wrong_run is not None:
+                since, until = self._wrong_run
+                with self.engine.begin() as connection:
+                    clock_was_set(connection, gateway_id, now=now, since=since, until=until)
+                self._wrong_run = None
             bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
             bring_inverters_up_to_date(self.engine, gateway_id, now=now)
 

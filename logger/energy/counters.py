@@ -9,12 +9,16 @@ series on those of the next ``RECOVERY_S``; so the same samples give the same de
 they are read at once or as they come. ``Counted.settled_s`` says up to when they are final.
 """
 
+from collections.abc import Sequence
+
 from logger.clock import QUARTER_S, from_epoch_s
 from logger.energy.series import (
+    ABSURD_W,
     NOISE_MWH,
     RECOVERY_S,
     RETIRED_S,
     SLOW_SOURCES,
+    SPIKE_MWH,
     STALL_POWER_W,
     STALL_S,
     WRAP_MWH,
@@ -63,6 +67,7 @@ class _Counter:
         self.out = Counted()
         self.run_start_s: int | None = None
         self.stalled_s = self.bad_until_s = 0
+        self.power_w: float | None = None
         if state is not None:
             self._adopt(state)
             self.out.states.append((since_s, state))
@@ -73,6 +78,7 @@ class _Counter:
         self.changed_s, self.still_s, self.debt = state.changed_s, state.still_s, state.debt_mwh
         self.first_s, self.most = state.first_s, state.most_mwh
         self.stalled_s, self.bad_until_s = state.stalled_s, state.bad_until_s
+        self.power_w = state.power_w
         self.out.first_s = state.first_s
 
     @property
@@ -88,6 +94,7 @@ class _Counter:
             self.most,
             self.stalled_s,
             self.bad_until_s,
+            self.power_w,
         )
 
     def run(self) -> Counted:
@@ -113,7 +120,7 @@ class _Counter:
             edge = at_s - at_s % QUARTER_S + QUARTER_S
             start = edge - QUARTER_S
             cheap = self._cheap_mwh()
-            gap_s = self.gap_s
+            gap_s, first = self.gap_s, index
             total = 0
             while index < size:
                 t = times[index]
@@ -124,6 +131,14 @@ class _Counter:
                     or t - at_s > gap_s
                     or index in changes
                     or (step and stalled_s)
+                    or (
+                        step > SPIKE_MWH
+                        and step
+                        > self._growth_mwh(
+                            t - at_s,
+                            (powers[index - 1] if index > first else self.power_w, powers[index]),
+                        )
+                    )
                 ):
                     break
                 if step:
@@ -141,6 +156,7 @@ class _Counter:
                     energy[start] = energy.get(start, 0) + total
                 self.at_s, self.value = at_s, value
                 self.changed_s, self.still_s, self.stalled_s = changed_s, still_s, stalled_s
+                self.power_w = powers[index - 1]
                 self._land(learn=True)
             elif index < size:
                 index = self._step(index, index in changes)
@@ -173,8 +189,28 @@ class _Counter:
             return index + 1
         if step > self._allowed_mwh(t, index):
             return self._broken(index, "jump")
+        growth_mwh = self._growth_mwh(t - self.at_s, (self.power_w, self.series.powers_w[index]))
+        if step > SPIKE_MWH and step > growth_mwh:
+            if (fallen := self._fall(index)) is not None:
+                self.bad_until_s = self.series.times_s[fallen - 1]
+                return self._pass_over(index)
+            if t + RECOVERY_S > self.until_s:
+                self._unsettle(self.at_s)
         self._good(index)
         return index + 1
+
+    def _fall(self, index: int) -> int | None:
+        """Return the first sample after a spike, if a step up falls back to where it was soon."""
+        times, values = self.series.times_s, self.series.values_mwh
+        step = values[index] - self.value
+        for later in range(index + 1, len(times)):
+            if times[later] > times[index] + RECOVERY_S or values[later] < self.value:
+                return None
+            if self._source_of(later) != self.source:
+                return None
+            if 2 * (values[later - 1] - values[later]) >= step:
+                return later
+        return None
 
     def _good(self, index: int, *, offset_mwh: int = 0) -> None:
         """Take a sample as the next good one; a wrap adds its offset."""
@@ -196,7 +232,7 @@ class _Counter:
             self.still_s = t
         elif not self.stalled_s and t - self.still_s > STALL_S:
             self.stalled_s = self.still_s
-        self.at_s, self.value, self.debt = t, value, max(0, -above)
+        self.at_s, self.value, self.debt, self.power_w = t, value, max(0, -above), power_w
         self._land(learn=not bridged)
 
     def _broken(self, index: int, why: str) -> int:
@@ -217,8 +253,10 @@ class _Counter:
             self._event(t, "suspect_increment", f"{after} after {before}: faster than possible")
         elif (wraps := self._wraps(index)) > 0:
             self._event(t, "counter_wrap", f"{wraps} x 2^32 J put back: {after} after {before}")
-            self._good(index, offset_mwh=wraps * WRAP_MWH)
-            return index + 1
+            if value + wraps * WRAP_MWH - self.value <= self._allowed_mwh(t, index):
+                self._good(index, offset_mwh=wraps * WRAP_MWH)
+                return index + 1
+            self._event(t, "suspect_increment", f"{after} after {before}: faster than possible")
         elif self.value - value <= self._noise_mwh(t - self.at_s):
             self._good(index)
             return index + 1
@@ -252,7 +290,7 @@ class _Counter:
                 self.out.gaps_s.append((self.at_s, self.series.times_s[index]))
         self.source = self._source_of(index)
         self.at_s = self.changed_s = self.still_s = self.series.times_s[index]
-        self.value = self.series.values_mwh[index]
+        self.value, self.power_w = self.series.values_mwh[index], self.series.powers_w[index]
         self.debt = self.stalled_s = 0
         self.run_start_s = self.at_s
         self._land(learn=True)
@@ -279,7 +317,9 @@ class _Counter:
             if bad > self.value:
                 if value < bad:
                     return later
-            elif later == index + 1 or value - bad > self._rate_mwh(t - times[later - 1]):
+            elif later == index + 1 or value - bad > self._growth_mwh(
+                t - times[later - 1], self.series.powers_w[later - 1 : later + 1]
+            ):
                 return later
             else:
                 return None  # It grew back: a reset.
@@ -310,6 +350,7 @@ class _Counter:
         self.debt = 0
         self.run_start_s = t
         self.at_s, self.value = t, self.series.values_mwh[index]
+        self.power_w = self.series.powers_w[index]
         self.changed_s = self.still_s = t
         self.stalled_s = 0
         self._land(learn=False)
@@ -340,18 +381,31 @@ class _Counter:
         allowed = self._rate_mwh(over_s)
         if self.limits.peak_w is None:
             powers = (abs(p) for p in self.series.powers_w[max(0, index - 1) : index + 1] if p)
-            witness_w = max((p for p in powers if p < 1e6), default=0.0)
+            witness_w = max((p for p in powers if p < ABSURD_W), default=0.0)
             allowed = max(allowed, int(1.5 * witness_w * (t - self.at_s) / 3.6))
         return allowed
 
+    def _growth_mwh(self, over_s: int, powers_w: Sequence[float | None]) -> int:
+        """Return what may have been counted in a normal step, by the power at both of its ends."""
+        known = [abs(power_w) for power_w in powers_w if power_w is not None]
+        if len(known) < 2 or over_s > self.gap_s or max(known) > ABSURD_W:
+            return self._rate_mwh(over_s)
+        slow_s = QUARTER_S if self.source in SLOW_SOURCES else 0
+        return int(1.5 * max(known) * (over_s + slow_s) / 3.6) + NOISE_MWH
+
     def _noise_mwh(self, over_s: int) -> int:
-        peak_w = self.limits.peak_w or self.most * 4 / 1000
+        """Return how far a counter may fall without being another one."""
+        if not self.limits.is_computed or self.source == "ct":
+            return NOISE_MWH
+        peak_w = self.most * 4 / 1000
         return max(NOISE_MWH, int(peak_w * min(over_s, QUARTER_S) / 3.6))
 
     # -- time
     def _spread(self, t0: int, t1: int, step: int, *, bridged: bool) -> None:
         """Give each quarter hour its share of a step, to the last milliwatt-hour."""
         out, since_s = self.out.energy_mwh, self.since_s
+        if bridged:
+            self.out.bridges_s.append((t0, t1))
         edge = t0 - t0 % QUARTER_S + QUARTER_S
         given = 0
         while True:

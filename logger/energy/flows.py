@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
+from logger.energy.balance import bridges_of, even_out
 from logger.energy.counters import count
 from logger.energy.power import integrate
 from logger.energy.series import RETIRED_S, Counted, CounterState, Limits, Series
@@ -83,7 +84,7 @@ def limits_of(name: str, peak_power_w: float | None) -> Limits:
         return Limits(peak_w=peak_power_w)
     if name == STANDBY:
         return Limits(floor_w=5_000, learned_floor_w=2_000)
-    return Limits(floor_w=50_000, learned_floor_w=50_000)
+    return Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=name == TOTAL)
 
 
 def account(
@@ -109,7 +110,7 @@ def account(
     }
     counted = {key: one for key, one in counted.items() if one.last is not None}
     newest_s = max((one.last.at_s for one in counted.values() if one.last), default=since_s)
-    settled_s = max(since_s, _settled_s(counted.values(), newest_s))
+    settled_s = max(since_s, _settled_s(counted, newest_s))
     quarters: list[Quarter] = []
     for phase in sorted({phase for _, phase in counted}):
         streams = {name: one for (name, of), one in counted.items() if of == phase}
@@ -126,15 +127,20 @@ def account(
     return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None))
 
 
-def _settled_s(counted: Iterable[Counted], newest_s: int) -> int:
+def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:
     """Return the quarter hour that the slowest living stream has not finished."""
     open_s = [newest_s]
-    for one in counted:
+    for one in counted.values():
         if one.last is not None and one.last.at_s > newest_s - RETIRED_S:
             open_s.append(one.last.at_s)
             if one.unsettled_s is not None:
                 open_s.append(one.unsettled_s)
-    return quarter_start_s(min(open_s))
+    settled_s = quarter_start_s(min(open_s))
+    # A bridge is evened out as a whole: none may be cut by where counting goes on.
+    for start_s, end_s in reversed(bridges_of(counted)):
+        if start_s < settled_s <= quarter_start_s(end_s):
+            settled_s = quarter_start_s(start_s)
+    return settled_s
 
 
 def _quarters(
@@ -152,17 +158,20 @@ def _quarters(
         imports, exports = integrate(*net, gap_s=gap_s)
         energy[IMPORT] = {start: round(mwh) for start, mwh in imports.items()}
         energy[EXPORT] = {start: round(mwh) for start, mwh in exports.items()}
+        _bridge_net(energy, streams)
     bridged = streams[PRODUCTION].bridged_mwh if PRODUCTION in streams else {}
     nothing: dict[int, int] = {}
-    for start in range(max(since_s, quarter_start_s(begin_s)), newest_s + 1, QUARTER_S):
-        if start == newest_s:
-            break
+    starts = range(max(since_s, quarter_start_s(begin_s)), newest_s, QUARTER_S)
+    used = {start: _consumption(energy, streams, start) for start in starts}
+    even_out(used, bridges_of(streams))
+    for start in starts:
         flows = {name: energy.get(name, nothing).get(start) for name in energy}
+        balance = used[start]
         yield Quarter(
             start,
             phase,
             flows.get(PRODUCTION),
-            _consumption(flows, streams, start),
+            None if balance is None else max(0, balance),
             flows.get(IMPORT),
             flows.get(EXPORT),
             flows.get(CHARGE),
@@ -172,12 +181,30 @@ def _quarters(
         )
 
 
+def _bridge_net(energy: dict[str, dict[int, int]], streams: Mapping[str, Counted]) -> None:
+    """Let import and export follow from the counters where power was not measured (rule C3).
+
+    Over a gap the difference of consumption and production is known, though not how much went
+    either way in between: so import less export is right there, and marked by lost coverage.
+    """
+    if PRODUCTION not in streams or TOTAL not in streams:
+        return
+    for start in sorted(streams[PRODUCTION].bridged_mwh.keys() | streams[TOTAL].bridged_mwh.keys()):
+        made, used = energy[PRODUCTION].get(start), energy[TOTAL].get(start)
+        if made is None or used is None:
+            continue
+        bought, sold = energy[IMPORT].get(start, 0), energy[EXPORT].get(start, 0)
+        missing = used - made - (bought - sold)
+        energy[IMPORT][start] = bought + max(0, missing)
+        energy[EXPORT][start] = sold + max(0, -missing)
+
+
 def _consumption(
-    flows: Mapping[str, int | None], streams: Mapping[str, Counted], start: int
+    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], start: int
 ) -> int | None:
     """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery."""
     parts: list[tuple[int, str]]
-    if flows.get(TOTAL) is not None:
+    if TOTAL in energy and energy[TOTAL].get(start) is not None:
         parts = [(1, TOTAL)]
     elif IMPORT in streams:
         parts = [(1, PRODUCTION), (1, IMPORT), (-1, EXPORT)]
@@ -189,11 +216,11 @@ def _consumption(
         parts += [(1, DISCHARGE), (-1, CHARGE)]
     total = 0
     for sign, name in parts:
-        part = flows.get(name)
+        part = energy[name].get(start) if name in energy else None
         if part is None:
             return None
         total += sign * part
-    return max(0, total)
+    return total
 
 
 def _has(one: Counted, start: int) -> bool:

@@ -15,6 +15,8 @@ GAP_S = 1_900
 #: An interval that is not told is at most this long, unless reports keep a slower rhythm.
 LONGEST_S = 900
 SLOWEST_S = 3_700
+#: A silence that is longer than this is the night.
+NIGHT_S = 4 * 3600
 LIMITS = Limits(floor_w=1_000, learned_floor_w=500)
 
 
@@ -54,11 +56,30 @@ def from_counter(
     inverter: Inverter, state: CounterState | None, *, since_s: int, until_s: int
 ) -> tuple[Share, Counted]:
     """Return the energy that a lifetime counter counted."""
+    _add_dawns(inverter.series, state)
     counted = count(inverter.series, state, LIMITS, since_s=since_s, until_s=until_s, gap_s=GAP_S)
     share = Share(energy_mwh=counted.energy_mwh)
     for start_s, end_s in counted.runs_s:
         _cover(share, max(start_s, since_s), end_s)
     return share, counted
+
+
+def _add_dawns(series: Series, state: CounterState | None) -> None:
+    """Add to each first report after a night that the counter stood still until then.
+
+    An inverter is silent while it makes nothing: what it made by its first report of the day, if
+    one interval could hold it, it made in that interval and not evenly through the night.
+    """
+    times, values = series.times_s, series.values_mwh
+    longest_mwh = int(LIMITS.learned_floor_w * LONGEST_S / 3.6)
+    nights = [i for i in range(1, len(times)) if times[i] - times[i - 1] > NIGHT_S]
+    for i in reversed(nights):
+        if 0 < values[i] - values[i - 1] <= longest_mwh:
+            series.insert(i, times[i] - LONGEST_S, values[i - 1])
+    if not times or state is None or times[0] - state.at_s <= NIGHT_S:
+        return
+    if 0 < values[0] - state.value_mwh <= longest_mwh:
+        series.insert(0, times[0] - LONGEST_S, state.value_mwh)
 
 
 def from_reports(

@@ -14,8 +14,12 @@ STALL_S = 7_200
 STALL_POWER_W = 50
 #: What did not speak for so long no longer holds the ledger back.
 RETIRED_S = 7 * 86_400
+#: What no gateway can measure: unsigned views of negative numbers and the like.
+ABSURD_W = 1e6
 #: Below this a step down is rounding and no event.
 NOISE_MWH = 5_000
+#: A step up by more than this is looked at: does power explain it, or does it fall back?
+SPIKE_MWH = 200_000
 #: Sources whose counters are made of microinverters' 32-bit joule counters.
 WRAPPING_SOURCES = frozenset({"v1", "inverters", "device"})
 #: Sources that move in steps of 5 to 60 minutes although they are polled each minute.
@@ -43,6 +47,7 @@ class CounterState(NamedTuple):
     most_mwh: int  #: the most that one quarter hour held so far
     stalled_s: int = 0  #: since when it stands still beyond doubt; 0 while it does not
     bad_until_s: int = 0  #: samples up to here were found bad, whatever they look like alone
+    power_w: float | None = None  #: at the last good sample
 
 
 @dataclass(slots=True)
@@ -65,6 +70,13 @@ class Series:
         self.values_mwh.append(round(value_wh * 1000))
         self.powers_w.append(power_w)
 
+    def insert(self, index: int, at_s: int, value_mwh: int) -> None:
+        """Put a sample before another of the same source."""
+        self.times_s.insert(index, at_s)
+        self.values_mwh.insert(index, value_mwh)
+        self.powers_w.insert(index, None)
+        self.sources = [(i + (i > index), source) for i, source in self.sources]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -78,6 +90,8 @@ class Limits:
     floor_w: float = 25_000.0
     learned_floor_w: float = 10_000.0
     learning_s: int = 7 * 86_400
+    #: Computed by the gateway from others, so that it may fall a little (eim total-consumption).
+    is_computed: bool = False
 
     def power_w(self, most_mwh: int, known_for_s: int) -> float:
         """Return the power above which an increment is suspect."""
@@ -95,6 +109,7 @@ class Counted:
     bridged_mwh: dict[int, int] = field(default_factory=dict)  #: of it from steps over a gap
     runs_s: list[tuple[int, int]] = field(default_factory=list)  #: measured at normal cadence
     gaps_s: list[tuple[int, int]] = field(default_factory=list)  #: longer than normal, both ends
+    bridges_s: list[tuple[int, int]] = field(default_factory=list)  #: over which energy is spread
     events: list[CounterEvent] = field(default_factory=list)
     #: (quarter start, state there), in order; the first is where counting began
     states: list[tuple[int, CounterState]] = field(default_factory=list)

@@ -13,9 +13,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from logger.clock import (
+    QUARTER_S,
     day_start_s,
     from_epoch_s,
     local_day,
@@ -24,15 +25,14 @@ from logger.clock import (
     to_epoch_s,
     utc_offset_s,
 )
-from logger.energy.flows import Decision, Quarter, StreamKey, account
+from logger.energy.flows import Quarter, StreamKey, account
 from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
-from logger.rollups import checkpoints, samples, sums
-from logger.store.database import upsert
+from logger.rollups import checkpoints, events, samples, sums
+from logger.rollups.placing import Placing
 from logger.store.models import (
     Energy15MinRow,
     EnergyDailyRow,
     EnergyHourlyRow,
-    EventRow,
     GatewayRow,
     table_of,
 )
@@ -40,16 +40,6 @@ from logger.store.models import (
 log = logging.getLogger(__name__)
 
 LEDGER = "energy"
-#: Events that the ledger decides; a rebuild decides them anew.
-KINDS = (
-    "counter_wrap",
-    "counter_reset",
-    "counter_dip",
-    "suspect_increment",
-    "source_change",
-    "stalled_counter",
-    "outage",
-)
 CHUNK = timedelta(days=2)
 
 
@@ -98,23 +88,26 @@ def advance(
     ``beyond_s`` is the end of the stretch before: an unsettled stretch is read again, longer.
     """
     site = site_of(connection, gateway_id)
-    ends = samples.first_and_last_s(connection, gateway_id)
+    states: dict[StreamKey, CounterState] = {}
+    checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
+    for name, phase, *values in checkpoint.state if checkpoint else ():
+        states[name, phase] = CounterState(*values)
+    last_placed_s = max((state.at_s for state in states.values()), default=None)
+    placing = Placing(connection, gateway_id, to_epoch_s(now), last_placed_s)
+    ends = placing.ends()
     if ends is None:
         return None
     first_s, last_s = ends
-    states: dict[StreamKey, CounterState] = {}
-    checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
     if checkpoint is None:
         since_s = quarter_start_s(first_s)
         after_s = since_s - 1
     else:
         since_s = after_s = checkpoint.at_s
-        for name, phase, *values in checkpoint.state:
-            states[name, phase] = CounterState(*values)
     # Time that passed without samples settles what they left open; more of it changes nothing.
     end_s = max(last_s, min(to_epoch_s(now), last_s + RETIRED_S + RECOVERY_S))
     until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
-    stretch = samples.read(connection, gateway_id, since_s=after_s, until_s=until_s, gap_s=gap_s)
+    span = samples.Span(connection, gateway_id, placing, after_s, until_s, gap_s)
+    stretch = samples.read(span)
     if (back_s := _came_back(stretch.samples.counters, states, since_s)) is not None:
         checkpoints.forget_after(connection, gateway_id, LEDGER, back_s)
         return until_s
@@ -130,10 +123,11 @@ def advance(
         checkpoints.forget_after(connection, gateway_id, LEDGER, result.reopen_s)
         return until_s
     _write_quarters(connection, site, since_s, result.quarters, stretch)
-    _write_decisions(connection, site, since_s, result.decisions)
+    events.replace(connection, gateway_id, since_s, [*result.decisions, *placing.decisions()])
     if result.quarters:
         # The first day may end with the quarter before: its length is known only now.
-        sums.recompute(connection, site.gateway_id, site.zone, since_s, result.quarters[-1][0])
+        newest_s, now_s = result.quarters[-1].starts_s, to_epoch_s(now)
+        sums.recompute(connection, site.gateway_id, site.zone, since_s, newest_s, now_s)
     if result.settled_s > since_s:
         state = [[*key, *state] for key, state in sorted(result.states.items())]
         checkpoints.save(connection, gateway_id, LEDGER, site.zone, result.settled_s, state)
@@ -205,34 +199,47 @@ def _wh(energy_mwh: int | None) -> float | None:
     return None if energy_mwh is None else energy_mwh / 1000
 
 
-def _write_decisions(
-    connection: Connection, site: Site, since_s: int, decisions: list[Decision]
+def clock_was_set(
+    connection: Connection, gateway_id: int, *, now: datetime, since: datetime, until: datetime
 ) -> None:
-    table = table_of(EventRow)
-    connection.execute(
-        delete(table).where(
-            table.c.gateway_id == site.gateway_id,
-            table.c.at > from_epoch_s(since_s),
-            table.c.kind.in_(KINDS),
-        )
-    )
-    unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
-    if unique:
-        upsert(
-            connection,
-            table,
-            [
-                {
-                    "gateway_id": site.gateway_id,
-                    "at": from_epoch_s(decision.at_s),
-                    "kind": decision.kind,
-                    "subject": decision.subject,
-                    "detail": decision.detail,
-                }
-                for decision in unique.values()
-            ],
-            ("detail",),
-        )
+    """Look again at the samples of a clock that was set, now that it is known to have been wrong.
+
+    ``since`` and ``until`` are what it said. Nothing is counted twice: what lies elsewhere than it
+    was taken is told and, where it was the first that was ever counted, taken out.
+    """
+    placing = Placing(connection, gateway_id, to_epoch_s(now))
+    since_s = to_epoch_s(since)
+    placing.look_at(since_s, to_epoch_s(until))
+    decisions, ends = placing.decisions(), placing.ends()
+    if not decisions or ends is None:
+        return
+    site = site_of(connection, gateway_id)
+    events.replace(connection, gateway_id, to_epoch_s(now), decisions)
+    table = table_of(Energy15MinRow)
+    oldest = connection.execute(
+        select(func.min(table.c.starts_at)).where(table.c.gateway_id == gateway_id)
+    ).scalar_one()
+    if oldest is not None and since_s - QUARTER_S <= to_epoch_s(oldest) < ends[0]:
+        _delete_rows(connection, site, to_epoch_s(oldest), quarter_start_s(ends[0]))
+        checkpoints.forget_after(connection, gateway_id, LEDGER, -1)
+
+
+def _delete_rows(connection: Connection, site: Site, since_s: int, until_s: int | None) -> None:
+    """Delete what was rolled up from an instant on, and up to another; whole days of days."""
+    for model, column in (
+        (Energy15MinRow, "starts_at"),
+        (EnergyHourlyRow, "starts_at"),
+        (EnergyDailyRow, "day"),
+    ):
+        table = table_of(model)
+
+        def key(at_s: int, column: str = column) -> Any:
+            return local_day(at_s, site.zone) if column == "day" else from_epoch_s(at_s)
+
+        where = [table.c.gateway_id == site.gateway_id, table.c[column] >= key(since_s)]
+        if until_s is not None:
+            where.append(table.c[column] < key(until_s))
+        connection.execute(delete(table).where(*where))
 
 
 # -- again
@@ -256,7 +263,7 @@ def rebuild(
     """
     site = site_of(connection, gateway_id)
     before = _days(connection, gateway_id)
-    ends = samples.first_and_last_s(connection, gateway_id)
+    ends = Placing(connection, gateway_id, to_epoch_s(now)).ends()
     if ends is None:
         return []
     since_s = day_start_s(since, site.zone) if since else -1
@@ -265,17 +272,7 @@ def rebuild(
     checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
     checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
     from_s = checkpoint.at_s if checkpoint else quarter_start_s(ends[0])
-    first = from_epoch_s(from_s)
-    for model, column in (
-        (Energy15MinRow, "starts_at"),
-        (EnergyHourlyRow, "starts_at"),
-        (EnergyDailyRow, "day"),
-    ):
-        table = table_of(model)
-        key: Any = local_day(from_s, site.zone) if column == "day" else first
-        connection.execute(
-            delete(table).where(table.c.gateway_id == gateway_id, table.c[column] >= key)
-        )
+    _delete_rows(connection, site, from_s, None)
     catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     after = _days(connection, gateway_id)
     nothing = (None, None)

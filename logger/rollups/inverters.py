@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.energy.flows import Decision
 from logger.energy.inverters import (
     Inverter,
     Report,
@@ -15,9 +16,10 @@ from logger.energy.inverters import (
     from_counter,
     from_reports,
 )
-from logger.energy.series import CounterState
-from logger.rollups import checkpoints
+from logger.energy.series import Counted, CounterState
+from logger.rollups import checkpoints, events
 from logger.rollups.build import Site, site_of
+from logger.rollups.events import SUBJECT
 from logger.store.database import epoch, rows
 from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
 from logger.store.queries import ends_s
@@ -99,6 +101,13 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
             tracks[serial] = ([rhythm] if rhythm else []) + rhythms
             open_s.append(tracks[serial][-1].at_s if tracks[serial] else since_s)
     _write(connection, site, since_s, shares, peaks)
+    decisions = [
+        Decision(event.at_s, event.kind, f"{SUBJECT}{serial}", event.detail)
+        for serial, track in tracks.items()
+        if isinstance(track, Counted)
+        for event in track.events
+    ]
+    events.replace(connection, gateway_id, since_s, decisions, of_inverters=True)
     alive_s = newest_s - int(RETIRED.total_seconds())
     slowest_s = min((at_s for at_s in [*open_s, newest_s] if at_s > alive_s), default=since_s)
     settled_s = max(since_s, day_start_s(local_day(slowest_s, site.zone), site.zone))

@@ -1,7 +1,7 @@
 """Raw rows of a stretch of time, as the series that energy arithmetic counts."""
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
@@ -16,7 +16,8 @@ from logger.energy.flows import (
     TOTAL,
     Samples,
 )
-from logger.energy.series import Series
+from logger.energy.series import ABSURD_W, Series
+from logger.rollups.placing import WRONG_S, Placing
 from logger.store.database import epoch, rows
 from logger.store.models import (
     ConsumptionSampleRow,
@@ -24,7 +25,6 @@ from logger.store.models import (
     ProductionSampleRow,
     table_of,
 )
-from logger.store.queries import ends_s
 
 #: measurement -> the streams of its delivered and received counters
 METERS = {
@@ -35,8 +35,6 @@ METERS = {
 }
 #: Readings older than this may be the one before again.
 STALE_S = 900
-#: What no gateway can measure: unsigned views of negative numbers and the like.
-ABSURD_W = 1e6
 
 
 class Peaks:
@@ -62,85 +60,79 @@ class Stretch:
         self.consumption_peaks = Peaks()
 
 
-class _Frozen:
-    """Tells readings whose own time stands still; a clock that is only wrong moves on."""
+class _Doubts:
+    """Tells which samples say nothing: frozen readings, and those of a wrong clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, placing: Placing) -> None:
+        self._placing = placing
         self._last: dict[Hashable, int] = {}
 
-    def says_nothing_new(self, key: Hashable, reading_s: int) -> bool:
-        """Return whether an old reading is the one before again."""
-        before = self._last.get(key)
-        self._last[key] = reading_s
-        return before == reading_s
+    def leave_out(self, key: Hashable, at_s: int, age_s: int | None) -> bool:
+        """Return whether a sample of an unusual age is to be left out.
+
+        Readings whose own time stands still are the one before again; those of a gateway whose
+        clock is only wrong move on.
+        """
+        if age_s is not None and age_s > STALE_S:
+            before, self._last[key] = self._last.get(key), at_s - age_s
+            if before == at_s - age_s:
+                return True
+        return self._placing.is_misplaced(at_s, age_s)
 
 
-def first_and_last_s(connection: Connection, gateway_id: int) -> tuple[int, int] | None:
-    """Return when the first and last sample of a gateway were taken, epoch seconds."""
-    found: list[tuple[int, int]] = []
-    for model in (ProductionSampleRow, ConsumptionSampleRow, MeterReadingRow):
-        ends = ends_s(connection, table_of(model).c.polled_at, gateway_id)
-        if ends is not None:
-            found.append(ends)
-    if not found:
-        return None
-    return min(first for first, _ in found), max(last for _, last in found)
+def _is_usual(age_s: int | None) -> bool:
+    return age_s is None or -WRONG_S <= age_s <= STALE_S
 
 
-def read(
-    connection: Connection, gateway_id: int, *, since_s: int, until_s: int, gap_s: int
-) -> Stretch:
+class Span(NamedTuple):
+    """Of whom and when to read."""
+
+    connection: Connection
+    gateway_id: int
+    placing: Placing
+    since_s: int
+    until_s: int
+    gap_s: int  #: so much before ``since_s`` is read to know what the readings before were
+
+    def query(self, model: Any, *names: str) -> Select[Any]:
+        """Return the query for the epoch second and some columns of a raw table."""
+        table = table_of(model)
+        return (
+            select(epoch(table.c.polled_at), *(table.c[name] for name in names))
+            .where(
+                table.c.gateway_id == self.gateway_id,
+                table.c.polled_at > from_epoch_s(self.since_s - self.gap_s),
+                table.c.polled_at <= from_epoch_s(self.until_s),
+            )
+            .order_by(table.c.polled_at)
+        )
+
+
+def read(span: Span) -> Stretch:
     """Return what was sampled after ``since_s`` up to and including ``until_s``."""
     stretch = Stretch()
-    invalid = _read_production(connection, gateway_id, since_s, until_s, gap_s, stretch)
-    battery_w = _read_meters(connection, gateway_id, since_s, until_s, gap_s, stretch, invalid)
-    _read_consumption(connection, gateway_id, since_s, until_s, gap_s, stretch, battery_w)
+    invalid = _read_production(span, stretch)
+    battery_w = _read_meters(span, stretch, invalid)
+    _read_consumption(span, stretch, battery_w)
     return stretch
 
 
-def _query(model: Any, gateway_id: int, since_s: int, until_s: int, *names: str) -> Select[Any]:
-    table = table_of(model)
-    return (
-        select(epoch(table.c.polled_at), *(table.c[name] for name in names))
-        .where(
-            table.c.gateway_id == gateway_id,
-            table.c.polled_at > from_epoch_s(since_s),
-            table.c.polled_at <= from_epoch_s(until_s),
-        )
-        .order_by(table.c.polled_at)
-    )
-
-
-def _read_production(
-    connection: Connection,
-    gateway_id: int,
-    since_s: int,
-    until_s: int,
-    gap_s: int,
-    stretch: Stretch,
-) -> set[int]:
+def _read_production(span: Span, stretch: Stretch) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    query = _query(
-        ProductionSampleRow,
-        gateway_id,
-        since_s - gap_s,
-        until_s,
-        "phase",
-        "power_w",
-        "energy_lifetime_wh",
-        "reading_age_s",
-        "source",
+    since_s = span.since_s
+    query = span.query(
+        ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
     counter, peaks = stretch.samples.counter, stretch.production_peaks
     invalid: set[int] = set()
-    frozen = _Frozen()
+    doubts = _Doubts(span.placing)
     series: dict[str, Series] = {}
-    for at_s, phase, power_w, energy_wh, age_s, source in rows(connection, query):
+    for at_s, phase, power_w, energy_wh, age_s, source in rows(span.connection, query):
         if energy_wh is None:
             if phase == "total" and power_w is None:
                 invalid.add(at_s)
             continue
-        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(phase, at_s - age_s):
+        if not _is_usual(age_s) and doubts.leave_out(phase, at_s, age_s):
             continue
         if at_s <= since_s:
             continue  # Read to know what the reading before the stretch was.
@@ -153,21 +145,11 @@ def _read_production(
     return invalid
 
 
-def _read_meters(
-    connection: Connection,
-    gateway_id: int,
-    since_s: int,
-    until_s: int,
-    gap_s: int,
-    stretch: Stretch,
-    invalid: set[int],
-) -> dict[int, float]:
+def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    query = _query(
+    since_s = span.since_s
+    query = span.query(
         MeterReadingRow,
-        gateway_id,
-        since_s - gap_s,
-        until_s,
         "measurement",
         "phase",
         "power_w",
@@ -178,10 +160,12 @@ def _read_meters(
     counter = stretch.samples.counter
     sampled = {phase for name, phase in stretch.samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
-    frozen = _Frozen()
+    doubts = _Doubts(span.placing)
     #: what each meter and phase feeds: the series of its two directions
     fed: dict[tuple[str, str], tuple[Series | None, Series | None]] = {}
-    for at_s, measurement, phase, power_w, delivered, received, age_s in rows(connection, query):
+    for at_s, measurement, phase, power_w, delivered, received, age_s in rows(
+        span.connection, query
+    ):
         key = (measurement, phase)
         pair = fed.get(key)
         if pair is None:
@@ -190,7 +174,7 @@ def _read_meters(
                 names = (None, STANDBY)
             out, back = (counter(name, phase) if name else None for name in names)
             pair = fed[key] = out, back
-        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(key, at_s - age_s):
+        if not _is_usual(age_s) and doubts.leave_out(key, at_s, age_s):
             continue
         if at_s <= since_s or (measurement == "production" and at_s in invalid):
             continue
@@ -205,22 +189,11 @@ def _read_meters(
     return battery_w
 
 
-def _read_consumption(
-    connection: Connection,
-    gateway_id: int,
-    since_s: int,
-    until_s: int,
-    gap_s: int,
-    stretch: Stretch,
-    battery_w: dict[int, float],
-) -> None:
-    samples = stretch.samples
+def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float]) -> None:
+    since_s, samples = span.since_s, stretch.samples
     counted = {name for name, _ in samples.counters}
-    query = _query(
+    query = span.query(
         ConsumptionSampleRow,
-        gateway_id,
-        since_s - gap_s,
-        until_s,
         "measurement",
         "phase",
         "power_w",
@@ -228,13 +201,13 @@ def _read_consumption(
         "reading_age_s",
         "source",
     )
-    frozen = _Frozen()
+    doubts = _Doubts(span.placing)
     if IMPORT in counted:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
-    for at_s, measurement, phase, power_w, energy_wh, age_s, source in rows(connection, query):
+    for at_s, measurement, phase, power_w, energy_wh, age_s, source in rows(span.connection, query):
         key = (measurement, phase)
-        if age_s is not None and age_s > STALE_S and frozen.says_nothing_new(key, at_s - age_s):
+        if not _is_usual(age_s) and doubts.leave_out(key, at_s, age_s):
             continue
         if power_w is not None and abs(power_w) > ABSURD_W:
             power_w = None  # noqa: PLW2901 - an absurd power is no power

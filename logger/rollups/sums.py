@@ -13,6 +13,7 @@ from logger.clock import (
     day_start_s,
     from_epoch_s,
     local_day,
+    quarter_start_s,
     to_epoch_s,
     utc_offset_s,
 )
@@ -30,9 +31,12 @@ PEAKS = ("peak_production", "peak_consumption")
 
 
 def recompute(
-    connection: Connection, gateway_id: int, zone: ZoneInfo, since_s: int, last_s: int
+    connection: Connection, gateway_id: int, zone: ZoneInfo, since_s: int, last_s: int, now_s: int
 ) -> None:
-    """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``."""
+    """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``.
+
+    What passed since then up to ``now_s`` belongs to the last hour and day: nothing was measured.
+    """
     first_day, last_day = local_day(since_s, zone), local_day(last_s, zone)
     begin_s, end_s = day_start_s(first_day, zone), day_end_s(last_day, zone)
     table = table_of(Energy15MinRow)
@@ -56,7 +60,7 @@ def recompute(
         offset = row["utc_offset_s"]
         hours.setdefault(((at_s + offset) // 3600, offset, row["phase"]), []).append(row)
         days.setdefault((local_day(at_s, zone), row["phase"]), []).append(row)
-    open_end_s = last_s + QUARTER_S
+    open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
     hour_rows = []
     for (_, offset, phase), parts in hours.items():
         starts_s, ends_s = _hour(to_epoch_s(parts[0]["starts_at"]), offset, zone)

@@ -192,11 +192,11 @@ def translated_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (DataError, IntegrityError) as error:
-        raise RowRefusedError(sentence_of(error)) from error
     except DBAPIError as error:
-        is_away, sentence = _meaning(error)
-        raise (StoreAwayError if is_away else StoreError)(sentence) from error
+        passes, sentence = _meaning(error)
+        refused = isinstance(error, (DataError, IntegrityError))
+        kind = StoreAwayError if passes else RowRefusedError if refused else StoreError
+        raise kind(sentence) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The database refused: {error}.") from error
     except OverflowError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -30,6 +31,20 @@ def ends_s(
     if first_s is None:
         return None
     return first_s, connection.execute(mine.order_by(column.desc())).scalar_one()
+
+
+def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
+    """Return the median time between a gateway's first few hundred samples; None for too few."""
+    table = table_of(ProductionSampleRow)
+    query = (
+        select(epoch(table.c.polled_at))
+        .where(table.c.gateway_id == gateway_id, table.c.phase == "total")
+        .order_by(table.c.polled_at)
+        .limit(500)
+    )
+    times = list(connection.execute(query).scalars())
+    steps = sorted(after - before for before, after in pairwise(times))
+    return steps[len(steps) // 2] if steps else None
 
 
 def logged_days(connection: Connection) -> float:

@@ -114,7 +114,11 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
         gateways = table_of(GatewayRow)
         seen = update(gateways).where(gateways.c.gateway_id == gateway_id)
         connection.execute(seen.values(last_seen_at=poll.polled_at))
-    if poll.production or poll.consumption or poll.meter_readings:
+    ages_s = [one.reading_age_s for one in poll.production]
+    ages_s += [one.reading_age_s for one in poll.meter_readings]
+    # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
+    clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
+    if (poll.production or poll.consumption or poll.meter_readings) and clocks_agree:
         _reopen(connection, gateway_id, "energy", poll.polled_at)
 
 

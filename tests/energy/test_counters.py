@@ -11,7 +11,9 @@ START_S = 1_772_323_200  # 2026-03-01 00:00:00 UTC
 LIMITS = Limits(peak_w=5_000)
 
 
-def series(points: list[tuple[int, float]], source: str = "ct", power_w: float = 0.0) -> Series:
+def series(
+    points: list[tuple[int, float]], source: str = "ct", power_w: float | None = 0.0
+) -> Series:
     made = Series()
     for at_s, value_wh in points:
         made.add(START_S + at_s, value_wh, power_w, source)
@@ -90,7 +92,7 @@ def test_a_dip_of_many_polls_that_recovers_is_bad_samples() -> None:
 
 def test_a_small_counter_that_was_reset_and_climbs_past_its_old_value_did_not_dip() -> None:
     values = [900.0, *[50.0 * i for i in range(40)]]
-    result = counted(series(every_minute(values)))
+    result = counted(series(every_minute(values), power_w=3000.0))
     assert kinds(result) == ["counter_reset"]
     assert total_wh(result) == 39 * 50
 
@@ -99,6 +101,43 @@ def test_a_spike_that_returns_is_a_bad_sample() -> None:
     result = counted(series(every_minute([9000.0, 9050.0, 4_000_000.0, 9150.0])))
     assert total_wh(result) == 150.0
     assert kinds(result) == ["counter_dip"]
+
+
+def test_a_small_counter_that_dips_for_many_polls_is_bad_samples() -> None:
+    values = [900.0, *[0.0] * 9, 900.0 + 10 * 20]
+    result = counted(series(every_minute(values), power_w=1200.0))
+    assert kinds(result) == ["counter_dip"]
+    assert total_wh(result) == 200.0
+
+
+def test_a_small_spike_that_power_does_not_explain_is_a_bad_sample() -> None:
+    limits = Limits(floor_w=50_000, learned_floor_w=50_000)
+    values = [9000.0 + 10 * i for i in range(40)]
+    for many in (1, 5):
+        spiked = [v + 700 if 20 <= i < 20 + many else v for i, v in enumerate(values)]
+        result = counted(series(every_minute(spiked), power_w=600.0), limits=limits)
+        assert kinds(result) == ["counter_dip"]
+        assert total_wh(result) == 390.0
+
+
+def test_a_burst_that_power_does_not_explain_but_that_stays_is_energy() -> None:
+    limits = Limits(floor_w=50_000, learned_floor_w=50_000)
+    values = [9000.0 + 10 * i + (700 if i >= 20 else 0) for i in range(40)]
+    result = counted(series(every_minute(values), power_w=600.0), limits=limits)
+    assert (kinds(result), total_wh(result)) == ([], 390.0 + 700)
+
+
+def test_a_fall_of_more_than_rounding_is_a_reset_and_what_follows_counts() -> None:
+    values = [9000.0 + 10 * i - (300 if i >= 20 else 0) for i in range(40)]
+    result = counted(series(every_minute(values), power_w=600.0))
+    assert (kinds(result), total_wh(result)) == (["counter_reset"], 380.0)
+
+
+def test_a_wrap_with_more_than_the_site_can_make_is_told_and_not_counted() -> None:
+    before, after = 1_193_040.0, 1_193_040.0 + 5_000 - WRAP_MWH / 1000
+    result = counted(series(every_minute([before, after, after + 50]), source="inverters"))
+    assert total_wh(result) == 50.0
+    assert kinds(result) == ["counter_wrap", "suspect_increment"]
 
 
 def test_a_jump_faster_than_the_site_can_is_not_added() -> None:
@@ -202,12 +241,13 @@ def test_counting_on_from_a_state_equals_counting_at_once(
     if data is not None:
         for spot in data.draw(st.lists(st.integers(1, len(points) - 1), max_size=4)):
             at_s, value = points[spot]
-            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0]))
+            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0, 900.0]))
             many = data.draw(st.sampled_from([1, 1, 5, 1000]))
             for i in range(spot, min(spot + many, len(points))):
                 points[i] = (points[i][0], max(0.0, points[i][1] + change))
             del at_s, value
-    made = series(points)
+    power_w = None if data is None else data.draw(st.sampled_from([0.0, 2_000.0, None]))
+    made = series(points, power_w=power_w)
     whole = counted(made)
     pieces: dict[int, int] = {}
     events: list[tuple[int, str]] = []

@@ -298,3 +298,101 @@ def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
                 text(f"INSERT INTO {name} (gateway_id, polled_at, reading_age_s, {words}) "
                      f"SELECT gateway_id, :at, :age, {words} FROM {name} "
                      "WHERE polled_at = :before"), bind)  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", ["net-consumption", "production"])
+def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
+    engine: Engine, missing: str
+) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(phases=2), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=5), 300)
+    silent = (since + timedelta(hours=33), since + timedelta(hours=90))
+    fill(engine, site, moments[:1], zone="Europe/Amsterdam")
+    for number in range(1, len(moments), 60):
+        batch = moments[number : number + 60]
+        fill_more(engine, site, batch)
+        bind = {"since": instant(engine, silent[0]), "until": instant(engine, silent[1])}
+        where = "polled_at > :since AND polled_at < :until"
+        with engine.begin() as connection:
+            connection.execute(
+                text(f"DELETE FROM meter_readings WHERE measurement = '{missing}' AND {where}"),
+                bind,
+            )
+            if missing == "production":
+                connection.execute(text(f"DELETE FROM production_samples WHERE {where}"), bind)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    assert rebuild(engine, moments[-1]) == []
+    assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    for phase in ("total", "L1", "L2"):
+        whole = daily(engine, phase)
+        number = int(phase[1]) if phase != "total" else 0
+        used = sum(row["consumption_wh"] for row in whole.values())
+        true = site.counter_wh("made", moments[-1].timestamp(), number) - site.counter_wh(
+            "made", since.timestamp(), number
+        )
+        true -= site.counter_wh("standby", moments[-1].timestamp(), number) - site.counter_wh(
+            "standby", since.timestamp(), number
+        )
+        for one, sign in (("imported", 1), ("exported", -1)):
+            true += sign * site.counter_wh(one, moments[-1].timestamp(), number)
+            true -= sign * site.counter_wh(one, since.timestamp(), number)
+        assert used == pytest.approx(true, abs=0.05), phase
+    hidden = [r["consumption_wh"] for r in table(engine, "energy_15min") if r["phase"] == "total"
+              and str(r["starts_at"])[:10] == "2026-06-03"]  # fmt: skip
+    assert max(hidden) - min(hidden) <= 0.001
+
+
+def test_what_happens_to_single_inverters_is_told(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=2), 900)
+    fill(engine, site, moments, zone="UTC")
+    rows = []
+    for at in moments:
+        made = site.counter_wh("made", at.timestamp()) / 12
+        late = at > since + timedelta(hours=36)
+        for serial, value in (
+            ("wraps", made - (2**32 / 3600 if late else 0) + 1_193_000),
+            ("starts anew", made + (0 if late else 70_000)),
+            ("dips", made + (0 if at == since + timedelta(hours=36) else 9_000)),
+        ):
+            rows.append({"at": instant(engine, at), "serial": serial, "wh": round(value, 3)})
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inverter_samples (gateway_id, reported_at, serial, "
+                "energy_lifetime_wh) VALUES (1, :at, :serial, :wh)"
+            ),
+            rows,
+        )
+    for _ in range(2):  # The ledger of totals and that of inverters leave each other's alone.
+        rebuild(engine, moments[-1])
+    told = {(row["subject"], row["kind"]) for row in table(engine, "events")}
+    assert told == {
+        ("inverter wraps", "counter_wrap"),
+        ("inverter starts anew", "counter_reset"),
+        ("inverter dips", "counter_dip"),
+    }
+
+
+def test_what_an_inverter_made_by_its_first_report_belongs_to_the_morning(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    fill(engine, Site(Shape(), since), [since], zone="UTC")
+    rows, value = [], 70_000.0
+    for at in times(since, since + timedelta(days=3), 900):
+        if 8 <= at.hour < 18:
+            value += 50
+            rows.append({"at": instant(engine, at), "wh": value})
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inverter_samples (gateway_id, reported_at, serial, "
+                "energy_lifetime_wh) VALUES (1, :at, 'a', :wh)"
+            ),
+            rows,
+        )
+    rebuild(engine, since + timedelta(days=3))
+    made = [row["energy_wh"] for row in table(engine, "inverter_daily")]
+    assert made == [39 * 50, 40 * 50, 40 * 50]

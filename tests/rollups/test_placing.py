@@ -1,0 +1,148 @@
+"""Samples of a clock that was clearly wrong are kept, told and not counted."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.collector.assemble import pollers
+from logger.collector.poller import Poller
+from logger.rollups import build
+from tests.conftest import Bench, Benches
+from tests.filled import instant, utc
+
+NOW = utc(2026, 6, 3)
+START = utc(2026, 6, 1)
+YEARS = timedelta(days=3 * 365)
+
+
+def insert(engine: Engine, rows: Sequence[tuple[datetime, float, float | None]]) -> None:
+    """Samples: when they say they were taken, the counter (Wh), the age of the reading (s)."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gateways (gateway_id, name, serial, time_zone, peak_power_kwp) "
+                "VALUES (1, 'roof', 's', 'Europe/Amsterdam', 5)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO production_samples (gateway_id, polled_at, phase, power_w, "
+                "energy_lifetime_wh, reading_age_s, source) "
+                "VALUES (1, :at, 'total', 1200, :wh, :age_s, 'ct')"
+            ),
+            [{"at": instant(engine, at), "wh": wh, "age_s": age_s} for at, wh, age_s in rows],
+        )
+
+
+def rebuilt(engine: Engine, now: datetime = NOW) -> tuple[list[Any], list[Any]]:
+    with engine.begin() as connection:
+        build.rebuild(connection, 1, now=now, gap_s=900, since=None)
+        days = connection.execute(
+            text("SELECT day, production_wh FROM energy_daily WHERE phase = 'total' ORDER BY day")
+        )
+        found = [(str(day), wh) for day, wh in days]
+        events = connection.execute(text("SELECT at, kind, detail FROM events ORDER BY at"))
+        return found, [(str(at)[:10], kind, detail) for at, kind, detail in events]
+
+
+def right(since: datetime = START, hours: int = 24, wh: float = 1e6) -> list[Any]:
+    return [(since + timedelta(minutes=5 * n), wh + 100 * n, 1.0) for n in range(12 * hours + 1)]
+
+
+DAYS = [("2026-06-01", 26400.0), ("2026-06-02", 2400.0)]
+
+
+def test_a_clock_that_was_never_set_is_left_out_whatever_the_reading_says(engine: Engine) -> None:
+    insert(engine, [(utc(1970, 1, 1, 0, n), 1e6, None) for n in range(3)] + right())
+    assert rebuilt(engine) == (
+        DAYS,
+        [("1970-01-01", "misplaced_samples",
+          "samples of this day carry a clock that was clearly wrong: kept, not counted")],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [-YEARS, YEARS], ids=["years behind", "years ahead"])
+def test_a_clock_that_was_years_off_at_boot_is_left_out_and_told(
+    engine: Engine, by: timedelta
+) -> None:
+    wrong = [(at + by, wh, by.total_seconds()) for at, wh, _ in right(utc(2026, 6, 2, 1), 1, 2e6)]
+    insert(engine, right() + wrong)
+    days, events = rebuilt(engine)
+    assert days == DAYS
+    assert [kind for _, kind, _ in events] == ["misplaced_samples"]
+    assert "1095 days" in events[0][2]
+
+
+def test_samples_far_in_the_future_with_nothing_before_them_are_left_out(engine: Engine) -> None:
+    wrong = [(at + YEARS, wh, None) for at, wh, _ in right(hours=1, wh=2e6)]
+    insert(engine, right() + wrong)
+    assert rebuilt(engine)[0] == DAYS
+
+
+def test_a_simulated_year_that_lies_ahead_is_counted(engine: Engine) -> None:
+    insert(engine, right())
+    assert rebuilt(engine, now=utc(2025, 1, 1))[0] == DAYS
+
+
+@pytest.mark.parametrize("by", [timedelta(days=-40), timedelta(days=400), timedelta(days=-15000)])
+@pytest.mark.parametrize("hours", [(3, 6), (3, 24), (0, 24)])
+def test_a_gateway_whose_clock_is_wrong_loses_nothing(
+    engine: Engine, by: timedelta, hours: tuple[int, int]
+) -> None:
+    since, until = (START + timedelta(hours=one) for one in hours)
+    rows = [
+        (at, wh, 1.0 - by.total_seconds() if since <= at <= until else 1.0)
+        for at, wh, _ in right(START - timedelta(days=41), 24 * 2, wh=1e6 - 2e5)
+        + right(START - timedelta(hours=25), 24, wh=1e6 - 3e4)
+        + right()
+    ]
+    insert(engine, rows)
+    days, events = rebuilt(engine)
+    assert sum(wh for _, wh in days) == pytest.approx(2e5 + 28800, abs=0.01)
+    assert days[-1] == ("2026-06-02", 2400.0)
+    assert {kind for _, kind, _ in events} == {"outage"}
+
+
+def test_a_collector_whose_clock_is_set_counts_only_what_is_right(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    one = bench(cts="net", start=START, born=START - timedelta(days=1), database_url=database_url)
+    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
+
+    def poll(times: int, by: timedelta) -> None:
+        for _ in range(times):
+            poller.poll(one.clock() + by, inverters=False)
+            one.clock.set(one.clock() + timedelta(minutes=5))
+
+    wrong = WrongClock(one, poller)
+    wrong.by = -YEARS
+    poll(8, -YEARS)
+    wrong.by = timedelta(0)
+    poller.clock_was_set(int(YEARS.total_seconds()), one.clock())
+    poll(30, timedelta(0))
+    assert poller.finish()
+    live = told(engine)
+    assert {day for day, _ in live[0]} == {"2026-06-01"}
+    assert {"clock_set", "misplaced_samples"} <= {kind for kind, _ in live[1]}
+    with engine.begin() as connection:
+        assert build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
+    assert told(engine) == live
+
+
+class WrongClock:
+    """What the collector believes the time is."""
+
+    def __init__(self, one: Bench, poller: Poller) -> None:
+        self.by = timedelta(0)
+        self.right = one.clock
+        poller.clock = lambda: self.right() + self.by
+
+
+def told(engine: Engine) -> tuple[list[Any], list[Any]]:
+    with engine.connect() as connection:
+        days = connection.execute(text("SELECT day, production_wh FROM energy_daily")).all()
+        events = connection.execute(text("SELECT kind, detail FROM events ORDER BY at, kind")).all()
+    return [(str(day), wh) for day, wh in days], [tuple(event) for event in events]
