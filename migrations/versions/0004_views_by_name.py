@@ -41,9 +41,10 @@ DAYS = (
 def rounded(expression: str, digits: int) -> str:
     """Round alike on both engines, to the double that prints with so many digits.
 
-    Whole numbers and one division: SQLite's ROUND to digits may miss the nearest double.
+    Whole numbers and one division: SQLite's ROUND to digits may miss the nearest double. Rounded
+    twice, because what is a half in decimals may be a little less as a double.
     """
-    whole = f"ROUND(CAST(({expression}) * {10**digits}.0 AS NUMERIC), 0)"
+    whole = f"ROUND(ROUND(CAST(({expression}) * {10**digits}.0 AS NUMERIC), 3), 0)"
     return f"(CAST({whole} AS DOUBLE PRECISION) / {10**digits}.0)"
 
 
