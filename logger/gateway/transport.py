@@ -216,6 +216,7 @@ class Transport:
         self.cookies = requests.cookies.RequestsCookieJar()
         self._session: requests.Session | None = None
         self._adapter: _Adapter | None = None
+        self._was_cut = False
 
     @property
     def is_secure(self) -> bool:
@@ -264,6 +265,7 @@ class Transport:
         if left <= 0.05:
             self.forget_connection()  # What its silence seemed to say of the scheme, too.
             raise GatewayUnreachableError("no answer in time.")
+        self._was_cut = False
         timer = threading.Timer(left, self._cut)
         timer.daemon = True
         timer.start()
@@ -296,17 +298,20 @@ class Transport:
             raise NotReadyError("no answer in time.") from error
         except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             self.forget_connection()
+            if self._was_cut:
+                raise NotReadyError(f"no answer within {left:.0f} s.") from error
             raise GatewayUnreachableError(f"{_reason(error)}.") from error
         finally:
             timer.cancel()
 
     def _cut(self) -> None:
-        """End a read that drips on past its deadline."""
+        """End a read that drips on past its deadline; only who is connected to is cut."""
         for sock in list(self._adapter.sockets if self._adapter else ()):
             try:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 continue
+            self._was_cut = True
 
     def _connect(self, deadline: Deadline) -> None:
         if self.scheme is None:

@@ -312,6 +312,19 @@ def test_whatever_the_gateway_does_a_poll_ends_within_its_time_and_the_next_is_n
     assert one.poll(gateway).outcome is Outcome.COMPLETE
 
 
+def test_a_gateway_that_is_too_slow_to_say_who_it_is_is_slow_and_not_gone(bench: Benches) -> None:
+    one = bench(cts="net", poll_every_s=5)
+    gateway = one.gateway()
+    one.poll(gateway)
+    gateway.budget_s = 1.0
+    one.clock.set(one.clock() + timedelta(hours=2))  # Time to ask for /info again.
+    one.simulation.fault("slow", argument="1.5")
+    poll = one.poll(gateway)
+    assert poll.outcome is Outcome.FAILED
+    assert [event.kind for event in poll.events] == ["slow_answers"]
+    assert "no answer within 1 s" in str(poll.error)
+
+
 def test_at_first_contact_silence_is_not_waited_for_longer_than_in_any_poll(
     bench: Benches,
 ) -> None:
