@@ -1,11 +1,11 @@
 """``envoylog db``."""
 
 from datetime import date
-from pathlib import Path
 
 import click
 
 from logger import clock
+from logger.cli.keeping import backup, copy, restore, size
 from logger.cli.options import load_settings, open_database
 from logger.errors import CheckFailedError, NoDataError, UsageError
 
@@ -13,6 +13,10 @@ from logger.errors import CheckFailedError, NoDataError, UsageError
 @click.group()
 def db() -> None:
     """The database: its schema, its size, and its totals computed anew."""
+
+
+for command in (size, backup, restore, copy):
+    db.add_command(command)
 
 
 @db.command()
@@ -136,52 +140,6 @@ def check(ctx: click.Context) -> int:
     for said in found or ["ok"]:
         click.echo(said)
     return CheckFailedError.exit_code if found else 0
-
-
-@db.command()
-@click.pass_context
-def size(ctx: click.Context) -> None:
-    """Show how large the database is, and how much a year adds."""
-    from logger.store.database import database_size_bytes  # noqa: PLC0415
-    from logger.store.queries import logged_days  # noqa: PLC0415
-
-    engine = open_database(load_settings(ctx), read_only=True)
-    with engine.connect() as connection:
-        taken, days = database_size_bytes(connection), logged_days(connection)
-    click.echo(f"{taken / 1e6:.1f} MB, {days:.1f} days logged")
-    if days >= 1:
-        click.echo(f"about {taken / days * 365 / 1e9:.2f} GB a year at this pace")
-
-
-@db.command()
-@click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
-@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
-@click.pass_context
-def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
-    """Copy a SQLite database while it is in use; verified, the newest few are kept."""
-    from logger.store import maintenance  # noqa: PLC0415
-
-    loaded = load_settings(ctx)
-    engine = open_database(loaded)
-    stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
-    made = maintenance.backup(engine, directory or loaded.state_dir / "backups", stamp, keep)
-    click.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB, verified")
-
-
-@db.command()
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def restore(ctx: click.Context, source: Path, yes: bool) -> None:
-    """Put a backup in the place of the database."""
-    from logger.store import maintenance  # noqa: PLC0415
-    from logger.store.database import open_engine  # noqa: PLC0415
-
-    engine = open_engine(load_settings(ctx).database_url)
-    if not yes:
-        click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
-    maintenance.restore(engine, source)
-    click.echo("restored")
 
 
 @db.command()
