@@ -60,6 +60,7 @@ def rebuild(
     everything after --from is computed; --to only shortens what is printed.
     """
     from logger.rollups import build, inverters, zones  # noqa: PLC0415
+    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
 
@@ -68,6 +69,7 @@ def rebuild(
     first, last = _day(since, first=True), _day(until, first=False)
     now = clock.utc_now()
     with translated_errors(), engine.connect() as connection:
+        reserve_rollups(connection)
         known = gateways(connection)
         chosen = [one for one in known if gateway in {None, one.name}]
         if not chosen and gateway:
@@ -114,28 +116,26 @@ def _kwh(value: float | None) -> str:
 @db.command()
 @click.pass_context
 def check(ctx: click.Context) -> int:
-    """Check the database: sound, and totals that follow from the samples."""
-    from logger.rollups import build  # noqa: PLC0415
+    """Check the database: sound, complete, and all that follows from the samples.
+
+    Everything is computed anew and compared with what is stored; nothing is changed. Meanwhile
+    nothing else is written: new polls wait in the spool.
+    """
+    from logger.rollups.check import findings  # noqa: PLC0415
     from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
 
     loaded = load_settings(ctx)
-    engine = open_database(loaded)
+    readers, engine = open_database(loaded, read_only=True), open_database(loaded)
     now = clock.utc_now()
-    with translated_errors(), engine.connect() as connection:
+    with translated_errors(), readers.connect() as connection:
         found = maintenance.problems(connection)
+    with translated_errors(), engine.connect() as connection:
+        reserve_rollups(connection)
         for one in gateways(connection):
-            build.catch_up(connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s)
-            changes = build.rebuild(
-                connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s, since=None
-            )
-            if changes:
-                days = f"{changes[0].day} to {changes[-1].day}"
-                found.append(
-                    f"{one.name}: {len(changes)} days ({days}) do not follow from their samples; "
-                    "run: envoylog db rebuild"
-                )
+            found += findings(connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s)
         connection.rollback()
     for said in found or ["ok"]:
         click.echo(said)

@@ -247,15 +247,24 @@ class DayChange:
 
 
 def rebuild(
-    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
+    connection: Connection,
+    gateway_id: int,
+    *,
+    now: datetime,
+    gap_s: int,
+    since: date | None,
+    sums_too: bool = True,
 ) -> list[DayChange]:
     """Recompute the energy tables from raw samples and return the days that changed.
 
     From the local day ``since`` on, or from the first raw sample. What lies before the first raw
-    sample (pruned) is kept. One transaction: the caller commits, or rolls back to only look.
+    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given or
+    ``sums_too`` is False. One transaction: the caller commits, or rolls back to only look.
     """
     site = site_of(connection, gateway_id)
     before = _days(connection, gateway_id)
+    if since is None and sums_too:
+        sums.recompute_all(connection, gateway_id, site.zone)
     ends = samples.first_and_last_s(connection, gateway_id)
     if ends is None:
         return []

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.store.database import UtcDateTime, is_file, rows
+from logger.store.models import Energy15MinRow, InverterDailyRow, table_of
 
 
 @contextlib.contextmanager
@@ -118,6 +119,16 @@ def unbound(connection: Connection, tables: Sequence[Table]) -> Iterator[None]:
     yield
     for one in bonds:
         connection.execute(AddConstraint(one))
+
+
+def reserve_rollups(connection: Connection) -> None:
+    """Let nobody else roll up until the end of the transaction, as a file does anyway.
+
+    Reading goes on.
+    """
+    if not is_file(connection):
+        names = ", ".join(table_of(one).name for one in (Energy15MinRow, InverterDailyRow))
+        connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def empty(connection: Connection, tables: Sequence[Table]) -> None:

@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import shutil
 import sqlite3
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,78 +17,14 @@ from logger.cli import run
 from logger.clock import utc_now
 from logger.errors import StoreError
 from logger.reports.tables import energy_report
-from logger.rollups import build, inverters
+from logger.rollups import build
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
 from logger.store import backup, maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine, translated_errors
-from tests.conftest import administer, with_database
-from tests.filled import fill, instant, times, utc
-
-SINCE = utc(2026, 5, 1)
-NOW = SINCE + timedelta(days=12, hours=7)
-
-
-def fill_up(engine: Engine) -> None:
-    """Twelve days of a site with two inverters, rolled up as they came."""
-    site = Site(Shape(phases=2), SINCE - timedelta(days=1))
-    fill(engine, site, times(SINCE, NOW, 900), zone="Europe/Amsterdam")
-    reports = [
-        {"at": instant(engine, at), "serial": serial,
-         "wh": site.counter_wh("made", at.timestamp()) / 2}
-        for at in times(SINCE, NOW, 900)
-        for serial in ("a", "b")
-    ]  # fmt: skip
-    insert = (
-        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
-        "VALUES (1, :at, :serial, :wh)"
-    )
-    with engine.begin() as connection:
-        connection.execute(text(insert), reports)
-    build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
-    inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
-
-
-@pytest.fixture(scope="module")
-def filled_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("filled") / "filled.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_engine(f"sqlite:///{path}")
-    fill_up(engine)
-    engine.dispose()
-    return path
-
-
-@pytest.fixture(scope="module")
-def filled_name(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    name = f"filled_{uuid.uuid4().hex[:8]}"
-    administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    engine = open_engine(with_database(postgres_url, name))
-    fill_up(engine)
-    engine.dispose()
-    yield name
-    administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a filled database of each engine."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("filled_file"), tmp_path / "envoylog.db")
-        yield f"sqlite:///{tmp_path / 'envoylog.db'}"
-        return
-    server: str = request.getfixturevalue("postgres_url")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    template = request.getfixturevalue("filled_name")
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield with_database(server, name)
-    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
-    return engine
+from tests.filled import instant, times
+from tests.store.conftest import NOW, SINCE
 
 
 def count(engine: Engine, table: str) -> int:
@@ -108,34 +42,34 @@ def report(engine: Engine) -> list[Any]:
 def test_pruning_changes_no_report_and_counting_goes_on_from_there(filled: Engine) -> None:
     before, samples = report(filled), count(filled, "production_samples")
     with filled.begin() as connection:
-        pruned = prune(connection, 1, now=NOW, keep_days=4, gap_s=900)
+        pruned = prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
     assert report(filled) == before
     assert count(filled, "production_samples") == samples - pruned.rows["production_samples"]
-    assert count(filled, "production_samples") < samples / 2
+    assert count(filled, "production_samples") < samples * 0.6
     assert count(filled, "inverter_samples") < samples
     with filled.begin() as connection:
         assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     with filled.begin() as connection:
-        assert prune(connection, 1, now=NOW, keep_days=4, gap_s=900).rows["production_samples"] == 0
+        assert prune(connection, 1, now=NOW, keep_days=3, gap_s=900).rows["production_samples"] == 0
     assert report(filled) == before
 
 
 def test_a_sound_database_is_ok_and_a_changed_total_is_found(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["--database-url", database_url, "db", "check"]) == 0
+    assert run(["--database-url", filled_url, "db", "check"]) == 0
     assert capsys.readouterr().out == "ok\n"
     with filled.begin() as connection:
         connection.execute(text("UPDATE energy_daily SET production_wh = production_wh + 1 "
                                 "WHERE day = '2026-05-04'"))  # fmt: skip
-    assert run(["--database-url", database_url, "db", "check"]) == 8
+    assert run(["--database-url", filled_url, "db", "check"]) == 8
     assert "1 days (2026-05-04 to 2026-05-04)" in capsys.readouterr().out
 
 
 def test_a_backup_is_restored_with_the_same_reports(
-    filled: Engine, database_url: str, tmp_path: Path
+    filled: Engine, filled_url: str, tmp_path: Path
 ) -> None:
-    command: Callable[..., int] = lambda *args: run(["--database-url", database_url, *args])  # noqa: E731 - short
+    command: Callable[..., int] = lambda *args: run(["--database-url", filled_url, *args])  # noqa: E731 - short
     before = report(filled)
     with collector_lock(filled):
         assert command("db", "backup", "-o", str(tmp_path / "b")) == 0
@@ -177,7 +111,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
 
     writer = threading.Thread(target=store)
     writer.start()
-    made = backup.backup(filled, tmp_path, "20260513-070000", keep=1)
+    made = backup.backup(filled, tmp_path, "20260509-070000", keep=1)
     done.set()
     writer.join()
     copied = open_engine(f"sqlite:///{made}")
@@ -190,14 +124,12 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
     assert run(["--database-url", f"sqlite:///{made}", "db", "check"]) == 0
 
 
-def test_only_the_newest_backups_are_kept(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_only_the_newest_backups_are_kept(filled: Engine, filled_url: str, tmp_path: Path) -> None:
     del filled
     for number in range(4):
         (tmp_path / f"envoylog-2000010{number}-000000.db").write_text("")
     args = ["db", "backup", "-o", str(tmp_path), "--keep", "2"]
-    assert run(["--database-url", database_url, *args]) == 0
+    assert run(["--database-url", filled_url, *args]) == 0
     kept = sorted(path.name for path in tmp_path.glob("envoylog-*"))
     assert kept[0] == "envoylog-20000103-000000.db"
     assert kept[1].startswith(f"envoylog-{utc_now():%Y%m%d}")
@@ -205,7 +137,7 @@ def test_only_the_newest_backups_are_kept(
 
 
 def test_a_file_that_is_no_backup_is_refused(
-    filled: Engine, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = report(filled)
     (tmp_path / "broken.db").write_bytes(b"not a database" * 1000)
@@ -216,7 +148,7 @@ def test_a_file_that_is_no_backup_is_refused(
     old.dispose()
     for name, remedy in (("broken.db", "not a database"), ("older.db", f"{older} db upgrade")):
         args = ["db", "restore", str(tmp_path / name), "--yes"]
-        assert run(["--database-url", database_url, *args]) == 6
+        assert run(["--database-url", filled_url, *args]) == 6
         assert remedy in capsys.readouterr().err
         assert report(filled) == before
 
@@ -239,11 +171,11 @@ def test_a_restore_that_breaks_off_changes_nothing(postgresql_url: str, sqlite_u
 
 
 def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"can't be written to .*file"):
-        backup.backup(engine, tmp_path / "file", "20260513-070000", keep=1)
+        backup.backup(filled, tmp_path / "file", "20260509-070000", keep=1)
 
     def half(_engine: Engine, path: Path, _step: object) -> None:
         path.write_text("half")
@@ -254,21 +186,21 @@ def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
 
     monkeypatch.setattr(backup, "_write", half)
     with pytest.raises(StoreError, match=r"disk of .*room is full.*no new backup"):
-        backup.backup(engine, tmp_path / "room", "20260513-070000", keep=1)
+        backup.backup(filled, tmp_path / "room", "20260509-070000", keep=1)
     assert list((tmp_path / "room").iterdir()) == []
 
 
 def test_the_size_comes_with_a_forecast(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del filled
-    assert run(["--database-url", database_url, "db", "size"]) == 0
+    assert run(["--database-url", filled_url, "db", "size"]) == 0
     assert "GB a year" in capsys.readouterr().out
 
 
 def test_pruning_needs_a_limit(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del filled
-    assert run(["--database-url", database_url, "db", "prune", "--yes"]) == 2
+    assert run(["--database-url", filled_url, "db", "prune", "--yes"]) == 2
     assert "keep_samples_days" in capsys.readouterr().err
