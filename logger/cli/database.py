@@ -144,13 +144,16 @@ def check(ctx: click.Context) -> int:
 
 @db.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--vacuum", is_flag=True, help="Then give the room back to the disk.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def prune(ctx: click.Context, dry_run: bool, yes: bool) -> None:
+def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
     from logger.rollups.prune import prune as go  # noqa: PLC0415
+    from logger.store import bulk  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
+    from logger.store.size import free_bytes  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     if not loaded.keep_samples_days:
@@ -160,19 +163,34 @@ def prune(ctx: click.Context, dry_run: bool, yes: bool) -> None:
         click.confirm(
             f"Delete raw samples older than {loaded.keep_samples_days} days?", abort=True, err=True
         )
+    pruned: dict[str, int] = {}
     with translated_errors(), engine.connect() as connection:
+        bulk.reserve_rollups(connection)
         for one in gateways(connection):
-            pruned = go(
+            gone = go(
                 connection,
                 one.gateway_id,
                 now=clock.utc_now(),
                 keep_days=loaded.keep_samples_days,
                 gap_s=loaded.normal_gap_s,
             )
-            total = sum(pruned.rows.values())
-            verb = "would go" if dry_run else "gone"
-            click.echo(f"{one.name}: {total} samples {verb}, every total stays as it was")
+            pruned[one.name] = sum(gone.rows.values())
+        free_mb = free_bytes(connection) / 1e6
         if dry_run:
             connection.rollback()
         else:
             connection.commit()
+    verb = "would go" if dry_run else "gone"
+    for name, count in pruned.items():
+        click.echo(f"{name}: {count} samples {verb}, every total stays as it was")
+    if dry_run:
+        return
+    if vacuum:
+        with translated_errors():
+            bulk.vacuum(engine)
+    elif free_mb >= 1:
+        click.echo(
+            f"{free_mb:.1f} MB of the file are free for new samples; "
+            "`envoylog db prune --vacuum` gives them back to the disk.",
+            err=True,
+        )

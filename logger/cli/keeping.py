@@ -1,8 +1,10 @@
 """``envoylog db size|backup|restore|copy``."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +17,42 @@ if TYPE_CHECKING:
     from logger.store.copy import Step
 
 
-@click.command()
-@click.pass_context
-def size(ctx: click.Context) -> None:
-    """Show how large the database is, and how much a year adds."""
-    from logger.store.database import database_size_bytes  # noqa: PLC0415
-    from logger.store.queries import logged_days  # noqa: PLC0415
+WRITTEN = {
+    "collector": "MB written a day, by the running collector",
+    "server": "MB written a day, as the log of the server's databases",
+    "estimate": "MB written a day, estimated from the number of commits",
+}
 
-    engine = open_database(load_settings(ctx), read_only=True)
-    with engine.connect() as connection:
-        taken, days = database_size_bytes(connection), logged_days(connection)
-    click.echo(f"{taken / 1e6:.1f} MB, {days:.1f} days logged")
-    if days >= 1:
-        click.echo(f"about {taken / days * 365 / 1e9:.2f} GB a year at this pace")
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one record.")
+@click.pass_context
+def size(ctx: click.Context, as_json: bool) -> None:
+    """Show how large the database is, for what, what a year adds, and what a day writes."""
+    from logger.store.database import translated_errors  # noqa: PLC0415
+    from logger.store.size import size as measured  # noqa: PLC0415
+    from logger.store.wear import wear  # noqa: PLC0415
+
+    loaded = load_settings(ctx)
+    engine = open_database(loaded, read_only=True)
+    with translated_errors(), engine.connect() as connection:
+        found, written = measured(connection), wear(connection, engine, loaded)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | asdict(written), indent=2))
+        return
+    click.echo(f"{found.database_mb:.1f} MB, {found.days_logged:.1f} days logged")
+    for amount_mb, what in (
+        (found.raw_mb, "raw samples"),
+        (found.rollups_mb, "rollups"),
+        (found.rest_mb, "the rest"),
+        (found.free_mb, "free for new rows"),
+    ):
+        if amount_mb is not None:
+            click.echo(f"{amount_mb:10.1f} MB {what}")
+    if found.growth_gb_per_year is not None:
+        click.echo(f"about {found.growth_gb_per_year:.2f} GB a year at this pace")
+    about = "about " if written.written_source == "estimate" else ""
+    click.echo(f"{about}{written.written_mb_per_day:.1f} {WRITTEN[written.written_source]}")
 
 
 @contextlib.contextmanager

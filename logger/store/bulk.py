@@ -139,3 +139,18 @@ def empty(connection: Connection, tables: Sequence[Table]) -> None:
         return
     names = ", ".join(f'"{table.name}"' for table in tables)
     connection.exec_driver_sql(f"TRUNCATE {names}")
+
+
+def vacuum(engine: Engine) -> None:
+    """Give the room of deleted rows back to the disk (a file) or to new rows (a server)."""
+    driver: Any = engine.raw_connection()
+    try:
+        if is_file(engine):
+            driver.cursor().execute("VACUUM")
+            driver.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            driver.dbapi_connection.autocommit = True
+            driver.cursor().execute("VACUUM")
+            driver.dbapi_connection.autocommit = False
+    finally:
+        driver.close()

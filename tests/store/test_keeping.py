@@ -1,4 +1,4 @@
-"""Keeping a database for years: prune, check, backup and restore, size."""
+"""Keeping a database for years: prune, check, backup and restore."""
 
 import contextlib
 import json
@@ -14,15 +14,17 @@ from sqlalchemy import Engine, inspect, text
 
 from logger import exports
 from logger.cli import run
-from logger.clock import utc_now
-from logger.errors import StoreError
+from logger.clock import time_zone, utc_now
+from logger.errors import CheckFailedError, StoreError
 from logger.reports.tables import energy_report
 from logger.rollups import build
+from logger.rollups.digests import digests
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
 from logger.store import backup, maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine, translated_errors
+from logger.store.size import free_bytes
 from tests.filled import instant, times
 from tests.store.conftest import NOW, SINCE
 
@@ -39,19 +41,70 @@ def report(engine: Engine) -> list[Any]:
     return rows
 
 
-def test_pruning_changes_no_report_and_counting_goes_on_from_there(filled: Engine) -> None:
-    before, samples = report(filled), count(filled, "production_samples")
+def all_reports(url: str, capsysbinary: pytest.CaptureFixture[bytes]) -> dict[str, bytes]:
+    found = {}
+    for kind in ("hourly", "daily", "monthly", "inverters", "phases", "quality"):
+        days = ["--from", "2026-05-01", "--to", "2026-05-09", "--format", "json"]
+        assert run(["--database-url", url, "report", kind, *days]) == 0
+        found[kind] = capsysbinary.readouterr().out
+    return found
+
+
+def test_pruning_changes_no_report_and_counting_goes_on_from_there(
+    filled: Engine, filled_url: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
+    site = build.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
+        before = digests(connection, site)
         pruned = prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
-    assert report(filled) == before
+        assert digests(connection, site) == before
+    assert all_reports(filled_url, capsysbinary) == reports
     assert count(filled, "production_samples") == samples - pruned.rows["production_samples"]
     assert count(filled, "production_samples") < samples * 0.6
-    assert count(filled, "inverter_samples") < samples
+    assert count(filled, "inverter_samples") < count(filled, "polls") * 2
     with filled.begin() as connection:
         assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     with filled.begin() as connection:
         assert prune(connection, 1, now=NOW, keep_days=3, gap_s=900).rows["production_samples"] == 0
-    assert report(filled) == before
+    assert all_reports(filled_url, capsysbinary) == reports
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE energy_15min SET grid_import_wh = 1 WHERE starts_at = :at", "energy_15min"),
+        ("UPDATE energy_hourly SET covered_s = 1 WHERE starts_at = :at", "energy_hourly"),
+        ("UPDATE inverter_daily SET peak_power_w = 1 WHERE day = '2026-05-08'", "inverter_daily"),
+    ],
+    ids=["energy_15min", "energy_hourly", "inverter_daily"],
+)
+def test_pruning_refuses_where_a_rebuild_would_not_give_the_same(
+    filled: Engine, statement: str, told: str
+) -> None:
+    with filled.connect() as connection:
+        at = {"at": instant(filled, NOW - timedelta(days=1))} if ":at" in statement else {}
+        connection.execute(text(statement), at)
+        with pytest.raises(CheckFailedError, match=f"would change {told} of 2026-05-08"):
+            prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
+
+
+def test_the_room_of_pruned_samples_is_told_and_given_back_on_request(
+    filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'database_url = "{filled_url}"\nkeep_samples_days = 3\n')
+    command = ["--config", str(config), "db", "prune", "--yes"]
+    before, days = count(filled, "production_samples"), report(filled)
+    assert run([*command, "--dry-run"]) == 0
+    assert "samples would go" in capsys.readouterr().out
+    assert count(filled, "production_samples") == before
+    assert run([*command, "--vacuum"]) == 0
+    assert "samples gone, every total stays" in capsys.readouterr().out
+    assert count(filled, "production_samples") == 0  # By now they are all old.
+    with filled.connect() as connection:
+        assert free_bytes(connection) == 0
+    assert report(filled) == days
 
 
 def test_a_sound_database_is_ok_and_a_changed_total_is_found(
@@ -188,14 +241,6 @@ def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
     with pytest.raises(StoreError, match=r"disk of .*room is full.*no new backup"):
         backup.backup(filled, tmp_path / "room", "20260509-070000", keep=1)
     assert list((tmp_path / "room").iterdir()) == []
-
-
-def test_the_size_comes_with_a_forecast(
-    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    del filled
-    assert run(["--database-url", filled_url, "db", "size"]) == 0
-    assert "GB a year" in capsys.readouterr().out
 
 
 def test_pruning_needs_a_limit(
