@@ -102,21 +102,28 @@ def recompute_all(connection: Connection, gateway_id: int, zone: ZoneInfo) -> No
     ends = ends_s(connection, _quarters.c.starts_at, gateway_id)
     if ends is None:
         return
-    _correct_offsets(connection, gateway_id, zone)
     day, last_day = local_day(ends[0], zone), local_day(ends[1], zone)
     while day <= last_day:
         until = day + STRETCH
         last_s = min(ends[1], day_end_s(until, zone) - QUARTER_S)
-        recompute(connection, gateway_id, zone, day_start_s(day, zone), last_s)
+        first_s = day_start_s(day, zone)
+        _correct_offsets(connection, gateway_id, zone, first_s, last_s)
+        recompute(connection, gateway_id, zone, first_s, last_s)
         day = until + timedelta(days=1)
 
 
-def _correct_offsets(connection: Connection, gateway_id: int, zone: ZoneInfo) -> None:
+def _correct_offsets(
+    connection: Connection, gateway_id: int, zone: ZoneInfo, first_s: int, last_s: int
+) -> None:
     columns = _quarters.c
-    query = select(epoch(columns.starts_at), columns.utc_offset_s).distinct()
+    query = select(epoch(columns.starts_at), columns.utc_offset_s).where(
+        columns.gateway_id == gateway_id,
+        columns.starts_at >= from_epoch_s(first_s),
+        columns.starts_at <= from_epoch_s(last_s),
+    )
     wrong = [
         {"at": from_epoch_s(start_s), "right_s": right_s}
-        for start_s, offset_s in rows(connection, query.where(columns.gateway_id == gateway_id))
+        for start_s, offset_s in rows(connection, query.distinct())
         if offset_s != (right_s := utc_offset_s(start_s, zone))
     ]
     if wrong:

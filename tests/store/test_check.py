@@ -122,6 +122,20 @@ def test_hours_and_days_of_pruned_samples_still_follow_from_their_quarter_hours(
     assert check(filled_url, capsys) == (0, ["ok"])
 
 
+def test_quarter_hours_of_pruned_samples_move_to_the_days_of_a_new_time_zone(
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with filled.begin() as connection:
+        prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
+    change(filled, "UPDATE gateways SET time_zone = 'Asia/Kathmandu'")
+    code, lines = check(filled_url, capsys)
+    assert code == 8
+    assert "2026-05-01 rows" in lines[0]
+    assert run(["--database-url", filled_url, "db", "rebuild"]) == 0
+    capsys.readouterr()
+    assert check(filled_url, capsys) == (0, ["ok"])
+
+
 def test_rollups_that_a_collector_should_have_taken_up_are_told_and_the_last_hour_is_not(
     filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
