@@ -1,11 +1,11 @@
 """``envoylog db``."""
 
 from datetime import date
-from pathlib import Path
 
 import click
 
 from logger import clock
+from logger.cli.keeping import backup, copy, restore, size
 from logger.cli.options import load_settings, open_database
 from logger.errors import CheckFailedError, NoDataError, UsageError
 
@@ -13,6 +13,10 @@ from logger.errors import CheckFailedError, NoDataError, UsageError
 @click.group()
 def db() -> None:
     """The database: its schema, its size, and its totals computed anew."""
+
+
+for command in (size, backup, restore, copy):
+    db.add_command(command)
 
 
 @db.command()
@@ -56,6 +60,7 @@ def rebuild(
     everything after --from is computed; --to only shortens what is printed.
     """
     from logger.rollups import build, inverters, zones  # noqa: PLC0415
+    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
 
@@ -64,6 +69,7 @@ def rebuild(
     first, last = _day(since, first=True), _day(until, first=False)
     now = clock.utc_now()
     with translated_errors(), engine.connect() as connection:
+        reserve_rollups(connection)
         known = gateways(connection)
         chosen = [one for one in known if gateway in {None, one.name}]
         if not chosen and gateway:
@@ -109,28 +115,28 @@ def _kwh(value: float | None) -> str:
 @db.command()
 @click.pass_context
 def check(ctx: click.Context) -> int:
-    """Check the database: sound, and totals that follow from the samples."""
-    from logger.rollups import build  # noqa: PLC0415
+    """Check the database: sound, complete, and all that follows from the samples.
+
+    Everything is computed anew and compared with what is stored; nothing is changed. Meanwhile
+    nothing else is written: new polls wait in the spool.
+    """
+    from logger.rollups import zones  # noqa: PLC0415
+    from logger.rollups.check import findings  # noqa: PLC0415
     from logger.store import maintenance  # noqa: PLC0415
+    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
 
     loaded = load_settings(ctx)
-    engine = open_database(loaded)
+    readers, engine = open_database(loaded, read_only=True), open_database(loaded)
     now = clock.utc_now()
-    with translated_errors(), engine.connect() as connection:
+    with translated_errors(), readers.connect() as connection:
         found = maintenance.problems(connection)
+    with translated_errors(), engine.connect() as connection:
+        reserve_rollups(connection)
         for one in gateways(connection):
-            build.catch_up(connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s)
-            changes = build.rebuild(
-                connection, one.gateway_id, now=now, gap_s=loaded.normal_gap_s, since=None
-            )
-            if changes:
-                days = f"{changes[0].day} to {changes[-1].day}"
-                found.append(
-                    f"{one.name}: {len(changes)} days ({days}) do not follow from their samples; "
-                    "run: envoylog db rebuild"
-                )
+            gap_s = zones.gap_s(connection, one.gateway_id, loaded)
+            found += findings(connection, one.gateway_id, now=now, gap_s=gap_s)
         connection.rollback()
     for said in found or ["ok"]:
         click.echo(said)
@@ -138,60 +144,18 @@ def check(ctx: click.Context) -> int:
 
 
 @db.command()
-@click.pass_context
-def size(ctx: click.Context) -> None:
-    """Show how large the database is, and how much a year adds."""
-    from logger.store.database import database_size_bytes  # noqa: PLC0415
-    from logger.store.queries import logged_days  # noqa: PLC0415
-
-    engine = open_database(load_settings(ctx), read_only=True)
-    with engine.connect() as connection:
-        taken, days = database_size_bytes(connection), logged_days(connection)
-    click.echo(f"{taken / 1e6:.1f} MB, {days:.1f} days logged")
-    if days >= 1:
-        click.echo(f"about {taken / days * 365 / 1e9:.2f} GB a year at this pace")
-
-
-@db.command()
-@click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
-@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
-@click.pass_context
-def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
-    """Copy a SQLite database while it is in use; verified, the newest few are kept."""
-    from logger.store import maintenance  # noqa: PLC0415
-
-    loaded = load_settings(ctx)
-    engine = open_database(loaded)
-    stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
-    made = maintenance.backup(engine, directory or loaded.state_dir / "backups", stamp, keep)
-    click.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB, verified")
-
-
-@db.command()
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def restore(ctx: click.Context, source: Path, yes: bool) -> None:
-    """Put a backup in the place of the database."""
-    from logger.store import maintenance  # noqa: PLC0415
-    from logger.store.database import open_engine  # noqa: PLC0415
-
-    engine = open_engine(load_settings(ctx).database_url)
-    if not yes:
-        click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
-    maintenance.restore(engine, source)
-    click.echo("restored")
-
-
-@db.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--vacuum", is_flag=True, help="Then give the room back to the disk.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def prune(ctx: click.Context, dry_run: bool, yes: bool) -> None:
+def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
+    from logger.rollups import zones  # noqa: PLC0415
     from logger.rollups.prune import prune as go  # noqa: PLC0415
+    from logger.store import bulk  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
+    from logger.store.size import free_bytes  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     if not loaded.keep_samples_days:
@@ -201,19 +165,34 @@ def prune(ctx: click.Context, dry_run: bool, yes: bool) -> None:
         click.confirm(
             f"Delete raw samples older than {loaded.keep_samples_days} days?", abort=True, err=True
         )
+    pruned: dict[str, int] = {}
     with translated_errors(), engine.connect() as connection:
+        bulk.reserve_rollups(connection)
         for one in gateways(connection):
-            pruned = go(
+            gone = go(
                 connection,
                 one.gateway_id,
                 now=clock.utc_now(),
                 keep_days=loaded.keep_samples_days,
-                gap_s=loaded.normal_gap_s,
+                gap_s=zones.gap_s(connection, one.gateway_id, loaded),
             )
-            total = sum(pruned.rows.values())
-            verb = "would go" if dry_run else "gone"
-            click.echo(f"{one.name}: {total} samples {verb}, every total stays as it was")
+            pruned[one.name] = sum(gone.rows.values())
+        free_mb = free_bytes(connection) / 1e6
         if dry_run:
             connection.rollback()
         else:
             connection.commit()
+    verb = "would go" if dry_run else "gone"
+    for name, count in pruned.items():
+        click.echo(f"{name}: {count} samples {verb}, every total stays as it was")
+    if dry_run:
+        return
+    if vacuum:
+        with translated_errors():
+            bulk.vacuum(engine)
+    elif free_mb >= 1:
+        click.echo(
+            f"{free_mb:.1f} MB of the file are free for new samples; "
+            "`envoylog db prune --vacuum` gives them back to the disk.",
+            err=True,
+        )

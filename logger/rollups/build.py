@@ -254,16 +254,27 @@ class DayChange:
 
 
 def rebuild(
-    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
+    connection: Connection,
+    gateway_id: int,
+    *,
+    now: datetime,
+    gap_s: int,
+    since: date | None,
+    sums_too: bool = True,
 ) -> list[DayChange]:
     """Recompute the energy tables from raw samples and return the days that changed.
 
     From the local day ``since`` on, or from the first raw sample. What lies before the first raw
-    sample (pruned) is kept. One transaction: the caller commits, or rolls back to only look.
+    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given or
+    ``sums_too`` is False. One transaction: the caller commits, or rolls back to only look.
     """
     site = site_of(connection, gateway_id)
     before = _days(connection, gateway_id)
-    ends = Placing(connection, gateway_id, to_epoch_s(now)).ends()
+    now_s = to_epoch_s(now)
+    ends = Placing(connection, gateway_id, now_s).ends()
+    if since is None and sums_too:
+        until_s = quarter_start_s(ends[0]) if ends else None
+        sums.recompute_kept(connection, gateway_id, site.zone, until_s, now_s)
     if ends is None:
         return []
     since_s = day_start_s(since, site.zone) if since else -1

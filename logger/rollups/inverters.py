@@ -38,6 +38,13 @@ def bring_inverters_up_to_date(engine: Engine, gateway_id: int, *, now: datetime
             until_s = advance(connection, gateway_id, now=now, beyond_s=until_s)
 
 
+def catch_up(connection: Connection, gateway_id: int, *, now: datetime) -> None:
+    """Roll up the reports that came in, within the caller's transaction."""
+    until_s: int | None = 0
+    while until_s is not None:
+        until_s = advance(connection, gateway_id, now=now, beyond_s=until_s)
+
+
 def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: date | None) -> None:
     """Recompute the days from ``since`` on, or from the first raw report."""
     zone = site_of(connection, gateway_id).zone
@@ -47,9 +54,7 @@ def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: da
         return
     since_s = max(since_s, ends[0] - 1)
     checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
-    until_s: int | None = 0
-    while until_s is not None:
-        until_s = advance(connection, gateway_id, now=now, beyond_s=until_s)
+    catch_up(connection, gateway_id, now=now)
 
 
 def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s: int) -> int | None:

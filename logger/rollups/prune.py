@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
 from logger.errors import CheckFailedError
 from logger.rollups import build, checkpoints, inverters
+from logger.rollups.digests import differences, digests
 from logger.store.models import (
     ConsumptionSampleRow,
-    EnergyDailyRow,
-    InverterDailyRow,
     InverterSampleRow,
     MeterReadingRow,
     ProductionSampleRow,
@@ -40,12 +38,17 @@ def prune(
     """Delete a gateway's raw samples older than ``keep_days``; the caller commits.
 
     They go up to where a ledger left off (a checkpoint), so that it can go on from there. Then
-    everything is rebuilt from what is left; polls and events stay.
+    everything is rebuilt from what is left, and has to be what it was, in every table and column;
+    polls and events stay.
 
     Raises:
-        CheckFailedError: a total would change; roll back.
+        CheckFailedError: something would change; roll back.
     """
-    before = _totals(connection, gateway_id)
+    site = build.site_of(connection, gateway_id)
+    # The last minutes, which a running collector has not yet rolled up, are no change.
+    build.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
+    inverters.catch_up(connection, gateway_id, now=now)
+    before = digests(connection, site)
     limit = now - timedelta(days=keep_days)
     rows: dict[str, int] = {}
     until: dict[str, datetime] = {}
@@ -61,20 +64,12 @@ def prune(
             rows[table.name] = connection.execute(count).scalar_one()
             connection.execute(delete(table).where(*where))
     inverters.rebuild(connection, gateway_id, now=now, since=None)
-    build.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None)
-    if _totals(connection, gateway_id) != before:
+    build.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None, sums_too=False)
+    if changed := differences(before, digests(connection, site)):
+        first = changed[0]
         raise CheckFailedError(
-            "Pruning would change a total, so nothing was deleted; run `envoylog db rebuild` "
-            "first, and report this if it happens again."
+            f"Pruning would change {first.table} of {first.day} ({', '.join(first.columns)}), so "
+            "nothing was deleted; run `envoylog db rebuild` first, and report this if it happens "
+            "again."
         )
     return Pruned(rows, until)
-
-
-def _totals(connection: Connection, gateway_id: int) -> list[Any]:
-    """Return every day's rows, of phases and inverters."""
-    found: list[Any] = []
-    for model, key in ((EnergyDailyRow, "phase"), (InverterDailyRow, "serial")):
-        table = table_of(model)
-        query = select(table).where(table.c.gateway_id == gateway_id)
-        found.append(connection.execute(query.order_by(table.c.day, table.c[key])).all())
-    return found

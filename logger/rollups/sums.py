@@ -1,11 +1,11 @@
 """Hours and days: sums of quarter hours, in the gateway's local time."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from logger.clock import (
     QUARTER_S,
@@ -17,7 +17,9 @@ from logger.clock import (
     to_epoch_s,
     utc_offset_s,
 )
+from logger.store.database import epoch, rows
 from logger.store.models import Energy15MinRow, EnergyDailyRow, EnergyHourlyRow, table_of
+from logger.store.queries import ends_s
 
 FLOWS = (
     "production_wh",
@@ -28,6 +30,10 @@ FLOWS = (
     "battery_discharge_wh",
 )
 PEAKS = ("peak_production", "peak_consumption")
+#: So many days are summed at a time.
+STRETCH = timedelta(days=6)
+
+_quarters = table_of(Energy15MinRow)
 
 
 def recompute(
@@ -39,23 +45,22 @@ def recompute(
     """
     first_day, last_day = local_day(since_s, zone), local_day(last_s, zone)
     begin_s, end_s = day_start_s(first_day, zone), day_end_s(last_day, zone)
-    table = table_of(Energy15MinRow)
-    rows = (
+    quarters = (
         connection.execute(
-            select(table)
+            select(_quarters)
             .where(
-                table.c.gateway_id == gateway_id,
-                table.c.starts_at >= from_epoch_s(begin_s),
-                table.c.starts_at < from_epoch_s(end_s),
+                _quarters.c.gateway_id == gateway_id,
+                _quarters.c.starts_at >= from_epoch_s(begin_s),
+                _quarters.c.starts_at < from_epoch_s(end_s),
             )
-            .order_by(table.c.starts_at)
+            .order_by(_quarters.c.starts_at)
         )
         .mappings()
         .all()
     )
     hours: dict[tuple[int, int, str], list[Any]] = {}
     days: dict[tuple[Any, str], list[Any]] = {}
-    for row in rows:
+    for row in quarters:
         at_s = to_epoch_s(row["starts_at"])
         offset = row["utc_offset_s"]
         hours.setdefault(((at_s + offset) // 3600, offset, row["phase"]), []).append(row)
@@ -93,12 +98,53 @@ def recompute(
     _replace(connection, daily, gateway_id, daily.c.day >= first_day, day_rows)
 
 
+def recompute_kept(
+    connection: Connection, gateway_id: int, zone: ZoneInfo, until_s: int | None, now_s: int
+) -> None:
+    """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
+
+    A quarter hour of another time zone than the gateway's (it was changed) moves to its own.
+    """
+    ends = ends_s(connection, _quarters.c.starts_at, gateway_id)
+    if ends is None:
+        return
+    newest_s = ends[1] if until_s is None else min(ends[1], until_s)
+    day, last_day = local_day(ends[0], zone), local_day(newest_s, zone)
+    while day <= last_day:
+        until = day + STRETCH
+        last_s = min(newest_s, day_end_s(until, zone) - QUARTER_S)
+        first_s = day_start_s(day, zone)
+        _correct_offsets(connection, gateway_id, zone, first_s, last_s)
+        recompute(connection, gateway_id, zone, first_s, last_s, now_s)
+        day = until + timedelta(days=1)
+
+
+def _correct_offsets(
+    connection: Connection, gateway_id: int, zone: ZoneInfo, first_s: int, last_s: int
+) -> None:
+    columns = _quarters.c
+    query = select(epoch(columns.starts_at), columns.utc_offset_s).where(
+        columns.gateway_id == gateway_id,
+        columns.starts_at >= from_epoch_s(first_s),
+        columns.starts_at <= from_epoch_s(last_s),
+    )
+    wrong = [
+        {"at": from_epoch_s(start_s), "right_s": right_s}
+        for start_s, offset_s in rows(connection, query.distinct())
+        if offset_s != (right_s := utc_offset_s(start_s, zone))
+    ]
+    if wrong:
+        mine = (columns.gateway_id == gateway_id) & (columns.starts_at == bindparam("at"))
+        correct = update(_quarters).where(mine).values(utc_offset_s=bindparam("right_s"))
+        connection.execute(correct, wrong)
+
+
 def _replace(
-    connection: Connection, table: Any, gateway_id: int, where: Any, rows: list[dict[str, Any]]
+    connection: Connection, table: Any, gateway_id: int, where: Any, made: list[dict[str, Any]]
 ) -> None:
     connection.execute(delete(table).where(table.c.gateway_id == gateway_id, where))
-    if rows:
-        connection.execute(insert(table), rows)
+    if made:
+        connection.execute(insert(table), made)
 
 
 def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
@@ -121,8 +167,8 @@ def _sum(parts: Iterable[Any]) -> dict[str, Any]:
     for name in FLOWS:
         known = [part[name] for part in parts if part[name] is not None]
         result[name] = round(sum(known), 3) if known else None
-    result["covered_s"] = sum(part["covered_s"] for part in parts)
-    result["bridged_wh"] = round(sum(part["bridged_wh"] for part in parts), 3)
+    result["covered_s"] = sum(part["covered_s"] or 0 for part in parts)
+    result["bridged_wh"] = round(sum(part["bridged_wh"] or 0 for part in parts), 3)
     for name in PEAKS:
         best: tuple[float, datetime] | None = None
         for part in parts:

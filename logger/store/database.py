@@ -6,6 +6,7 @@ Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, te
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,15 +193,25 @@ def translated_errors() -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
+    except _errors(DBAPIError) as error:
         passes, sentence = _meaning(error)
-        refused = isinstance(error, (DataError, IntegrityError))
+        refused = isinstance(error, _errors(DataError, IntegrityError))
         kind = StoreAwayError if passes else RowRefusedError if refused else StoreError
         raise kind(sentence) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The database refused: {error}.") from error
     except OverflowError as error:
         raise RowRefusedError(f"The database refused a number: {error}.") from error
+
+
+def _errors(*wrapped: type[DBAPIError]) -> tuple[type[Exception], ...]:
+    """Return SQLAlchemy's errors and the drivers' own that they are made of.
+
+    A driver that was never imported raised nothing.
+    """
+    drivers = [sys.modules[name] for name in ("sqlite3", "psycopg") if name in sys.modules]
+    names = [kind.__name__.removeprefix("DBAPI") for kind in wrapped]
+    return (*wrapped, *(getattr(driver, name) for driver in drivers for name in names))
 
 
 def sentence_of(error: Exception) -> str:
@@ -237,6 +248,13 @@ def _meaning(error: Exception) -> tuple[bool, str]:
         if words in low:
             return passes, sentence
     return False, f"The database refused: {first}."
+
+
+def is_full(error: StoreError) -> bool:
+    """Return whether it was a file's disk that had no room."""
+    cause = error.__cause__
+    said = getattr(cause, "orig", cause)
+    return getattr(said, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
 def is_file(bind: Connection | Engine) -> bool:

@@ -1,14 +1,14 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, Table, func, inspect, select, text
 
-from logger.errors import SchemaOutdatedError, StoreError
-from logger.store.collectorlock import collector_lock
-from logger.store.database import is_file, open_engine, translated_errors
+from logger.errors import SchemaOutdatedError
+from logger.store.database import is_file, translated_errors
+from logger.store.models import Base, GatewayRow, table_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -66,7 +66,7 @@ def upgrade(engine: Engine) -> None:
     """
     found = current(engine)
     if found is not None:
-        _refuse_newer(found)
+        refuse_newer(found)
     with translated_errors(), engine.begin() as connection:
         migrate(connection, "head")
 
@@ -90,14 +90,19 @@ def require_current(engine: Engine) -> None:
     if found == head():
         return
     if found is not None:
-        _refuse_newer(found)
+        refuse_newer(found)
     raise SchemaOutdatedError(
         f"The database has schema {found or 'none'}, this program needs {head()}; "
         "run: envoylog db upgrade"
     )
 
 
-def _refuse_newer(found: str) -> None:
+def refuse_newer(found: str) -> None:
+    """Check that this program knows a schema version.
+
+    Raises:
+        SchemaOutdatedError: only a newer program does.
+    """
     known = revisions()
     if found not in known:
         raise SchemaOutdatedError(
@@ -108,80 +113,27 @@ def _refuse_newer(found: str) -> None:
 
 def problems(connection: Connection) -> list[str]:
     """Return what is broken in the database itself; nothing when it is sound."""
-    if not is_file(connection):
-        return []  # PostgreSQL checks its pages and keys itself.
-    found = [
-        f"the file is damaged: {said}"
-        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check")
-        if said != "ok"
-    ]
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-    return found + [f"a row of {row[0]} belongs to no gateway" for row in broken]
+    found: list[str] = []
+    if is_file(connection):  # A server checks its pages itself.
+        found = [
+            f"the file is damaged: {said}"
+            for (said,) in connection.exec_driver_sql("PRAGMA integrity_check")
+            if said != "ok"
+        ]
+    known = set(connection.execute(select(table_of(GatewayRow).c.gateway_id)).scalars())
+    for table in Base.metadata.sorted_tables:
+        strays = [one for one in _gateway_ids(connection, table) if one not in known]
+        found += [f"{table.name} has rows of gateway {one}, which there is not" for one in strays]
+    return found
 
 
-def backup(engine: Engine, directory: Path, stamp: str, keep: int) -> Path:
-    """Write a verified copy of a SQLite database while it is in use; keep the newest ``keep``.
-
-    Raises:
-        StoreError: PostgreSQL, or the copy can't be written or does not read back.
-    """
-    if not is_file(engine):
-        raise StoreError(
-            "PostgreSQL brings its own backup: pg_dump --format=custom --file=envoylog.dump URL"
-        )
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / f"envoylog-{stamp}.db"
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with translated_errors():
-            driver = engine.raw_connection()
-            try:
-                driver.cursor().execute("VACUUM INTO ?", (str(temporary),))
-            finally:
-                driver.close()
-            verify(temporary)
-        temporary.replace(path)
-        for old in sorted(directory.glob("envoylog-*.db"))[:-keep]:
-            old.unlink()
-    except OSError as error:
-        raise StoreError(
-            f"The backup can't be written to {directory} ({error.strerror}); choose another -o."
-        ) from error
-    return path
-
-
-def verify(path: Path) -> None:
-    """Check that a file is a sound database of this program.
-
-    Raises:
-        StoreError: it is not.
-    """
-    copy = open_engine(f"sqlite:///{path}", read_only=True)
-    try:
-        require_current(copy)
-        with translated_errors(), copy.connect() as connection:
-            if said := problems(connection):
-                raise StoreError(f"{path}: {said[0]}; use another backup.")
-    finally:
-        copy.dispose()
-
-
-def restore(engine: Engine, source: Path) -> None:
-    """Put a verified backup in the place of a SQLite database.
-
-    Raises:
-        StoreError: PostgreSQL, or the backup is not sound.
-        SettingsError: a collector is using the database.
-    """
-    if not is_file(engine):
-        raise StoreError("PostgreSQL brings its own restore: pg_restore --clean --dbname=URL FILE")
-    verify(source)
-    target = Path(str(engine.url.database))
-    with collector_lock(engine):
-        engine.dispose()
-        temporary = target.with_suffix(".restoring")
-        shutil.copyfile(source, temporary)
-        for rest in ("-wal", "-shm"):
-            Path(f"{target}{rest}").unlink(missing_ok=True)
-        temporary.replace(target)
+def _gateway_ids(connection: Connection, table: Table) -> Iterator[int]:
+    """Return whose rows a table has, by one seek in its key for each."""
+    column = table.c.get("gateway_id")
+    if column is None:
+        return
+    query = select(func.min(column))
+    one = connection.execute(query).scalar_one()
+    while one is not None:
+        yield one
+        one = connection.execute(query.where(column > one)).scalar_one()

@@ -1,48 +1,32 @@
-"""Keeping a database for years: prune, check, backup and restore, size."""
+"""Keeping a database for years: prune, check, backup and restore."""
 
+import contextlib
 import json
+import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from logger import exports
 from logger.cli import run
-from logger.clock import utc_now
+from logger.clock import time_zone, utc_now
+from logger.errors import CheckFailedError, StoreError
 from logger.reports.tables import energy_report
-from logger.rollups import build, inverters
+from logger.rollups import build
+from logger.rollups.digests import digests
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
+from logger.store import backup, maintenance
 from logger.store.collectorlock import collector_lock
-from tests.filled import fill, instant, times, utc
-
-SINCE = utc(2026, 5, 1)
-NOW = SINCE + timedelta(days=20, hours=7)
-
-
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
-    """Twenty days of a site with two inverters, rolled up as they came."""
-    site = Site(Shape(phases=2), SINCE - timedelta(days=1))
-    fill(engine, site, times(SINCE, NOW, 900), zone="Europe/Amsterdam")
-    reports = [
-        {"at": instant(engine, at), "serial": serial,
-         "wh": site.counter_wh("made", at.timestamp()) / 2}
-        for at in times(SINCE, NOW, 900)
-        for serial in ("a", "b")
-    ]  # fmt: skip
-    insert = (
-        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
-        "VALUES (1, :at, :serial, :wh)"
-    )
-    with engine.begin() as connection:
-        connection.execute(text(insert), reports)
-    build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
-    inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
-    return engine
+from logger.store.database import open_engine, translated_errors
+from logger.store.size import free_bytes
+from tests.filled import instant, times
+from tests.store.conftest import NOW, SINCE
 
 
 def count(engine: Engine, table: str) -> int:
@@ -57,95 +41,211 @@ def report(engine: Engine) -> list[Any]:
     return rows
 
 
-def test_pruning_changes_no_report_and_counting_goes_on_from_there(filled: Engine) -> None:
-    before, samples = report(filled), count(filled, "production_samples")
+def all_reports(url: str, capsysbinary: pytest.CaptureFixture[bytes]) -> dict[str, bytes]:
+    found = {}
+    for kind in ("hourly", "daily", "monthly", "inverters", "phases", "quality"):
+        days = ["--from", "2026-05-01", "--to", "2026-05-09", "--format", "json"]
+        assert run(["--database-url", url, "report", kind, *days]) == 0
+        found[kind] = capsysbinary.readouterr().out
+    return found
+
+
+def test_pruning_changes_no_report_and_counting_goes_on_from_there(
+    filled: Engine, filled_url: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
+    site = build.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
-        pruned = prune(connection, 1, now=NOW, keep_days=5, gap_s=900)
-    assert report(filled) == before
+        before = digests(connection, site)
+        pruned = prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
+        assert digests(connection, site) == before
+    assert all_reports(filled_url, capsysbinary) == reports
     assert count(filled, "production_samples") == samples - pruned.rows["production_samples"]
-    assert count(filled, "production_samples") < samples / 2
-    assert count(filled, "inverter_samples") < samples
+    assert count(filled, "production_samples") < samples * 0.6
+    assert count(filled, "inverter_samples") < count(filled, "polls") * 2
     with filled.begin() as connection:
         assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     with filled.begin() as connection:
-        assert prune(connection, 1, now=NOW, keep_days=5, gap_s=900).rows["production_samples"] == 0
-    assert report(filled) == before
+        assert prune(connection, 1, now=NOW, keep_days=3, gap_s=900).rows["production_samples"] == 0
+    assert all_reports(filled_url, capsysbinary) == reports
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE energy_15min SET grid_import_wh = 1 WHERE starts_at = :at", "energy_15min"),
+        ("UPDATE energy_hourly SET covered_s = 1 WHERE starts_at = :at", "energy_hourly"),
+        ("UPDATE inverter_daily SET peak_power_w = 1 WHERE day = '2026-05-08'", "inverter_daily"),
+    ],
+    ids=["energy_15min", "energy_hourly", "inverter_daily"],
+)
+def test_pruning_refuses_where_a_rebuild_would_not_give_the_same(
+    filled: Engine, statement: str, told: str
+) -> None:
+    with filled.connect() as connection:
+        at = {"at": instant(filled, NOW - timedelta(days=1))} if ":at" in statement else {}
+        connection.execute(text(statement), at)
+        with pytest.raises(CheckFailedError, match=f"would change {told} of 2026-05-08"):
+            prune(connection, 1, now=NOW, keep_days=3, gap_s=900)
+
+
+def test_the_room_of_pruned_samples_is_told_and_given_back_on_request(
+    filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'database_url = "{filled_url}"\nkeep_samples_days = 3\n')
+    command = ["--config", str(config), "db", "prune", "--yes"]
+    before, days = count(filled, "production_samples"), report(filled)
+    assert run([*command, "--dry-run"]) == 0
+    assert "samples would go" in capsys.readouterr().out
+    assert count(filled, "production_samples") == before
+    assert run([*command, "--vacuum"]) == 0
+    assert "samples gone, every total stays" in capsys.readouterr().out
+    assert count(filled, "production_samples") == 0  # By now they are all old.
+    with filled.connect() as connection:
+        assert free_bytes(connection) == 0
+    assert report(filled) == days
 
 
 def test_a_sound_database_is_ok_and_a_changed_total_is_found(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["--database-url", database_url, "db", "check"]) == 0
+    assert run(["--database-url", filled_url, "db", "check"]) == 0
     assert capsys.readouterr().out == "ok\n"
     with filled.begin() as connection:
         connection.execute(text("UPDATE energy_daily SET production_wh = production_wh + 1 "
                                 "WHERE day = '2026-05-04'"))  # fmt: skip
-    assert run(["--database-url", database_url, "db", "check"]) == 8
+    assert run(["--database-url", filled_url, "db", "check"]) == 8
     assert "1 days (2026-05-04 to 2026-05-04)" in capsys.readouterr().out
 
 
-@pytest.fixture
-def sqlite_only(filled: Engine) -> Engine:
-    if filled.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL brings its own backup")
-    return filled
-
-
 def test_a_backup_is_restored_with_the_same_reports(
-    sqlite_only: Engine, database_url: str, tmp_path: Path
+    filled: Engine, filled_url: str, tmp_path: Path
 ) -> None:
-    command: Callable[..., int] = lambda *args: run(["--database-url", database_url, *args])  # noqa: E731 - short
-    before = report(sqlite_only)
-    with collector_lock(sqlite_only):
+    command: Callable[..., int] = lambda *args: run(["--database-url", filled_url, *args])  # noqa: E731 - short
+    before = report(filled)
+    with collector_lock(filled):
         assert command("db", "backup", "-o", str(tmp_path / "b")) == 0
     (made,) = (tmp_path / "b").iterdir()
-    with sqlite_only.begin() as connection:
+    with open_engine(f"sqlite:///{made}", read_only=True).connect() as connection:
+        assert maintenance.problems(connection) == []
+    with filled.begin() as connection:
         connection.execute(text("DELETE FROM energy_daily"))
-    with collector_lock(sqlite_only):
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (2, 'later')"))
+    with collector_lock(filled):
         assert command("db", "restore", str(made), "--yes") == 3
     assert command("db", "restore", str(made), "--yes") == 0
-    sqlite_only.dispose()  # Its connection holds the file that was replaced.
-    assert report(sqlite_only) == before
+    filled.dispose()  # Its connection holds the file that was replaced.
+    assert report(filled) == before
+    assert count(filled, "gateways") == 1
     assert command("db", "check") == 0
 
 
-def test_only_the_newest_backups_are_kept(
-    sqlite_only: Engine, database_url: str, tmp_path: Path
-) -> None:
-    del sqlite_only
+def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_path: Path) -> None:
+    site = Site(Shape(phases=2), SINCE - timedelta(days=1))
+    done = threading.Event()
+
+    def store() -> None:
+        for at in times(NOW + timedelta(minutes=15), NOW + timedelta(days=9), 900):
+            if done.is_set():
+                return
+            with filled.begin() as connection:
+                for statement in (
+                    "INSERT INTO polls (gateway_id, polled_at) VALUES (1, :at)",
+                    (
+                        "INSERT INTO production_samples (gateway_id, polled_at, phase, "
+                        "energy_lifetime_wh, source) VALUES (1, :at, 'total', :wh, 'ct')"
+                    ),
+                ):
+                    wh = round(5_000_000 + site.counter_wh("made", at.timestamp()), 3)
+                    bound = {"at": instant(filled, at)} | ({"wh": wh} if ":wh" in statement else {})
+                    connection.execute(text(statement), bound)
+                build.catch_up(connection, 1, now=at, gap_s=900)
+
+    writer = threading.Thread(target=store)
+    writer.start()
+    made = backup.backup(filled, tmp_path, "20260509-070000", keep=1)
+    done.set()
+    writer.join()
+    copied = open_engine(f"sqlite:///{made}")
+    with copied.connect() as connection:
+        counted = text("SELECT (SELECT count(*) FROM polls), count(DISTINCT polled_at) "
+                       "FROM production_samples")  # fmt: skip
+        polls, sampled = connection.execute(counted).one()
+    assert polls == sampled
+    assert report(copied)[:-1] == report(filled)[:-1]
+    assert run(["--database-url", f"sqlite:///{made}", "db", "check"]) == 0
+
+
+def test_only_the_newest_backups_are_kept(filled: Engine, filled_url: str, tmp_path: Path) -> None:
+    del filled
     for number in range(4):
         (tmp_path / f"envoylog-2000010{number}-000000.db").write_text("")
-    assert (
-        run(["--database-url", database_url, "db", "backup", "-o", str(tmp_path), "--keep", "2"])
-        == 0
-    )
-    kept = sorted(path.name for path in tmp_path.glob("envoylog-*.db"))
+    args = ["db", "backup", "-o", str(tmp_path), "--keep", "2"]
+    assert run(["--database-url", filled_url, *args]) == 0
+    kept = sorted(path.name for path in tmp_path.glob("envoylog-*"))
     assert kept[0] == "envoylog-20000103-000000.db"
     assert kept[1].startswith(f"envoylog-{utc_now():%Y%m%d}")
     assert len(kept) == 2
 
 
 def test_a_file_that_is_no_backup_is_refused(
-    sqlite_only: Engine, database_url: str, tmp_path: Path
+    filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = report(sqlite_only)
+    before = report(filled)
     (tmp_path / "broken.db").write_bytes(b"not a database" * 1000)
-    args = ["--database-url", database_url, "db", "restore", str(tmp_path / "broken.db"), "--yes"]
-    assert run(args) == 6
-    assert report(sqlite_only) == before
+    older = tmp_path / "older.db"
+    old = open_engine(f"sqlite:///{older}")
+    with old.begin() as connection:
+        maintenance.migrate(connection, "0002")
+    old.dispose()
+    for name, remedy in (("broken.db", "not a database"), ("older.db", f"{older} db upgrade")):
+        args = ["db", "restore", str(tmp_path / name), "--yes"]
+        assert run(["--database-url", filled_url, *args]) == 6
+        assert remedy in capsys.readouterr().err
+        assert report(filled) == before
 
 
-def test_the_size_comes_with_a_forecast(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+def test_a_restore_that_breaks_off_changes_nothing(postgresql_url: str, sqlite_url: str) -> None:
+    server, empty = open_engine(postgresql_url), Path(sqlite_url.removeprefix("sqlite:///"))
+    with server.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (1, 'mine')"))
+
+    def cut(_table: str, _seen: int, _of_all: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backup.restore(server, empty, cut)
+    assert count(server, "gateways") == 1
+    backup.restore(server, empty)
+    assert count(server, "gateways") == 0
+    with server.connect() as connection:
+        assert len(inspect(connection).get_foreign_keys("polls")) == 1
+
+
+def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
+    filled: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del filled
-    assert run(["--database-url", database_url, "db", "size"]) == 0
-    assert "GB a year" in capsys.readouterr().out
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"can't be written to .*file"):
+        backup.backup(filled, tmp_path / "file", "20260509-070000", keep=1)
+
+    def half(_engine: Engine, path: Path, _step: object) -> None:
+        path.write_text("half")
+        small = sqlite3.connect(":memory:")
+        with contextlib.closing(small), translated_errors():
+            small.execute("PRAGMA max_page_count=1")
+            small.execute("CREATE TABLE more (than fits)")
+
+    monkeypatch.setattr(backup, "_write", half)
+    with pytest.raises(StoreError, match=r"disk of .*room is full.*no new backup"):
+        backup.backup(filled, tmp_path / "room", "20260509-070000", keep=1)
+    assert list((tmp_path / "room").iterdir()) == []
 
 
 def test_pruning_needs_a_limit(
-    filled: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del filled
-    assert run(["--database-url", database_url, "db", "prune", "--yes"]) == 2
+    assert run(["--database-url", filled_url, "db", "prune", "--yes"]) == 2
     assert "keep_samples_days" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""Everything of one database goes into another, of either engine, as it was at one instant."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.cli import run
+from logger.rollups import build, inverters
+from logger.simulator.site import Shape, Site
+from logger.store import bulk, copy, maintenance
+from logger.store.collectorlock import collector_lock
+from logger.store.database import open_engine
+from tests.conftest import administer, with_database
+from tests.filled import fill, instant, times, utc
+
+SINCE = utc(2026, 3, 28, 20)
+NOW = SINCE + timedelta(hours=15)
+
+
+def with_everything(engine: Engine) -> Engine:
+    """Fill a night in which the clock changes, with something in every table."""
+    site = Site(Shape(battery=True), SINCE - timedelta(days=1))
+    seen = [at for at in times(SINCE, NOW, 900) if not 8 <= at.hour < 9]
+    fill(engine, site, seen, zone="Europe/Amsterdam")
+    now = {"at": instant(engine, SINCE)}
+    flag = "1" if engine.dialect.name == "sqlite" else "true"
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO meters (gateway_id, eid, measurement) VALUES (1, 704643328, 'production')",
+            "INSERT INTO inverters (gateway_id, serial, first_seen_at) VALUES (1, 'Ä''\t\\n', :at)",
+            "INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'outage', 'x')",
+            (
+                "INSERT INTO inverter_samples (gateway_id, reported_at, serial, power_w, "
+                "interval_s) VALUES (1, :at, 'a', 0.1, 900)"
+            ),
+            f"UPDATE gateways SET is_metered = {flag}, first_seen_at = :at",
+        ):
+            bound = now if ":at" in statement else {}
+            connection.execute(text(statement), bound)
+    build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
+    inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
+    return engine
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    return with_everything(engine)
+
+
+@pytest.fixture
+def source_url(sqlite_url: str) -> str:
+    """For laws that do not depend on where the rows come from."""
+    with_everything(open_engine(sqlite_url)).dispose()
+    return sqlite_url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'target' / 'envoylog.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_url")
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    administer(server, f"CREATE DATABASE {name}")
+    yield with_database(server, name)
+    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def rows(engine: Engine) -> dict[str, list[object]]:
+    with bulk.snapshot(engine) as connection:
+        return {table.name: list(bulk.plain_rows(connection, table)) for table in copy.TABLES}
+
+
+def source_of(url: str) -> Engine:
+    return open_engine(url, read_only=True)
+
+
+def test_a_copy_holds_the_same_in_every_table(
+    filled: Engine, database_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows(source_of(database_url))
+    assert all(before.values())
+    assert run(["--database-url", database_url, "db", "copy", target_url, "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert f"production_samples{len(before['production_samples']):>15}" in out
+    assert "verified" in out
+    target = open_engine(target_url)
+    assert rows(source_of(target_url)) == before
+    with target.begin() as connection:
+        assert maintenance.problems(connection) == []
+        assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
+    assert rows(source_of(target_url)) == before
+    target.dispose()
+    del filled
+
+
+def test_a_copy_is_of_the_instant_at_which_it_began(
+    filled: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy, "BATCH", 50)
+    target_url = f"sqlite:///{tmp_path / 'target.db'}"
+    source, target = source_of(database_url), open_engine(target_url)
+    before = rows(source)
+    written: list[str] = []
+
+    def write(table: str, seen: int, of_all: int) -> None:
+        assert 0 <= seen <= of_all
+        if table in written:
+            return
+        written.append(table)
+        with filled.begin() as connection:
+            connection.execute(
+                text("INSERT INTO polls (gateway_id, polled_at) VALUES (1, :at)"),
+                {"at": instant(filled, NOW + timedelta(minutes=len(written)))},
+            )
+            connection.execute(text("UPDATE energy_daily SET covered_s = covered_s + 1"))
+
+    copied = copy.copy(source, target, write)
+    assert written == list(copied)
+    assert rows(source_of(target_url)) == before
+    assert len(rows(source_of(database_url))["polls"]) == len(before["polls"]) + len(written)
+    target.dispose()
+
+
+def test_a_target_that_holds_data_is_refused_and_left_as_it_is(
+    source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = open_engine(target_url)
+    maintenance.upgrade(target)
+    with target.begin() as connection:
+        connection.execute(
+            text("INSERT INTO gateways (gateway_id, serial, name) VALUES (9, '9', 'mine')")
+        )
+    assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
+    assert "holds data already (gateways)" in capsys.readouterr().err
+    assert [len(found) for found in rows(source_of(target_url)).values() if found] == [1]
+    assert run(["--database-url", source_url, "db", "copy", source_url, "--yes"]) == 6
+    target.dispose()
+
+
+def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
+    source_url: str, target_url: str
+) -> None:
+    source, target = source_of(source_url), open_engine(target_url)
+
+    class PowerCutError(Exception):
+        pass
+
+    def cut(table: str, _seen: int, _of_all: int) -> None:
+        if table == "production_samples":
+            raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        copy.copy(source, target, cut)
+    assert maintenance.current(target) is None
+    copy.copy(source, target)
+    assert rows(source_of(target_url)) == rows(source)
+    target.dispose()
+
+
+def test_a_target_that_is_being_collected_into_exits_3(source_url: str, target_url: str) -> None:
+    target = open_engine(target_url)
+    with collector_lock(target):
+        assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 3
+    target.dispose()
+
+
+def test_rows_that_do_not_all_arrive_are_not_kept(
+    source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A trigger or a rule of the target's owner that drops rows.
+    target = open_engine(target_url)
+    maintenance.upgrade(target)
+    with target.begin() as connection:
+        for statement in (
+            ["CREATE TRIGGER sieve AFTER INSERT ON polls BEGIN DELETE FROM polls; END"]
+            if target.dialect.name == "sqlite"
+            else [
+                (
+                    "CREATE FUNCTION sieve() RETURNS trigger AS 'BEGIN RETURN NULL; END' "
+                    "LANGUAGE plpgsql"
+                ),
+                "CREATE TRIGGER sieve BEFORE INSERT ON polls FOR EACH ROW EXECUTE FUNCTION sieve()",
+            ]
+        ):
+            connection.exec_driver_sql(statement)
+    assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
+    assert "rows of polls arrived" in capsys.readouterr().err
+    assert not any(rows(source_of(target_url)).values())
+    target.dispose()
