@@ -1,4 +1,4 @@
-"""Eight days of a site, made once for each engine and copied for each test that asks for them."""
+"""Five days of a site, made once for each engine and copied for each test that asks for them."""
 
 import shutil
 import uuid
@@ -16,11 +16,11 @@ from tests.conftest import administer, with_database
 from tests.filled import fill, instant, times, utc
 
 SINCE = utc(2026, 5, 1)
-NOW = SINCE + timedelta(days=8, hours=7)
+NOW = SINCE + timedelta(days=5, hours=7)
 
 
 def fill_up(engine: Engine) -> None:
-    """Eight days of a site with two inverters, rolled up as they came."""
+    """Five days of a site with two inverters, rolled up as they came."""
     site = Site(Shape(phases=2), SINCE - timedelta(days=1))
     fill(engine, site, times(SINCE, NOW, 900), zone="Europe/Amsterdam")
     reports = [

@@ -25,11 +25,11 @@ def test_the_size_is_told_by_what_it_is_for_with_a_forecast(
     assert "MB written a day" in out
     assert run(["--database-url", filled_url, "db", "size", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["days_logged"] == 8.3
+    assert found["days_logged"] == 5.3
     assert found["raw_mb"] > found["rollups_mb"] > 0
     parts = sum(found[name] or 0 for name in ("raw_mb", "rollups_mb", "rest_mb", "free_mb"))
     assert parts == pytest.approx(found["database_mb"], abs=0.2)
-    grown = (found["raw_mb"] + found["rollups_mb"]) / 8.3 * 365 / 1000
+    grown = (found["raw_mb"] + found["rollups_mb"]) / 5.3 * 365 / 1000
     assert found["growth_gb_per_year"] == pytest.approx(grown, rel=0.1, abs=0.01)
     monkeypatch.setattr(size, "RECENT_DAYS", 2.0)
     with filled.connect() as connection:
