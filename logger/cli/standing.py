@@ -44,12 +44,13 @@ def _standings(loaded: Settings) -> tuple[list[Standing], float]:
 def _up_to_now(loaded: Settings) -> list[Standing] | None:
     """Return the same with today's energy to the minute; None where it can't be computed now."""
     from logger.standing import bring_today_up, standings  # noqa: PLC0415 - only what is called
-    from logger.store.database import translated_errors  # noqa: PLC0415 - the same
+    from logger.store.database import translated_errors, wait_at_most  # noqa: PLC0415 - the same
 
     now = utc_now()
     try:
         engine = open_database(loaded)
         with translated_errors(), engine.connect() as connection:
+            wait_at_most(connection, 2)
             bring_today_up(connection, loaded, now)
             found = standings(connection, loaded, now, _token_days(loaded))
             connection.rollback()

@@ -124,10 +124,11 @@ def advance(
         return until_s
     _write_quarters(connection, site, since_s, result.quarters, stretch)
     events.replace(connection, gateway_id, since_s, [*result.decisions, *placing.decisions()])
-    if result.quarters:
-        # The first day may end with the quarter before: its length is known only now.
-        newest_s, now_s = result.quarters[-1].starts_s, to_epoch_s(now)
-        sums.recompute(connection, site.gateway_id, site.zone, since_s, newest_s, now_s)
+    # The first day may end with the quarter before: its length is known only now.
+    newest_s = result.quarters[-1].starts_s if result.quarters else since_s - QUARTER_S
+    sums.recompute(
+        connection, gateway_id, site.zone, min(since_s, newest_s), newest_s, to_epoch_s(now)
+    )
     if result.settled_s > since_s:
         state = [[*key, *state] for key, state in sorted(result.states.items())]
         checkpoints.save(connection, gateway_id, LEDGER, site.zone, result.settled_s, state)

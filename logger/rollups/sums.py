@@ -114,7 +114,7 @@ def recompute_kept(
         until = day + STRETCH
         last_s = min(newest_s, day_end_s(until, zone) - QUARTER_S)
         first_s = day_start_s(day, zone)
-        _correct_offsets(connection, gateway_id, zone, first_s, last_s)
+        _correct_offsets(connection, gateway_id, zone, first_s, day_end_s(until, zone) - QUARTER_S)
         recompute(connection, gateway_id, zone, first_s, last_s, now_s)
         day = until + timedelta(days=1)
 
@@ -154,11 +154,9 @@ def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
     """
     starts_s = at_s - (at_s + offset) % 3600
     ends_s = starts_s + 3600
-    while utc_offset_s(starts_s, zone) != offset:
-        starts_s += QUARTER_S
-    while utc_offset_s(ends_s - QUARTER_S, zone) != offset:
-        ends_s -= QUARTER_S
-    return starts_s, ends_s
+    # A quarter hour may still carry the offset of another zone: then the hour is a whole one.
+    within = [s for s in range(starts_s, ends_s, QUARTER_S) if utc_offset_s(s, zone) == offset]
+    return (within[0], within[-1] + QUARTER_S) if within else (starts_s, ends_s)
 
 
 def _sum(parts: Iterable[Any]) -> dict[str, Any]:

@@ -257,6 +257,14 @@ def is_full(error: StoreError) -> bool:
     return getattr(said, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
+def wait_at_most(connection: Connection, seconds: int) -> None:
+    """Let what this transaction asks for fail when others hold it for longer."""
+    if is_file(connection):
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * seconds}")
+    else:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+
+
 def is_file(bind: Connection | Engine) -> bool:
     """Return whether the database is a file of ours, rather than a server."""
     return bool(bind.dialect.name == "sqlite")
