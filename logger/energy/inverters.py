@@ -17,7 +17,9 @@ LONGEST_S = 900
 SLOWEST_S = 3_700
 #: A silence that is longer than this is the night.
 NIGHT_S = 4 * 3600
-LIMITS = Limits(floor_w=1_000, learned_floor_w=500)
+LIMITS = Limits(floor_w=1_500, learned_floor_w=1_000)
+#: No microinverter makes more: what its first report of a day may have counted in one interval.
+DAWN_W = 500
 
 
 class Report(NamedTuple):
@@ -71,7 +73,7 @@ def _add_dawns(series: Series, state: CounterState | None) -> None:
     one interval could hold it, it made in that interval and not evenly through the night.
     """
     times, values = series.times_s, series.values_mwh
-    longest_mwh = int(LIMITS.learned_floor_w * LONGEST_S / 3.6)
+    longest_mwh = int(DAWN_W * LONGEST_S / 3.6)
     nights = [i for i in range(1, len(times)) if times[i] - times[i - 1] > NIGHT_S]
     for i in reversed(nights):
         if 0 < values[i] - values[i - 1] <= longest_mwh:
