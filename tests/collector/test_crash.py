@@ -1,8 +1,5 @@
 """Killed at any moment, the collector keeps every poll that it took."""
 
-import random
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,74 +8,27 @@ from sqlalchemy import Engine, text
 
 from logger.collector.assemble import durable_pollers
 from logger.errors import SettingsError
-from logger.rollups import build
 from logger.store import maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine
 from logger.store.door import Door
-from tests.conftest import Bench, Benches
-from tests.filled import utc
-
-CHILD = """
-import sys
-from datetime import UTC, datetime, timedelta
-from logger import settings
-from logger.collector.assemble import durable_pollers
-from logger.store.door import Door
-config, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-loaded = settings.load(__import__("pathlib").Path(config), {})
-at = datetime(2026, 6, 15, 10, tzinfo=UTC)
-poller = durable_pollers(loaded, Door.to(loaded.database_url), {})[0]
-for number in range(first, first + count):
-    poller.poll(at + timedelta(minutes=number), inverters=False)
-    print(number, flush=True)
-if count == 0:
-    poller.finish()
-"""
+from tests import soak
+from tests.conftest import Benches
 
 
-def config_of(one: Bench) -> Path:
-    path = one.directory / "config.toml"
-    path.write_text(
-        f'database_url = "{one.settings.database_url}"\nstate_dir = "{one.settings.state_dir}"\n'
-        f'commit_every_s = 300\n[[gateways]]\nname = "roof"\nhost = "{one.server.url}"\n'
-        'token_file = "roof.token"\n'
-    )
-    return path
-
-
-def test_every_poll_that_was_taken_is_stored_once_through_kill_9(
-    bench: Benches, engine: Engine, database_url: str
+def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
+    tmp_path: Path, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net")
-    config = config_of(one)
-    dice = random.Random(1)
-    taken: list[int] = []
-    for _ in range(3):
-        first = max(taken, default=-1) + 1
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(config), str(first), "1000"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert child.stdout is not None
-        with child.stdout as said:
-            taken += [int(said.readline()) for _ in range(dice.randrange(1, 25))]
-            child.kill()
-            taken += [int(line) for line in said if line.endswith("\n")]
-        child.wait()
-        one.clock.set(one.clock() + timedelta(minutes=len(taken)))
-    last = subprocess.run([sys.executable, "-c", CHILD, str(config), "0", "0"], check=False)
-    assert last.returncode == 0
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT polled_at FROM polls ORDER BY polled_at")).all()
-    start = utc(2026, 6, 15, 10)
-    stored = {str(row[0])[:19] for row in rows}
-    assert {f"{start + timedelta(minutes=n):%Y-%m-%d %H:%M:%S}" for n in taken} <= stored
-    assert len(rows) == len(stored)
-    with engine.begin() as connection:
-        now = start + timedelta(days=1)
-        assert build.rebuild(connection, 1, now=now, gap_s=900, since=None) == []
+    assert soak.kills(tmp_path, database_url, 4, seed=3) > 0
+
+
+def test_days_of_random_faults_leave_every_poll_and_no_exception(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    result = soak.month(tmp_path, sqlite_url, 2, seed=4)
+    assert result["polls"] == 576
+    assert result["not complete"] > 0
+    assert result["threads at most"] <= 3
 
 
 def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> None:

@@ -1,0 +1,246 @@
+"""The collector against the simulator for long: killed at random, or through a month of faults.
+
+Run it with ``scripts/soak``. The suite has the short versions.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+import click
+from sqlalchemy import text
+
+from logger.rollups import build
+from logger.settings import write_secret
+from logger.simulator.documents import Model
+from logger.simulator.faults import KINDS, LASTING, Fault
+from logger.simulator.server import Simulation, serving
+from logger.simulator.site import Shape, SimulatedClock
+from logger.store.database import open_engine
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+
+#: A collector whose clock is what it is told: one instant per line in, one answer per line out.
+CHILD = """
+import os, sys, threading
+from datetime import datetime
+from pathlib import Path
+from logger import settings
+from logger.collector.assemble import durable_pollers
+from logger.store.door import Door
+loaded = settings.load(Path(sys.argv[1]), {})
+door = Door.to(loaded.database_url)
+now = [datetime.fromisoformat(sys.argv[2])]
+(poller,) = durable_pollers(loaded, door, {}, clock=lambda: now[0])
+for line in sys.stdin:
+    now[0] = datetime.fromisoformat(line.strip())
+    poll = poller.poll(now[0], inverters=now[0].minute % 15 == 0)
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    print(now[0].isoformat(), poll.outcome, resident, threading.active_count(), flush=True)
+poller.finish()
+door.close()
+"""
+
+
+class Collector:
+    """A collector in a process of its own, driven poll by poll."""
+
+    def __init__(self, config: Path, at: datetime) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", CHILD, str(config), at.isoformat()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        self._said: list[str] = []
+        errors = self.process.stderr
+        assert errors is not None
+        self._reader = threading.Thread(target=lambda: self._said.extend(errors), daemon=True)
+        self._reader.start()
+
+    @property
+    def _in(self) -> IO[str]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    def ask(self, at: datetime) -> None:
+        """Let a poll be taken at an instant."""
+        self._in.write(f"{at.isoformat()}\n")
+        self._in.flush()
+
+    def answer(self) -> list[str]:
+        """Return what it said of a poll: when, outcome, resident bytes, threads; [] at its end."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return line.split() if line.endswith("\n") else []
+
+    def kill(self) -> None:
+        """End it as a power cut would, in the middle of whatever it does."""
+        self.process.kill()
+        self._leave()
+
+    def stop(self) -> str:
+        """End it cleanly, and return what it logged."""
+        self._in.close()
+        self._leave()
+        return "".join(self._said)
+
+    def _leave(self) -> None:
+        self.process.wait(60)
+        self._reader.join(5)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+@contextmanager
+def bench(directory: Path, database_url: str) -> Iterator[tuple[Simulation, Path]]:
+    """Serve a gateway, and yield it and a configuration that collects from it."""
+    simulation = Simulation(
+        shape=Shape(inverters=6), model=Model(cts="net"), clock=SimulatedClock(START, speed=0)
+    )
+    with serving(simulation) as server:
+        write_secret(directory / "roof.token", simulation.token(days=400))
+        config = directory / "config.toml"
+        config.write_text(
+            f'database_url = "{database_url}"\nstate_dir = "{directory / "state"}"\n'
+            f"poll_every_s = 60\ncommit_every_s = 300\n"
+            f'[[gateways]]\nname = "roof"\nhost = "{server.url}"\ntoken_file = "roof.token"\n'
+            'time_zone = "Europe/Amsterdam"\nmdns = false\n'
+        )
+        yield simulation, config
+
+
+def kills(directory: Path, database_url: str, count: int, seed: int) -> int:
+    """Kill the collector so often; return how many polls it acknowledged, all of them stored."""
+    dice = random.Random(seed)
+    acknowledged: list[str] = []
+    with bench(directory, database_url) as (simulation, config):
+        at = START
+        for _ in range(count):
+            collector = Collector(config, at)
+            killer = None
+            for number in range(dice.randrange(1, 12)):
+                simulation.clock.set(at)
+                collector.ask(at)
+                at += timedelta(minutes=1)
+                if number and dice.random() < 0.3:
+                    # Somewhere within this poll: asking, spooling, committing, rolling up.
+                    killer = threading.Timer(dice.uniform(0, 0.05), collector.process.kill)
+                    killer.start()
+                answer = collector.answer()
+                if not answer:
+                    break
+                acknowledged.append(answer[0])
+            if killer is not None:
+                killer.join()
+            collector.kill()
+        last = Collector(config, at)
+        last.stop()
+    check(database_url, set(acknowledged), at)
+    return len(acknowledged)
+
+
+def check(database_url: str, acknowledged: set[str], now: datetime) -> None:
+    """See that every acknowledged poll is stored once, and that rollups equal a rebuild."""
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT polled_at FROM polls")).scalars().all()
+        stored = [datetime.fromisoformat(str(row)[:19]).replace(tzinfo=UTC) for row in rows]
+        missing = acknowledged - {one.isoformat() for one in stored}
+        assert not missing, f"{len(missing)} polls are missing, the first {min(missing)}"
+        assert len(stored) == len(set(stored)), "a poll is stored twice"
+        changes = build.rebuild(connection, 1, now=now, gap_s=900, since=None)
+        assert changes == [], f"{len(changes)} days change by a rebuild"
+        connection.rollback()
+    engine.dispose()
+
+
+def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str, float]:
+    """Poll through days of random faults; return memory (MB) of the first and the last day."""
+    dice = random.Random(seed)
+    switchable = [kind for kind in KINDS if kind not in LASTING | {"slow", "drip"}]
+    resident: list[int] = []
+    threads: set[int] = set()
+    with bench(directory, database_url) as (simulation, config):
+        collector = Collector(config, START)
+        used: set[str] = set()
+        at = START
+        while at < START + timedelta(days=days):
+            if dice.random() < 0.03:
+                kind = dice.choice(switchable)
+                used.add(kind)
+                since_s = (at - START).total_seconds()
+                lasts_s = dice.choice([300, 1800, 7200, 6 * 3600])
+                simulation.faults.add(Fault(kind, since_s, since_s + lasts_s))
+            simulation.clock.set(at)
+            collector.ask(at)
+            answer = collector.answer()
+            assert answer, "the collector ended"
+            resident.append(int(answer[2]))
+            threads.add(int(answer[3]))
+            at += STEP
+        said = collector.stop()
+    assert "Traceback" not in said, said[-3000:]
+    assert collector.process.returncode == 0, said[-3000:]
+    per_day = int(timedelta(days=1) / STEP)
+    first, last = (max(part) / 1e6 for part in (resident[:per_day], resident[-per_day:]))
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        polls = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
+        told = set(connection.execute(text("SELECT DISTINCT kind FROM events")).scalars())
+        failed = connection.execute(
+            text("SELECT count(*) FROM polls WHERE outcome <> 'complete'")
+        ).scalar_one()
+        changes = build.rebuild(connection, 1, now=at, gap_s=900, since=None)
+        connection.rollback()
+    engine.dispose()
+    assert polls == len(resident), f"{len(resident) - polls} polls are missing"
+    assert changes == [], f"{len(changes)} days change by a rebuild"
+    spool = sum(one.stat().st_size for one in (directory / "state" / "spool").iterdir())
+    click.echo(f"faults {sorted(used)}\nevents {sorted(told)}")
+    return {
+        "polls": polls, "not complete": failed, "first day MB": first, "last day MB": last,
+        "threads at most": max(threads), "spool bytes": spool,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run what was asked for, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["kills", "month"])
+    parser.add_argument("--count", type=int, default=200, help="kills, or days of the month: 30")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as made:
+        directory = Path(made)
+        url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
+        if chosen.what == "kills":
+            count = kills(directory, url, chosen.count, chosen.seed)
+            click.echo(
+                f"{chosen.count} kills, {count} polls acknowledged, 0 missing, rollups as rebuilt"
+            )
+        else:
+            days = 30 if chosen.count == parser.get_default("count") else chosen.count
+            for name, value in month(directory, url, days, chosen.seed).items():
+                click.echo(f"{name:16} {value:.1f}")
+
+
+if __name__ == "__main__":
+    os.environ["TZ"] = "UTC"
+    main()
