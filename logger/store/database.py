@@ -6,6 +6,7 @@ Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, te
 
 import contextlib
 import logging
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -94,6 +95,8 @@ class epoch(ColumnElement[int]):  # noqa: N801 - reads as the SQL function that 
 def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
     inner = compiler.process(element.column, **options)
     if compiler.dialect.name == "sqlite":
+        if sqlite3.sqlite_version_info >= (3, 38):
+            return f"unixepoch({inner})"
         return f"CAST(strftime('%s', {inner}) AS INTEGER)"
     return f"CAST(floor(extract(epoch FROM {inner})) AS BIGINT)"
 
