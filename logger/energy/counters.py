@@ -9,15 +9,14 @@ series on those of the next ``RECOVERY_S``; so the same samples give the same de
 they are read at once or as they come. ``Counted.settled_s`` says up to when they are final.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from operator import sub
 
 from logger.clock import QUARTER_S, from_epoch_s
 from logger.energy.series import (
-    ABSURD_W,
     NOISE_MWH,
     RECOVERY_S,
     RETIRED_S,
-    SLOW_SOURCES,
     SPIKE_MWH,
     STALL_POWER_W,
     STALL_S,
@@ -25,11 +24,11 @@ from logger.energy.series import (
     WRAP_SLACK_MWH,
     WRAPPING_SOURCES,
     Counted,
-    CounterEvent,
     CounterState,
     Limits,
     Series,
 )
+from logger.energy.walk import Walk
 
 
 def count(
@@ -49,121 +48,134 @@ def count(
     return _Counter(series, state, limits, since_s, until_s, gap_s).run()
 
 
-class _Counter:
-    def __init__(
-        self,
-        series: Series,
-        state: CounterState | None,
-        limits: Limits,
-        since_s: int,
-        until_s: int,
-        gap_s: int,
-    ) -> None:
-        self.series = series
-        self.limits = limits
-        self.since_s = since_s
-        self.until_s = until_s
-        self.gap_s = gap_s
-        self.out = Counted()
-        self.run_start_s: int | None = None
-        self.stalled_s = self.bad_until_s = 0
-        self.power_w: float | None = None
-        if state is not None:
-            self._adopt(state)
-            self.out.states.append((since_s, state))
-            self.run_start_s = state.at_s
-
-    def _adopt(self, state: CounterState) -> None:
-        self.source, self.at_s, self.value = state.source, state.at_s, state.value_mwh
-        self.changed_s, self.still_s, self.debt = state.changed_s, state.still_s, state.debt_mwh
-        self.first_s, self.most = state.first_s, state.most_mwh
-        self.stalled_s, self.bad_until_s = state.stalled_s, state.bad_until_s
-        self.power_w = state.power_w
-        self.out.first_s = state.first_s
-
-    @property
-    def state(self) -> CounterState:
-        return CounterState(
-            self.source,
-            self.at_s,
-            self.value,
-            self.changed_s,
-            self.still_s,
-            self.debt,
-            self.first_s,
-            self.most,
-            self.stalled_s,
-            self.bad_until_s,
-            self.power_w,
-        )
-
+class _Counter(Walk):
     def run(self) -> Counted:
         """Count all samples."""
+        times = self.series.times_s
+        goes_on = self.out.first_s is not None
+        if not self._started():
+            return self.out
+        index = self._pass_over(0 if goes_on else 1)
+        changes = [i for i, _ in self.series.sources[1:]]
+        if index < len(times) and index not in changes and self._source_of(index) != self.source:
+            changes.insert(bisect_left(changes, index), index)
+        steps = [0, *map(sub, self.series.values_mwh[1:], self.series.values_mwh)]
+        size = len(times)
+        while index < size:
+            coming = bisect_left(changes, index)
+            stop = changes[coming] if coming < len(changes) else size
+            before = index
+            index = self._take_quietly(index, stop, steps)
+            if index < stop:
+                edge = self.at_s - self.at_s % QUARTER_S + QUARTER_S
+                index = self._take_one_by_one(index, bisect_right(times, edge, index, stop))
+            if index == before:
+                index = self._step(index, stop == index)
+        self._end_run()
+        self._look_back()
+        self.out.last = CounterState(*self.state)
+        return self.out
+
+    def _take_quietly(self, index: int, stop: int, steps: list[int]) -> int:  # noqa: C901 - calls cost
+        """Take the samples in which nothing needs thought, by quarter hours; return the next one.
+
+        Small steps at normal cadence that can be nothing else. It looks at no sample alone, and
+        keeps everything at hand: this is where the time of a rebuild goes.
+        """
+        if self.gap_s < QUARTER_S or self.debt or self.stalled_s:
+            return index
+        times, values, powers = self.series.times_s, self.series.values_mwh, self.series.powers_w
+        energy, states, since_s = self.out.energy_mwh, self.out.states, self.since_s
+        at_s, value, power_w, small_mwh = self.at_s, self.value, self.power_w, self.small_mwh
+        changed_s, still_s, most_mwh = self.changed_s, self.still_s, self.most
+        closed_s = states[-1][0] if states else 0
+        while index < stop:
+            start = at_s - at_s % QUARTER_S
+            edge = start + QUARTER_S
+            until = bisect_right(times, edge, index, stop)
+            crosses = until == index
+            if crosses:
+                until += 1
+                if times[index] - at_s > QUARTER_S:
+                    break
+            inside = steps[index:until]
+            inside[0] = values[index] - value
+            least, most = min(inside), max(inside)
+            if least < 0 or most > small_mwh:
+                break
+            if not least and max(filter(None, powers[index:until]), default=0) > STALL_POWER_W:
+                break
+            step = values[until - 1] - value
+            here = step * (edge - at_s) // (times[index] - at_s) if crosses else step
+            if start >= since_s:
+                energy[start] = energy.get(start, 0) + here
+            known = at_s, value, changed_s, still_s
+            known_w = power_w
+            still_s = at_s = times[until - 1]
+            value, power_w = values[until - 1], powers[until - 1]
+            if least:
+                changed_s = at_s
+            elif most:
+                changed_s = times[index + max(i for i, one in enumerate(inside) if one)]
+            index = until
+            if crosses and edge >= since_s:
+                energy[edge] = energy.get(edge, 0) + step - here
+            if at_s >= edge > closed_s and start >= since_s:
+                most_mwh = max(most_mwh, energy[start])
+                if not crosses:
+                    known, known_w = (at_s, value, changed_s, still_s), power_w
+                rest = 0, self.first_s, most_mwh, 0, self.bad_until_s, known_w
+                states.append((edge, (self.source, *known, *rest)))
+                closed_s = edge
+        self.at_s, self.value, self.power_w = at_s, value, power_w
+        self.changed_s, self.still_s, self.most = changed_s, still_s, most_mwh
+        return index
+
+    def _take_one_by_one(self, index: int, until: int) -> int:
+        """Take small steps at normal cadence up to ``until``; return the first that is none."""
         times, values, powers = (
             self.series.times_s,
             self.series.values_mwh,
             self.series.powers_w,
         )
-        goes_on = self.out.first_s is not None
-        if not self._started():
-            return self.out
-        index = self._pass_over(0 if goes_on else 1)
-        changes = {i for i, _ in self.series.sources[1:]}
-        if index < len(times) and self._source_of(index) != self.source:
-            changes.add(index)
-        energy = self.out.energy_mwh
-        size = len(times)
-        while index < size:
-            # The common case, kept short: a small step at normal cadence.
-            at_s, value = self.at_s, self.value
-            changed_s, still_s, stalled_s = self.changed_s, self.still_s, self.stalled_s
-            edge = at_s - at_s % QUARTER_S + QUARTER_S
-            start = edge - QUARTER_S
-            cheap = self._cheap_mwh()
-            gap_s, first = self.gap_s, index
-            total = 0
-            while index < size:
-                t = times[index]
-                step = values[index] - value
-                if (
-                    not 0 <= step <= cheap
-                    or t > edge
-                    or t - at_s > gap_s
-                    or index in changes
-                    or (step and stalled_s)
-                    or (
-                        step > SPIKE_MWH
-                        and step
-                        > self._growth_mwh(
-                            t - at_s,
-                            (powers[index - 1] if index > first else self.power_w, powers[index]),
-                        )
+        at_s, value = self.at_s, self.value
+        changed_s, still_s, stalled_s = self.changed_s, self.still_s, self.stalled_s
+        cheap, gap_s, first = self._cheap_mwh(), self.gap_s, index
+        while index < until:
+            t = times[index]
+            step = values[index] - value
+            if (
+                not 0 <= step <= cheap
+                or t - at_s > gap_s
+                or (step and stalled_s)
+                or (
+                    step > SPIKE_MWH
+                    and step
+                    > self._growth_mwh(
+                        t - at_s,
+                        (powers[index - 1] if index > first else self.power_w, powers[index]),
                     )
-                ):
-                    break
-                if step:
-                    total += step
-                    changed_s = still_s = t
-                    value += step
-                elif (power_w := powers[index]) is None or power_w <= STALL_POWER_W:
-                    still_s = t
-                elif not stalled_s and t - still_s > STALL_S:
-                    stalled_s = still_s
-                at_s = t
-                index += 1
-            if at_s != self.at_s:
-                if start >= self.since_s:
-                    energy[start] = energy.get(start, 0) + total
-                self.at_s, self.value = at_s, value
-                self.changed_s, self.still_s, self.stalled_s = changed_s, still_s, stalled_s
-                self.power_w = powers[index - 1]
-                self._land(learn=True)
-            elif index < size:
-                index = self._step(index, index in changes)
-        self._end_run()
-        self._look_back()
-        self.out.last = self.state
-        return self.out
+                )
+            ):
+                break
+            if step:
+                changed_s = still_s = t
+                value += step
+            elif (power_w := powers[index]) is None or power_w <= STALL_POWER_W:
+                still_s = t
+            elif not stalled_s and t - still_s > STALL_S:
+                stalled_s = still_s
+            at_s = t
+            index += 1
+        if at_s != self.at_s:
+            self.changed_s, self.still_s, self.stalled_s = changed_s, still_s, stalled_s
+            start = self.at_s - self.at_s % QUARTER_S
+            if start >= self.since_s:
+                energy = self.out.energy_mwh
+                energy[start] = energy.get(start, 0) + value - self.value
+            self.at_s, self.value, self.power_w = at_s, value, powers[index - 1]
+            self._land(learn=True)
+        return index
 
     def _started(self) -> bool:
         """Begin with the first sample, unless counting goes on from a state."""
@@ -180,6 +192,9 @@ class _Counter:
         t, value = self.series.times_s[index], self.series.values_mwh[index]
         step = value - self.value
         if t <= self.at_s:
+            return index + 1
+        if 0 <= step <= self.small_mwh and not (source_changes or self.stalled_s):
+            self._good(index)
             return index + 1
         if source_changes and self._source_of(index) != self.source:
             return self._broken(index, "source_change")
@@ -363,110 +378,6 @@ class _Counter:
             self._cut_run(since_s)
         if 0 < self.at_s - since_s < RETIRED_S:
             self._unsettle(since_s)
-
-    # -- limits
-    def _power_w(self) -> float:
-        return self.limits.power_w(self.most, self.at_s - self.first_s)
-
-    def _rate_mwh(self, over_s: int) -> int:
-        slack_s = QUARTER_S if self.source in SLOW_SOURCES else 60
-        return int(self._power_w() * (over_s + slack_s) / 3.6)
-
-    def _cheap_mwh(self) -> int:
-        return -1 if self.debt else self._rate_mwh(0)
-
-    def _allowed_mwh(self, t: int, index: int) -> int:
-        """Return what may have been counted since the last good sample."""
-        over_s = max(t - self.at_s, min(t - self.changed_s, 3600))
-        allowed = self._rate_mwh(over_s)
-        if self.limits.peak_w is None:
-            powers = (abs(p) for p in self.series.powers_w[max(0, index - 1) : index + 1] if p)
-            witness_w = max((p for p in powers if p < ABSURD_W), default=0.0)
-            allowed = max(allowed, int(1.5 * witness_w * (t - self.at_s) / 3.6))
-        return allowed
-
-    def _growth_mwh(self, over_s: int, powers_w: Sequence[float | None]) -> int:
-        """Return what may have been counted in a normal step, by the power at both of its ends."""
-        known = [abs(power_w) for power_w in powers_w if power_w is not None]
-        if len(known) < 2 or over_s > self.gap_s or max(known) > ABSURD_W:
-            return self._rate_mwh(over_s)
-        slow_s = QUARTER_S if self.source in SLOW_SOURCES else 0
-        return int(1.5 * max(known) * (over_s + slow_s) / 3.6) + NOISE_MWH
-
-    def _noise_mwh(self, over_s: int) -> int:
-        """Return how far a counter may fall without being another one."""
-        if not self.limits.is_computed or self.source == "ct":
-            return NOISE_MWH
-        peak_w = self.most * 4 / 1000
-        return max(NOISE_MWH, int(peak_w * min(over_s, QUARTER_S) / 3.6))
-
-    # -- time
-    def _spread(self, t0: int, t1: int, step: int, *, bridged: bool) -> None:
-        """Give each quarter hour its share of a step, to the last milliwatt-hour."""
-        out, since_s = self.out.energy_mwh, self.since_s
-        if bridged:
-            self.out.bridges_s.append((t0, t1))
-        edge = t0 - t0 % QUARTER_S + QUARTER_S
-        given = 0
-        while True:
-            upto = step * (min(edge, t1) - t0) // (t1 - t0)
-            start = edge - QUARTER_S
-            if start >= since_s:
-                out[start] = out.get(start, 0) + upto - given
-                if bridged:
-                    shares = self.out.bridged_mwh
-                    shares[start] = shares.get(start, 0) + upto - given
-            given = upto
-            if edge >= t1:
-                return
-            self._close(start, edge, learn=not bridged)
-            edge += QUARTER_S
-
-    def _cross(self, t0: int, t1: int) -> None:
-        """Close the quarter hours between two samples of which the step is not counted."""
-        edge = t0 - t0 % QUARTER_S + QUARTER_S
-        if edge < t1:
-            self._close(edge - QUARTER_S, edge, learn=True)
-
-    def _land(self, *, learn: bool) -> None:
-        """Close the quarter hour that ends with a sample."""
-        if self.at_s % QUARTER_S == 0:
-            self._close(self.at_s - QUARTER_S, self.at_s, learn=learn)
-
-    def _close(self, start: int, edge: int, *, learn: bool) -> None:
-        """Remember the state at a quarter hour's end, once."""
-        states = self.out.states
-        if start < self.since_s or (states and states[-1][0] >= edge):
-            return
-        if learn:
-            self.most = max(self.most, self.out.energy_mwh.get(start, 0))
-        states.append((edge, self.state))
-
-    def _end_run(self) -> None:
-        if self.run_start_s is not None and self.at_s > self.run_start_s:
-            self.out.runs_s.append((self.run_start_s, self.at_s))
-        self.run_start_s = None
-
-    def _cut_run(self, at_s: int) -> None:
-        """Take back that a counter was measured after an instant."""
-        self._end_run()
-        self.out.runs_s = [(a, min(b, at_s)) for a, b in self.out.runs_s if a < at_s]
-
-    def _unsettle(self, at_s: int) -> None:
-        before = self.out.unsettled_s
-        self.out.unsettled_s = at_s if before is None else min(at_s, before)
-
-    def _event(self, at_s: int, kind: str, detail: str) -> None:
-        if at_s > self.since_s:
-            self.out.events.append(CounterEvent(at_s, kind, detail))
-
-    def _source_of(self, index: int) -> str:
-        found = self.series.sources[0][1]
-        for start, source in self.series.sources:
-            if start > index:
-                break
-            found = source
-        return found
 
 
 def _kwh(mwh: int) -> str:

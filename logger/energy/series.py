@@ -1,6 +1,9 @@
 """The nouns of counting: samples of a counter, its limits, its state, what was counted."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 #: 2^32 J, where counters of single inverters and of the inverter total wrap, in mWh.
@@ -50,6 +53,10 @@ class CounterState(NamedTuple):
     power_w: float | None = None  #: at the last good sample
 
 
+#: The values of a ``CounterState``: quicker to make, and one is made each quarter hour.
+State = tuple[str, int, int, int, int, int, int, int, int, int, float | None]
+
+
 @dataclass(slots=True)
 class Series:
     """The samples of one counter, in order of time; samples without a value are left out."""
@@ -61,14 +68,20 @@ class Series:
     sources: list[tuple[int, str]] = field(default_factory=list)
     _source: str | None = field(default=None, repr=False)
 
-    def add(self, at_s: int, value_wh: float, power_w: float | None, source: str) -> None:
-        """Append a sample."""
-        if source != self._source:
+    def extend(
+        self,
+        source: str,
+        times_s: Sequence[int],
+        values_wh: Sequence[float],
+        powers_w: Sequence[float | None],
+    ) -> None:
+        """Append samples of one source; the three sequences are equally long."""
+        if source != self._source and times_s:
             self.sources.append((len(self.times_s), source))
             self._source = source
-        self.times_s.append(at_s)
-        self.values_mwh.append(round(value_wh * 1000))
-        self.powers_w.append(power_w)
+        self.times_s += times_s
+        self.values_mwh += [round(value_wh * 1000) for value_wh in values_wh]
+        self.powers_w += powers_w
 
     def insert(self, index: int, at_s: int, value_mwh: int) -> None:
         """Put a sample before another of the same source."""
@@ -93,10 +106,17 @@ class Limits:
     #: Computed by the gateway from others, so that it may fall a little (eim total-consumption).
     is_computed: bool = False
 
+    @property
+    def least_power_w(self) -> float:
+        """The power up to which no increment is ever suspect."""
+        if self.peak_w is not None:
+            return 1.5 * self.peak_w
+        return min(self.floor_w, self.learned_floor_w)
+
     def power_w(self, most_mwh: int, known_for_s: int) -> float:
         """Return the power above which an increment is suspect."""
         if self.peak_w is not None:
-            return 1.5 * self.peak_w
+            return self.least_power_w
         floor = self.floor_w if known_for_s < self.learning_s else self.learned_floor_w
         return max(floor, 4 * most_mwh * 4 / 1000)
 
@@ -112,7 +132,7 @@ class Counted:
     bridges_s: list[tuple[int, int]] = field(default_factory=list)  #: over which energy is spread
     events: list[CounterEvent] = field(default_factory=list)
     #: (quarter start, state there), in order; the first is where counting began
-    states: list[tuple[int, CounterState]] = field(default_factory=list)
+    states: list[tuple[int, State]] = field(default_factory=list)
     last: CounterState | None = None
     unsettled_s: int | None = None  #: decisions from here on may change with more samples
     first_s: int | None = None
@@ -120,9 +140,5 @@ class Counted:
 
     def state_at(self, at_s: int) -> CounterState | None:
         """Return the state at a quarter hour's start."""
-        found = None
-        for start, state in self.states:
-            if start > at_s:
-                break
-            found = state
-        return found
+        index = bisect_right(self.states, at_s, key=itemgetter(0))
+        return CounterState(*self.states[index - 1][1]) if index else None

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from logger.clock import (
     QUARTER_S,
@@ -29,6 +29,7 @@ from logger.energy.flows import Quarter, StreamKey, account
 from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
 from logger.rollups import checkpoints, events, samples, sums
 from logger.rollups.placing import Placing
+from logger.store.database import insert_all
 from logger.store.models import (
     Energy15MinRow,
     EnergyDailyRow,
@@ -193,7 +194,7 @@ def _write_quarters(
             row[f"peak_{name}_w"] = peak[0] if peak else None
             row[f"peak_{name}_at"] = from_epoch_s(peak[1]) if peak else None
         made.append(row)
-    connection.execute(insert(table), made)
+    insert_all(connection, table, made)
 
 
 def _wh(energy_mwh: int | None) -> float | None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, select
 
-from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, to_epoch_s
 from logger.energy.flows import Decision
 from logger.energy.inverters import (
     Inverter,
@@ -20,7 +21,8 @@ from logger.energy.series import Counted, CounterState
 from logger.rollups import checkpoints, events
 from logger.rollups.build import Site, site_of
 from logger.rollups.events import SUBJECT
-from logger.store.database import epoch, rows
+from logger.rollups.samples import by_key, known
+from logger.store.database import batches, epoch, insert_all
 from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
 from logger.store.queries import ends_s
 
@@ -161,21 +163,26 @@ def _read(
         )
         .order_by(columns.reported_at)
     )
-    found: dict[str, Inverter] = {}
+    inverters: dict[str, Inverter] = {}
     peaks: dict[tuple[date, str], float] = {}
     bounds: dict[int, date] = {}
-    for at_s, serial, power_w, lifetime_wh, interval_wh, interval_s in rows(connection, query):
-        inverter = found.get(serial)
-        if inverter is None:
-            inverter = found[serial] = Inverter()
-        if lifetime_wh is not None:
-            inverter.series.add(at_s, lifetime_wh, None, "device")
-        else:
-            inverter.reports.append(Report(at_s, power_w, interval_wh, interval_s))
-        if power_w is not None and power_w < 1e6:
-            key = (_day(at_s, site, bounds), serial)
-            peaks[key] = max(power_w, peaks.get(key, power_w))
-    return found, peaks
+    for batch in batches(connection, query):
+        for serial, found in by_key(batch, itemgetter(1)):
+            times, _, powers, lifetimes, intervals, over = found
+            inverter = inverters.setdefault(serial, Inverter())
+            values, counted_at = known(lifetimes, times)
+            inverter.series.extend("device", counted_at, values, [None] * len(values))
+            if len(values) < len(lifetimes):
+                inverter.reports += [
+                    Report(times[i], powers[i], intervals[i], over[i])
+                    for i, lifetime in enumerate(lifetimes)
+                    if lifetime is None
+                ]
+            for at_s, power_w in zip(times, powers, strict=True):
+                if power_w is not None and power_w < 1e6:
+                    key = (_day(at_s, site, bounds), serial)
+                    peaks[key] = max(power_w, peaks.get(key, power_w))
+    return inverters, peaks
 
 
 def _day(at_s: int, site: Site, known: dict[int, date]) -> date:
@@ -201,8 +208,8 @@ def _write(
     for serial, share in shares.items():
         for result, parts in ((energy, share.energy_mwh), (covered, share.covered_s)):
             for start_s, amount in parts.items():
-                key = (_day(start_s + 1, site, known), serial)
-                result[key] = result.get(key, 0) + amount
+                day = known.get(start_s // QUARTER_S) or _day(start_s + 1, site, known)
+                result[day, serial] = result.get((day, serial), 0) + amount
     connection.execute(
         delete(table).where(
             table.c.gateway_id == site.gateway_id, table.c.day >= local_day(since_s, site.zone)
@@ -219,5 +226,4 @@ def _write(
         }
         for key in sorted(energy.keys() | covered.keys() | peaks.keys())
     ]
-    if made:
-        connection.execute(insert(table), made)
+    insert_all(connection, table, made)

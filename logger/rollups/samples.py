@@ -1,11 +1,15 @@
 """Raw rows of a stretch of time, as the series that energy arithmetic counts."""
 
-from collections.abc import Hashable
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
-from logger.clock import from_epoch_s
+from logger.clock import QUARTER_S, from_epoch_s
 from logger.energy.flows import (
     CHARGE,
     DISCHARGE,
@@ -15,10 +19,11 @@ from logger.energy.flows import (
     STANDBY,
     TOTAL,
     Samples,
+    StreamKey,
 )
-from logger.energy.series import ABSURD_W, Series
+from logger.energy.series import ABSURD_W
 from logger.rollups.placing import WRONG_S, Placing
-from logger.store.database import epoch, rows
+from logger.store.database import batches, epoch
 from logger.store.models import (
     ConsumptionSampleRow,
     MeterReadingRow,
@@ -36,6 +41,11 @@ METERS = {
 #: Readings older than this may be the one before again.
 STALE_S = 900
 
+#: A row as the driver gives it: the instant (epoch seconds), then columns
+Row = tuple[Any, ...]
+#: Where the age of the reading stands in each row read here.
+AGE = -2
+
 
 class Peaks:
     """The highest power of each quarter hour and when it was."""
@@ -43,12 +53,17 @@ class Peaks:
     def __init__(self) -> None:
         self.of: dict[int, tuple[float, int]] = {}
 
-    def add(self, at_s: int, power_w: float) -> None:
-        """Take a sample into account; one on a boundary closes the quarter hour before it."""
-        start = (at_s - 1) // 900 * 900
-        known = self.of.get(start)
-        if known is None or power_w > known[0]:
-            self.of[start] = (power_w, at_s)
+    def extend(self, times_s: Sequence[int], powers_w: Sequence[float]) -> None:
+        """Take samples into account; one on a boundary closes the quarter hour before it."""
+        first = 0
+        while first < len(times_s):
+            start = (times_s[first] - 1) // QUARTER_S * QUARTER_S
+            end = bisect_right(times_s, start + QUARTER_S, first)
+            power_w = max(powers_w[first:end])
+            known = self.of.get(start)
+            if known is None or power_w > known[0]:
+                self.of[start] = power_w, times_s[powers_w.index(power_w, first)]
+            first = end
 
 
 class Stretch:
@@ -61,13 +76,23 @@ class Stretch:
 
 
 class _Doubts:
-    """Tells which samples say nothing: frozen readings, and those of a wrong clock."""
+    """Takes out the samples that say nothing: frozen readings, and those of a wrong clock."""
 
     def __init__(self, placing: Placing) -> None:
         self._placing = placing
-        self._last: dict[Hashable, int] = {}
+        self._last: dict[Any, int] = {}
 
-    def leave_out(self, key: Hashable, at_s: int, age_s: int | None) -> bool:
+    def clear(self, rows: Sequence[Row], key: Callable[[Row], Any]) -> Sequence[Row]:
+        """Return the rows without those to be left out; the age is the last column but one."""
+        if all(_is_usual(age_s) for age_s in {row[AGE] for row in rows}):
+            return rows
+        return [
+            row
+            for row in rows
+            if _is_usual(row[AGE]) or not self._leave_out(key(row), row[0], row[AGE])
+        ]
+
+    def _leave_out(self, key: Any, at_s: int, age_s: int | None) -> bool:
         """Return whether a sample of an unusual age is to be left out.
 
         Readings whose own time stands still are the one before again; those of a gateway whose
@@ -92,7 +117,7 @@ class Span(NamedTuple):
     placing: Placing
     since_s: int
     until_s: int
-    gap_s: int  #: so much before ``since_s`` is read to know what the readings before were
+    gap_s: int  #: so much before ``since_s`` is read to know the readings before
 
     def query(self, model: Any, *names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
@@ -107,6 +132,10 @@ class Span(NamedTuple):
             .order_by(table.c.polled_at)
         )
 
+    def within(self, found: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows after ``since_s``."""
+        return found[bisect_right(found, self.since_s, key=itemgetter(0)) :]
+
 
 def read(span: Span) -> Stretch:
     """Return what was sampled after ``since_s`` up to and including ``until_s``."""
@@ -117,80 +146,117 @@ def read(span: Span) -> Stretch:
     return stretch
 
 
+def by_key(found: Iterable[Row], key: Callable[[Row], Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield each key of the rows with the columns of its rows, in the order of the rows."""
+    grouped: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in found:
+        grouped[key(row)].append(row)
+    for one, of_one in grouped.items():
+        yield one, list(zip(*of_one, strict=True))
+
+
+def known(values: Sequence[Any], *others: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+    """Return the sequences without the places where the first is None."""
+    if None not in values:
+        return values, *others
+    places = [i for i, value in enumerate(values) if value is not None]
+    return tuple([column[i] for i in places] for column in (values, *others))
+
+
+def _feed(
+    samples: Samples,
+    key: StreamKey,
+    times_s: Sequence[int],
+    values_wh: Sequence[float | None],
+    powers_w: Sequence[float | None],
+    sources: Sequence[str | None],
+    *,
+    unnamed: str = "ct",
+) -> None:
+    """Add the samples that have a value to a counter's series."""
+    values: Any
+    values, times_s, powers_w, sources = known(values_wh, times_s, powers_w, sources)
+    first = 0
+    for source, run in groupby(sources):
+        end = first + len(list(run))
+        series = samples.counter(*key)
+        part = slice(first, end)
+        series.extend(source or unnamed, times_s[part], values[part], powers_w[part])
+        first = end
+
+
+def _sane(
+    times_s: Sequence[int], powers_w: Sequence[float | None]
+) -> tuple[Sequence[int], Sequence[float]]:
+    """Return the samples whose power is known and possible."""
+    powers: Any
+    powers, times = known(powers_w, times_s)
+    if powers and (max(powers) > ABSURD_W or min(powers) < -ABSURD_W):
+        powers = [power_w if abs(power_w) <= ABSURD_W else None for power_w in powers]
+        powers, times = known(powers, times)
+    return times, powers
+
+
 def _read_production(span: Span, stretch: Stretch) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    since_s = span.since_s
     query = span.query(
         ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
-    counter, peaks = stretch.samples.counter, stretch.production_peaks
-    invalid: set[int] = set()
+    phase_of = itemgetter(1)
     doubts = _Doubts(span.placing)
-    series: dict[str, Series] = {}
-    for at_s, phase, power_w, energy_wh, age_s, source in rows(span.connection, query):
-        if energy_wh is None:
-            if phase == "total" and power_w is None:
-                invalid.add(at_s)
-            continue
-        if not _is_usual(age_s) and doubts.leave_out(phase, at_s, age_s):
-            continue
-        if at_s <= since_s:
-            continue  # Read to know what the reading before the stretch was.
-        one = series.get(phase)
-        if one is None:
-            one = series[phase] = counter(PRODUCTION, phase)
-        one.add(at_s, energy_wh, power_w, source or "ct")
-        if phase == "total" and power_w is not None and abs(power_w) < ABSURD_W:
-            peaks.add(at_s, power_w)
+    invalid: set[int] = set()
+    for batch in batches(span.connection, query):
+        counted = [row for row in batch if row[3] is not None]
+        if len(counted) < len(batch):
+            invalid |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
+        clear = span.within(doubts.clear(counted, phase_of))
+        for phase, (times, _, powers, energies, _, sources) in by_key(clear, phase_of):
+            _feed(stretch.samples, (PRODUCTION, phase), times, energies, powers, sources)
+            if phase == "total":
+                stretch.production_peaks.extend(*_sane(times, powers))
     return invalid
 
 
 def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    since_s = span.since_s
     query = span.query(
         MeterReadingRow,
         "measurement",
         "phase",
         "power_w",
         "delivered_wh",
-        "received_wh",
         "reading_age_s",
+        "received_wh",
     )
-    counter = stretch.samples.counter
-    sampled = {phase for name, phase in stretch.samples.counters if name == PRODUCTION}
+    samples = stretch.samples
+    sampled = {phase for name, phase in samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
+    meter_of = itemgetter(1, 2)
     doubts = _Doubts(span.placing)
-    #: what each meter and phase feeds: the series of its two directions
-    fed: dict[tuple[str, str], tuple[Series | None, Series | None]] = {}
-    for at_s, measurement, phase, power_w, delivered, received, age_s in rows(
-        span.connection, query
-    ):
-        key = (measurement, phase)
-        pair = fed.get(key)
-        if pair is None:
-            names: tuple[str | None, str | None] = METERS.get(measurement, (None, None))
-            if measurement == "production" and phase in sampled:
-                names = (None, STANDBY)
-            out, back = (counter(name, phase) if name else None for name in names)
-            pair = fed[key] = out, back
-        if not _is_usual(age_s) and doubts.leave_out(key, at_s, age_s):
-            continue
-        if at_s <= since_s or (measurement == "production" and at_s in invalid):
-            continue
-        if measurement == "storage" and phase == "total" and power_w is not None:
-            battery_w[at_s] = power_w
-        if delivered is not None and pair[0] is not None:
-            pair[0].add(at_s, delivered, power_w, "ct")
-        if received is not None and pair[1] is not None:
-            pair[1].add(at_s, received, None if power_w is None else -power_w, "ct")
-    for key in [key for key, one in stretch.samples.counters.items() if not one.times_s]:
-        del stretch.samples.counters[key]
+    for batch in batches(span.connection, query):
+        clear = span.within(doubts.clear(batch, meter_of))
+        for (measurement, phase), found in by_key(clear, meter_of):
+            times, _, _, powers, delivered, _, received = found
+            out, back = METERS.get(measurement, (None, None))
+            if measurement == "production":
+                if phase in sampled:
+                    out = None
+                if not invalid.isdisjoint(times):
+                    valid = [None if at_s in invalid else at_s for at_s in times]
+                    times, powers, delivered, received = known(valid, powers, delivered, received)
+            if measurement == "storage" and phase == "total":
+                battery_w.update(zip(*known(powers, times)[::-1], strict=True))
+            unnamed = [None] * len(times)
+            if out:
+                _feed(samples, (out, phase), times, delivered, powers, unnamed)
+            if back:
+                other_way = [None if power_w is None else -power_w for power_w in powers]
+                _feed(samples, (back, phase), times, received, other_way, unnamed)
     return battery_w
 
 
 def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float]) -> None:
-    since_s, samples = span.since_s, stretch.samples
+    samples = stretch.samples
     counted = {name for name, _ in samples.counters}
     query = span.query(
         ConsumptionSampleRow,
@@ -201,28 +267,32 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
         "reading_age_s",
         "source",
     )
-    doubts = _Doubts(span.placing)
     if IMPORT in counted:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
-    for at_s, measurement, phase, power_w, energy_wh, age_s, source in rows(span.connection, query):
-        key = (measurement, phase)
-        if not _is_usual(age_s) and doubts.leave_out(key, at_s, age_s):
-            continue
-        if power_w is not None and abs(power_w) > ABSURD_W:
-            power_w = None  # noqa: PLW2901 - an absurd power is no power
-        if measurement == "net-consumption":
-            if power_w is not None and IMPORT not in counted:
-                times, powers = samples.net_power.setdefault(phase, ([], []))
-                times.append(at_s)
-                powers.append(power_w)
-            continue
-        if at_s <= since_s:
-            continue
-        if phase == "total" and power_w is not None:
-            stretch.consumption_peaks.add(at_s, power_w + battery_w.get(at_s, 0.0))
-        if energy_wh is not None and not counted & {IMPORT, TOTAL}:
-            samples.counter(TOTAL, phase).add(at_s, energy_wh, power_w, source or "eim")
+    meter_of = itemgetter(1, 2)
+    doubts = _Doubts(span.placing)
+    for batch in batches(span.connection, query):
+        clear = doubts.clear(batch, meter_of)
+        if IMPORT not in counted:
+            # Also those before the stretch: power is integrated from sample to sample.
+            net = (row for row in clear if row[1] == "net-consumption")
+            for (_, phase), (times, _, _, powers, *_) in by_key(net, meter_of):
+                net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
+                sane_times, sane_powers = _sane(times, powers)
+                net_times += sane_times
+                net_powers += sane_powers
+        used = (row for row in span.within(clear) if row[1] != "net-consumption")
+        for (_, phase), (times, _, _, powers, energies, _, sources) in by_key(used, meter_of):
+            if phase == "total":
+                sane_times, sane_powers = _sane(times, powers)
+                if battery_w:
+                    both = zip(sane_times, sane_powers, strict=True)
+                    sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
+                stretch.consumption_peaks.extend(sane_times, sane_powers)
+            if not counted & {IMPORT, TOTAL}:
+                possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
+                _feed(samples, (TOTAL, phase), times, energies, possible, sources, unnamed="eim")
     if TOTAL in counted and IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
 

@@ -1,11 +1,11 @@
 """Hours and days: sums of quarter hours, in the gateway's local time."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from logger.clock import (
     QUARTER_S,
@@ -14,10 +14,9 @@ from logger.clock import (
     from_epoch_s,
     local_day,
     quarter_start_s,
-    to_epoch_s,
     utc_offset_s,
 )
-from logger.store.database import epoch, rows
+from logger.store.database import epoch, insert_all, rows
 from logger.store.models import Energy15MinRow, EnergyDailyRow, EnergyHourlyRow, table_of
 from logger.store.queries import ends_s
 
@@ -34,6 +33,20 @@ PEAKS = ("peak_production", "peak_consumption")
 STRETCH = timedelta(days=6)
 
 _quarters = table_of(Energy15MinRow)
+#: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
+_NAMES = (
+    "starts_at",
+    "utc_offset_s",
+    "phase",
+    *FLOWS,
+    "covered_s",
+    "bridged_wh",
+    *(f"{name}_{what}" for name in PEAKS for what in ("w", "at")),
+)
+_PARTS = [
+    epoch(_quarters.c[name]) if name.endswith("_at") else _quarters.c[name] for name in _NAMES
+]
+_Part = tuple[Any, ...]
 
 
 def recompute(
@@ -45,30 +58,25 @@ def recompute(
     """
     first_day, last_day = local_day(since_s, zone), local_day(last_s, zone)
     begin_s, end_s = day_start_s(first_day, zone), day_end_s(last_day, zone)
-    quarters = (
-        connection.execute(
-            select(_quarters)
-            .where(
-                _quarters.c.gateway_id == gateway_id,
-                _quarters.c.starts_at >= from_epoch_s(begin_s),
-                _quarters.c.starts_at < from_epoch_s(end_s),
-            )
-            .order_by(_quarters.c.starts_at)
-        )
-        .mappings()
-        .all()
+    query = select(*_PARTS).where(
+        _quarters.c.gateway_id == gateway_id,
+        _quarters.c.starts_at >= from_epoch_s(begin_s),
+        _quarters.c.starts_at < from_epoch_s(end_s),
     )
-    hours: dict[tuple[int, int, str], list[Any]] = {}
-    days: dict[tuple[Any, str], list[Any]] = {}
-    for row in quarters:
-        at_s = to_epoch_s(row["starts_at"])
-        offset = row["utc_offset_s"]
-        hours.setdefault(((at_s + offset) // 3600, offset, row["phase"]), []).append(row)
-        days.setdefault((local_day(at_s, zone), row["phase"]), []).append(row)
+    hours: dict[tuple[int, int, str], list[_Part]] = {}
+    days: dict[tuple[Any, str], list[_Part]] = {}
+    known: dict[int, date] = {}
+    for row in rows(connection, query.order_by(_quarters.c.starts_at)):
+        at_s, offset, phase = row[:3]
+        day = known.get(at_s)
+        if day is None:
+            day = known[at_s] = local_day(at_s, zone)
+        hours.setdefault(((at_s + offset) // 3600, offset, phase), []).append(row)
+        days.setdefault((day, phase), []).append(row)
     open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
     hour_rows = []
     for (_, offset, phase), parts in hours.items():
-        starts_s, ends_s = _hour(to_epoch_s(parts[0]["starts_at"]), offset, zone)
+        starts_s, ends_s = _hour(parts[0][0], offset, zone)
         if starts_s < since_s - 3600:
             continue
         hour_rows.append(
@@ -143,8 +151,7 @@ def _replace(
     connection: Connection, table: Any, gateway_id: int, where: Any, made: list[dict[str, Any]]
 ) -> None:
     connection.execute(delete(table).where(table.c.gateway_id == gateway_id, where))
-    if made:
-        connection.execute(insert(table), made)
+    insert_all(connection, table, made)
 
 
 def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
@@ -159,19 +166,19 @@ def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
     return (within[0], within[-1] + QUARTER_S) if within else (starts_s, ends_s)
 
 
-def _sum(parts: Iterable[Any]) -> dict[str, Any]:
+def _sum(parts: Sequence[_Part]) -> dict[str, Any]:
     """Add quarter hours; what none of them knows stays unknown."""
+    columns = dict(zip(_NAMES, zip(*parts, strict=True), strict=True))
     result: dict[str, Any] = {}
     for name in FLOWS:
-        known = [part[name] for part in parts if part[name] is not None]
+        known = [value for value in columns[name] if value is not None]
         result[name] = round(sum(known), 3) if known else None
-    result["covered_s"] = sum(part["covered_s"] or 0 for part in parts)
-    result["bridged_wh"] = round(sum(part["bridged_wh"] or 0 for part in parts), 3)
+    result["covered_s"] = sum(value or 0 for value in columns["covered_s"])
+    result["bridged_wh"] = round(sum(value or 0 for value in columns["bridged_wh"]), 3)
     for name in PEAKS:
-        best: tuple[float, datetime] | None = None
-        for part in parts:
-            power_w = part[f"{name}_w"]
-            if power_w is not None and (best is None or power_w > best[0]):
-                best = power_w, part[f"{name}_at"]
-        result[f"{name}_w"], result[f"{name}_at"] = best or (None, None)
+        powers_w = columns[f"{name}_w"]
+        best_w = max((value for value in powers_w if value is not None), default=None)
+        result[f"{name}_w"], result[f"{name}_at"] = best_w, None
+        if best_w is not None:
+            result[f"{name}_at"] = from_epoch_s(columns[f"{name}_at"][powers_w.index(best_w)])
     return result

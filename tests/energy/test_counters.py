@@ -16,7 +16,7 @@ def series(
 ) -> Series:
     made = Series()
     for at_s, value_wh in points:
-        made.add(START_S + at_s, value_wh, power_w, source)
+        made.extend(source, [START_S + at_s], [value_wh], [power_w])
     return made
 
 
@@ -149,7 +149,7 @@ def test_a_jump_faster_than_the_site_can_is_not_added() -> None:
 def test_a_change_of_source_never_joins_two_counters() -> None:
     made = series(every_minute([9000.0, 9050.0]))
     for i, value in enumerate([700_000.0, 700_040.0]):
-        made.add(START_S + 120 + 60 * i, value, 0.0, "inverters")
+        made.extend("inverters", [START_S + 120 + 60 * i], [value], [0.0])
     result = counted(made)
     assert total_wh(result) == 90.0
     assert kinds(result) == ["source_change"]
@@ -157,8 +157,8 @@ def test_a_change_of_source_never_joins_two_counters() -> None:
 
 def test_one_poll_of_another_source_changes_nothing() -> None:
     made = series(every_minute([9000.0, 9050.0]))
-    made.add(START_S + 120, 700_000.0, 0.0, "inverters")
-    made.add(START_S + 180, 9150.0, 0.0, "ct")
+    made.extend("inverters", [START_S + 120], [700_000.0], [0.0])
+    made.extend("ct", [START_S + 180], [9150.0], [0.0])
     result = counted(made)
     assert total_wh(result) == 150.0
     assert kinds(result) == ["counter_dip"]
@@ -260,7 +260,7 @@ def test_counting_on_from_a_state_equals_counting_at_once(
         for i in range(upto):
             if state is None or made.times_s[i] > since_s:
                 value = made.values_mwh[i] / 1000
-                part.add(made.times_s[i], value, made.powers_w[i], "ct")
+                part.extend("ct", [made.times_s[i]], [value], [made.powers_w[i]])
         result = count(part, state, LIMITS, since_s=since_s, until_s=until_s, gap_s=900)
         pieces = {s: e for s, e in pieces.items() if s < since_s} | result.energy_mwh
         events = [e for e in events if e[0] <= since_s] + [(e[0], e[1]) for e in result.events]
