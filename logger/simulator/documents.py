@@ -259,12 +259,13 @@ class Documents:
             }
             for i in range(2 if self.model.cts != "none" else 0)
         }
+        numbers = [(553_648_384 + 256 * index, index) for index in range(self.units(now_s))]
+        if self.fault("duplicate", now_s):
+            # As of units that were removed and added again: under another number.
+            numbers += [(eid + 128, index) for eid, index in numbers]
         room = DEVICE_DATA_LIMIT - len(meters)
-        units = {
-            str(553_648_384 + 256 * index): self._device(index, now_s)
-            for index in range(min(self.units(now_s), room))
-        }
-        count = min(self.units(now_s) + len(meters), DEVICE_DATA_LIMIT)
+        units = {str(eid): self._device(index, now_s) for eid, index in numbers[:room]}
+        count = len(units) + len(meters)
         return {**units, **meters, "deviceCount": count, "deviceDataLimit": DEVICE_DATA_LIMIT}
 
     def html(self, now_s: float) -> str:
