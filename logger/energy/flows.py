@@ -5,26 +5,32 @@ and nowhere else. The total comes from the total's counters: a three-phase meter
 so the phases' imports do not add up to the total's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
-from logger.energy.balance import bridges_of, even_out
+from logger.energy.balance import bridges_of, consumption
 from logger.energy.counters import count
-from logger.energy.power import integrate
-from logger.energy.series import RETIRED_S, Counted, CounterState, Limits, Series
-
-#: (name, phase)
-StreamKey = tuple[str, str]
-
-PRODUCTION = "production"  #: production, as its source counts it
-STANDBY = "standby"  #: what the inverters draw at night: the production CT's received
-IMPORT = "grid import"  #: net-consumption CT delivered
-EXPORT = "grid export"  #: net-consumption CT received
-TOTAL = "total consumption"  #: total-consumption CT delivered, or the eim counter
-CHARGE = "battery charge"  #: storage CT received
-DISCHARGE = "battery discharge"  #: storage CT delivered
+from logger.energy.power import (
+    Integrated,
+    believable,
+    bridge_net,
+    integrate,
+    net_bounds_w,
+    suspects_of,
+)
+from logger.energy.series import RETIRED_S, Counted, CounterState, Series
+from logger.energy.streams import (
+    CHARGE,
+    DISCHARGE,
+    EXPORT,
+    IMPORT,
+    PRODUCTION,
+    Decision,
+    StreamKey,
+    limits_of,
+)
 
 
 class Quarter(NamedTuple):
@@ -40,15 +46,6 @@ class Quarter(NamedTuple):
     battery_discharge: int | None
     covered_s: int
     bridged: int
-
-
-class Decision(NamedTuple):
-    """What the ledger decided about a stream, to be kept as an event."""
-
-    at_s: int
-    kind: str
-    subject: str
-    detail: str
 
 
 @dataclass(slots=True)
@@ -78,15 +75,6 @@ class Stretch:
     reopen_s: int | None = None  #: an earlier instant from which on to account anew
 
 
-def limits_of(name: str, peak_power_w: float | None) -> Limits:
-    """Return what a stream can do on a site of this peak power (W; None where not known)."""
-    if name == PRODUCTION:
-        return Limits(peak_w=peak_power_w)
-    if name == STANDBY:
-        return Limits(floor_w=5_000, learned_floor_w=2_000)
-    return Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=name == TOTAL)
-
-
 def account(
     samples: Samples,
     states: Mapping[StreamKey, CounterState],
@@ -112,15 +100,23 @@ def account(
     newest_s = max((one.last.at_s for one in counted.values() if one.last), default=since_s)
     settled_s = max(since_s, _settled_s(counted, newest_s))
     quarters: list[Quarter] = []
+    suspects: list[Decision] = []
     for phase in sorted({phase for _, phase in counted}):
         streams = {name: one for (name, of), one in counted.items() if of == phase}
-        net = samples.net_power.get(phase)
-        quarters += _quarters(streams, net, phase, since_s, newest_s, gap_s)
+        net = None
+        if phase in samples.net_power and IMPORT not in streams:
+            times_s, powers_w = samples.net_power[phase]
+            bounds_w = net_bounds_w(streams, peak_power_w, since_s)
+            good, bad = believable(times_s, powers_w, bounds_w)
+            suspects += suspects_of(bad, phase, since_s)
+            net = integrate([at_s for at_s, _ in good], [w for _, w in good], gap_s=gap_s)
+        quarters += _quarters(streams, net, phase, since_s, newest_s)
     decisions = [
         Decision(event.at_s, event.kind, f"{name} {phase}", event.detail)
         for (name, phase), one in counted.items()
         for event in one.events
     ]
+    decisions += suspects
     decisions += _outages(counted)
     kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
     reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
@@ -145,25 +141,22 @@ def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:
 
 def _quarters(
     streams: Mapping[str, Counted],
-    net: tuple[Sequence[int], Sequence[float]] | None,
+    net: Integrated | None,
     phase: str,
     since_s: int,
     newest_s: int,
-    gap_s: int,
 ) -> Iterator[Quarter]:
     begin_s = min(one.first_s for one in streams.values() if one.first_s is not None)
     uncovered = _uncovered_s(streams.values(), begin_s, since_s, newest_s)
     energy = {name: one.energy_mwh for name, one in streams.items()}
-    if net and IMPORT not in streams:
-        imports, exports = integrate(*net, gap_s=gap_s)
-        energy[IMPORT] = {start: round(mwh) for start, mwh in imports.items()}
-        energy[EXPORT] = {start: round(mwh) for start, mwh in exports.items()}
-        _bridge_net(energy, streams)
+    if net is not None:
+        energy[IMPORT] = {start: round(mwh) for start, mwh in net.imports_mwh.items()}
+        energy[EXPORT] = {start: round(mwh) for start, mwh in net.exports_mwh.items()}
+        bridge_net(energy, streams, net.covered_s)
     bridged = streams[PRODUCTION].bridged_mwh if PRODUCTION in streams else {}
     nothing: dict[int, int] = {}
     starts = range(max(since_s, quarter_start_s(begin_s)), newest_s, QUARTER_S)
-    used = {start: _consumption(energy, streams, start) for start in starts}
-    even_out(used, bridges_of(streams))
+    used = consumption(energy, streams, starts)
     for start in starts:
         flows = {name: energy.get(name, nothing).get(start) for name in energy}
         balance = used[start]
@@ -179,58 +172,6 @@ def _quarters(
             QUARTER_S - uncovered.get(start, 0),
             bridged.get(start, 0),
         )
-
-
-def _bridge_net(energy: dict[str, dict[int, int]], streams: Mapping[str, Counted]) -> None:
-    """Let import and export follow from the counters where power was not measured (rule C3).
-
-    Over a gap the difference of consumption and production is known, though not how much went
-    either way in between: so import less export is right there, and marked by lost coverage.
-    """
-    if PRODUCTION not in streams or TOTAL not in streams:
-        return
-    for start in sorted(streams[PRODUCTION].bridged_mwh.keys() | streams[TOTAL].bridged_mwh.keys()):
-        made, used = energy[PRODUCTION].get(start), energy[TOTAL].get(start)
-        if made is None or used is None:
-            continue
-        bought, sold = energy[IMPORT].get(start, 0), energy[EXPORT].get(start, 0)
-        missing = used - made - (bought - sold)
-        energy[IMPORT][start] = bought + max(0, missing)
-        energy[EXPORT][start] = sold + max(0, -missing)
-
-
-def _consumption(
-    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], start: int
-) -> int | None:
-    """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery."""
-    parts: list[tuple[int, str]]
-    if TOTAL in energy and energy[TOTAL].get(start) is not None:
-        parts = [(1, TOTAL)]
-    elif IMPORT in streams:
-        parts = [(1, PRODUCTION), (1, IMPORT), (-1, EXPORT)]
-        if STANDBY in streams and _has(streams[STANDBY], start):
-            parts.append((-1, STANDBY))
-    else:
-        return None
-    if DISCHARGE in streams and _has(streams[DISCHARGE], start):
-        parts += [(1, DISCHARGE), (-1, CHARGE)]
-    total = 0
-    for sign, name in parts:
-        part = energy[name].get(start) if name in energy else None
-        if part is None:
-            return None
-        total += sign * part
-    return total
-
-
-def _has(one: Counted, start: int) -> bool:
-    """Whether a stream belongs to the site in a quarter hour."""
-    return (
-        one.first_s is not None
-        and one.last is not None
-        and one.first_s < start + QUARTER_S
-        and start < one.last.at_s + RETIRED_S
-    )
 
 
 def _uncovered_s(

@@ -1,19 +1,38 @@
 """Energy from power: only where no counter exists."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from logger.clock import QUARTER_S
+from logger.clock import QUARTER_S, from_epoch_s
+from logger.energy.series import Counted
+from logger.energy.streams import (
+    CHARGE,
+    DISCHARGE,
+    EXPORT,
+    IMPORT,
+    PRODUCTION,
+    TOTAL,
+    Decision,
+    limits_of,
+)
 
 
-def integrate(
-    times_s: Sequence[int], powers_w: Sequence[float], *, gap_s: int
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Return import and export energy (mWh per quarter hour) of a net power, by trapezoids.
+class Integrated(NamedTuple):
+    """Energy (mWh) by quarter hour, and how much of each was measured."""
+
+    imports_mwh: dict[int, float]
+    exports_mwh: dict[int, float]
+    covered_s: dict[int, int]
+
+
+def integrate(times_s: Sequence[int], powers_w: Sequence[float], *, gap_s: int) -> Integrated:
+    """Return import and export energy of a net power, by trapezoids.
 
     Only for a site that counts neither: steps longer than ``gap_s`` are unknown, not zero.
     """
     imports: dict[int, float] = {}
     exports: dict[int, float] = {}
+    covered_s: dict[int, int] = {}
     for i in range(1, len(times_s)):
         t0, t1, p0, p1 = times_s[i - 1], times_s[i], powers_w[i - 1], powers_w[i]
         if t1 - t0 > gap_s:
@@ -27,8 +46,34 @@ def integrate(
             start = edge - QUARTER_S
             imports[start] = imports.get(start, 0.0) + plus
             exports[start] = exports.get(start, 0.0) + minus
+            covered_s[start] = covered_s.get(start, 0) + b - a
             a, pa, edge = b, pb, edge + QUARTER_S
-    return imports, exports
+    return Integrated(imports, exports, covered_s)
+
+
+def believable(
+    times_s: Sequence[int],
+    powers_w: Sequence[float],
+    bounds_w: Callable[[int], tuple[float, float]],
+) -> tuple[list[tuple[int, float]], list[list[tuple[int, float]]]]:
+    """Split samples into those that can be and runs of those that can't.
+
+    ``bounds_w`` tells the least and the most power that a site can have at an instant.
+    """
+    good: list[tuple[int, float]] = []
+    bad: list[list[tuple[int, float]]] = []
+    previous_is_bad = False
+    for at_s, power_w in zip(times_s, powers_w, strict=True):
+        least_w, most_w = bounds_w(at_s)
+        is_bad = not least_w <= power_w <= most_w
+        if not is_bad:
+            good.append((at_s, power_w))
+        elif previous_is_bad:
+            bad[-1].append((at_s, power_w))
+        else:
+            bad.append([(at_s, power_w)])
+        previous_is_bad = is_bad
+    return good, bad
 
 
 def _areas(p0: float, p1: float, over_s: int) -> tuple[float, float]:
@@ -40,3 +85,63 @@ def _areas(p0: float, p1: float, over_s: int) -> tuple[float, float]:
     first_s = over_s * p0 / (p0 - p1)
     first, second = abs(p0) / 2 * first_s / 3.6, abs(p1) / 2 * (over_s - first_s) / 3.6
     return (first, second) if p0 > 0 else (second, first)
+
+
+def net_bounds_w(
+    streams: Mapping[str, Counted], peak_power_w: float | None, since_s: int
+) -> Callable[[int], tuple[float, float]]:
+    """Return the least and the most net power that a site can have at an instant.
+
+    As for counters: what it can produce, and draw, by its peak power or its own history.
+    """
+    has_battery = DISCHARGE in streams or CHARGE in streams
+
+    def most_w(name: str, at_s: int) -> float:
+        one, limits = streams.get(name), limits_of(name, peak_power_w)
+        state = one.state_at(max(at_s, since_s)) if one is not None else None
+        if state is None:
+            return limits.power_w(0, 0)
+        return limits.power_w(state.most_mwh, state.at_s - state.first_s)
+
+    def bounds_w(at_s: int) -> tuple[float, float]:
+        drawn_w = most_w(TOTAL, at_s)
+        return -most_w(PRODUCTION, at_s) - (drawn_w if has_battery else 0), drawn_w
+
+    return bounds_w
+
+
+def suspects_of(
+    runs: Iterable[Sequence[tuple[int, float]]], phase: str, since_s: int
+) -> Iterator[Decision]:
+    """Return one decision for each run of net powers that can't be."""
+    for run in runs:
+        at_s = run[0][0]
+        if at_s > since_s:
+            worst_w = max((power_w for _, power_w in run), key=abs)
+            until = from_epoch_s(run[-1][0]).strftime("%Y-%m-%d %H:%M:%S")
+            detail = f"{worst_w:.0f} W is more than this site can have; left out until {until}"
+            yield Decision(at_s, "suspect_power", f"net power {phase}", detail)
+
+
+def bridge_net(
+    energy: dict[str, dict[int, int]], streams: Mapping[str, Counted], covered_s: Mapping[int, int]
+) -> None:
+    """Let import and export follow from the counters where power was not measured (rule C3).
+
+    There the difference of consumption and production is known, though not how much went either
+    way in between: so import less export is right, and where the counters were silent too it is
+    marked by lost coverage.
+    """
+    if PRODUCTION not in streams or TOTAL not in streams:
+        return
+    both = [one for one in (streams[PRODUCTION], streams[TOTAL]) if one.last is not None]
+    begin_s = max(one.first_s or 0 for one in both)
+    end_s = min(one.last.at_s for one in both if one.last)
+    for start in sorted(energy[PRODUCTION].keys() & energy[TOTAL].keys()):
+        counted_s = min(start + QUARTER_S, end_s) - max(start, begin_s)
+        if covered_s.get(start, 0) >= counted_s:
+            continue
+        bought, sold = energy[IMPORT].get(start, 0), energy[EXPORT].get(start, 0)
+        missing = energy[TOTAL][start] - energy[PRODUCTION][start] - (bought - sold)
+        energy[IMPORT][start] = bought + max(0, missing)
+        energy[EXPORT][start] = sold + max(0, -missing)

@@ -25,8 +25,9 @@ from logger.clock import (
     to_epoch_s,
     utc_offset_s,
 )
-from logger.energy.flows import Quarter, StreamKey, account
+from logger.energy.flows import Quarter, account
 from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
+from logger.energy.streams import StreamKey
 from logger.rollups import checkpoints, events, samples, sums
 from logger.rollups.placing import Placing
 from logger.store.database import insert_all

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, not_
 
 from logger.clock import from_epoch_s
-from logger.energy.flows import Decision
+from logger.energy.streams import Decision
 from logger.rollups import placing
 from logger.store.database import upsert
 from logger.store.models import EventRow, table_of
@@ -16,6 +16,7 @@ KINDS = (
     "counter_reset",
     "counter_dip",
     "suspect_increment",
+    "suspect_power",
     "source_change",
     "stalled_counter",
     "outage",

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, to_epoch_s
-from logger.energy.flows import Decision
 from logger.energy.inverters import (
     Inverter,
     Report,
@@ -18,6 +17,7 @@ from logger.energy.inverters import (
     from_reports,
 )
 from logger.energy.series import Counted, CounterState
+from logger.energy.streams import Decision
 from logger.rollups import checkpoints, events
 from logger.rollups.build import Site, site_of
 from logger.rollups.events import SUBJECT

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from logger.clock import from_epoch_s
-from logger.energy.flows import Decision
+from logger.energy.streams import Decision
 from logger.store.database import epoch
 from logger.store.models import (
     ConsumptionSampleRow,

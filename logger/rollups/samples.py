@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, select
 
 from logger.clock import QUARTER_S, from_epoch_s
-from logger.energy.flows import (
+from logger.energy.flows import Samples
+from logger.energy.series import ABSURD_W
+from logger.energy.streams import (
     CHARGE,
     DISCHARGE,
     EXPORT,
@@ -18,10 +20,8 @@ from logger.energy.flows import (
     PRODUCTION,
     STANDBY,
     TOTAL,
-    Samples,
     StreamKey,
 )
-from logger.energy.series import ABSURD_W
 from logger.rollups.placing import WRONG_S, Placing
 from logger.store.database import batches, epoch
 from logger.store.models import (

@@ -1,0 +1,143 @@
+"""Sites that count consumption but neither import nor export (rule C3): power decides between them.
+
+The counters bound what power says, and what its own counter says of the house stands.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.rollups import build
+from tests.filled import STATEMENTS, instant, times, utc
+
+SINCE = utc(2026, 6, 1)
+STEP_S = 300
+DAYS = 6
+#: The sun: 4 kW from 8 to 16. The house: 500 W, and 5 kW on the third day.
+MADE_WH, USED_WH = 32_000, [12_000, 12_000, 120_000, 12_000, 12_000, 12_000]
+SILENT = SINCE + timedelta(days=1, hours=10), SINCE + timedelta(days=4, hours=10)
+
+
+def made_w(at: datetime) -> float:
+    return 4_000.0 if 8 <= at.hour < 16 else 0.0
+
+
+def used_w(at: datetime) -> float:
+    return 5_000.0 if at.day == 3 else 500.0
+
+
+def fill(engine: Engine, at: list[datetime], source: str, production: str) -> None:
+    """Fill the raw tables; production is ``there``, ``missing`` or ``stalled`` while silent."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in STATEMENTS}
+    made_wh, used_wh, stalled_wh = 3e6, 2e6, None
+    for one in times(SINCE, SINCE + timedelta(days=DAYS), STEP_S):
+        key = {"gateway_id": 1, "at": instant(engine, one), "phase": "total"}
+        silent = production != "there" and SILENT[0] <= one < SILENT[1]
+        shown_wh: float | None = made_wh
+        if silent:
+            stalled_wh = stalled_wh or made_wh
+            shown_wh = stalled_wh if production == "stalled" else None
+        power_w = None if silent and production == "missing" else made_w(one)
+        if one in at:
+            rows["polls"].append(key)
+            sample = {**key, "power_w": power_w, "energy_wh": shown_wh, "source": source}
+            rows["production_samples"].append(sample)
+            total = {**key, "measurement": "total-consumption", "power_w": used_w(one)}
+            rows["consumption_samples"].append(total | {"energy_wh": used_wh, "source": source})
+            if source == "ct":
+                both = {"delivered_wh": used_wh, "received_wh": 5.0}
+                rows["meter_readings"].append(total | both)
+            net_w = None if power_w is None else used_w(one) - power_w
+            net = {**key, "measurement": "net-consumption", "power_w": net_w}
+            net |= {"energy_wh": None, "source": "derived" if source == "ct" else "eim"}
+            rows["consumption_samples"].append(net)
+        made_wh += made_w(one) * STEP_S / 3600
+        used_wh += used_w(one) * STEP_S / 3600
+    known = {"gateway_id": 1, "name": "roof", "serial": "1", "time_zone": "UTC", "phases": 1}
+    rows["gateways"] = [known | {"peak": 5.0}] if at[0] == SINCE else []
+    with engine.begin() as connection:
+        for name, statement in STATEMENTS.items():
+            if rows[name]:
+                connection.execute(text(statement), rows[name])
+
+
+def days(engine: Engine, *names: str) -> list[list[float]]:
+    words = ", ".join(f"{name}_wh" for name in names)
+    query = f"SELECT {words} FROM energy_daily WHERE phase = 'total' ORDER BY day"
+    with engine.connect() as connection:
+        return [list(row) for row in connection.execute(text(query))]
+
+
+def everything(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return [
+            sorted(str(row) for row in connection.execute(text(f"SELECT {words} FROM {name}")))
+            for name, words in (("energy_15min", "*"), ("events", "at, kind, subject, detail"))
+        ]
+
+
+def rebuild(engine: Engine, at: datetime) -> None:
+    with engine.begin() as connection:
+        build.rebuild(connection, 1, now=at, gap_s=900, since=None)
+
+
+@pytest.mark.parametrize("source", ["ct", "eim"])
+@pytest.mark.parametrize("production", ["missing", "stalled"])
+def test_what_the_house_used_is_what_its_counter_says_whatever_production_does(
+    engine: Engine, source: str, production: str
+) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
+    fill(engine, moments, source, production)
+    rebuild(engine, moments[-1])
+    found = days(engine, "production", "consumption", "grid_import", "grid_export")
+    for (made, used, bought, sold), true_wh in zip(found[:DAYS], USED_WH, strict=False):
+        assert used == pytest.approx(true_wh, abs=0.01)
+        assert bought <= used + 0.01
+        if production == "missing":
+            assert sold <= made + 0.01
+            assert bought - sold == pytest.approx(used - made, rel=0.02, abs=100)
+
+
+def test_a_counter_that_stalls_changes_no_import_and_export_where_power_is_known(
+    engine: Engine,
+) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
+    fill(engine, moments, "ct", "stalled")
+    rebuild(engine, moments[-1])
+    for number in (1, 3, 4, 5):
+        bought, sold = days(engine, "grid_import", "grid_export")[number]
+        assert (bought, sold) == pytest.approx((8_000, 28_000), abs=200)
+
+
+def test_a_power_that_no_site_can_have_is_left_out_and_told(engine: Engine) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=1), STEP_S)
+    fill(engine, moments, "ct", "there")
+    odd = SINCE + timedelta(hours=11, minutes=40)
+    with engine.begin() as connection:
+        words = "UPDATE {} SET power_w = {} WHERE polled_at = :at AND {}"
+        for name, power_w, where in (
+            ("production_samples", 300_000, "phase = 'total'"),
+            ("consumption_samples", -299_500, "measurement = 'net-consumption'"),
+        ):
+            statement = words.format(name, power_w, where)
+            connection.execute(text(statement), {"at": instant(engine, odd)})
+    rebuild(engine, moments[-1])
+    (bought, sold), *_ = days(engine, "grid_import", "grid_export")
+    assert (bought, sold) == pytest.approx((8_000, 28_000), abs=200)
+    with engine.connect() as connection:
+        told = connection.execute(text("SELECT kind, subject FROM events")).all()
+    assert [tuple(row) for row in told] == [("suspect_power", "net power total")]
+
+
+@pytest.mark.parametrize("production", ["missing", "stalled"])
+def test_import_and_export_are_the_same_live_as_rebuilt(engine: Engine, production: str) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
+    for number in range(0, len(moments), 150):
+        batch = moments[number : number + 150]
+        fill(engine, batch, "ct", production)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = everything(engine)
+    rebuild(engine, moments[-1])
+    assert live == everything(engine)
