@@ -33,6 +33,26 @@ LOOK_EVERY_S = 60.0
 CLOCK_STEP_S = 30
 
 
+class Guard:
+    """Lets nothing unexpected end a thread; tells of it once, and again after it went well."""
+
+    def __init__(self, what: str, poller: Poller) -> None:
+        self._what = what
+        self._name = poller.name
+        self._told = ""
+
+    def __call__(self, work: Callable[[], object]) -> None:
+        """Do a piece of work without ever raising."""
+        try:
+            work()
+        except Exception as error:  # a bug in one piece must not end years of logging
+            if repr(error) != self._told:
+                log.exception("%s failed unexpectedly gateway=%s", self._what, self._name)
+            self._told = repr(error)
+        else:
+            self._told = ""
+
+
 class Worker(threading.Thread):
     """Polls one gateway whenever a slot is handed to it."""
 
@@ -43,6 +63,7 @@ class Worker(threading.Thread):
         self.inverters_every_s = inverters_every_s
         self._slots: queue.Queue[datetime | None] = queue.Queue()
         self._busy = threading.Event()
+        self._guarded = Guard("poll", poller)
         self._first = True
 
     def offer(self, slot: datetime) -> None:
@@ -63,16 +84,13 @@ class Worker(threading.Thread):
         """Poll slot by slot until stopped."""
         while (slot := self._slots.get()) is not None:
             due = to_epoch_s(slot) % self.inverters_every_s == 0
-            self.guarded(slot, inverters=due or self._first)
+            self.take(slot, inverters=due or self._first)
             self._first = False
             self._busy.clear()
 
-    def guarded(self, slot: datetime, *, inverters: bool) -> None:
+    def take(self, slot: datetime, *, inverters: bool) -> None:
         """Poll without ever raising: the next slot is the retry."""
-        try:
-            self.poller.take(slot, inverters=inverters)
-        except Exception:  # a bug in one poll must not end years of logging
-            log.exception("poll failed unexpectedly gateway=%s", self.poller.name)
+        self._guarded(lambda: self.poller.take(slot, inverters=inverters))
         if self.poller.is_due(slot):
             self.keeper.wake()
         if self.poller.stopped_by is not None:
@@ -89,8 +107,8 @@ class Keeper(threading.Thread):
         self.clock = clock
         self._fail = fail
         self._due = threading.Event()
+        self._guarded = Guard("storing", poller)
         self._is_stopping = False
-        self._told = ""
 
     def wake(self) -> None:
         """Let what waits be stored now."""
@@ -107,19 +125,12 @@ class Keeper(threading.Thread):
             woken = self._due.wait(LOOK_EVERY_S)
             self._due.clear()
             if woken or self.poller.is_due(self.clock()):
-                self._guarded(self.poller.flush)
-        self._guarded(self.poller.finish)
+                self._store(self.poller.flush)
+        self._store(self.poller.finish)
 
-    def _guarded(self, store: Callable[[], bool]) -> None:
+    def _store(self, store: Callable[[], bool]) -> None:
         """Store without ever raising: what waits goes on waiting."""
-        try:
-            store()
-        except Exception as error:
-            if repr(error) != self._told:
-                log.exception("storing failed unexpectedly gateway=%s", self.poller.name)
-            self._told = repr(error)
-        else:
-            self._told = ""
+        self._guarded(store)
         if isinstance(self.poller.store_error, CollectorRunningError):
             self._fail(self.poller.store_error)
 

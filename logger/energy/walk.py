@@ -1,6 +1,6 @@
 """A walk along one counter: what is known on the way, what is possible, what it leaves behind.
 
-What a sample means is decided in ``counters``; here is what the decisions need and write down.
+What a sample means is decided in ``judge``; here is what the decisions need and write down.
 """
 
 from collections.abc import Sequence
