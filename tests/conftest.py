@@ -29,7 +29,6 @@ from logger.store import database
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 
-TEMPLATE = "envoylog_template"
 # A busy machine is no failure.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
@@ -68,16 +67,23 @@ def administer(url: str, statement: str) -> None:
     engine.dispose()
 
 
+@contextlib.contextmanager
+def new_database(url: str, template: str = "template1") -> Iterator[str]:
+    """Yield the name of a new database of a server, a copy of another one."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    administer(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield name
+    administer(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[str]:
     """A migrated database that tests copy."""
-    name = f"{TEMPLATE}_{uuid.uuid4().hex[:8]}"
-    administer(postgres_url, f"CREATE DATABASE {name}")
-    engine = open_engine(with_database(postgres_url, name))
-    upgrade(engine)
-    engine.dispose()
-    yield name
-    administer(postgres_url, f"DROP DATABASE {name}")
+    with new_database(postgres_url) as name:
+        engine = open_engine(with_database(postgres_url, name))
+        upgrade(engine)
+        engine.dispose()
+        yield name
 
 
 def with_database(url: str, name: str) -> str:
@@ -104,10 +110,8 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgresql_url(postgres_url: str, postgres_template: str) -> Iterator[str]:
     """The URL of an empty, migrated PostgreSQL database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield with_database(postgres_url, name)
-    administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(postgres_url, postgres_template) as name:
+        yield with_database(postgres_url, name)
 
 
 @pytest.fixture(params=["sqlite_url", "postgresql_url"], ids=["sqlite", "postgres"])

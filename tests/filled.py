@@ -88,5 +88,28 @@ def fill(
                 connection.execute(text(statement), rows[name])
 
 
+def fill_inverters(
+    engine: Engine,
+    site: Site,
+    at: list[datetime],
+    shares: dict[str, float],
+    *,
+    gateway_id: int = 1,
+) -> None:
+    """Fill in what single inverters counted: each its share of the production, by serial."""
+    rows = [
+        {"gateway_id": gateway_id, "at": instant(engine, one), "serial": serial,
+         "wh": site.counter_wh("made", one.timestamp()) * share}
+        for one in at
+        for serial, share in shares.items()
+    ]  # fmt: skip
+    statement = (
+        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
+        "VALUES (:gateway_id, :at, :serial, :wh)"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(statement), rows)
+
+
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]

@@ -17,7 +17,7 @@ from logger.cli import run
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
 from logger.store import database
-from tests.filled import fill, instant, times, utc
+from tests.filled import fill, fill_inverters, times, utc
 from tests.test_readme import README
 
 SINCE = utc(2026, 5, 20)
@@ -31,18 +31,8 @@ def tables(engine: Engine) -> tuple[Engine, dict[str, pd.DataFrame]]:
     site = Site(Shape(phases=3, battery=True), SINCE - timedelta(days=1))
     seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 28 and 8 <= at.hour < 14)]
     fill(engine, site, seen, zone="UTC")
-    reports = [
-        {"gateway_id": 1, "at": instant(engine, at), "serial": serial,
-         "wh": site.counter_wh("made", at.timestamp()) * share}
-        for at in seen
-        for serial, share in (("a", 0.4), ("b", 0.4), ("c", 0.2))
-    ]  # fmt: skip
-    insert = (
-        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
-        "VALUES (:gateway_id, :at, :serial, :wh)"
-    )
+    fill_inverters(engine, site, seen, {"a": 0.4, "b": 0.4, "c": 0.2})
     with engine.begin() as connection:
-        connection.execute(text(insert), reports)
         inverters.rebuild(connection, 1, now=NOW, since=None)
         build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
     names = ("hourly", "daily", "monthly")

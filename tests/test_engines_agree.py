@@ -11,7 +11,7 @@ from logger import cookbook
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
-from tests.filled import fill, instant, times, utc
+from tests.filled import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 3, 27)
 NOW = SINCE + timedelta(days=5)
@@ -23,18 +23,8 @@ def filled(url: str) -> Engine:
         site = Site(Shape(seed=number, phases=3, battery=number == 1), SINCE - timedelta(days=1))
         seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 29 and 8 <= at.hour < 14)]
         fill(engine, site, seen, zone=zone, gateway_id=number)
-        reports = [
-            {"id": number, "at": instant(engine, at), "serial": serial,
-             "wh": site.counter_wh("made", at.timestamp()) * share}
-            for at in seen
-            for serial, share in (("a", 0.6), ("b", 0.4))
-        ]  # fmt: skip
-        insert = (
-            "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
-            "VALUES (:id, :at, :serial, :wh)"
-        )
+        fill_inverters(engine, site, seen, {"a": 0.6, "b": 0.4}, gateway_id=number)
         with engine.begin() as connection:
-            connection.execute(text(insert), reports)
             inverters.rebuild(connection, number, now=NOW, since=None)
             build.rebuild(connection, number, now=NOW, gap_s=900, since=None)
     return engine

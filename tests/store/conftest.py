@@ -1,19 +1,18 @@
 """Five days of a site, made once for each engine and copied for each test that asks for them."""
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
-from tests.conftest import administer, with_database
-from tests.filled import fill, instant, times, utc
+from tests.conftest import new_database, with_database
+from tests.filled import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 5, 1)
 NOW = SINCE + timedelta(days=5, hours=7)
@@ -23,18 +22,7 @@ def fill_up(engine: Engine) -> None:
     """Five days of a site with two inverters, rolled up as they came."""
     site = Site(Shape(phases=2), SINCE - timedelta(days=1))
     fill(engine, site, times(SINCE, NOW, 900), zone="Europe/Amsterdam")
-    reports = [
-        {"at": instant(engine, at), "serial": serial,
-         "wh": site.counter_wh("made", at.timestamp()) / 2}
-        for at in times(SINCE, NOW, 900)
-        for serial in ("a", "b")
-    ]  # fmt: skip
-    insert = (
-        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
-        "VALUES (1, :at, :serial, :wh)"
-    )
-    with engine.begin() as connection:
-        connection.execute(text(insert), reports)
+    fill_inverters(engine, site, times(SINCE, NOW, 900), {"a": 0.5, "b": 0.5})
     build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
     inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
 
@@ -51,13 +39,11 @@ def filled_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def filled_name(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    name = f"filled_{uuid.uuid4().hex[:8]}"
-    administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    engine = open_engine(with_database(postgres_url, name))
-    fill_up(engine)
-    engine.dispose()
-    yield name
-    administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(postgres_url, template=postgres_template) as name:
+        engine = open_engine(with_database(postgres_url, name))
+        fill_up(engine)
+        engine.dispose()
+        yield name
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -68,11 +54,8 @@ def filled_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'envoylog.db'}"
         return
     server: str = request.getfixturevalue("postgres_url")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    template = request.getfixturevalue("filled_name")
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield with_database(server, name)
-    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(server, template=request.getfixturevalue("filled_name")) as name:
+        yield with_database(server, name)
 
 
 @pytest.fixture
