@@ -5,7 +5,7 @@ and nowhere else. The total comes from the total's counters: a three-phase meter
 so the phases' imports do not add up to the total's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from logger.energy.balance import bridges_of, consumption
 from logger.energy.counters import count
 from logger.energy.power import (
     Integrated,
+    add_net,
     believable,
-    bridge_net,
     integrate,
     net_bounds_w,
     suspects_of,
@@ -27,6 +27,7 @@ from logger.energy.streams import (
     EXPORT,
     IMPORT,
     PRODUCTION,
+    TOTAL,
     Decision,
     StreamKey,
     limits_of,
@@ -104,7 +105,7 @@ def account(
     for phase in sorted({phase for _, phase in counted}):
         streams = {name: one for (name, of), one in counted.items() if of == phase}
         net = None
-        if phase in samples.net_power and IMPORT not in streams:
+        if phase in samples.net_power:
             times_s, powers_w = samples.net_power[phase]
             bounds_w = net_bounds_w(streams, peak_power_w, since_s)
             good, bad = believable(times_s, powers_w, bounds_w)
@@ -147,12 +148,10 @@ def _quarters(
     newest_s: int,
 ) -> Iterator[Quarter]:
     begin_s = min(one.first_s for one in streams.values() if one.first_s is not None)
-    uncovered = _uncovered_s(streams.values(), begin_s, since_s, newest_s)
+    uncovered = _uncovered_s(streams, begin_s, since_s, newest_s)
     energy = {name: one.energy_mwh for name, one in streams.items()}
     if net is not None:
-        energy[IMPORT] = {start: round(mwh) for start, mwh in net.imports_mwh.items()}
-        energy[EXPORT] = {start: round(mwh) for start, mwh in net.exports_mwh.items()}
-        bridge_net(energy, streams, net.covered_s)
+        add_net(energy, streams, net)
     bridged = streams[PRODUCTION].bridged_mwh if PRODUCTION in streams else {}
     nothing: dict[int, int] = {}
     starts = range(max(since_s, quarter_start_s(begin_s)), newest_s, QUARTER_S)
@@ -174,13 +173,17 @@ def _quarters(
         )
 
 
+def _last_s(one: Counted) -> int:
+    return one.last.at_s if one.last else 0
+
+
 def _uncovered_s(
-    streams: Iterable[Counted], begin_s: int, since_s: int, newest_s: int
+    streams: Mapping[str, Counted], begin_s: int, since_s: int, newest_s: int
 ) -> dict[int, int]:
     """Return per quarter hour the seconds in which some stream was not measured."""
     last_s = quarter_start_s(newest_s) + QUARTER_S
     holes: list[tuple[int, int]] = [(quarter_start_s(begin_s), begin_s)]
-    for one in streams:
+    for name, one in streams.items():
         if one.first_s is None or one.last is None:
             continue
         at_s = max(one.first_s, since_s)
@@ -188,6 +191,8 @@ def _uncovered_s(
             if start_s > at_s:
                 holes.append((at_s, start_s))
             at_s = max(at_s, end_s)
+        if name == TOTAL and IMPORT in streams and one.last.at_s < _last_s(streams[IMPORT]):
+            continue  # Consumption was measured elsewhere since.
         until_s = min(last_s, one.last.at_s + RETIRED_S)
         if at_s < until_s:
             holes.append((at_s, until_s))

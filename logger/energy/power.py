@@ -123,23 +123,28 @@ def suspects_of(
             yield Decision(at_s, "suspect_power", f"net power {phase}", detail)
 
 
-def bridge_net(
-    energy: dict[str, dict[int, int]], streams: Mapping[str, Counted], covered_s: Mapping[int, int]
+def add_net(
+    energy: dict[str, dict[int, int]], streams: Mapping[str, Counted], net: Integrated
 ) -> None:
-    """Let import and export follow from the counters where power was not measured (rule C3).
+    """Add import and export from power to the energy of streams (rule C3).
 
-    There the difference of consumption and production is known, though not how much went either
-    way in between: so import less export is right, and where the counters were silent too it is
-    marked by lost coverage.
+    Where power was not measured they follow from the counters: there the difference of
+    consumption and production is known, though not how much went either way in between. So import
+    less export is right, and where the counters were silent too it is marked by lost coverage.
     """
+    counted = energy.get(IMPORT, {})
+    for name, made_mwh in ((IMPORT, net.imports_mwh), (EXPORT, net.exports_mwh)):
+        energy[name] = dict(energy.get(name, {}))
+        for start, mwh in made_mwh.items():
+            energy[name][start] = energy[name].get(start, 0) + round(mwh)
     if PRODUCTION not in streams or TOTAL not in streams:
         return
     both = [one for one in (streams[PRODUCTION], streams[TOTAL]) if one.last is not None]
     begin_s = max(one.first_s or 0 for one in both)
     end_s = min(one.last.at_s for one in both if one.last)
-    for start in sorted(energy[PRODUCTION].keys() & energy[TOTAL].keys()):
+    for start in sorted(energy[PRODUCTION].keys() & energy[TOTAL].keys() - counted.keys()):
         counted_s = min(start + QUARTER_S, end_s) - max(start, begin_s)
-        if covered_s.get(start, 0) >= counted_s:
+        if net.covered_s.get(start, 0) >= counted_s:
             continue
         bought, sold = energy[IMPORT].get(start, 0), energy[EXPORT].get(start, 0)
         missing = energy[TOTAL][start] - energy[PRODUCTION][start] - (bought - sold)

@@ -108,7 +108,7 @@ def advance(
     # Time that passed without samples settles what they left open; more of it changes nothing.
     end_s = max(last_s, min(to_epoch_s(now), last_s + RETIRED_S + RECOVERY_S))
     until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
-    span = samples.Span(connection, gateway_id, placing, after_s, until_s, gap_s)
+    span = samples.Span(connection, gateway_id, placing, after_s, until_s, gap_s, states)
     stretch = samples.read(span)
     if (back_s := _came_back(stretch.samples.counters, states, since_s)) is not None:
         checkpoints.forget_after(connection, gateway_id, LEDGER, back_s)

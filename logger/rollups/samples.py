@@ -1,9 +1,10 @@
 """Raw rows of a stretch of time, as the series that energy arithmetic counts."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -118,6 +119,7 @@ class Span(NamedTuple):
     since_s: int
     until_s: int
     gap_s: int  #: so much before ``since_s`` is read to know the readings before
+    known: Collection[StreamKey] = ()  #: streams that were counted before ``since_s``
 
     def query(self, model: Any, *names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
@@ -170,7 +172,6 @@ def _feed(
     values_wh: Sequence[float | None],
     powers_w: Sequence[float | None],
     sources: Sequence[str | None],
-    *,
     unnamed: str = "ct",
 ) -> None:
     """Add the samples that have a value to a counter's series."""
@@ -267,16 +268,18 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
         "reading_age_s",
         "source",
     )
-    if IMPORT in counted:
+    elsewhere_until_s = _elsewhere_until_s(span, samples)
+    if elsewhere_until_s <= span.since_s:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
     meter_of = itemgetter(1, 2)
     doubts = _Doubts(span.placing)
     for batch in batches(span.connection, query):
         clear = doubts.clear(batch, meter_of)
-        if IMPORT not in counted:
+        before = clear[: bisect_left(clear, elsewhere_until_s, key=itemgetter(0))]
+        if before:
             # Also those before the stretch: power is integrated from sample to sample.
-            net = (row for row in clear if row[1] == "net-consumption")
+            net = (row for row in before if row[1] == "net-consumption")
             for (_, phase), (times, _, _, powers, *_) in by_key(net, meter_of):
                 net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
                 sane_times, sane_powers = _sane(times, powers)
@@ -290,11 +293,21 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
                     both = zip(sane_times, sane_powers, strict=True)
                     sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
                 stretch.consumption_peaks.extend(sane_times, sane_powers)
-            if not counted & {IMPORT, TOTAL}:
-                possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
-                _feed(samples, (TOTAL, phase), times, energies, possible, sources, unnamed="eim")
+            if TOTAL not in counted:
+                part = slice(bisect_left(times, elsewhere_until_s))
+                possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers[part]]
+                key = TOTAL, phase
+                _feed(samples, key, times[part], energies[part], possible, sources[part], "eim")
     if TOTAL in counted and IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
+
+
+def _elsewhere_until_s(span: Span, samples: Samples) -> float:
+    """Return until when consumption came from elsewhere than a net-consumption CT's counters."""
+    begins_s = [one.times_s[0] for (name, _), one in samples.counters.items() if name == IMPORT]
+    if not begins_s:
+        return inf
+    return -inf if any(name == IMPORT for name, _ in span.known) else min(begins_s)
 
 
 def _derive_net_power(samples: Samples) -> None:

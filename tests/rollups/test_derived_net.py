@@ -141,3 +141,40 @@ def test_import_and_export_are_the_same_live_as_rebuilt(engine: Engine, producti
     live = everything(engine)
     rebuild(engine, moments[-1])
     assert live == everything(engine)
+
+
+def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine: Engine) -> None:
+    """As when a page is refused at first: consumption is counted by the gateway, then by the CT."""
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
+    switch = SINCE + timedelta(days=2, hours=13)
+    bought_wh = sold_wh = 1e6
+    for number in range(0, len(moments), 150):
+        batch = moments[number : number + 150]
+        fill(engine, batch, "eim", "there")
+        readings = []
+        for one in batch:
+            if one >= switch:
+                key = {"gateway_id": 1, "at": instant(engine, one), "phase": "total"}
+                both = {"delivered_wh": bought_wh, "received_wh": sold_wh}
+                net_w = used_w(one) - made_w(one)
+                readings.append(key | both | {"measurement": "net-consumption", "power_w": net_w})
+            net_wh = (used_w(one) - made_w(one)) * STEP_S / 3600
+            bought_wh, sold_wh = bought_wh + max(0, net_wh), sold_wh + max(0, -net_wh)
+        with engine.begin() as connection:
+            if readings:
+                connection.execute(text(STATEMENTS["meter_readings"]), readings)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = everything(engine)
+    rebuild(engine, moments[-1])
+    assert live == everything(engine)
+    quarter_wh = 1_300
+    for found, used_wh in zip(
+        days(engine, "consumption", "grid_import", "grid_export"), USED_WH, strict=False
+    ):
+        used, bought, sold = found
+        assert used == pytest.approx(used_wh, abs=quarter_wh)
+        assert bought - sold == pytest.approx(used_wh - MADE_WH, abs=quarter_wh)
+    with engine.connect() as connection:
+        query = "SELECT covered_s FROM energy_daily WHERE phase = 'total' ORDER BY day"
+        covered = connection.execute(text(query)).scalars().all()
+    assert all(one >= 86_400 - 900 for one in covered[:DAYS])
