@@ -110,7 +110,7 @@ def account(
             bounds_w = net_bounds_w(streams, peak_power_w, since_s)
             good, bad = believable(times_s, powers_w, bounds_w)
             suspects += suspects_of(bad, phase, since_s)
-            net = integrate([at_s for at_s, _ in good], [w for _, w in good], gap_s=gap_s)
+            net = integrate(times_s, good, gap_s=gap_s)
         quarters += _quarters(streams, net, phase, since_s, newest_s)
     decisions = [
         Decision(event.at_s, event.kind, f"{name} {phase}", event.detail)

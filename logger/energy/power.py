@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from logger.clock import QUARTER_S, from_epoch_s
+from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
 from logger.energy.series import Counted
 from logger.energy.streams import (
     CHARGE,
@@ -25,17 +25,20 @@ class Integrated(NamedTuple):
     covered_s: dict[int, int]
 
 
-def integrate(times_s: Sequence[int], powers_w: Sequence[float], *, gap_s: int) -> Integrated:
+def integrate(
+    times_s: Sequence[int], powers_w: Sequence[float | None], *, gap_s: int
+) -> Integrated:
     """Return import and export energy of a net power, by trapezoids.
 
-    Only for a site that counts neither: steps longer than ``gap_s`` are unknown, not zero.
+    Only for a site that counts neither: steps longer than ``gap_s``, and those to and from an
+    unknown power, are unknown, not zero.
     """
     imports: dict[int, float] = {}
     exports: dict[int, float] = {}
     covered_s: dict[int, int] = {}
     for i in range(1, len(times_s)):
         t0, t1, p0, p1 = times_s[i - 1], times_s[i], powers_w[i - 1], powers_w[i]
-        if t1 - t0 > gap_s:
+        if p0 is None or p1 is None or t1 - t0 > gap_s:
             continue
         edge = t0 - t0 % QUARTER_S + QUARTER_S
         a, pa = t0, p0
@@ -55,24 +58,22 @@ def believable(
     times_s: Sequence[int],
     powers_w: Sequence[float],
     bounds_w: Callable[[int], tuple[float, float]],
-) -> tuple[list[tuple[int, float]], list[list[tuple[int, float]]]]:
-    """Split samples into those that can be and runs of those that can't.
+) -> tuple[list[float | None], list[list[tuple[int, float]]]]:
+    """Return the powers with None for those that can't be, and the runs of these.
 
     ``bounds_w`` tells the least and the most power that a site can have at an instant.
     """
-    good: list[tuple[int, float]] = []
+    good: list[float | None] = []
     bad: list[list[tuple[int, float]]] = []
-    previous_is_bad = False
     for at_s, power_w in zip(times_s, powers_w, strict=True):
         least_w, most_w = bounds_w(at_s)
-        is_bad = not least_w <= power_w <= most_w
-        if not is_bad:
-            good.append((at_s, power_w))
-        elif previous_is_bad:
-            bad[-1].append((at_s, power_w))
-        else:
-            bad.append([(at_s, power_w)])
-        previous_is_bad = is_bad
+        if least_w <= power_w <= most_w:
+            good.append(power_w)
+            continue
+        if not good or good[-1] is not None:
+            bad.append([])
+        bad[-1].append((at_s, power_w))
+        good.append(None)
     return good, bad
 
 
@@ -92,16 +93,19 @@ def net_bounds_w(
 ) -> Callable[[int], tuple[float, float]]:
     """Return the least and the most net power that a site can have at an instant.
 
-    As for counters: what it can produce, and draw, by its peak power or its own history.
+    As for counters: what it can produce, and draw, by its peak power or its own history, which
+    ends with what was counted around that instant.
     """
     has_battery = DISCHARGE in streams or CHARGE in streams
 
     def most_w(name: str, at_s: int) -> float:
         one, limits = streams.get(name), limits_of(name, peak_power_w)
         state = one.state_at(max(at_s, since_s)) if one is not None else None
-        if state is None:
+        if one is None or state is None:
             return limits.power_w(0, 0)
-        return limits.power_w(state.most_mwh, state.at_s - state.first_s)
+        around = {quarter_start_s(at_s - 1), quarter_start_s(at_s)}
+        most_mwh = max(state.most_mwh, *(one.energy_mwh.get(start, 0) for start in around))
+        return limits.power_w(most_mwh, state.at_s - state.first_s)
 
     def bounds_w(at_s: int) -> tuple[float, float]:
         drawn_w = most_w(TOTAL, at_s)
