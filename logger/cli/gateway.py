@@ -11,8 +11,9 @@ from logger.clock import utc_now
 from logger.errors import GatewayError, TokenError, UsageError
 from logger.gateway.client import Gateway, unreachable
 from logger.gateway.enlighten import Enlighten
+from logger.gateway.pins import Pins, fingerprint_at
 from logger.gateway.tokens import Token, Tokens
-from logger.gateway.transport import Address, Pins, fingerprint_at
+from logger.gateway.transport import Address
 from logger.settings import GatewaySettings, Settings
 
 

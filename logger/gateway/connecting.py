@@ -56,3 +56,27 @@ def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
     if isinstance(answers[0], OSError):
         raise answers[0]
     return answers[0]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what went wrong in a few words, without addresses of objects."""
+    said = str(error).lower()
+    for needle, words in (
+        ("temporary failure in name", "name not found"),
+        ("name or service not known", "no such host"),
+        ("nodename nor servname", "no such host"),
+        ("failed to resolve", "no such host"),
+        ("refused", "connection refused"),
+        ("no route", "no route to host"),
+        ("unreachable", "network unreachable"),
+        ("timed out", "no answer in time"),
+        ("timeout", "no answer in time"),
+        ("reset by peer", "connection reset"),
+        ("without response", "connection closed without an answer"),
+        ("connection aborted", "connection closed without an answer"),
+        ("wrong_version", "not a TLS server"),
+        ("record layer failure", "not a TLS server"),
+    ):
+        if needle in said:
+            return words
+    return type(error).__name__

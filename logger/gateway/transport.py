@@ -6,7 +6,6 @@ request leaves. One SSLContext serves the process: requests with ``verify=False`
 system's CA store for each connection.
 """
 
-import hashlib
 import logging
 import socket
 import ssl
@@ -14,7 +13,6 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,30 +31,20 @@ from logger.errors import (
     NotReadyError,
     SettingsError,
 )
-from logger.gateway.connecting import connected
-from logger.settings import GatewaySettings, file_stem
+from logger.gateway.connecting import connected, reason_of
+from logger.gateway.pins import (
+    CONNECT_S,
+    Pins,
+    fingerprint_at,
+    unverified_context,
+    verified_context,
+)
+from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-CONNECT_S = 10.0
 READ_S = 45.0
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
-
-
-@lru_cache
-def unverified_context() -> ssl.SSLContext:
-    """Return the process's context for self-signed gateways: encrypts, trusts by pin only."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("DEFAULT")  # The web server of older firmware knows no newer ones.
-    return context
-
-
-@lru_cache
-def verified_context() -> ssl.SSLContext:
-    """Return the process's context for gateways behind a certificate that the system trusts."""
-    return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,54 +86,6 @@ class Address:
         # An IPv6 address with a zone, fe80::1%eth0, has its percent sign quoted in a URL.
         name = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         return f"{scheme}://{name}" + (f":{self.port}" if self.port else "")
-
-
-class Pins:
-    """The fingerprint of a gateway's certificate, kept as a file."""
-
-    def __init__(self, state_dir: Path, name: str) -> None:
-        self.path = state_dir / "certificates" / f"{file_stem(name)}.sha256"
-
-    def read(self) -> str | None:
-        """Return the pinned fingerprint (64 hex digits), or None before the first use."""
-        try:
-            return self.path.read_text(encoding="ascii").split()[0]
-        except (OSError, IndexError, UnicodeDecodeError):
-            return None
-
-    def write(self, fingerprint: str) -> None:
-        """Pin a fingerprint.
-
-        Raises:
-            SettingsError: the state directory can't be written.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".new")
-            temporary.write_text(fingerprint + "\n", encoding="ascii")
-            temporary.replace(self.path)
-        except OSError as error:
-            raise SettingsError(
-                f"The certificate can't be pinned in {self.path.parent} ({error.strerror}); "
-                "make the directory writable or set state_dir."
-            ) from error
-
-
-def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
-    """Return the SHA-256 of the certificate that a server shows; sends no request.
-
-    Raises:
-        GatewayUnreachableError: no TLS server there.
-    """
-    try:
-        with (
-            connected(host, port, timeout_s) as plain,
-            unverified_context().wrap_socket(plain, server_hostname=host) as secure,
-        ):
-            certificate = secure.getpeercert(binary_form=True)
-    except (OSError, UnicodeError) as error:
-        raise GatewayUnreachableError(f"{host}:{port} offers no TLS ({_reason(error)}).") from error
-    return hashlib.sha256(certificate or b"").hexdigest()
 
 
 def _tracked(base: Any, sockets: "weakref.WeakSet[socket.socket]") -> Any:
@@ -300,7 +240,7 @@ class Transport:
             self.forget_connection()
             if self._was_cut:
                 raise NotReadyError(f"no answer within {left:.0f} s.") from error
-            raise GatewayUnreachableError(f"{_reason(error)}.") from error
+            raise GatewayUnreachableError(f"{reason_of(error)}.") from error
         finally:
             timer.cancel()
 
@@ -371,28 +311,4 @@ class Transport:
                 f"The certificate of gateway {self.settings.name!r} is not signed by an "
                 'authority that this machine trusts; write tls = "pin".'
             )
-        return GatewayUnreachableError(f"TLS failed ({_reason(error)}).")
-
-
-def _reason(error: BaseException) -> str:
-    """Return what went wrong in a few words, without addresses of objects."""
-    said = str(error).lower()
-    for needle, words in (
-        ("temporary failure in name", "name not found"),
-        ("name or service not known", "no such host"),
-        ("nodename nor servname", "no such host"),
-        ("failed to resolve", "no such host"),
-        ("refused", "connection refused"),
-        ("no route", "no route to host"),
-        ("unreachable", "network unreachable"),
-        ("timed out", "no answer in time"),
-        ("timeout", "no answer in time"),
-        ("reset by peer", "connection reset"),
-        ("without response", "connection closed without an answer"),
-        ("connection aborted", "connection closed without an answer"),
-        ("wrong_version", "not a TLS server"),
-        ("record layer failure", "not a TLS server"),
-    ):
-        if needle in said:
-            return words
-    return type(error).__name__
+        return GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
