@@ -66,7 +66,7 @@ SITES = {
     "standard": ANYWHERE | {"wrap", "new_serial"},
     "battery": ANYWHERE | {"frozen", "lost_channel", "meter_off"},
 }
-ARGUMENTS = {"slow": "1.5", "firmware": "8.3.5528"}
+ARGUMENTS = {"slow": "3", "firmware": "8.3.5528"}
 
 
 class Window(NamedTuple):

@@ -242,6 +242,8 @@ class Documents:
                     self.site.shape.peak_power_w * self.site.inverter_share(index)
                 ),
             }
+            if self.fault("null", now_s):
+                row["lastReportWatts"] = "n/a"
             if self.generation(now_s) == "3":
                 del row["devType"]
             rows.append(row)
@@ -438,7 +440,7 @@ class Documents:
             "type": "inverters",
             "activeCount": self.units(now_s),
             "readingTime": int(self.clock_s(newest_s)),
-            "wNow": round(self._reported_w(now_s)),
+            "wNow": None if self.fault("null", now_s) else round(self._reported_w(now_s)),
             "whLifetime": round(inverters_wh),
         }
         if self.model.cts == "none":
