@@ -52,7 +52,8 @@ def _used(
         parts = [(1, TOTAL)]
     elif IMPORT in streams:
         parts = [(1, PRODUCTION), (1, IMPORT), (-1, EXPORT)]
-        if STANDBY in streams and _has(streams[STANDBY], start):
+        # While it is silent, standby is too little to make consumption unknown.
+        if STANDBY in streams and _has(streams[STANDBY], start, silent_s=0):
             parts.append((-1, STANDBY))
     else:
         return None
@@ -67,13 +68,13 @@ def _used(
     return total
 
 
-def _has(one: Counted, start: int) -> bool:
-    """Whether a stream belongs to the site in a quarter hour."""
+def _has(one: Counted, start: int, silent_s: int = RETIRED_S) -> bool:
+    """Whether a stream belongs to the site in a quarter hour, though it may be silent for long."""
     return (
         one.first_s is not None
         and one.last is not None
         and one.first_s < start + QUARTER_S
-        and start < one.last.at_s + RETIRED_S
+        and start < one.last.at_s + silent_s
     )
 
 

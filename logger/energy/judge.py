@@ -4,7 +4,7 @@ A wrap, a reset, bad samples that recover, a jump that can't be, another source,
 still. The decision depends on the samples before it and on those of the next ``RECOVERY_S``.
 """
 
-from logger.clock import from_epoch_s
+from logger.clock import QUARTER_S, from_epoch_s
 from logger.energy.series import (
     NOISE_MWH,
     RECOVERY_S,
@@ -166,13 +166,23 @@ class Judge(Walk):
             if bad > self.value:
                 if value < bad:
                     return later
-            elif later == index + 1 or value - bad > self._growth_mwh(
-                t - times[later - 1], self.series.powers_w[later - 1 : later + 1]
-            ):
+            elif later == index + 1 or value - bad > self._regrowth_mwh(later):
                 return later
             else:
                 return None  # It grew back: a reset.
         return None
+
+    def _regrowth_mwh(self, index: int) -> int:
+        """Return what a counter that was reset may have counted up to a sample.
+
+        Over a gap nothing tells but its own history: a reset that comes to lie where the counter
+        was is less likely than one that never was.
+        """
+        over_s = self.series.times_s[index] - self.series.times_s[index - 1]
+        growth_mwh = self._growth_mwh(over_s, self.series.powers_w[index - 1 : index + 1])
+        if over_s <= self.gap_s:
+            return growth_mwh
+        return min(growth_mwh, int(1.5 * self.most * over_s / QUARTER_S) + NOISE_MWH)
 
     def _wraps(self, index: int) -> int:
         """Return how often 2^32 J must be added to explain a step down; 0 when it does not."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
+from logger.clock import QUARTER_S, quarter_start_s
 from logger.energy.series import Counted
 from logger.energy.streams import (
     CHARGE,
@@ -121,9 +121,10 @@ def suspects_of(
     for run in runs:
         at_s = run[0][0]
         if at_s > since_s:
-            worst_w = max((power_w for _, power_w in run), key=abs)
-            until = from_epoch_s(run[-1][0]).strftime("%Y-%m-%d %H:%M:%S")
-            detail = f"{worst_w:.0f} W is more than this site can have; left out until {until}"
+            # What comes later must not change what is told of it.
+            detail = (
+                f"{run[0][1]:.0f} W is more than this site can have: left out, and what follows"
+            )
             yield Decision(at_s, "suspect_power", f"net power {phase}", detail)
 
 

@@ -3,14 +3,34 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logger.energy.balance import bridges_of, even_out
-from logger.energy.series import Counted
+from logger.energy.balance import bridges_of, consumption, even_out
+from logger.energy.series import Counted, CounterState
+from logger.energy.streams import EXPORT, IMPORT, PRODUCTION, STANDBY
 
 QUARTERS = range(0, 96 * 900, 900)
 
 
 def bridged(*bridges_s: tuple[int, int]) -> Counted:
     return Counted(bridges_s=list(bridges_s))
+
+
+def counting(until_s: int, each_mwh: int) -> Counted:
+    """A counter from the start up to an instant, so much in each quarter hour."""
+    energy = {start: each_mwh for start in QUARTERS if start < until_s}
+    last = CounterState("ct", until_s, 0, until_s, until_s, 0, 0, each_mwh)
+    return Counted(energy_mwh=energy, runs_s=[(0, until_s)], last=last, first_s=0)
+
+
+def test_while_standby_is_silent_consumption_is_known_without_it() -> None:
+    end_s = QUARTERS[-1] + 900
+    streams = {
+        PRODUCTION: counting(end_s, 500),
+        IMPORT: counting(end_s, 300),
+        EXPORT: counting(end_s, 200),
+        STANDBY: counting(end_s // 2, 1),
+    }
+    used = consumption({name: one.energy_mwh for name, one in streams.items()}, streams, QUARTERS)
+    assert [used[start] for start in QUARTERS] == [599] * 48 + [600] * 48
 
 
 def test_bridges_that_overlap_are_one_and_those_that_touch_are_two() -> None:

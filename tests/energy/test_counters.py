@@ -1,5 +1,6 @@
 """Laws of contract section 5 on single counters."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -273,3 +274,22 @@ def test_counting_on_from_a_state_equals_counting_at_once(
         s: e for s, e in whole.energy_mwh.items() if e
     }
     assert sorted(events) == sorted((e[0], e[1]) for e in whole.events)
+
+
+def test_zeros_before_a_silence_are_bad_samples_on_a_young_counter_too() -> None:
+    """100 kWh so far, 500 W; the gateway boots, says 0 twice, and is silent for four hours."""
+    step_wh = 500 / 12
+    usual = [(300 * n, 100_000.0 + step_wh * n) for n in range(290)]
+    zeros = [(at_s, 0.0) for at_s, _ in usual[100:102]]
+    made = series(usual[:100] + zeros + usual[150:], power_w=500.0)
+    result = counted(made, limits=Limits(floor_w=50_000, learned_floor_w=50_000))
+    assert total_wh(result) == pytest.approx(step_wh * 289, abs=0.01)
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_counter_that_was_reset_in_a_silence_counts_on_from_there() -> None:
+    usual = [(300 * n, 100_000.0 + 40.0 * n) for n in range(100)]
+    after = [(300 * n, 40.0 * (n - 100)) for n in range(100, 160)]
+    result = counted(series(usual + after[:3] + after[50:], power_w=500.0), gap_s=900)
+    assert total_wh(result) == pytest.approx(40.0 * (99 + 59), abs=0.01)
+    assert kinds(result) == ["counter_reset"]

@@ -27,7 +27,7 @@ def test_a_poll_with_null_power_is_told_by_stream(bench: Benches) -> None:
     one.simulation.fault("null")
     first, second = one.poll(gateway), one.poll(gateway)
     subjects = {event.subject for event in first.events if event.kind == "unusable_values"}
-    assert subjects == {"production", "net-consumption"}
+    assert subjects == {"production", "net-consumption", "inverters"}
     assert not second.events
 
 
