@@ -127,7 +127,9 @@ def account(
 def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:
     """Return the quarter hour that the slowest living stream has not finished."""
     open_s = [newest_s]
-    for one in counted.values():
+    for (name, phase), one in counted.items():
+        if name == TOTAL and _is_elsewhere(one, counted.get((IMPORT, phase))):
+            continue
         if one.last is not None and one.last.at_s > newest_s - RETIRED_S:
             open_s.append(one.last.at_s)
             if one.unsettled_s is not None:
@@ -173,8 +175,11 @@ def _quarters(
         )
 
 
-def _last_s(one: Counted) -> int:
-    return one.last.at_s if one.last else 0
+def _is_elsewhere(total: Counted, imported: Counted | None) -> bool:
+    """Whether the gateway's own count of consumption ended because a net CT's counters began."""
+    if total.last is None or imported is None or imported.last is None:
+        return False
+    return total.last.source != "ct" and total.last.at_s < imported.last.at_s
 
 
 def _uncovered_s(
@@ -191,8 +196,8 @@ def _uncovered_s(
             if start_s > at_s:
                 holes.append((at_s, start_s))
             at_s = max(at_s, end_s)
-        if name == TOTAL and IMPORT in streams and one.last.at_s < _last_s(streams[IMPORT]):
-            continue  # Consumption was measured elsewhere since.
+        if name == TOTAL and _is_elsewhere(one, streams.get(IMPORT)):
+            continue
         until_s = min(last_s, one.last.at_s + RETIRED_S)
         if at_s < until_s:
             holes.append((at_s, until_s))
