@@ -214,11 +214,22 @@ def check_told(connection: Connection, planned: Iterable[Window]) -> dict[str, i
         )
         if not TOLD[one.kind][1] or one.kind == "slow":
             named = named or any(one.begin <= at <= one.end for at in failed[one.site])
+        if one.kind == "late_today" and follows(one, planned):
+            named = True  # Of a run of such nights the first is told.
         told[one.kind] += named
         if not named and not hidden(one, planned):
             silent.append(one)
     assert not silent, f"{len(silent)} faults are not named: {silent}"
     return told
+
+
+def follows(one: Window, planned: Iterable[Window]) -> bool:
+    """Return whether the same fault held the night before."""
+    night = timedelta(days=1)
+    return any(
+        other.site == one.site and other.kind == one.kind and other.begin + night == one.begin
+        for other in planned
+    )
 
 
 def hidden(one: Window, planned: Iterable[Window]) -> bool:

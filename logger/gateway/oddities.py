@@ -114,7 +114,7 @@ class Today:
         today_wh, lifetime_wh = number(item.get("whToday")), number(item.get("whLifetime"))
         before_wh, before_day = self._wh, self._day
         self._wh, self._day = today_wh, local_day
-        if not today_wh or not before_wh or before_day in {None, local_day}:
+        if today_wh is None or not before_wh or before_day in {None, local_day}:
             return []
         was_late = self._was_late
         self._was_late = today_wh >= before_wh and today_wh != lifetime_wh

@@ -74,3 +74,10 @@ def test_an_inverter_that_is_listed_twice_is_odd_in_either_list() -> None:
     assert in_lists({"1": device, "deviceCount": 1}, [unit]) == []
     assert len(in_lists(None, [unit, unit])) == 1
     assert len(in_lists({"1": device, "2": device, "deviceCount": 2}, None)) == 1
+
+
+def test_a_night_that_begins_with_zero_ends_a_run_of_late_ones() -> None:
+    today = Today()
+    days = [(1, 9000.0), (2, 9001.0), (2, 8000.0), (3, 0.0), (3, 6000.0), (4, 6001.0)]
+    told = [day for day, wh in days if today.oddities(page(wh), date(2026, 6, day))]
+    assert told == [2, 4]
