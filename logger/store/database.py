@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger, TypeDecorator
 
 from logger.errors import RowRefusedError, StoreAwayError, StoreError
@@ -79,23 +80,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return aware.astimezone(UTC).replace(microsecond=0)
 
 
-class epoch(ColumnElement[int]):  # noqa: N801 - reads as the SQL function that it is
+class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
     """An instant's epoch seconds, computed by the engine."""
 
     inherit_cache = True
+    name = "epoch"
     type = BigInteger()
-
-    def __init__(self, column: ColumnElement[Any]) -> None:
-        self.column = column
-
-    @property
-    def _from_objects(self) -> Any:
-        return self.column._from_objects  # noqa: SLF001 - SQLAlchemy asks every element for it
 
 
 @compiles(epoch)
 def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
-    inner = compiler.process(element.column, **options)
+    inner = compiler.process(element.clauses, **options)
     if compiler.dialect.name == "sqlite":
         if sqlite3.sqlite_version_info >= (3, 38):
             return f"unixepoch({inner})"
@@ -285,9 +280,8 @@ def insert_all(connection: Connection, table: Table, made: Sequence[dict[str, An
     """Insert rows that all name the same columns, straight to the driver: for thousands of rows."""
     if not made:
         return
-    dialect: Any = connection.dialect
-    names = list(made[0])
-    statement: Any = table.insert().compile(dialect=dialect, column_keys=names)
+    names = tuple(made[0])
+    statement = _insertion(table, connection.dialect, names)
     order = statement.positiontup if statement.positional else names
     processors = statement._bind_processors  # noqa: SLF001 - the public road is the slow one
     columns = []
@@ -300,6 +294,11 @@ def insert_all(connection: Connection, table: Table, made: Sequence[dict[str, An
     if not statement.positional:
         found = (dict(zip(order, row, strict=True)) for row in found)
     connection.exec_driver_sql(str(statement), list(found))
+
+
+@lru_cache(maxsize=64)
+def _insertion(table: Table, dialect: Dialect, names: tuple[str, ...]) -> Any:
+    return table.insert().compile(dialect=dialect, column_keys=list(names))
 
 
 def upsert(
@@ -340,8 +339,14 @@ def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any
     columns must be of types that need no conversion (numbers, text, ``epoch``).
     """
     dialect = connection.dialect
-    compiled = query.compile(dialect=dialect)
-    bound: Any = compiled.construct_params()
+    # From the engine's cache, as it compiles everything else.
+    compiled: Any
+    compiled, extracted, *_ = query._compile_w_cache(  # noqa: SLF001
+        dialect,
+        compiled_cache=connection.engine._compiled_cache,  # noqa: SLF001
+        column_keys=[],
+    )
+    bound: Any = compiled.construct_params(extracted_parameters=extracted)
     processors: Any = compiled._bind_processors  # noqa: SLF001 - the public road is the slow one
     values = {key: processors[key](v) if key in processors else v for key, v in bound.items()}
     driver = connection.connection.dbapi_connection
