@@ -10,7 +10,8 @@ they are read at once or as they come. ``Counted.settled_s`` says up to when the
 """
 
 from bisect import bisect_left, bisect_right
-from operator import sub
+from itertools import compress
+from operator import not_, sub
 
 from logger.clock import QUARTER_S
 from logger.energy.judge import Judge
@@ -54,12 +55,14 @@ class _Counter(Judge):
         if index < len(times) and index not in changes and self._source_of(index) != self.source:
             changes.insert(bisect_left(changes, index), index)
         steps = [0, *map(sub, self.series.values_mwh[1:], self.series.values_mwh)]
+        odd = self._odd(steps)
         size = len(times)
         while index < size:
             coming = bisect_left(changes, index)
             stop = changes[coming] if coming < len(changes) else size
             before = index
-            index = self._take_quietly(index, stop, steps)
+            coming = bisect_right(odd, index)
+            index = self._take_quietly(index, odd[coming] if coming < len(odd) else stop, stop)
             if index < stop:
                 edge = self.at_s - self.at_s % QUARTER_S + QUARTER_S
                 index = self._take_one_by_one(index, bisect_right(times, edge, index, stop))
@@ -70,60 +73,77 @@ class _Counter(Judge):
         self.out.last = CounterState(*self.state)
         return self.out
 
-    def _take_quietly(self, index: int, stop: int, steps: list[int]) -> int:  # noqa: C901 - calls cost
-        """Take the samples in which nothing needs thought, by quarter hours; return the next one.
+    def _odd(self, steps: list[int]) -> list[int]:
+        """Return which samples may need thought, seen from the one before each, in order."""
+        times, powers, small_mwh = self.series.times_s, self.series.powers_w, self.small_mwh
+        longest_s = min(self.gap_s, QUARTER_S)
+        odd: set[int] = set()
+        if min(steps) < 0 or max(steps) > small_mwh:
+            odd.update(i for i, step in enumerate(steps) if not 0 <= step <= small_mwh)
+        if max(map(sub, times[1:], times), default=0) > longest_s:
+            odd.update(i for i in range(1, len(times)) if times[i] - times[i - 1] > longest_s)
+        if 0 in steps:
+            still = compress(enumerate(powers), map(not_, steps))
+            odd.update(i for i, power_w in still if power_w is not None and power_w > STALL_POWER_W)
+        return sorted(odd)
 
-        Small steps at normal cadence that can be nothing else. It looks at no sample alone, and
-        keeps everything at hand: this is where the time of a rebuild goes.
+    def _take_quietly(self, index: int, end: int, stop: int) -> int:
+        """Take samples in which nothing needs thought, all at once; return the next one.
+
+        Small steps at normal cadence that can be nothing else, from ``index`` up to the next odd
+        one. It looks only at quarter hours: this is where the time of a rebuild goes.
         """
-        if self.gap_s < QUARTER_S or self.debt or self.stalled_s:
-            return index
         times, values, powers = self.series.times_s, self.series.values_mwh, self.series.powers_w
+        first_power_w = powers[index]
+        if (
+            index >= stop
+            or self.debt
+            or self.stalled_s
+            or not 0 <= values[index] - self.value <= self.small_mwh
+            or times[index] - self.at_s > min(self.gap_s, QUARTER_S)
+            or (
+                values[index] == self.value
+                and first_power_w is not None
+                and first_power_w > STALL_POWER_W
+            )
+        ):
+            return index
+        end = min(end, stop)
         energy, states, since_s = self.out.energy_mwh, self.out.states, self.since_s
-        at_s, value, power_w, small_mwh = self.at_s, self.value, self.power_w, self.small_mwh
-        changed_s, still_s, most_mwh = self.changed_s, self.still_s, self.most
+        at_s, value, power_w, still_s = self.at_s, self.value, self.power_w, self.still_s
+        changed_s, most_mwh, source, first_s = self.changed_s, self.most, self.source, self.first_s
         closed_s = states[-1][0] if states else 0
-        while index < stop:
-            start = at_s - at_s % QUARTER_S
-            edge = start + QUARTER_S
-            until = bisect_right(times, edge, index, stop)
-            crosses = until == index
-            if crosses:
-                until += 1
-                if times[index] - at_s > QUARTER_S:
-                    break
-            inside = steps[index:until]
-            inside[0] = values[index] - value
-            least, most = min(inside), max(inside)
-            if least < 0 or most > small_mwh:
-                break
-            if not least and max(filter(None, powers[index:until]), default=0) > STALL_POWER_W:
-                break
-            step = values[until - 1] - value
-            here = step * (edge - at_s) // (times[index] - at_s) if crosses else step
+        counted, known = value, index
+        for edge in range(at_s - at_s % QUARTER_S + QUARTER_S, times[end - 1] + 1, QUARTER_S):
+            after = bisect_right(times, edge, known, end)
+            if after > known:
+                grown, value = values[after - 1] > value, values[after - 1]
+                if grown:
+                    changed_s = times[bisect_left(values, value, known, after)]
+                at_s = still_s = times[after - 1]
+                power_w, known = powers[after - 1], after
+            upto = value
+            if at_s < edge:
+                upto += (values[after] - value) * (edge - at_s) // (times[after] - at_s)
+            start = edge - QUARTER_S
             if start >= since_s:
-                energy[start] = energy.get(start, 0) + here
-            known = at_s, value, changed_s, still_s
-            known_w = power_w
-            still_s = at_s = times[until - 1]
-            value, power_w = values[until - 1], powers[until - 1]
-            if least:
-                changed_s = at_s
-            elif most:
-                changed_s = times[index + max(i for i, one in enumerate(inside) if one)]
-            index = until
-            if crosses and edge >= since_s:
-                energy[edge] = energy.get(edge, 0) + step - here
-            if at_s >= edge > closed_s and start >= since_s:
-                most_mwh = max(most_mwh, energy[start])
-                if not crosses:
-                    known, known_w = (at_s, value, changed_s, still_s), power_w
-                rest = 0, self.first_s, most_mwh, 0, self.bad_until_s, known_w
-                states.append((edge, (self.source, *known, *rest)))
-                closed_s = edge
-        self.at_s, self.value, self.power_w = at_s, value, power_w
-        self.changed_s, self.still_s, self.most = changed_s, still_s, most_mwh
-        return index
+                here = energy[start] = energy.get(start, 0) + upto - counted
+                if edge > closed_s:
+                    most_mwh = max(most_mwh, here)
+                    known_now = source, at_s, value, changed_s, still_s, 0, first_s, most_mwh
+                    states.append((edge, (*known_now, 0, self.bad_until_s, power_w)))
+                    closed_s = edge
+            counted = upto
+        last = end - 1
+        rest_s = times[last] % QUARTER_S
+        if rest_s and (start := times[last] - rest_s) >= since_s:
+            energy[start] = energy.get(start, 0) + values[last] - counted
+        if values[last] > value:
+            changed_s = times[bisect_left(values, values[last], known, end)]
+        self.changed_s = changed_s
+        self.at_s = self.still_s = times[last]
+        self.value, self.power_w, self.most = values[last], powers[last], most_mwh
+        return end
 
     def _take_one_by_one(self, index: int, until: int) -> int:
         """Take small steps at normal cadence up to ``until``; return the first that is none."""
