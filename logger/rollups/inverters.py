@@ -1,13 +1,13 @@
 """inverter_daily: each microinverter's energy per local day, recomputed by whole days."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, to_epoch_s
 from logger.energy.inverters import (
     Inverter,
     Report,
@@ -16,7 +16,7 @@ from logger.energy.inverters import (
     from_counter,
     from_reports,
 )
-from logger.energy.series import Counted, CounterState
+from logger.energy.series import ABSURD_W, Counted, CounterState
 from logger.energy.streams import Decision
 from logger.rollups import checkpoints, events
 from logger.rollups.build import Site, site_of
@@ -167,8 +167,8 @@ def _read(
     peaks: dict[tuple[date, str], float] = {}
     bounds: dict[int, date] = {}
     for batch in batches(connection, query):
-        for serial, found in by_key(batch, itemgetter(1)):
-            times, _, powers, lifetimes, intervals, over = found
+        for serial, found in by_key(batch, 1):
+            times, powers, lifetimes, intervals, over = found
             inverter = inverters.setdefault(serial, Inverter())
             values, counted_at = known(lifetimes, times)
             inverter.series.extend("device", counted_at, values, [None] * len(values))
@@ -178,10 +178,15 @@ def _read(
                     for i, lifetime in enumerate(lifetimes)
                     if lifetime is None
                 ]
-            for at_s, power_w in zip(times, powers, strict=True):
-                if power_w is not None and power_w < 1e6:
-                    key = (_day(at_s, site, bounds), serial)
-                    peaks[key] = max(power_w, peaks.get(key, power_w))
+            first = 0
+            while first < len(times):
+                day = _day(times[first], site, bounds)
+                last = bisect_right(times, day_end_s(day, site.zone), first)
+                possible = [one for one in powers[first:last] if one is not None and one < ABSURD_W]
+                if possible:
+                    peak_w = max(possible)
+                    peaks[day, serial] = max(peak_w, peaks.get((day, serial), peak_w))
+                first = last
     return inverters, peaks
 
 

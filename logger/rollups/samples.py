@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -41,6 +41,9 @@ METERS = {
 }
 #: Readings older than this may be the one before again.
 STALE_S = 900
+
+#: In polls of more rows, each row is looked at alone.
+LARGEST = 100
 
 #: A row as the driver gives it: the instant (epoch seconds), then columns
 Row = tuple[Any, ...]
@@ -148,13 +151,34 @@ def read(span: Span) -> Stretch:
     return stretch
 
 
-def by_key(found: Iterable[Row], key: Callable[[Row], Any]) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield each key of the rows with the columns of its rows, in the order of the rows."""
-    grouped: defaultdict[Any, list[Row]] = defaultdict(list)
-    for row in found:
-        grouped[key(row)].append(row)
-    for one, of_one in grouped.items():
-        yield one, list(zip(*of_one, strict=True))
+def by_key(found: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Sequence[Any]]]]:
+    """Yield each key of the rows with its columns, without the keys, in the order of the rows.
+
+    The columns of the key, or of both of its parts, come after the first.
+    """
+    if not found:
+        return
+    first, *columns = zip(*found, strict=True)
+    of_key, values = columns[:keys], [first, *columns[keys:]]
+    once = _rows_of_poll(of_key)
+    if once:
+        for place in range(once):
+            key = tuple(column[place] for column in of_key)
+            yield key if keys > 1 else key[0], [column[place::once] for column in values]
+        return
+    places: defaultdict[Any, list[int]] = defaultdict(list)
+    for place, key in enumerate(zip(*of_key, strict=True) if keys > 1 else of_key[0]):
+        places[key].append(place)
+    for key, mine in places.items():
+        yield key, [[column[place] for place in mine] for column in values]
+
+
+def _rows_of_poll(of_key: Sequence[Sequence[Any]]) -> int:
+    """Return of how many rows each poll consists; 0 if not all have the same ones in one order."""
+    start = list(zip(*(column[:LARGEST] for column in of_key), strict=True))
+    once = start.index(start[0], 1) if start[0] in start[1:] else len(start)
+    is_regular = all(column[once:] == column[:-once] for column in of_key)
+    return once if is_regular and len(set(start[:once])) == once else 0
 
 
 def known(values: Sequence[Any], *others: Sequence[Any]) -> tuple[Sequence[Any], ...]:
@@ -171,15 +195,20 @@ def _feed(
     times_s: Sequence[int],
     values_wh: Sequence[float | None],
     powers_w: Sequence[float | None],
-    sources: Sequence[str | None],
+    sources: Sequence[str | None] = (),
     unnamed: str = "ct",
 ) -> None:
     """Add the samples that have a value to a counter's series."""
     values: Any
+    if not sources:
+        values, times_s, powers_w = known(values_wh, times_s, powers_w)
+        if values:
+            samples.counter(*key).extend(unnamed, times_s, values, powers_w)
+        return
     values, times_s, powers_w, sources = known(values_wh, times_s, powers_w, sources)
     first = 0
     for source, run in groupby(sources):
-        end = first + len(list(run))
+        end = first + sum(1 for _ in run)
         series = samples.counter(*key)
         part = slice(first, end)
         series.extend(source or unnamed, times_s[part], values[part], powers_w[part])
@@ -203,15 +232,14 @@ def _read_production(span: Span, stretch: Stretch) -> set[int]:
     query = span.query(
         ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
-    phase_of = itemgetter(1)
     doubts = _Doubts(span.placing)
     invalid: set[int] = set()
     for batch in batches(span.connection, query):
         counted = [row for row in batch if row[3] is not None]
         if len(counted) < len(batch):
             invalid |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
-        clear = span.within(doubts.clear(counted, phase_of))
-        for phase, (times, _, powers, energies, _, sources) in by_key(clear, phase_of):
+        clear = span.within(doubts.clear(counted, itemgetter(1)))
+        for phase, (times, powers, energies, _, sources) in by_key(clear, 1):
             _feed(stretch.samples, (PRODUCTION, phase), times, energies, powers, sources)
             if phase == "total":
                 stretch.production_peaks.extend(*_sane(times, powers))
@@ -236,8 +264,8 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
     doubts = _Doubts(span.placing)
     for batch in batches(span.connection, query):
         clear = span.within(doubts.clear(batch, meter_of))
-        for (measurement, phase), found in by_key(clear, meter_of):
-            times, _, _, powers, delivered, _, received = found
+        for (measurement, phase), found in by_key(clear, 2):
+            times, powers, delivered, _, received = found
             out, back = METERS.get(measurement, (None, None))
             if measurement == "production":
                 if phase in sampled:
@@ -247,12 +275,11 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
                     times, powers, delivered, received = known(valid, powers, delivered, received)
             if measurement == "storage" and phase == "total":
                 battery_w.update(zip(*known(powers, times)[::-1], strict=True))
-            unnamed = [None] * len(times)
             if out:
-                _feed(samples, (out, phase), times, delivered, powers, unnamed)
+                _feed(samples, (out, phase), times, delivered, powers)
             if back:
                 other_way = [None if power_w is None else -power_w for power_w in powers]
-                _feed(samples, (back, phase), times, received, other_way, unnamed)
+                _feed(samples, (back, phase), times, received, other_way)
     return battery_w
 
 
@@ -279,14 +306,14 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
         before = clear[: bisect_left(clear, elsewhere_until_s, key=itemgetter(0))]
         if before:
             # Also those before the stretch: power is integrated from sample to sample.
-            net = (row for row in before if row[1] == "net-consumption")
-            for (_, phase), (times, _, _, powers, *_) in by_key(net, meter_of):
+            net = [row for row in before if row[1] == "net-consumption"]
+            for (_, phase), (times, powers, *_) in by_key(net, 2):
                 net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
                 sane_times, sane_powers = _sane(times, powers)
                 net_times += sane_times
                 net_powers += sane_powers
-        used = (row for row in span.within(clear) if row[1] != "net-consumption")
-        for (_, phase), (times, _, _, powers, energies, _, sources) in by_key(used, meter_of):
+        used = [row for row in span.within(clear) if row[1] != "net-consumption"]
+        for (_, phase), (times, powers, energies, _, sources) in by_key(used, 2):
             if phase == "total":
                 sane_times, sane_powers = _sane(times, powers)
                 if battery_w:

@@ -44,8 +44,8 @@ from logger.errors import RowRefusedError, StoreAwayError, StoreError
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
-#: Few enough that the rows of one batch find room where those of the batch before were.
-BATCH = 2_000
+#: Few enough that they stay in the processor's cache until they are sorted.
+BATCH = 500
 FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -288,7 +288,9 @@ def insert_all(connection: Connection, table: Table, made: Sequence[dict[str, An
     for name in order:
         column: list[Any] = [row[name] for row in made]
         if (processor := processors.get(name)) is not None:
-            column = [processor(value) for value in column]
+            # Instants and days come again in many rows: of each phase, of each inverter.
+            bound = {value: processor(value) for value in dict.fromkeys(column)}
+            column = [bound[value] for value in column]
         columns.append(column)
     found: Any = zip(*columns, strict=True)
     if not statement.positional:
