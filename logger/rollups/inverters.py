@@ -30,6 +30,7 @@ LEDGER = "inverters"
 CHUNK = timedelta(days=2)
 #: An inverter that was silent for so long no longer holds the ledger back.
 RETIRED = timedelta(days=2)
+SILENT = "silent"
 
 
 def bring_inverters_up_to_date(engine: Engine, gateway_id: int, *, now: datetime) -> None:
@@ -76,26 +77,19 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
     end_s = max(last_s, min(to_epoch_s(now), last_s + int(2 * RETIRED.total_seconds())))
     until_s = min(end_s, max(since_s, beyond_s) + int(CHUNK.total_seconds()))
     inverters, peaks = _read(connection, site, since_s, until_s)
-    back_s = min(
-        (
-            states[one][1]
-            for one in inverters.keys() & states.keys()
-            if _silent(states[one], since_s)
-        ),
-        default=None,
-    )
-    if back_s is not None:
-        checkpoints.forget_after(connection, gateway_id, LEDGER, back_s)
+    silent = {serial: state for serial, state in states.items() if state[0] == SILENT}
+    if back := [silent[serial][1] for serial in inverters.keys() & silent]:
+        checkpoints.forget_after(connection, gateway_id, LEDGER, min(back))
         return until_s
     shares: dict[str, Share] = {}
     open_s: list[int] = []
     tracks: dict[str, Any] = {}
     newest_s = max((_last_s(one) for one in inverters.values()), default=since_s)
-    for serial in sorted(inverters.keys() | states.keys()):
+    for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
         inverter = inverters.get(serial) or Inverter()
         state = states.get(serial)
         if inverter.series.times_s or (state and state[0] == "counter"):
-            before = CounterState(*state[2:]) if state and state[0] == "counter" else None
+            before = CounterState(*state[1:]) if state and state[0] == "counter" else None
             shares[serial], counted = from_counter(
                 inverter, before, since_s=since_s, until_s=until_s
             )
@@ -120,13 +114,9 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
     settled_s = max(since_s, day_start_s(local_day(slowest_s, site.zone), site.zone))
     if settled_s > since_s:
         kept = {serial: _state_at(track, settled_s) for serial, track in tracks.items()}
-        kept = {serial: state for serial, state in kept.items() if state}
+        kept = silent | {serial: state for serial, state in kept.items() if state}
         checkpoints.save(connection, gateway_id, LEDGER, site.zone, settled_s, kept)
     return None if until_s >= end_s else until_s
-
-
-def _silent(state: list[Any], since_s: int) -> bool:
-    return bool(state[1] < since_s - int(RETIRED.total_seconds()))
 
 
 def _last_s(inverter: Inverter) -> int:
@@ -135,12 +125,15 @@ def _last_s(inverter: Inverter) -> int:
 
 
 def _state_at(track: Any, at_s: int) -> list[Any] | None:
-    """Return what to remember: how, when last seen, and the counter's state or the rhythm."""
+    """Return what to remember: the counter's state, the rhythm, or since when it is silent."""
     if isinstance(track, list):
         rhythms = [rhythm for rhythm in track if rhythm.at_s <= at_s]
         return ["reports", *rhythms[-1]] if rhythms else None
+    if track.last is not None and track.last.at_s < at_s:
+        # What it counts next has to be spread from here on, whatever lies between.
+        return [SILENT, track.last.at_s]
     state = track.state_at(at_s)
-    return ["counter", state.at_s, *state] if state else None
+    return ["counter", *state] if state else None
 
 
 def _read(

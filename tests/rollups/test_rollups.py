@@ -396,3 +396,36 @@ def test_what_an_inverter_made_by_its_first_report_belongs_to_the_morning(engine
     rebuild(engine, since + timedelta(days=3))
     made = [row["energy_wh"] for row in table(engine, "inverter_daily")]
     assert made == [39 * 50, 40 * 50, 40 * 50]
+
+
+@pytest.mark.parametrize(("first_h", "last_h"), [(59, 110), (35, 120), (60, 200)])
+def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
+    engine: Engine, first_h: int, last_h: int
+) -> None:
+    since = utc(2026, 6, 1)
+    fill(engine, Site(Shape(), since), [since], zone="UTC")
+    rows, value = [], 70_000.0
+    for at in times(since, since + timedelta(days=9), 900):
+        if 6 <= at.hour < 20:
+            value += 50
+            rows.append({"at": at, "serial": "a", "wh": value})
+            if not first_h <= (at - since).total_seconds() / 3600 < last_h:
+                rows.append({"at": at + timedelta(minutes=3), "serial": "b", "wh": value})
+    insert = text(
+        "INSERT INTO inverter_samples (gateway_id, reported_at, serial, energy_lifetime_wh) "
+        "VALUES (1, :at, :serial, :wh)"
+    )
+    now = since
+    while rows:
+        now += timedelta(hours=6)
+        ready = [row for row in rows if row["at"] <= now]
+        rows = rows[len(ready) :]
+        with engine.begin() as connection:
+            for row in ready:
+                connection.execute(insert, row | {"at": instant(engine, row["at"])})
+        inverters.bring_inverters_up_to_date(engine, 1, now=now)
+    live = table(engine, "inverter_daily")
+    made = sum(row["energy_wh"] for row in live if row["serial"] == "b")
+    assert made == pytest.approx(value - 70_050.0, abs=0.001)
+    rebuild(engine, now)
+    assert table(engine, "inverter_daily") == live
