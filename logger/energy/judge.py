@@ -34,9 +34,11 @@ class Judge(Walk):
             return self._broken(index, "source_change")
         if step < -WRAP_SLACK_MWH:
             return self._broken(index, "drop")
-        if step > 0 and self._stalled(index):
+        # While it said 0 although there was power, it was no reading that others could go on from.
+        was_reading = not (self.stalled_s and self.value == 0)
+        if step > 0 and was_reading and self._stalled(index):
             return index + 1
-        if step > self._allowed_mwh(t, index):
+        if step > (self._allowed_mwh(t, index) if was_reading else 0):
             return self._broken(index, "jump")
         growth_mwh = self._growth_mwh(t - self.at_s, (self.power_w, self.series.powers_w[index]))
         if step > SPIKE_MWH and step > growth_mwh:
@@ -86,14 +88,15 @@ class Judge(Walk):
 
     def _broken(self, index: int, why: str) -> int:
         """Decide what a sample that does not continue the counter means."""
-        recovered = self._recovery(index, why)
+        horizon_s = self._horizon_s(index)
+        recovered = self._recovery(index, why, horizon_s)
         t, value = self.series.times_s[index], self.series.values_mwh[index]
         before = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
         after = f"{_kwh(value)} kWh at {_text(t)}"
         if recovered is not None:
             self.bad_until_s = self.series.times_s[recovered - 1]
             return self._pass_over(index)
-        if t + RECOVERY_S > self.until_s:
+        if horizon_s > self.until_s:
             self._unsettle(self.at_s)
         if why == "source_change":
             source = self._source_of(index)
@@ -144,12 +147,25 @@ class Judge(Walk):
         self.run_start_s = self.at_s
         self._land(learn=True)
 
-    def _recovery(self, index: int, why: str) -> int | None:
+    def _horizon_s(self, index: int) -> int:
+        """Return until when the samples after one that breaks the series tell what it means.
+
+        A gateway without its meter says 0, for as long as that takes: what was 0 is judged by what
+        comes after it.
+        """
+        times, values = self.series.times_s, self.series.values_mwh
+        last, end_s = index, times[index] + RETIRED_S
+        if values[index] == 0 != self.value:
+            while last + 1 < len(times) and values[last + 1] == 0 and times[last + 1] <= end_s:
+                last += 1
+        return times[last] + RECOVERY_S
+
+    def _recovery(self, index: int, why: str, horizon_s: int) -> int | None:
         """Return the first sample that takes up the counter where it was, if one does soon."""
         times, values = self.series.times_s, self.series.values_mwh
         for later in range(index + 1, len(times)):
             t, value = times[later], values[later]
-            if t > times[index] + RECOVERY_S:
+            if t > horizon_s:
                 return None
             back = value - self.value
             if not 0 <= back <= self._allowed_mwh(t, later):

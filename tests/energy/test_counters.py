@@ -242,8 +242,8 @@ def test_counting_on_from_a_state_equals_counting_at_once(
     if data is not None:
         for spot in data.draw(st.lists(st.integers(1, len(points) - 1), max_size=4)):
             at_s, value = points[spot]
-            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0, 900.0]))
-            many = data.draw(st.sampled_from([1, 1, 5, 1000]))
+            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0, 900.0, -1e9]))
+            many = data.draw(st.sampled_from([1, 1, 5, 20, 1000]))
             for i in range(spot, min(spot + many, len(points))):
                 points[i] = (points[i][0], max(0.0, points[i][1] + change))
             del at_s, value
@@ -293,3 +293,31 @@ def test_a_counter_that_was_reset_in_a_silence_counts_on_from_there() -> None:
     result = counted(series(usual + after[:3] + after[50:], power_w=500.0), gap_s=900)
     assert total_wh(result) == pytest.approx(40.0 * (99 + 59), abs=0.01)
     assert kinds(result) == ["counter_reset"]
+
+
+@pytest.mark.parametrize("hours", [7, 20, 100])
+def test_zeros_are_bad_samples_however_long_they_last_when_the_counter_goes_on_after_them(
+    hours: int,
+) -> None:
+    usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(12 * hours + 200)]
+    zeros = [(at_s, 0.0) for at_s, _ in usual[100 : 100 + 12 * hours]]
+    made = series(usual[:100] + zeros + usual[100 + 12 * hours :], power_w=480.0)
+    result = counted(made)
+    assert total_wh(result) == usual[-1][1] - usual[0][1]
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_counter_that_counts_on_from_zero_was_reset_however_long_it_said_zero() -> None:
+    usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(100)]
+    after = [(300 * n, max(0.0, 40.0 * (n - 300))) for n in range(100, 400)]
+    result = counted(series(usual + after, power_w=0.0))
+    assert total_wh(result) == 40.0 * (99 + 99)
+    assert kinds(result) == ["counter_reset"]
+
+
+def test_what_counting_begins_with_while_it_says_zero_is_no_lifetime_to_count_from() -> None:
+    zeros = [(300 * n, 0.0) for n in range(100)]
+    after = [(300 * n, 30_000.0 + 40.0 * n) for n in range(100, 200)]
+    result = counted(series(zeros + after, power_w=480.0))
+    assert total_wh(result) == 40.0 * 99
+    assert kinds(result) == ["suspect_increment"]

@@ -404,7 +404,8 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
 ) -> None:
     since = utc(2026, 6, 1)
     fill(engine, Site(Shape(), since), [since], zone="UTC")
-    rows, value = [], 70_000.0
+    rows: list[dict[str, Any]] = []
+    value = 70_000.0
     for at in times(since, since + timedelta(days=9), 900):
         if 6 <= at.hour < 20:
             value += 50
