@@ -37,6 +37,9 @@ DAYS = (
     "WHERE e.phase = 'total' GROUP BY g.name, e.day)"
 )
 
+#: Seconds of a month or year of which the first logged day has a number
+WHOLE = "(SUM(e.period_s) + ({} - 1) * 86400)"
+
 
 def rounded(expression: str, digits: int) -> str:
     """Round alike on both engines, to the double that prints with so many digits.
@@ -98,7 +101,7 @@ def views(*, lite: bool, by_name: bool) -> dict[str, str]:
         ("monthly", "month", month, in_month),
         ("yearly", "year", year, in_year),
     ):
-        whole = f"(SUM(e.period_s) + ({before} - 1) * 86400)"
+        whole = WHOLE.format(before)
         if by_name:
             made[f"v_energy_{name}"] = (
                 f"SELECT e.gateway, {group} AS {label}, "  # noqa: S608 - our own text
@@ -132,11 +135,14 @@ def views(*, lite: bool, by_name: bool) -> dict[str, str]:
     return made
 
 
-def replace(*, by_name: bool) -> None:
-    lite = op.get_bind().dialect.name == "sqlite"
-    made = views(lite=lite, by_name=by_name)
+def is_lite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
+
+
+def replace(made: dict[str, str]) -> None:
+    """Make views anew, with the comments that they had."""
     comments: dict[tuple[str, str], str] = {}
-    if not lite:
+    if not is_lite():
         rows = op.get_bind().execute(
             sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')
         )
@@ -151,8 +157,8 @@ def replace(*, by_name: bool) -> None:
 
 
 def upgrade() -> None:
-    replace(by_name=True)
+    replace(views(lite=is_lite(), by_name=True))
 
 
 def downgrade() -> None:
-    replace(by_name=False)
+    replace(views(lite=is_lite(), by_name=False))

@@ -56,3 +56,18 @@ def test_a_wrap_that_is_put_back_leaves_its_day_final(filled: Engine) -> None:
     with filled.begin() as connection:
         connection.execute(text("UPDATE events SET kind = 'counter_wrap'"))
     assert set(states(filled, "daily", "day", "2026-05-30").values()) == {"final"}
+
+
+def test_a_month_of_which_only_the_first_or_the_last_days_are_known_is_partial(
+    filled: Engine,
+) -> None:
+    with filled.connect() as connection:
+        made = energy_report(connection, "monthly", now=utc(2026, 7, 1), since="2026-05")
+        year = energy_report(connection, "yearly", now=utc(2027, 1, 1))
+    assert made.column("month") == ["2026-05", "2026-06"]
+    assert made.column("status") == ["partial", "partial"]
+    assert made.column("coverage_pct") == [
+        pytest.approx(100 * 2 / 31, abs=0.01),
+        pytest.approx(100 * 3 / 29, abs=0.4),
+    ]
+    assert year.column("coverage_pct")[0] < 3
