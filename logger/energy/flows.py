@@ -5,7 +5,7 @@ and nowhere else. The total comes from the total's counters: a three-phase meter
 so the phases' imports do not add up to the total's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from logger.energy.power import (
     add_net,
     believable,
     integrate,
+    most_w_of,
     net_bounds_w,
     suspects_of,
 )
@@ -73,7 +74,9 @@ class Stretch:
     decisions: list[Decision]
     settled_s: int  #: quarter hour from which on more samples may change the result
     states: dict[StreamKey, CounterState]  #: at ``settled_s``
-    reopen_s: int | None = None  #: an earlier instant from which on to account anew
+    reopen_s: int | None  #: an earlier instant from which on to account anew
+    #: stream, instant -> the most power that it can have in total
+    most_w: Callable[[str, int], float]
 
 
 def account(
@@ -107,7 +110,7 @@ def account(
         net = None
         if phase in samples.net_power:
             times_s, powers_w = samples.net_power[phase]
-            bounds_w = net_bounds_w(streams, peak_power_w, since_s)
+            bounds_w = net_bounds_w(streams, most_w_of(streams, peak_power_w, since_s))
             good, bad = believable(times_s, powers_w, bounds_w)
             suspects += suspects_of(bad, phase, since_s)
             net = integrate(times_s, good, gap_s=gap_s)
@@ -121,7 +124,9 @@ def account(
     decisions += _outages(counted)
     kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
     reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
-    return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None))
+    totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
+    most_w = most_w_of(totals, peak_power_w, since_s)
+    return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None), most_w)
 
 
 def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:

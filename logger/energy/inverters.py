@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from logger.clock import QUARTER_S
 from logger.energy.counters import count
-from logger.energy.series import Counted, CounterState, Limits, Series
+from logger.energy.series import Counted, CounterEvent, CounterState, Limits, Series
 
 #: Reports come every 5 or 15 minutes; twice the longest is no gap.
 GAP_S = 1_900
@@ -17,7 +17,9 @@ LONGEST_S = 900
 SLOWEST_S = 3_700
 #: A silence that is longer than this is the night.
 NIGHT_S = 4 * 3600
-LIMITS = Limits(floor_w=1_500, learned_floor_w=1_000)
+#: What no microinverter makes: a report of more is none.
+MOST_W = 1_500
+LIMITS = Limits(floor_w=MOST_W, learned_floor_w=1_000)
 #: No microinverter makes more: what its first report of a day may have counted in one interval.
 DAWN_W = 500
 
@@ -36,6 +38,14 @@ class Rhythm(NamedTuple):
 
     at_s: int
     after_s: int
+
+
+@dataclass(slots=True)
+class Reported:
+    """What came of an inverter's reports."""
+
+    rhythms: list[Rhythm]  #: after each report, in order, and the one before them
+    events: list[CounterEvent] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -86,24 +96,29 @@ def _add_dawns(series: Series, state: CounterState | None) -> None:
 
 def from_reports(
     inverter: Inverter, rhythm: Rhythm | None, *, since_s: int
-) -> tuple[Share, list[Rhythm]]:
-    """Return the energy of reports without a counter, and the rhythm after each."""
-    share = Share()
-    rhythms: list[Rhythm] = []
+) -> tuple[Share, Reported]:
+    """Return the energy of reports without a counter."""
+    share, reported = Share(), Reported([rhythm] if rhythm else [])
     for report in inverter.reports:
         after_s = report.at_s - rhythm.at_s if rhythm else 0
         over_s = report.interval_s or _interval_s(after_s, rhythm)
         rhythm = Rhythm(report.at_s, after_s)
-        rhythms.append(rhythm)
+        reported.rhythms.append(rhythm)
+        if over_s <= 0:
+            continue
         energy_wh = report.energy_wh
         if energy_wh is None and report.power_w is not None:
             energy_wh = report.power_w * over_s / 3600
-        if energy_wh is None or over_s <= 0:
+        if energy_wh is None:
+            continue
+        if energy_wh > MOST_W * over_s / 3600:
+            detail = f"{energy_wh:.0f} Wh in {over_s} s is more than an inverter makes: left out"
+            reported.events.append(CounterEvent(report.at_s, "suspect_increment", detail))
             continue
         begin_s = report.at_s - over_s
         _spread(share, begin_s, report.at_s, max(0, round(energy_wh * 1000)), since_s)
         _cover(share, max(begin_s, since_s), report.at_s)
-    return share, rhythms
+    return share, reported
 
 
 def _interval_s(after_s: int, rhythm: Rhythm | None) -> int:

@@ -88,15 +88,14 @@ def _areas(p0: float, p1: float, over_s: int) -> tuple[float, float]:
     return (first, second) if p0 > 0 else (second, first)
 
 
-def net_bounds_w(
+def most_w_of(
     streams: Mapping[str, Counted], peak_power_w: float | None, since_s: int
-) -> Callable[[int], tuple[float, float]]:
-    """Return the least and the most net power that a site can have at an instant.
+) -> Callable[[str, int], float]:
+    """Return the most power that a stream of a site can have at an instant.
 
-    As for counters: what it can produce, and draw, by its peak power or its own history, which
-    ends with what was counted around that instant.
+    As for counters: by the site's peak power or the stream's own history, which ends with what was
+    counted around that instant.
     """
-    has_battery = DISCHARGE in streams or CHARGE in streams
 
     def most_w(name: str, at_s: int) -> float:
         one, limits = streams.get(name), limits_of(name, peak_power_w)
@@ -106,6 +105,15 @@ def net_bounds_w(
         around = {quarter_start_s(at_s - 1), quarter_start_s(at_s)}
         most_mwh = max(state.most_mwh, *(one.energy_mwh.get(start, 0) for start in around))
         return limits.power_w(most_mwh, state.at_s - state.first_s)
+
+    return most_w
+
+
+def net_bounds_w(
+    streams: Mapping[str, Counted], most_w: Callable[[str, int], float]
+) -> Callable[[int], tuple[float, float]]:
+    """Return the least and the most net power that a site can have at an instant."""
+    has_battery = DISCHARGE in streams or CHARGE in streams
 
     def bounds_w(at_s: int) -> tuple[float, float]:
         drawn_w = most_w(TOTAL, at_s)

@@ -8,6 +8,7 @@ Never ``+=``.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -27,7 +28,7 @@ from logger.clock import (
 )
 from logger.energy.flows import Quarter, account
 from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
-from logger.energy.streams import StreamKey
+from logger.energy.streams import IMPORT, PRODUCTION, TOTAL, StreamKey, limits_of
 from logger.rollups import checkpoints, events, samples, sums
 from logger.rollups.placing import Placing
 from logger.store.database import insert_all
@@ -124,6 +125,7 @@ def advance(
     if result.reopen_s is not None:
         checkpoints.forget_after(connection, gateway_id, LEDGER, result.reopen_s)
         return until_s
+    _leave_out_impossible(stretch, result.most_w, site)
     _write_quarters(connection, site, since_s, result.quarters, stretch)
     events.replace(connection, gateway_id, since_s, [*result.decisions, *placing.decisions()])
     # The first day may end with the quarter before: its length is known only now.
@@ -147,6 +149,20 @@ def _came_back(
         if key in counters and quarter_start_s(state.at_s - 1) + 900 < since_s
     ]
     return min(silent, default=None)
+
+
+def _leave_out_impossible(
+    stretch: samples.Stretch, most_w: Callable[[str, int], float], site: Site
+) -> None:
+    """Take powers that the site can't have out of the peaks."""
+    least_w = limits_of(PRODUCTION, site.peak_power_w).least_power_w
+
+    def used_w(start_s: int) -> float:
+        drawn_w = max(most_w(TOTAL, start_s), most_w(IMPORT, start_s))
+        return drawn_w + most_w(PRODUCTION, start_s)
+
+    stretch.production_peaks.leave_out(lambda start_s: most_w(PRODUCTION, start_s), least_w)
+    stretch.consumption_peaks.leave_out(used_w, least_w)
 
 
 # -- rows

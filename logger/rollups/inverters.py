@@ -9,14 +9,16 @@ from sqlalchemy import Connection, Engine, delete, select
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, to_epoch_s
 from logger.energy.inverters import (
+    MOST_W,
     Inverter,
     Report,
+    Reported,
     Rhythm,
     Share,
     from_counter,
     from_reports,
 )
-from logger.energy.series import ABSURD_W, Counted, CounterState
+from logger.energy.series import Counted, CounterState
 from logger.energy.streams import Decision
 from logger.rollups import checkpoints, events
 from logger.rollups.build import Site, site_of
@@ -83,7 +85,7 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
         return until_s
     shares: dict[str, Share] = {}
     open_s: list[int] = []
-    tracks: dict[str, Any] = {}
+    tracks: dict[str, Counted | Reported] = {}
     newest_s = max((_last_s(one) for one in inverters.values()), default=since_s)
     for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
         inverter = inverters.get(serial) or Inverter()
@@ -98,14 +100,13 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
             open_s.append(min(seen_s, counted.unsettled_s or seen_s))
         else:
             rhythm = Rhythm(*state[1:]) if state and state[0] == "reports" else None
-            shares[serial], rhythms = from_reports(inverter, rhythm, since_s=since_s)
-            tracks[serial] = ([rhythm] if rhythm else []) + rhythms
-            open_s.append(tracks[serial][-1].at_s if tracks[serial] else since_s)
+            shares[serial], reported = from_reports(inverter, rhythm, since_s=since_s)
+            tracks[serial] = reported
+            open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
     _write(connection, site, since_s, shares, peaks)
     decisions = [
         Decision(event.at_s, event.kind, f"{SUBJECT}{serial}", event.detail)
         for serial, track in tracks.items()
-        if isinstance(track, Counted)
         for event in track.events
     ]
     events.replace(connection, gateway_id, since_s, decisions, of_inverters=True)
@@ -124,10 +125,10 @@ def _last_s(inverter: Inverter) -> int:
     return max(times)
 
 
-def _state_at(track: Any, at_s: int) -> list[Any] | None:
+def _state_at(track: Counted | Reported, at_s: int) -> list[Any] | None:
     """Return what to remember: the counter's state, the rhythm, or since when it is silent."""
-    if isinstance(track, list):
-        rhythms = [rhythm for rhythm in track if rhythm.at_s <= at_s]
+    if isinstance(track, Reported):
+        rhythms = [rhythm for rhythm in track.rhythms if rhythm.at_s <= at_s]
         return ["reports", *rhythms[-1]] if rhythms else None
     if track.last is not None and track.last.at_s < at_s:
         # What it counts next has to be spread from here on, whatever lies between.
@@ -175,7 +176,7 @@ def _read(
             while first < len(times):
                 day = _day(times[first], site, bounds)
                 last = bisect_right(times, day_end_s(day, site.zone), first)
-                possible = [one for one in powers[first:last] if one is not None and one < ABSURD_W]
+                possible = [one for one in powers[first:last] if one is not None and one <= MOST_W]
                 if possible:
                     peak_w = max(possible)
                     peaks[day, serial] = max(peak_w, peaks.get((day, serial), peak_w))

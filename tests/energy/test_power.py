@@ -4,7 +4,7 @@ import pytest
 
 from logger.clock import QUARTER_S
 from logger.energy.counters import count
-from logger.energy.power import believable, integrate, net_bounds_w
+from logger.energy.power import believable, integrate, most_w_of, net_bounds_w
 from logger.energy.series import Series
 from logger.energy.streams import PRODUCTION, limits_of
 
@@ -38,6 +38,7 @@ def test_the_sun_of_the_same_quarter_hour_is_believed_where_no_peak_power_is_kno
     series.extend("ct", times, values, [20_000.0] * len(values))
     limits = limits_of(PRODUCTION, None)
     made = count(series, None, limits, since_s=START_S, until_s=times[-1], gap_s=QUARTER_S)
-    bounds_w = net_bounds_w({PRODUCTION: made}, peak_power_w, START_S)
+    streams = {PRODUCTION: made}
+    bounds_w = net_bounds_w(streams, most_w_of(streams, peak_power_w, START_S))
     least_w, _ = bounds_w(times[dark + 1])
     assert (least_w < -20_000) == (peak_power_w is None)

@@ -430,3 +430,53 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
     assert made == pytest.approx(value - 70_050.0, abs=0.001)
     rebuild(engine, now)
     assert table(engine, "inverter_daily") == live
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("power_w", 4_294_967_292.0), ("energy_interval_wh", 65_535.0)]
+)
+def test_a_report_of_more_than_an_inverter_makes_is_told_and_no_energy(
+    engine: Engine, column: str, value: float
+) -> None:
+    since = utc(2026, 6, 1)
+    fill(engine, Site(Shape(), since), [since], zone="UTC")
+    rows = [
+        {"at": instant(engine, at), "power_w": 200.0, "energy_interval_wh": 50.0}
+        for at in times(since + timedelta(hours=8), since + timedelta(hours=16), 900)
+    ]
+    rows[10] |= {column: value}
+    if column == "power_w":
+        rows = [row | {"energy_interval_wh": None} for row in rows]
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inverter_samples (gateway_id, reported_at, serial, power_w, "
+                "energy_interval_wh, interval_s) "
+                "VALUES (1, :at, 'a', :power_w, :energy_interval_wh, 900)"
+            ),
+            rows,
+        )
+    rebuild(engine, since + timedelta(days=1))
+    (day,) = table(engine, "inverter_daily")
+    assert day["energy_wh"] == 50.0 * (len(rows) - 1)
+    assert day["peak_power_w"] == 200.0
+    told = [(event["kind"], event["subject"]) for event in table(engine, "events")]
+    assert told == [("suspect_increment", "inverter a")]
+
+
+def test_a_power_that_the_site_cannot_have_is_no_peak(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=1), 300)
+    fill(engine, site, moments, zone="UTC")
+    rebuild(engine, moments[-1])
+    before = table(engine, "energy_daily")
+    with engine.begin() as connection:
+        for name in ("production_samples", "consumption_samples"):
+            connection.execute(
+                text(f"UPDATE {name} SET power_w = 900000 WHERE polled_at = :at"),
+                {"at": instant(engine, since + timedelta(hours=3))},
+            )
+    rebuild(engine, moments[-1])
+    assert table(engine, "energy_daily") == before
+    assert before[0]["peak_production_w"] > 1_000
