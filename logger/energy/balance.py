@@ -2,14 +2,15 @@
 
 Where a meter was silent its energy is spread evenly over the gap, while another's goes up and
 down with the sun: quarter by quarter their balance means nothing, and only over the whole gap is
-it what the house used. So it is spread evenly there too.
+it what the house used. So it is spread evenly there too. A counter that stands still for a while
+and then catches up leaves a balance below zero that what follows makes up for: the same holds.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.energy.series import RETIRED_S, Counted
+from logger.energy.series import RETIRED_S, STALL_S, Counted
 from logger.energy.streams import (
     CHARGE,
     DISCHARGE,
@@ -25,18 +26,40 @@ BATTERY = (CHARGE, DISCHARGE)
 BALANCE = (PRODUCTION, IMPORT, EXPORT, STANDBY, *BATTERY)
 
 
+#: A counter that stands still for longer is told and bridged; the quarter hours before it is.
+CATCH_UP_S = STALL_S + QUARTER_S
+
+
+class Used(NamedTuple):
+    """What the house used."""
+
+    energy_mwh: dict[int, int | None]  #: by quarter hour; None where it is not known
+    evened_s: list[tuple[int, int]]  #: stretches over which it was spread, by their start
+    open_s: list[int]  #: quarter hours below zero that what follows may still make up for
+
+
 def consumption(
-    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], starts: Iterable[int]
-) -> dict[int, int | None]:
-    """Return what the house used in each quarter hour, mWh; None where it is not known."""
+    energy: Mapping[str, Mapping[int, int]],
+    streams: Mapping[str, Counted],
+    starts: Sequence[int],
+    settled_s: int,
+) -> Used:
+    """Return what the house used in each quarter hour; those from ``settled_s`` on may change."""
     used = {start: _used(energy, streams, start) for start in starts}
     has_battery = any(name in streams for name in BATTERY)
+    result = Used(used, [], [])
     # A counter of its own is measured, whatever the others are: only a battery makes it a balance.
     for own, names in ((True, (TOTAL, *BATTERY) if has_battery else ()), (False, BALANCE)):
         part = {start: mwh for start, mwh in used.items() if _has_own_counter(energy, start) is own}
-        even_out(part, bridges_of({name: streams[name] for name in names if name in streams}))
+        bridges_s = bridges_of({name: streams[name] for name in names if name in streams})
+        even_out(part, bridges_s)
+        if names:
+            evened_s, open_s = make_up(part, bridges_s, settled_s)
+            result.evened_s.extend(evened_s)
+            result.open_s.extend(open_s)
         used |= part
-    return used
+    result.evened_s.sort()
+    return result
 
 
 def _has_own_counter(energy: Mapping[str, Mapping[int, int]], start: int) -> bool:
@@ -100,6 +123,43 @@ def even_out(balance: dict[int, int | None], bridges_s: list[tuple[int, int]]) -
         _share(balance, inner)
         if any((balance[start] or 0) < 0 for start in touched):
             _share(balance, touched)
+
+
+def make_up(
+    balance: dict[int, int | None], bridges_s: list[tuple[int, int]], settled_s: int
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Spread what is below zero over what follows, if that makes up for it soon.
+
+    Return the stretches over which it was spread, and what may still be made up for by quarter
+    hours from ``settled_s`` on.
+    """
+    bridged = {
+        start
+        for start_s, end_s in bridges_s
+        for start in range(start_s - start_s % QUARTER_S, end_s, QUARTER_S)
+    }
+    evened_s: list[tuple[int, int]] = []
+    open_s: list[int] = []
+    below = sorted(start for start, mwh in balance.items() if (mwh or 0) < 0)
+    for start in below:
+        debt_mwh = balance[start] or 0
+        if debt_mwh >= 0 or start in bridged:
+            continue
+        touched = [start]
+        end_s = start + QUARTER_S
+        while debt_mwh < 0 and end_s <= start + CATCH_UP_S and end_s not in bridged:
+            following = balance.get(end_s)
+            if following is None:
+                break
+            touched.append(end_s)
+            debt_mwh += following
+            end_s += QUARTER_S
+        if debt_mwh >= 0:
+            _share(balance, touched)
+            evened_s.append((start, end_s))
+        if end_s > settled_s or (debt_mwh < 0 and end_s == settled_s):
+            open_s.append(start)
+    return evened_s, open_s
 
 
 def _share(balance: dict[int, int | None], starts: list[int]) -> None:

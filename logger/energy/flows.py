@@ -5,12 +5,12 @@ and nowhere else. The total comes from the total's counters: a three-phase meter
 so the phases' imports do not add up to the total's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
-from logger.energy.balance import bridges_of, consumption
+from logger.energy.balance import Used, bridges_of, consumption
 from logger.energy.counters import count
 from logger.energy.power import (
     Integrated,
@@ -102,7 +102,10 @@ def account(
     }
     counted = {key: one for key, one in counted.items() if one.last is not None}
     newest_s = max((one.last.at_s for one in counted.values() if one.last), default=since_s)
-    settled_s = max(since_s, _settled_s(counted, newest_s))
+    settled_s = _settled_s(counted, newest_s)
+    #: Stretches that are one, none of which may be cut by where counting goes on.
+    whole_s = bridges_of(counted)
+    open_s = [settled_s]
     quarters: list[Quarter] = []
     suspects: list[Decision] = []
     for phase in sorted({phase for _, phase in counted}):
@@ -114,7 +117,11 @@ def account(
             good, bad = believable(times_s, powers_w, bounds_w)
             suspects += suspects_of(bad, phase, since_s)
             net = integrate(times_s, good, gap_s=gap_s)
-        quarters += _quarters(streams, net, phase, since_s, newest_s)
+        made, used = _quarters(streams, net, phase, since_s, newest_s, settled_s)
+        quarters += made
+        whole_s += used.evened_s
+        open_s += used.open_s
+    settled_s = max(since_s, _before_all_of(whole_s, min(open_s)))
     decisions = [
         Decision(event.at_s, event.kind, f"{name} {phase}", event.detail)
         for (name, phase), one in counted.items()
@@ -139,9 +146,12 @@ def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:
             open_s.append(one.last.at_s)
             if one.unsettled_s is not None:
                 open_s.append(one.unsettled_s)
-    settled_s = quarter_start_s(min(open_s))
-    # A bridge is evened out as a whole: none may be cut by where counting goes on.
-    for start_s, end_s in reversed(bridges_of(counted)):
+    return quarter_start_s(min(open_s))
+
+
+def _before_all_of(whole_s: Iterable[tuple[int, int]], settled_s: int) -> int:
+    """Return the last quarter hour up to an instant that lies within no stretch."""
+    for start_s, end_s in sorted(whole_s, reverse=True):
         if start_s < settled_s <= quarter_start_s(end_s):
             settled_s = quarter_start_s(start_s)
     return settled_s
@@ -153,7 +163,8 @@ def _quarters(
     phase: str,
     since_s: int,
     newest_s: int,
-) -> Iterator[Quarter]:
+    settled_s: int,
+) -> tuple[list[Quarter], Used]:
     begin_s = min(one.first_s for one in streams.values() if one.first_s is not None)
     uncovered = _uncovered_s(streams, begin_s, since_s, newest_s)
     energy = {name: one.energy_mwh for name, one in streams.items()}
@@ -162,22 +173,26 @@ def _quarters(
     bridged = streams[PRODUCTION].bridged_mwh if PRODUCTION in streams else {}
     nothing: dict[int, int] = {}
     starts = range(max(since_s, quarter_start_s(begin_s)), newest_s, QUARTER_S)
-    used = consumption(energy, streams, starts)
+    used = consumption(energy, streams, starts, settled_s)
+    quarters: list[Quarter] = []
     for start in starts:
         flows = {name: energy.get(name, nothing).get(start) for name in energy}
-        balance = used[start]
-        yield Quarter(
-            start,
-            phase,
-            flows.get(PRODUCTION),
-            None if balance is None else max(0, balance),
-            flows.get(IMPORT),
-            flows.get(EXPORT),
-            flows.get(CHARGE),
-            flows.get(DISCHARGE),
-            QUARTER_S - uncovered.get(start, 0),
-            bridged.get(start, 0),
+        balance = used.energy_mwh[start]
+        quarters.append(
+            Quarter(
+                start,
+                phase,
+                flows.get(PRODUCTION),
+                None if balance is None else max(0, balance),
+                flows.get(IMPORT),
+                flows.get(EXPORT),
+                flows.get(CHARGE),
+                flows.get(DISCHARGE),
+                QUARTER_S - uncovered.get(start, 0),
+                bridged.get(start, 0),
+            )
         )
+    return quarters, used
 
 
 def _is_elsewhere(total: Counted, imported: Counted | None) -> bool:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logger.energy.balance import bridges_of, consumption, even_out
+from logger.energy.balance import CATCH_UP_S, bridges_of, consumption, even_out, make_up
 from logger.energy.series import Counted, CounterState
 from logger.energy.streams import EXPORT, IMPORT, PRODUCTION, STANDBY
 
@@ -29,7 +29,8 @@ def test_while_standby_is_silent_consumption_is_known_without_it() -> None:
         EXPORT: counting(end_s, 200),
         STANDBY: counting(end_s // 2, 1),
     }
-    used = consumption({name: one.energy_mwh for name, one in streams.items()}, streams, QUARTERS)
+    energy = {name: one.energy_mwh for name, one in streams.items()}
+    used = consumption(energy, streams, QUARTERS, end_s).energy_mwh
     assert [used[start] for start in QUARTERS] == [599] * 48 + [600] * 48
 
 
@@ -66,3 +67,45 @@ def test_the_sum_over_all_quarter_hours_stays(
     balance: dict[int, int | None] = dict(zip(QUARTERS, values, strict=True))
     even_out(balance, bridges_of({"a": bridged(*[(s, s + d) for s, d in gaps])}))
     assert sum(one or 0 for one in balance.values()) == sum(values)
+
+
+def test_what_a_counter_catches_up_with_soon_is_spread_over_what_it_stood_still() -> None:
+    balance: dict[int, int | None] = {0: 50, 900: -700, 1800: -700, 2700: 1550, 3600: 50}
+    assert make_up(balance, [], 4500) == ([(900, 3600)], [])
+    assert balance == {0: 50, 900: 50, 1800: 50, 2700: 50, 3600: 50}
+
+
+def test_what_nothing_makes_up_for_soon_stays_and_is_open_while_more_may_come() -> None:
+    late = CATCH_UP_S // 900 + 2
+    balance: dict[int, int | None] = {900 * n: -10 for n in range(late)}
+    balance[900 * late] = 10**6
+    before = dict(balance)
+    assert make_up(dict(list(balance.items())[:3]), [], 2700) == ([], [0, 900, 1800])
+    evened_s, open_s = make_up(balance, [], 900 * (late + 20))
+    assert balance[0] == before[0]
+    assert evened_s == [(900 * 2, 900 * (late + 1))]
+    assert open_s == []
+
+
+@given(
+    st.lists(st.none() | st.integers(-1000, 1000), min_size=96, max_size=96),
+    st.lists(st.tuples(st.integers(0, 86_399), st.integers(1, 20_000)), max_size=2),
+    st.integers(1, 95),
+)
+def test_making_up_keeps_the_sum_and_is_the_same_wherever_it_goes_on(
+    values: list[int | None], gaps: list[tuple[int, int]], now: int
+) -> None:
+    bridges_s = bridges_of({"a": bridged(*[(s, s + d) for s, d in gaps])})
+    whole: dict[int, int | None] = dict(zip(QUARTERS, values, strict=True))
+    make_up(whole, bridges_s, QUARTERS[-1] + 10**6)
+    assert sum(one or 0 for one in whole.values()) == sum(one or 0 for one in values)
+    assert [one is None for one in whole.values()] == [one is None for one in values]
+    live = dict(zip(QUARTERS[:now], values[:now], strict=True))
+    evened_s, open_s = make_up(live, bridges_s, 900 * now)
+    from_s = min([900 * now, *open_s])
+    for start_s, end_s in reversed(evened_s):
+        if start_s < from_s < end_s:
+            from_s = start_s
+    rest = {start: one for start, one in zip(QUARTERS, values, strict=True) if start >= from_s}
+    make_up(rest, bridges_s, QUARTERS[-1] + 10**6)
+    assert {start: one for start, one in live.items() if start < from_s} | rest == whole
