@@ -39,8 +39,9 @@ METERS = {
     "total-consumption": (TOTAL, None),
     "storage": (DISCHARGE, CHARGE),
 }
-#: Readings older than this may be the one before again.
+#: Readings older than this may be the one before again; those of a CT are new each second.
 STALE_S = 900
+STALE_CT_S = 120
 
 #: In polls of more rows, each row is looked at alone.
 LARGEST = 100
@@ -98,37 +99,52 @@ class Stretch:
 
 
 class _Doubts:
-    """Takes out the samples that say nothing: frozen readings, and those of a wrong clock."""
+    """Takes out the samples that say nothing: frozen readings, and those of a wrong clock.
 
-    def __init__(self, placing: Placing) -> None:
+    ``key`` tells whose sample a row is, ``source`` where the row names its source, if it may be
+    another than a CT.
+    """
+
+    def __init__(
+        self, placing: Placing, key: Callable[[Row], Any], source: int | None = None
+    ) -> None:
         self._placing = placing
+        self._key = key
+        self._source = source
         self._last: dict[Any, int] = {}
+        self._before: Sequence[Row] = ()
 
-    def clear(self, rows: Sequence[Row], key: Callable[[Row], Any]) -> Sequence[Row]:
+    def clear(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows without those to be left out; the age is the last column but one."""
-        if all(_is_usual(age_s) for age_s in {row[AGE] for row in rows}):
+        before, self._before = self._before, rows
+        if all(_is_usual(age_s, STALE_CT_S) for age_s in {row[AGE] for row in rows}):
             return rows
-        return [
-            row
-            for row in rows
-            if _is_usual(row[AGE]) or not self._leave_out(key(row), row[0], row[AGE])
-        ]
+        for row in before:
+            if row[AGE] is not None:
+                self._last[self._key(row)] = row[0] - row[AGE]
+        return [row for row in rows if not self._is_left_out(row)]
 
-    def _leave_out(self, key: Any, at_s: int, age_s: int | None) -> bool:
-        """Return whether a sample of an unusual age is to be left out.
+    def _is_left_out(self, row: Row) -> bool:
+        """Return whether a sample is to be left out.
 
         Readings whose own time stands still are the one before again; those of a gateway whose
         clock is only wrong move on.
         """
-        if age_s is not None and age_s > STALE_S:
-            before, self._last[key] = self._last.get(key), at_s - age_s
-            if before == at_s - age_s:
-                return True
+        at_s, age_s = row[0], row[AGE]
+        if age_s is None:
+            return False
+        key = self._key(row)
+        before_s, self._last[key] = self._last.get(key), at_s - age_s
+        stale_s = STALE_CT_S if self._source is None or row[self._source] == "ct" else STALE_S
+        if _is_usual(age_s, stale_s):
+            return False
+        if age_s > 0 and before_s is not None and abs(at_s - age_s - before_s) <= 1:
+            return True
         return self._placing.is_misplaced(at_s, age_s)
 
 
-def _is_usual(age_s: int | None) -> bool:
-    return age_s is None or -WRONG_S <= age_s <= STALE_S
+def _is_usual(age_s: int | None, stale_s: int) -> bool:
+    return age_s is None or -WRONG_S <= age_s <= stale_s
 
 
 class Span(NamedTuple):
@@ -250,13 +266,13 @@ def _read_production(span: Span, stretch: Stretch) -> set[int]:
     query = span.query(
         ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
-    doubts = _Doubts(span.placing)
+    doubts = _Doubts(span.placing, itemgetter(1), source=-1)
     invalid: set[int] = set()
     for batch in batches(span.connection, query):
         counted = [row for row in batch if row[3] is not None]
         if len(counted) < len(batch):
             invalid |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
-        clear = span.within(doubts.clear(counted, itemgetter(1)))
+        clear = span.within(doubts.clear(counted))
         for phase, (times, powers, energies, _, sources) in by_key(clear, 1):
             _feed(stretch.samples, (PRODUCTION, phase), times, energies, powers, sources)
             if phase == "total":
@@ -278,10 +294,9 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
     samples = stretch.samples
     sampled = {phase for name, phase in samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
-    meter_of = itemgetter(1, 2)
-    doubts = _Doubts(span.placing)
+    doubts = _Doubts(span.placing, itemgetter(1, 2))
     for batch in batches(span.connection, query):
-        clear = span.within(doubts.clear(batch, meter_of))
+        clear = span.within(doubts.clear(batch))
         for (measurement, phase), found in by_key(clear, 2):
             times, powers, delivered, _, received = found
             out, back = METERS.get(measurement, (None, None))
@@ -317,10 +332,9 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
     if elsewhere_until_s <= span.since_s:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
-    meter_of = itemgetter(1, 2)
-    doubts = _Doubts(span.placing)
+    doubts = _Doubts(span.placing, itemgetter(1, 2), source=-1)
     for batch in batches(span.connection, query):
-        clear = doubts.clear(batch, meter_of)
+        clear = doubts.clear(batch)
         before = clear[: bisect_left(clear, elsewhere_until_s, key=itemgetter(0))]
         if before:
             # Also those before the stretch: power is integrated from sample to sample.
