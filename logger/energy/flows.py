@@ -128,7 +128,7 @@ def account(
         for event in one.events
     ]
     decisions += suspects
-    decisions += _outages(counted)
+    decisions += _outages(counted, newest_s)
     kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
     reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
@@ -234,17 +234,28 @@ def _uncovered_s(
     return result
 
 
-def _outages(counted: Mapping[StreamKey, Counted]) -> Iterator[Decision]:
+def _outages(counted: Mapping[StreamKey, Counted], newest_s: int) -> Iterator[Decision]:
     """Return one decision for each stretch without readings, naming the streams it took."""
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
     gaps: dict[tuple[int, int], list[str]] = {}
+    gone: dict[int, list[str]] = {}
     for name, one in totals.items():
         for gap in one.gaps_s:
             gaps.setdefault(gap, []).append(name)
+        if one.last is None or (name == TOTAL and _is_elsewhere(one, totals.get(IMPORT))):
+            continue
+        if one.last.at_s + RETIRED_S < newest_s:
+            gone.setdefault(one.last.at_s, []).append(name)
     for (end_s, start_s), names in sorted(gaps.items()):
         subject = "gateway" if len(names) == len(totals) else ", ".join(names)
         minutes = (start_s - end_s) // 60
-        back = from_epoch_s(start_s).strftime("%Y-%m-%d %H:%M:%S")
-        yield Decision(
-            end_s, "outage", subject, f"nothing measured for {minutes} min, until {back}"
-        )
+        detail = f"nothing measured for {minutes} min, until {_text(start_s)}"
+        yield Decision(end_s, "outage", subject, detail)
+    for last_s, names in sorted(gone.items()):
+        # Told when it was given up: what came before was settled then.
+        detail = f"nothing measured since {_text(last_s)}; no longer waited for"
+        yield Decision(last_s + RETIRED_S, "outage", ", ".join(names), detail)
+
+
+def _text(at_s: int) -> str:
+    return from_epoch_s(at_s).strftime("%Y-%m-%d %H:%M:%S")

@@ -520,3 +520,31 @@ def test_a_power_that_the_site_cannot_have_is_no_peak(engine: Engine) -> None:
     rebuild(engine, moments[-1])
     assert table(engine, "energy_daily") == before
     assert before[0]["peak_production_w"] > 1_000
+
+
+def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
+    engine: Engine,
+) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since - timedelta(days=1))
+    moments = times(since, since + timedelta(days=11), 900)
+    fill(engine, site, moments[:1], zone="UTC")
+    for number in range(1, len(moments), 32):
+        batch = moments[number : number + 32]
+        fill_more(engine, site, batch)
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "DELETE FROM meter_readings WHERE measurement = 'net-consumption' "
+                    "AND polled_at > :at"
+                ),
+                {"at": instant(engine, since + timedelta(days=2))},
+            )
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    assert rebuild(engine, moments[-1]) == []
+    assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    (told,) = live[2]
+    assert told["subject"] == "grid export, grid import"
+    assert str(told["at"])[:10] == "2026-06-10"
+    assert told["detail"] == "nothing measured since 2026-06-03 00:00:00; no longer waited for"
