@@ -91,7 +91,7 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
         inverter = inverters.get(serial) or Inverter()
         state = states.get(serial)
         if inverter.series.times_s or (state and state[0] == "counter"):
-            before = CounterState(*state[1:]) if state and state[0] == "counter" else None
+            before = CounterState(*state[2:]) if state and state[0] == "counter" else None
             shares[serial], counted = from_counter(
                 inverter, before, since_s=since_s, until_s=until_s
             )
@@ -134,7 +134,7 @@ def _state_at(track: Counted | Reported, at_s: int) -> list[Any] | None:
         # What it counts next has to be spread from here on, whatever lies between.
         return [SILENT, track.last.at_s]
     state = track.state_at(at_s)
-    return ["counter", *state] if state else None
+    return ["counter", state.at_s, *state] if state else None
 
 
 def _read(
