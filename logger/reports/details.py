@@ -1,5 +1,6 @@
 """Reports below the total: phases and inverters, a row per day and each of them."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -60,7 +61,8 @@ def detail_report(
         for row in connection.execute(query, bounds).mappings():
             found.setdefault(as_date(row["day"]), []).append(dict(row))
         members = sorted({row[member] for rows in found.values() for row in rows})
-        records += _with_missing(site, found, members, member, first, last, now)
+        covered = _covered_phases(connection, bounds) if kind == "phases" else _covered(found)
+        records += _with_missing(site, found, members, member, (first, last), covered, now)
     if not records:
         raise nothing_in_range(sites)
     names = ["gateway", "day", member, *(column.name for column in columns), STATUS]
@@ -103,24 +105,54 @@ def _with_missing(
     found: dict[date, list[dict[str, Any]]],
     members: list[str],
     member: str,
-    first: date,
-    last: date,
+    days: tuple[date, date],
+    covered_pct: Mapping[tuple[date, str], float],
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Return a row per day and member; one that was not measured is a row without numbers."""
     zone = time_zone(site.zone)
     records = []
-    day = first
+    day, last = days
     while day <= last and members:
         by_member = {row[member]: row for row in found.get(day, [])}
         end_s = day_end_s(day, zone)
         for name in members:
             row = by_member.get(name, {})
-            # Inverters are silent at night: a day that has a row is as final as it gets.
-            status = status_of(100.0 if row else 0.0, end_s, now)
+            status = status_of(covered_pct.get((day, name)), end_s, now)
             records.append({**row, "gateway": site.name, "day": day, member: name, STATUS: status})
         day += timedelta(days=1)
     return records
+
+
+def _covered_phases(
+    connection: Connection, bounds: Mapping[str, str]
+) -> dict[tuple[date, str], float]:
+    """Return how much of each day was measured on each phase."""
+    query = text(
+        "SELECT e.day, e.phase, SUM(e.covered_s), MAX(e.period_s) FROM energy_daily e "
+        "JOIN gateways g ON g.gateway_id = e.gateway_id WHERE g.name = :gateway "
+        "AND CAST(e.day AS VARCHAR) BETWEEN :first AND :last GROUP BY e.day, e.phase"
+    )
+    return {
+        (as_date(day), phase): 100.0 * covered_s / period_s
+        for day, phase, covered_s, period_s in connection.execute(query, bounds)
+        if period_s
+    }
+
+
+def _covered(found: Mapping[date, list[dict[str, Any]]]) -> dict[tuple[date, str], float]:
+    """Return whether each day of an inverter was measured, in percent: wholly, or not.
+
+    It is silent at night and in the shade, so that only a day of which most is missing, by those
+    beside it, is known not to be whole.
+    """
+    covered: dict[tuple[date, str], float] = {}
+    for day, rows in found.items():
+        most_s = max(row["covered_s"] or 0 for row in rows)
+        for row in rows:
+            is_whole = 2 * (row["covered_s"] or 0) >= most_s > 0
+            covered[day, row["serial"]] = 100.0 if is_whole else 0.0
+    return covered
 
 
 def days_of(site: Site, since: str | None, until: str | None, now: datetime) -> tuple[date, date]:

@@ -67,7 +67,23 @@ def test_each_phase_has_a_row_per_day(filled: Engine) -> None:
         ("2026-06-01", "L1"), ("2026-06-01", "L2"), ("2026-06-01", "L3"), ("2026-06-02", "L1")
     ]  # fmt: skip
     assert rows[-1]["status"] == "provisional"
+    assert [row["status"] for row in rows[3:9]] == ["final"] * 3 + ["partial"] * 3
     assert sum(row["production_kwh"] for row in rows[:3]) > 1
+
+
+def test_a_day_of_an_inverter_that_was_silent_for_most_of_it_is_partial(filled: Engine) -> None:
+    with filled.begin() as connection:
+        connection.execute(
+            text(
+                "DELETE FROM inverter_samples WHERE serial = 'b' AND reported_at BETWEEN :a AND :b"
+            ),
+            {"a": instant(filled, utc(2026, 6, 2, 2)), "b": instant(filled, utc(2026, 6, 2, 22))},
+        )
+        inverters.rebuild(connection, 1, now=NOW, since=None)
+        rows = records(detail_report(connection, "inverters", now=NOW))
+    states = {(row["day"][-2:], row["serial"]): row["status"] for row in rows}
+    assert states["02", "a"] == states["01", "b"] == "final"
+    assert states["02", "b"] == "partial"
 
 
 def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
