@@ -128,12 +128,19 @@ def account(
         for event in one.events
     ]
     decisions += suspects
-    decisions += _outages(counted, newest_s)
-    kept = {key: state for key, one in counted.items() if (state := one.state_at(settled_s))}
+    decisions += _outages(counted, since_s, newest_s)
+    kept = {key: state for key, one in counted.items() if (state := _state(one, settled_s))}
     reopen = [one.reopen_s for one in counted.values() if one.reopen_s is not None]
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
     most_w = most_w_of(totals, peak_power_w, since_s)
     return Stretch(quarters, decisions, settled_s, kept, min(reopen, default=None), most_w)
+
+
+def _state(one: Counted, settled_s: int) -> CounterState | None:
+    """Return what to remember of a counter; one that is gone closed no quarter hour after it."""
+    if one.last is not None and one.last.at_s <= settled_s:
+        return one.last
+    return one.state_at(settled_s)
 
 
 def _settled_s(counted: Mapping[StreamKey, Counted], newest_s: int) -> int:
@@ -234,7 +241,9 @@ def _uncovered_s(
     return result
 
 
-def _outages(counted: Mapping[StreamKey, Counted], newest_s: int) -> Iterator[Decision]:
+def _outages(
+    counted: Mapping[StreamKey, Counted], since_s: int, newest_s: int
+) -> Iterator[Decision]:
     """Return one decision for each stretch without readings, naming the streams it took."""
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
     gaps: dict[tuple[int, int], list[str]] = {}
@@ -244,7 +253,7 @@ def _outages(counted: Mapping[StreamKey, Counted], newest_s: int) -> Iterator[De
             gaps.setdefault(gap, []).append(name)
         if one.last is None or (name == TOTAL and _is_elsewhere(one, totals.get(IMPORT))):
             continue
-        if one.last.at_s + RETIRED_S < newest_s:
+        if since_s < one.last.at_s + RETIRED_S < newest_s:
             gone.setdefault(one.last.at_s, []).append(name)
     for (end_s, start_s), names in sorted(gaps.items()):
         subject = "gateway" if len(names) == len(totals) else ", ".join(names)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, select
 
 from logger.clock import QUARTER_S, from_epoch_s
 from logger.energy.flows import Samples
-from logger.energy.series import ABSURD_W
+from logger.energy.series import ABSURD_W, RETIRED_S, CounterState
 from logger.energy.streams import (
     CHARGE,
     DISCHARGE,
@@ -156,7 +156,7 @@ class Span(NamedTuple):
     since_s: int
     until_s: int
     gap_s: int  #: so much before ``since_s`` is read to know the readings before
-    known: Collection[StreamKey] = ()  #: streams that were counted before ``since_s``
+    known: Mapping[StreamKey, CounterState]  #: what was counted before ``since_s``
 
     def query(self, model: Any, *names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
@@ -328,45 +328,51 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
         "reading_age_s",
         "source",
     )
-    elsewhere_until_s = _elsewhere_until_s(span, samples)
-    if elsewhere_until_s <= span.since_s:
+    until_s, again_s = _elsewhere_s(span, samples)
+    if until_s <= span.since_s and again_s >= span.until_s:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
     doubts = _Doubts(span.placing, itemgetter(1, 2), source=-1)
     for batch in batches(span.connection, query):
         clear = doubts.clear(batch)
-        before = clear[: bisect_left(clear, elsewhere_until_s, key=itemgetter(0))]
-        if before:
-            # Also those before the stretch: power is integrated from sample to sample.
-            net = [row for row in before if row[1] == "net-consumption"]
-            for (_, phase), (times, powers, *_) in by_key(net, 2):
-                net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
-                sane_times, sane_powers = _sane(times, powers)
-                net_times += sane_times
-                net_powers += sane_powers
-        used = [row for row in span.within(clear) if row[1] != "net-consumption"]
-        for (_, phase), (times, powers, energies, _, sources) in by_key(used, 2):
+        end = bisect_left(clear, until_s, key=itemgetter(0))
+        again = bisect_right(clear, again_s, key=itemgetter(0))
+        elsewhere = [*clear[:end], *clear[max(end, again) :]]
+        # Also those before the stretch: power is integrated from sample to sample.
+        net = [row for row in elsewhere if row[1] == "net-consumption"]
+        for (_, phase), (times, powers, *_) in by_key(net, 2):
+            net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
+            sane_times, sane_powers = _sane(times, powers)
+            net_times += sane_times
+            net_powers += sane_powers
+        total = [row for row in span.within(clear) if row[1] != "net-consumption"]
+        for (_, phase), (times, powers, *_) in by_key(total, 2):
             if phase == "total":
                 sane_times, sane_powers = _sane(times, powers)
                 if battery_w:
                     both = zip(sane_times, sane_powers, strict=True)
                     sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
                 stretch.consumption_peaks.extend(sane_times, sane_powers)
-            if TOTAL not in counted:
-                part = slice(bisect_left(times, elsewhere_until_s))
-                possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers[part]]
-                key = TOTAL, phase
-                _feed(samples, key, times[part], energies[part], possible, sources[part], "eim")
+        if TOTAL not in counted:
+            used = [row for row in span.within(elsewhere) if row[1] != "net-consumption"]
+            for (_, phase), (times, powers, energies, _, sources) in by_key(used, 2):
+                possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
+                _feed(samples, (TOTAL, phase), times, energies, possible, sources, "eim")
     if TOTAL in counted and IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
 
 
-def _elsewhere_until_s(span: Span, samples: Samples) -> float:
-    """Return until when consumption came from elsewhere than a net-consumption CT's counters."""
-    begins_s = [one.times_s[0] for (name, _), one in samples.counters.items() if name == IMPORT]
-    if not begins_s:
-        return inf
-    return -inf if any(name == IMPORT for name, _ in span.known) else min(begins_s)
+def _elsewhere_s(span: Span, samples: Samples) -> tuple[float, float]:
+    """Return before and after when consumption comes from elsewhere than a net CT's counters.
+
+    Before they began, and after they are no longer waited for.
+    """
+    known_s = [state.at_s for (name, _), state in span.known.items() if name == IMPORT]
+    read = [one.times_s for (name, _), one in samples.counters.items() if name == IMPORT]
+    if not known_s and not read:
+        return inf, inf
+    until_s = -inf if known_s else min(times_s[0] for times_s in read)
+    return until_s, max([*known_s, *(times_s[-1] for times_s in read)]) + RETIRED_S
 
 
 def _derive_net_power(samples: Samples) -> None:
