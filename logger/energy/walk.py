@@ -96,11 +96,12 @@ class Walk:
 
     def _growth_mwh(self, over_s: int, powers_w: Sequence[float | None]) -> int:
         """Return what may have been counted in a normal step, by the power at both of its ends."""
-        known = [abs(power_w) for power_w in powers_w if power_w is not None]
-        if len(known) < 2 or over_s > self.gap_s or max(known) > ABSURD_W:
+        known = [power_w for power_w in powers_w if power_w is not None]
+        if len(known) < 2 or over_s > self.gap_s or any(abs(one) > ABSURD_W for one in known):
             return self._rate_mwh(over_s)
         slow_s = QUARTER_S if self.source in SLOW_SOURCES else 0
-        return int(1.5 * max(known) * (over_s + slow_s) / 3.6) + NOISE_MWH
+        # Power the other way counts on the other counter of a meter.
+        return int(1.5 * max(0.0, *known) * (over_s + slow_s) / 3.6) + NOISE_MWH
 
     def _noise_mwh(self, over_s: int) -> int:
         """Return how far a counter may fall without being another one."""

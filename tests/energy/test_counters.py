@@ -321,3 +321,11 @@ def test_what_counting_begins_with_while_it_says_zero_is_no_lifetime_to_count_fr
     result = counted(series(zeros + after, power_w=480.0))
     assert total_wh(result) == 40.0 * 99
     assert kinds(result) == ["suspect_increment"]
+
+
+def test_power_the_other_way_does_not_explain_that_a_counter_grew_back() -> None:
+    """What inverters draw at night, 737 Wh so far, reads half of that at noon for a while."""
+    points = [(300 * n, 368.0 if 20 <= n < 26 else 737.0) for n in range(60)]
+    result = counted(series(points, power_w=-3_000.0), limits=Limits(5_000, 2_000))
+    assert total_wh(result) == 0
+    assert kinds(result) == ["counter_dip"]
