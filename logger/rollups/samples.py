@@ -1,8 +1,7 @@
 """Raw rows of a stretch of time, as the series that energy arithmetic counts."""
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
-from logger.clock import QUARTER_S, from_epoch_s
+from logger.clock import from_epoch_s
 from logger.energy.flows import Samples
 from logger.energy.series import ABSURD_W, RETIRED_S, CounterState
 from logger.energy.streams import (
@@ -23,7 +22,10 @@ from logger.energy.streams import (
     TOTAL,
     StreamKey,
 )
-from logger.rollups.placing import WRONG_S, Placing
+from logger.rollups.columns import Row, by_key, known
+from logger.rollups.doubts import Doubts
+from logger.rollups.peaks import Peaks
+from logger.rollups.placing import Placing
 from logger.store.database import batches, epoch
 from logger.store.models import (
     ConsumptionSampleRow,
@@ -39,54 +41,6 @@ METERS = {
     "total-consumption": (TOTAL, None),
     "storage": (DISCHARGE, CHARGE),
 }
-#: Readings older than this may be the one before again; those of a CT are new each second.
-STALE_S = 900
-STALE_CT_S = 120
-
-#: In polls of more rows, each row is looked at alone.
-LARGEST = 100
-
-#: A row as the driver gives it: the instant (epoch seconds), then columns
-Row = tuple[Any, ...]
-#: Where the age of the reading stands in each row read here.
-AGE = -2
-
-
-class Peaks:
-    """The highest power of each quarter hour and when it was."""
-
-    def __init__(self) -> None:
-        self.of: dict[int, tuple[float, int]] = {}
-        self._samples: list[tuple[Sequence[int], Sequence[float]]] = []
-
-    def extend(self, times_s: Sequence[int], powers_w: Sequence[float]) -> None:
-        """Take samples into account; one on a boundary closes the quarter hour before it."""
-        self._samples.append((times_s, powers_w))
-        first = 0
-        while first < len(times_s):
-            start = (times_s[first] - 1) // QUARTER_S * QUARTER_S
-            end = bisect_right(times_s, start + QUARTER_S, first)
-            power_w = max(powers_w[first:end])
-            known = self.of.get(start)
-            if known is None or power_w > known[0]:
-                self.of[start] = power_w, times_s[powers_w.index(power_w, first)]
-            first = end
-
-    def leave_out(self, most_w: Callable[[int], float], least_w: float) -> None:
-        """Leave out samples of more than a quarter hour can hold; all hold ``least_w``."""
-        for start, (power_w, _) in list(self.of.items()):
-            if power_w <= least_w or power_w <= (limit_w := most_w(start)):
-                continue
-            possible = [
-                (power_w, -at_s)
-                for times_s, powers_w in self._samples
-                for at_s, power_w in zip(times_s, powers_w, strict=True)
-                if start < at_s <= start + QUARTER_S and power_w <= limit_w
-            ]
-            del self.of[start]
-            if possible:
-                highest_w, at_s = max(possible)
-                self.of[start] = highest_w, -at_s
 
 
 class Stretch:
@@ -96,55 +50,6 @@ class Stretch:
         self.samples = Samples()
         self.production_peaks = Peaks()
         self.consumption_peaks = Peaks()
-
-
-class _Doubts:
-    """Takes out the samples that say nothing: frozen readings, and those of a wrong clock.
-
-    ``key`` tells whose sample a row is, ``source`` where the row names its source, if it may be
-    another than a CT.
-    """
-
-    def __init__(
-        self, placing: Placing, key: Callable[[Row], Any], source: int | None = None
-    ) -> None:
-        self._placing = placing
-        self._key = key
-        self._source = source
-        self._last: dict[Any, int] = {}
-        self._before: Sequence[Row] = ()
-
-    def clear(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows without those to be left out; the age is the last column but one."""
-        before, self._before = self._before, rows
-        if all(_is_usual(age_s, STALE_CT_S) for age_s in {row[AGE] for row in rows}):
-            return rows
-        for row in before:
-            if row[AGE] is not None:
-                self._last[self._key(row)] = row[0] - row[AGE]
-        return [row for row in rows if not self._is_left_out(row)]
-
-    def _is_left_out(self, row: Row) -> bool:
-        """Return whether a sample is to be left out.
-
-        Readings whose own time stands still are the one before again; those of a gateway whose
-        clock is only wrong move on.
-        """
-        at_s, age_s = row[0], row[AGE]
-        if age_s is None:
-            return False
-        key = self._key(row)
-        before_s, self._last[key] = self._last.get(key), at_s - age_s
-        stale_s = STALE_CT_S if self._source is None or row[self._source] == "ct" else STALE_S
-        if _is_usual(age_s, stale_s):
-            return False
-        if age_s > 0 and before_s is not None and abs(at_s - age_s - before_s) <= 1:
-            return True
-        return self._placing.is_misplaced(at_s, age_s)
-
-
-def _is_usual(age_s: int | None, stale_s: int) -> bool:
-    return age_s is None or -WRONG_S <= age_s <= stale_s
 
 
 class Span(NamedTuple):
@@ -183,44 +88,6 @@ def read(span: Span) -> Stretch:
     battery_w = _read_meters(span, stretch, invalid)
     _read_consumption(span, stretch, battery_w)
     return stretch
-
-
-def by_key(found: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Sequence[Any]]]]:
-    """Yield each key of the rows with its columns, without the keys, in the order of the rows.
-
-    The columns of the key, or of both of its parts, come after the first.
-    """
-    if not found:
-        return
-    first, *columns = zip(*found, strict=True)
-    of_key, values = columns[:keys], [first, *columns[keys:]]
-    once = _rows_of_poll(of_key)
-    if once:
-        for place in range(once):
-            key = tuple(column[place] for column in of_key)
-            yield key if keys > 1 else key[0], [column[place::once] for column in values]
-        return
-    places: defaultdict[Any, list[int]] = defaultdict(list)
-    for place, key in enumerate(zip(*of_key, strict=True) if keys > 1 else of_key[0]):
-        places[key].append(place)
-    for key, mine in places.items():
-        yield key, [[column[place] for place in mine] for column in values]
-
-
-def _rows_of_poll(of_key: Sequence[Sequence[Any]]) -> int:
-    """Return of how many rows each poll consists; 0 if not all have the same ones in one order."""
-    start = list(zip(*(column[:LARGEST] for column in of_key), strict=True))
-    once = start.index(start[0], 1) if start[0] in start[1:] else len(start)
-    is_regular = all(column[once:] == column[:-once] for column in of_key)
-    return once if is_regular and len(set(start[:once])) == once else 0
-
-
-def known(values: Sequence[Any], *others: Sequence[Any]) -> tuple[Sequence[Any], ...]:
-    """Return the sequences without the places where the first is None."""
-    if None not in values:
-        return values, *others
-    places = [i for i, value in enumerate(values) if value is not None]
-    return tuple([column[i] for i in places] for column in (values, *others))
 
 
 def _feed(
@@ -266,7 +133,7 @@ def _read_production(span: Span, stretch: Stretch) -> set[int]:
     query = span.query(
         ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
-    doubts = _Doubts(span.placing, itemgetter(1), source=-1)
+    doubts = Doubts(span.placing, itemgetter(1), source=-1)
     invalid: set[int] = set()
     for batch in batches(span.connection, query):
         counted = [row for row in batch if row[3] is not None]
@@ -294,7 +161,7 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
     samples = stretch.samples
     sampled = {phase for name, phase in samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
-    doubts = _Doubts(span.placing, itemgetter(1, 2))
+    doubts = Doubts(span.placing, itemgetter(1, 2))
     for batch in batches(span.connection, query):
         clear = span.within(doubts.clear(batch))
         for (measurement, phase), found in by_key(clear, 2):
@@ -332,7 +199,7 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
     if until_s <= span.since_s and again_s >= span.until_s:
         table = table_of(ConsumptionSampleRow)
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
-    doubts = _Doubts(span.placing, itemgetter(1, 2), source=-1)
+    doubts = Doubts(span.placing, itemgetter(1, 2), source=-1)
     for batch in batches(span.connection, query):
         clear = doubts.clear(batch)
         end = bisect_left(clear, until_s, key=itemgetter(0))
