@@ -527,10 +527,10 @@ def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
 ) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
-    moments = times(since, since + timedelta(days=11), 600)
+    moments = times(since, since + timedelta(days=11), 1800)
     fill(engine, site, moments[:1], zone="UTC")
-    for number in range(1, len(moments), 31):
-        batch = moments[number : number + 31]
+    for number in range(1, len(moments), 23):
+        batch = moments[number : number + 23]
         fill_more(engine, site, batch)
         with engine.begin() as connection:
             connection.execute(
@@ -538,17 +538,18 @@ def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
                     "DELETE FROM meter_readings WHERE measurement = 'net-consumption' "
                     "AND polled_at > :at"
                 ),
-                {"at": instant(engine, since + timedelta(days=2, minutes=10))},
+                {"at": instant(engine, since + timedelta(days=2, minutes=30))},
             )
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=3600)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
-    assert rebuild(engine, moments[-1]) == []
+    with engine.begin() as connection:
+        assert build.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     (told,) = live[2]
     assert told["subject"] == "grid export, grid import"
     assert str(told["at"])[:10] == "2026-06-10"
-    assert told["detail"] == "nothing measured since 2026-06-03 00:10:00; no longer waited for"
+    assert told["detail"] == "nothing measured since 2026-06-03 00:30:00; no longer waited for"
     day = daily(engine)["2026-06-11"]
     for name in ("consumption", "grid_import", "grid_export"):
         true = site.energy_between_wh(name, utc(2026, 6, 11), utc(2026, 6, 12))
-        assert day[f"{name}_wh"] == pytest.approx(true, rel=0.05), name
+        assert day[f"{name}_wh"] == pytest.approx(true, rel=0.2), name
