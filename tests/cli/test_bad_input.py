@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from logger.cli import run
+from logger.clock import utc_now
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, daytime_zone
 
 
 def config_of(one: Bench, **more: str) -> Path:
@@ -21,7 +22,8 @@ def config_of(one: Bench, **more: str) -> Path:
         "state_dir": f'"{one.settings.state_dir}"',
         **{key: value for key, value in more.items() if key in {"poll_every_s", "polls"}},
     }
-    gateway = {"name": '"roof"', "host": f'"{one.server.url}"', "token_file": '"roof.token"'}
+    gateway = {"name": '"roof"', "host": f'"{one.server.url}"', "token_file": '"roof.token"',
+               "time_zone": f'"{daytime_zone()}"'}  # fmt: skip
     gateway |= {key: value for key, value in more.items() if key not in lines}
     path.write_text(
         "\n".join(f"{key} = {value}" for key, value in lines.items())
@@ -42,8 +44,6 @@ def said(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, st
 def ready(bench: Benches) -> tuple[Bench, Path]:
     one = bench(cts="net")
     one.clock.speed = 1.0
-    from logger.clock import utc_now  # noqa: PLC0415 - real time, as the command has
-
     one.clock.set(utc_now())
     (one.directory / "roof.token").write_text(one.simulation.token())
     return one, config_of(one)
