@@ -94,7 +94,7 @@ def _show(outcomes: list[Any], names: Any, *, as_json: bool) -> None:
     from logger.gateway.client import unreachable  # noqa: PLC0415 - loaded by now
 
     records = []
-    for (polled, error, _gateway), settings in zip(outcomes, names, strict=True):
+    for (polled, error, gateway), settings in zip(outcomes, names, strict=True):
         if error is not None:
             shown = unreachable(settings, error) if isinstance(error, GatewayError) else error
             click.echo(f"envoylog: {shown}", err=True)
@@ -103,6 +103,12 @@ def _show(outcomes: list[Any], names: Any, *, as_json: bool) -> None:
                 click.echo(
                     f"envoylog: {settings.name}: {failure.source}: {failure.error}", err=True
                 )
+        if polled is not None and gateway.is_nightly_outage(polled.polled_at):
+            click.echo(
+                f"envoylog: {settings.name}: inverters are not asked from 22:58 to 23:06, while "
+                "gateways restart",
+                err=True,
+            )
         if as_json:
             records.append({"gateway": settings.name, **_record(polled, error)})
         elif polled is not None and error is None:

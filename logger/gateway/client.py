@@ -305,7 +305,7 @@ class Gateway:
                 failures.append(SourceFailure(source="identity", error=str(error)))
         assert self.kind is not None  # noqa: S101 - detected, or raised above
         poll = OnePoll(self.pages, self.kind, at, deadline, failures)
-        poll.ask(inverters=inverters and not self._is_nightly_outage(at))
+        poll.ask(inverters=inverters and not self.is_nightly_outage(at))
         took_s = self.elapsed() - started
         events += self._odd(poll, at, took_s)
         if inverters:
@@ -334,6 +334,14 @@ class Gateway:
             self.session.open_session(deadline)
         else:
             self.session.needs_person = None
+
+    def is_nightly_outage(self, at: datetime) -> bool:
+        """Return whether the gateway is in its nightly restart, when long pages hang it."""
+        if (zone := self._zone_name) is None:
+            return False
+        local = at.astimezone(time_zone(zone))
+        minute = local.hour * 60 + local.minute
+        return 22 * 60 + 58 <= minute < 23 * 60 + 6
 
     def _odd(self, poll: OnePoll, at: datetime, took_s: float) -> list[Event]:
         """Return events for what has become odd about this gateway's answers."""
@@ -386,14 +394,6 @@ class Gateway:
             Event(at=at, kind=kind, subject=serial, detail=detail)
             for serial, kind in kinds_of.items()
         ]
-
-    def _is_nightly_outage(self, at: datetime) -> bool:
-        """Return whether the gateway is in its nightly restart, when long pages hang it."""
-        if (zone := self._zone_name) is None:
-            return False
-        local = at.astimezone(time_zone(zone))
-        minute = local.hour * 60 + local.minute
-        return 22 * 60 + 58 <= minute < 23 * 60 + 6
 
 
 def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:

@@ -248,10 +248,11 @@ class Transport:
         """End a read that drips on past its deadline; only who is connected to is cut."""
         for sock in list(self._adapter.sockets if self._adapter else ()):
             try:
+                sock.getpeername()
+                self._was_cut = True  # First: the read ends at once, and asks whether it was.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 continue
-            self._was_cut = True
 
     def _connect(self, deadline: Deadline) -> None:
         if self.scheme is None:

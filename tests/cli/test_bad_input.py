@@ -63,6 +63,19 @@ def test_a_poll_is_stored_and_shown(
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
 
 
+def test_a_poll_in_the_nightly_restart_says_that_inverters_are_not_asked(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = ready
+    assert "22:58" not in said(capsys, "--config", path, "poll")[2]
+    monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: True)
+    code, out, err = said(capsys, "--config", path, "poll")
+    assert code == 0
+    assert "inverters are not asked from 22:58 to 23:06" in err
+    assert "inverters" not in out
+    assert "production" in out
+
+
 def test_no_store_writes_nothing(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
