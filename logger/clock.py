@@ -47,6 +47,11 @@ def from_epoch_s(epoch_s: float) -> datetime:
 
 
 @lru_cache
+def utc_text(epoch_s: int) -> str:
+    """Return epoch seconds as people write instants of UTC."""
+    return f"{from_epoch_s(epoch_s):%Y-%m-%d %H:%M:%S}"
+
+
 def time_zone(name: str) -> ZoneInfo:
     """Return the zone of an IANA name.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from logger.clock import QUARTER_S, from_epoch_s, quarter_start_s
+from logger.clock import QUARTER_S, quarter_start_s, utc_text
 from logger.energy.balance import Used, bridges_of, consumption
 from logger.energy.counters import count
 from logger.energy.power import (
@@ -258,13 +258,9 @@ def _outages(
     for (end_s, start_s), names in sorted(gaps.items()):
         subject = "gateway" if len(names) == len(totals) else ", ".join(names)
         minutes = (start_s - end_s) // 60
-        detail = f"nothing measured for {minutes} min, until {_text(start_s)}"
+        detail = f"nothing measured for {minutes} min, until {utc_text(start_s)}"
         yield Decision(end_s, "outage", subject, detail)
     for last_s, names in sorted(gone.items()):
         # Told when it was given up: what came before was settled then.
-        detail = f"nothing measured since {_text(last_s)}; no longer waited for"
+        detail = f"nothing measured since {utc_text(last_s)}; no longer waited for"
         yield Decision(last_s + RETIRED_S, "outage", ", ".join(names), detail)
-
-
-def _text(at_s: int) -> str:
-    return from_epoch_s(at_s).strftime("%Y-%m-%d %H:%M:%S")

@@ -4,7 +4,7 @@ A wrap, a reset, bad samples that recover, a jump that can't be, another source,
 still. The decision depends on the samples before it and on those of the next ``RECOVERY_S``.
 """
 
-from logger.clock import QUARTER_S, from_epoch_s
+from logger.clock import QUARTER_S, utc_text
 from logger.energy.series import (
     NOISE_MWH,
     RECOVERY_S,
@@ -91,8 +91,8 @@ class Judge(Walk):
         horizon_s = self._horizon_s(index)
         recovered = self._recovery(index, why, horizon_s)
         t, value = self.series.times_s[index], self.series.values_mwh[index]
-        before = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
-        after = f"{_kwh(value)} kWh at {_text(t)}"
+        before = f"{_kwh(self.value)} kWh at {utc_text(self.at_s)}"
+        after = f"{_kwh(value)} kWh at {utc_text(t)}"
         if recovered is not None:
             self.bad_until_s = self.series.times_s[recovered - 1]
             return self._pass_over(index)
@@ -129,8 +129,8 @@ class Judge(Walk):
         bad, bad_s = self.series.values_mwh[index - 1], times[index - 1]
         if abs(bad - self.value) > NOISE_MWH or self._source_of(index - 1) != self.source:
             # Told at the last bad sample, so that it reads the same wherever counting began.
-            good = f"{_kwh(self.value)} kWh at {_text(self.at_s)}"
-            detail = f"bad up to {_kwh(bad)} kWh at {_text(bad_s)}, good before: {good}"
+            good = f"{_kwh(self.value)} kWh at {utc_text(self.at_s)}"
+            detail = f"bad up to {_kwh(bad)} kWh at {utc_text(bad_s)}, good before: {good}"
             self._event(bad_s, "counter_dip", detail)
         return index
 
@@ -216,7 +216,7 @@ class Judge(Walk):
         step = self.series.values_mwh[index] - self.value - self.debt
         if not since_s or not 0 < step <= self._rate_mwh(t - since_s):
             return False
-        detail = f"stood still since {_text(since_s)}, then {_kwh(step)} kWh more"
+        detail = f"stood still since {utc_text(since_s)}, then {_kwh(step)} kWh more"
         self._event(t, "stalled_counter", detail)
         if since_s < self.since_s:
             self.out.reopen_s = since_s
@@ -242,7 +242,3 @@ class Judge(Walk):
 
 def _kwh(mwh: int) -> str:
     return f"{mwh / 1e6:.3f}"
-
-
-def _text(at_s: int) -> str:
-    return from_epoch_s(at_s).strftime("%Y-%m-%d %H:%M:%S")

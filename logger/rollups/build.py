@@ -12,31 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from logger.clock import (
     QUARTER_S,
     day_start_s,
-    from_epoch_s,
-    local_day,
     quarter_start_s,
-    time_zone,
     to_epoch_s,
-    utc_offset_s,
 )
-from logger.energy.flows import Quarter, account
+from logger.energy.flows import account
 from logger.energy.series import RECOVERY_S, RETIRED_S, CounterState
 from logger.energy.streams import IMPORT, PRODUCTION, TOTAL, StreamKey, limits_of
 from logger.rollups import checkpoints, events, samples, sums
 from logger.rollups.placing import Placing
-from logger.store.database import insert_all
+from logger.rollups.rows import Site, delete_rows, site_of, write_quarters
 from logger.store.models import (
     Energy15MinRow,
     EnergyDailyRow,
-    EnergyHourlyRow,
-    GatewayRow,
     table_of,
 )
 
@@ -44,25 +37,6 @@ log = logging.getLogger(__name__)
 
 LEDGER = "energy"
 CHUNK = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What the arithmetic must know of a gateway."""
-
-    gateway_id: int
-    name: str
-    zone: ZoneInfo
-    peak_power_w: float | None
-
-
-def site_of(connection: Connection, gateway_id: int) -> Site:
-    """Return what the database knows of a gateway."""
-    table = table_of(GatewayRow)
-    query = select(table.c.name, table.c.time_zone, table.c.peak_power_kwp)
-    name, zone, peak_kwp = connection.execute(query.where(table.c.gateway_id == gateway_id)).one()
-    peak_w = peak_kwp * 1000 if peak_kwp else None
-    return Site(gateway_id, name, time_zone(zone or "UTC"), peak_w)
 
 
 def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
@@ -126,7 +100,7 @@ def advance(
         checkpoints.forget_after(connection, gateway_id, LEDGER, result.reopen_s)
         return until_s
     _leave_out_impossible(stretch, result.most_w, site)
-    _write_quarters(connection, site, since_s, result.quarters, stretch)
+    write_quarters(connection, site, since_s, result.quarters, stretch)
     events.replace(connection, gateway_id, since_s, [*result.decisions, *placing.decisions()])
     # The first day may end with the quarter before: its length is known only now.
     newest_s = result.quarters[-1].starts_s if result.quarters else since_s - QUARTER_S
@@ -165,59 +139,6 @@ def _leave_out_impossible(
     stretch.consumption_peaks.leave_out(used_w, least_w)
 
 
-# -- rows
-def _write_quarters(
-    connection: Connection,
-    site: Site,
-    since_s: int,
-    quarters: list[Quarter],
-    stretch: samples.Stretch,
-) -> None:
-    table = table_of(Energy15MinRow)
-    connection.execute(
-        delete(table).where(
-            table.c.gateway_id == site.gateway_id, table.c.starts_at >= from_epoch_s(since_s)
-        )
-    )
-    if not quarters:
-        return
-    offsets: dict[int, int] = {}
-    made: list[dict[str, Any]] = []
-    for quarter in quarters:
-        start = quarter.starts_s
-        offset = offsets.get(start)
-        if offset is None:
-            offset = offsets[start] = utc_offset_s(start, site.zone)
-        row: dict[str, Any] = {
-            "gateway_id": site.gateway_id,
-            "starts_at": from_epoch_s(start),
-            "phase": quarter.phase,
-            "utc_offset_s": offset,
-            "production_wh": _wh(quarter.production),
-            "consumption_wh": _wh(quarter.consumption),
-            "grid_import_wh": _wh(quarter.grid_import),
-            "grid_export_wh": _wh(quarter.grid_export),
-            "battery_charge_wh": _wh(quarter.battery_charge),
-            "battery_discharge_wh": _wh(quarter.battery_discharge),
-            "covered_s": quarter.covered_s,
-            "bridged_wh": quarter.bridged / 1000,
-        }
-        total = quarter.phase == "total"
-        for name, peaks in (
-            ("production", stretch.production_peaks),
-            ("consumption", stretch.consumption_peaks),
-        ):
-            peak = peaks.of.get(start) if total else None
-            row[f"peak_{name}_w"] = peak[0] if peak else None
-            row[f"peak_{name}_at"] = from_epoch_s(peak[1]) if peak else None
-        made.append(row)
-    insert_all(connection, table, made)
-
-
-def _wh(energy_mwh: int | None) -> float | None:
-    return None if energy_mwh is None else energy_mwh / 1000
-
-
 def clock_was_set(
     connection: Connection, gateway_id: int, *, now: datetime, since: datetime, until: datetime
 ) -> None:
@@ -239,29 +160,10 @@ def clock_was_set(
         select(func.min(table.c.starts_at)).where(table.c.gateway_id == gateway_id)
     ).scalar_one()
     if oldest is not None and since_s - QUARTER_S <= to_epoch_s(oldest) < ends[0]:
-        _delete_rows(connection, site, to_epoch_s(oldest), quarter_start_s(ends[0]))
+        delete_rows(connection, site, to_epoch_s(oldest), quarter_start_s(ends[0]))
         checkpoints.forget_after(connection, gateway_id, LEDGER, -1)
 
 
-def _delete_rows(connection: Connection, site: Site, since_s: int, until_s: int | None) -> None:
-    """Delete what was rolled up from an instant on, and up to another; whole days of days."""
-    for model, column in (
-        (Energy15MinRow, "starts_at"),
-        (EnergyHourlyRow, "starts_at"),
-        (EnergyDailyRow, "day"),
-    ):
-        table = table_of(model)
-
-        def key(at_s: int, column: str = column) -> Any:
-            return local_day(at_s, site.zone) if column == "day" else from_epoch_s(at_s)
-
-        where = [table.c.gateway_id == site.gateway_id, table.c[column] >= key(since_s)]
-        if until_s is not None:
-            where.append(table.c[column] < key(until_s))
-        connection.execute(delete(table).where(*where))
-
-
-# -- again
 @dataclass(frozen=True, slots=True)
 class DayChange:
     """A day whose totals a rebuild changes; kWh, None where unknown."""
@@ -302,7 +204,7 @@ def rebuild(
     checkpoints.forget_after(connection, gateway_id, LEDGER, since_s)
     checkpoint = checkpoints.last(connection, gateway_id, LEDGER)
     from_s = checkpoint.at_s if checkpoint else quarter_start_s(ends[0])
-    _delete_rows(connection, site, from_s, None)
+    delete_rows(connection, site, from_s, None)
     catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     after = _days(connection, gateway_id)
     nothing = (None, None)

@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from logger.clock import QUARTER_S, from_epoch_s, to_epoch_s
+from logger.clock import QUARTER_S, from_epoch_s, to_epoch_s, utc_text
 from logger.rollups import build, checkpoints, inverters
 from logger.rollups.digests import Difference, differences, digests
 from logger.rollups.placing import Placing
+from logger.rollups.rows import Site, site_of
 from logger.store.database import epoch
 from logger.store.models import Energy15MinRow, InverterDailyRow, InverterSampleRow, table_of
 from logger.store.queries import ends_s
@@ -35,7 +36,7 @@ def findings(
 
     What a running collector has not yet rolled up is no finding.
     """
-    site = build.site_of(connection, gateway_id)
+    site = site_of(connection, gateway_id)
     yield from _late_checkpoints(connection, site, now)
     quarter_s = _last_s(connection, _quarters.starts_at, gateway_id)
     day_s = _last_s(connection, _days.day, gateway_id)
@@ -61,7 +62,7 @@ def _not_following(name: str, table: str, found: list[Difference]) -> str:
     )
 
 
-def _late_checkpoints(connection: Connection, site: build.Site, now: datetime) -> Iterator[str]:
+def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
     for ledger, ends in (
         (build.LEDGER, Placing(connection, site.gateway_id, to_epoch_s(now)).ends()),
         (inverters.LEDGER, ends_s(connection, _reports.reported_at, site.gateway_id)),
@@ -75,7 +76,7 @@ def _late_checkpoints(connection: Connection, site: build.Site, now: datetime) -
 
 
 def _behind(
-    connection: Connection, site: build.Site, quarter_s: int | None, day_s: int | None
+    connection: Connection, site: Site, quarter_s: int | None, day_s: int | None
 ) -> Iterator[str]:
     ends = ends_s(connection, _quarters.starts_at, site.gateway_id)
     if ends is not None and ends[1] - (quarter_s or ends[0] - QUARTER_S) > BEHIND_S:
@@ -93,7 +94,7 @@ def _behind(
         )
 
 
-def _holes(connection: Connection, site: build.Site) -> Iterator[str]:
+def _holes(connection: Connection, site: Site) -> Iterator[str]:
     """Tell which quarter hours are missing: each has a row, also when nothing was measured."""
     start = epoch(_quarters.starts_at)
     before = func.lag(start).over(order_by=_quarters.starts_at)
@@ -119,7 +120,7 @@ def _last_s(connection: Connection, column: ColumnElement[Any], gateway_id: int)
 
 
 def _utc(at_s: int) -> str:
-    return f"{from_epoch_s(at_s):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{utc_text(at_s)} UTC"
 
 
 def _date(at_s: int) -> date:

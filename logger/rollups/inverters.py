@@ -21,9 +21,9 @@ from logger.energy.inverters import (
 from logger.energy.series import Counted, CounterState
 from logger.energy.streams import Decision
 from logger.rollups import checkpoints, events
-from logger.rollups.build import Site, site_of
 from logger.rollups.columns import by_key, known
 from logger.rollups.events import SUBJECT
+from logger.rollups.rows import Site, site_of
 from logger.store.database import batches, epoch, insert_all
 from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
 from logger.store.queries import ends_s

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select
 from logger.errors import CheckFailedError
 from logger.rollups import build, checkpoints, inverters
 from logger.rollups.digests import differences, digests
+from logger.rollups.rows import site_of
 from logger.store.models import (
     ConsumptionSampleRow,
     InverterSampleRow,
@@ -44,7 +45,7 @@ def prune(
     Raises:
         CheckFailedError: something would change; roll back.
     """
-    site = build.site_of(connection, gateway_id)
+    site = site_of(connection, gateway_id)
     # The last minutes, which a running collector has not yet rolled up, are no change.
     build.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     inverters.catch_up(connection, gateway_id, now=now)

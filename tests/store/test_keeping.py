@@ -17,7 +17,7 @@ from logger.cli import run
 from logger.clock import time_zone, utc_now
 from logger.errors import CheckFailedError, StoreError
 from logger.reports.tables import energy_report
-from logger.rollups import build
+from logger.rollups import build, rows
 from logger.rollups.digests import digests
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
@@ -54,7 +54,7 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     filled: Engine, filled_url: str, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
-    site = build.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
+    site = rows.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
         before = digests(connection, site)
         pruned = prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
