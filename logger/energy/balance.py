@@ -2,8 +2,8 @@
 
 Where a meter was silent its energy is spread evenly over the gap, while another's goes up and
 down with the sun: quarter by quarter their balance means nothing, and only over the whole gap is
-it what the house used. So it is spread evenly there too. A counter that stands still for a while
-and then catches up leaves a balance below zero that what follows makes up for: the same holds.
+it what the house used. So it is spread evenly there too. The same holds where a counter stood
+still for a while and then caught up, and where what follows makes up for a balance below zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +53,8 @@ def consumption(
         part = {start: mwh for start, mwh in used.items() if _has_own_counter(energy, start) is own}
         bridges_s = bridges_of({name: streams[name] for name in names if name in streams})
         even_out(part, bridges_s)
+        for still_s in sorted(one for name in names for one in _stills_s(streams, name)):
+            _even_below_zero(part, still_s)
         if names:
             evened_s, open_s = make_up(part, bridges_s, settled_s)
             result.evened_s.extend(evened_s)
@@ -123,6 +125,18 @@ def even_out(balance: dict[int, int | None], bridges_s: list[tuple[int, int]]) -
         _share(balance, inner)
         if any((balance[start] or 0) < 0 for start in touched):
             _share(balance, touched)
+
+
+def _stills_s(streams: Mapping[str, Counted], name: str) -> list[tuple[int, int]]:
+    return streams[name].stills_s if name in streams else []
+
+
+def _even_below_zero(balance: dict[int, int | None], still_s: tuple[int, int]) -> None:
+    """Spread a balance over the time in which a counter stood still, if it is below zero there."""
+    first = still_s[0] - still_s[0] % QUARTER_S
+    touched = [s for s in range(first, still_s[1], QUARTER_S) if balance.get(s) is not None]
+    if any((balance[start] or 0) < 0 for start in touched):
+        _share(balance, touched)
 
 
 def make_up(

@@ -105,6 +105,9 @@ def account(
     settled_s = _settled_s(counted, newest_s)
     #: Stretches that are one, none of which may be cut by where counting goes on.
     whole_s = bridges_of(counted)
+    for one in counted.values():
+        # The quarter hour in which it caught up is whole at its end.
+        whole_s += [(start_s, end_s - 1 + QUARTER_S) for start_s, end_s in one.stills_s]
     open_s = [settled_s]
     quarters: list[Quarter] = []
     suspects: list[Decision] = []

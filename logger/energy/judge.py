@@ -47,6 +47,8 @@ class Judge(Walk):
                 return self._pass_over(index)
             if t + RECOVERY_S > self.until_s:
                 self._unsettle(self.at_s)
+            if self.still_s < self.at_s:
+                self.out.stills_s.append((self.still_s, t))
         self._good(index)
         return index + 1
 

@@ -130,6 +130,8 @@ class Counted:
     runs_s: list[tuple[int, int]] = field(default_factory=list)  #: measured at normal cadence
     gaps_s: list[tuple[int, int]] = field(default_factory=list)  #: longer than normal, both ends
     bridges_s: list[tuple[int, int]] = field(default_factory=list)  #: over which energy is spread
+    #: over which it stood still although there was power, up to the step with which it caught up
+    stills_s: list[tuple[int, int]] = field(default_factory=list)
     events: list[CounterEvent] = field(default_factory=list)
     #: (quarter start, state there), in order; the first is where counting began
     states: list[tuple[int, State]] = field(default_factory=list)

@@ -284,43 +284,51 @@ def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("minutes", [20, 60, 115])
-def test_consumption_is_true_as_a_whole_when_production_stands_still_and_catches_up(
-    engine: Engine, minutes: int
+@pytest.mark.parametrize("meter", ["production", "net-consumption"])
+def test_consumption_is_true_as_a_whole_when_a_meter_stands_still_and_catches_up(
+    engine: Engine, meter: str, minutes: int
 ) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
     moments = times(since, since + timedelta(days=1), 300)
     first, last = since + timedelta(hours=10), since + timedelta(hours=10, minutes=minutes)
-    bind = {
-        "wh": round(5_000_000 + site.counter_wh("made", first.timestamp(), 0), 3),
-        "first": instant(engine, first),
-        "last": instant(engine, last),
-    }
     fill(engine, site, moments[:1], zone="UTC")
     for number in range(1, len(moments), 3):
         batch = moments[number : number + 3]
         fill_more(engine, site, batch)
-        with engine.begin() as connection:
-            for name, column in (
-                ("production_samples", "energy_lifetime_wh"),
-                ("meter_readings", "delivered_wh"),
-            ):
-                where = "AND measurement = 'production'" if name == "meter_readings" else ""
-                connection.execute(
-                    text(
-                        f"UPDATE {name} SET {column} = :wh "
-                        f"WHERE polled_at > :first AND polled_at < :last {where}"
-                    ),
-                    bind,
-                )
+        stand_still(engine, meter, first, last)
         build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     day = daily(engine)["2026-06-01"]
-    for name, which in (("production", "production"), ("consumption", "consumption")):
-        true = site.energy_between_wh(which, since, since + timedelta(days=1))
+    for name in ("production", "consumption", "grid_import", "grid_export"):
+        true = site.energy_between_wh(name, since, since + timedelta(days=1))
         assert day[f"{name}_wh"] == pytest.approx(true, abs=0.1), name
+    hours = [row for row in table(engine, "energy_hourly") if row["phase"] == "total"]
+    assert all(row["consumption_wh"] > 0 for row in hours)
+
+
+def stand_still(engine: Engine, meter: str, first: datetime, last: datetime) -> None:
+    """Let a meter's counters say between two instants what they said at the first."""
+    columns = {
+        "meter_readings": ("delivered_wh", "received_wh"),
+        f"{meter.removeprefix('net-')}_samples": ("energy_lifetime_wh",),
+    }
+    bind = {"first": instant(engine, first), "last": instant(engine, last), "meter": meter}
+    with engine.begin() as connection:
+        for name, counters in columns.items():
+            measured = name != "production_samples"
+            of = "AND measurement = :meter" if measured else ""
+            for counter in counters:
+                connection.execute(
+                    text(
+                        f"UPDATE {name} SET {counter} = (SELECT one.{counter} FROM {name} one "
+                        f"WHERE one.phase = {name}.phase AND one.polled_at = :first {of}) "
+                        f"WHERE polled_at > :first AND polled_at < :last {of}"
+                    ),
+                    bind,
+                )
 
 
 def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
