@@ -6,7 +6,7 @@ it what the house used. So it is spread evenly there too. The same holds where a
 still for a while and then caught up, and where what follows makes up for a balance below zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from logger.clock import QUARTER_S
@@ -38,6 +38,14 @@ class Used(NamedTuple):
     open_s: list[int]  #: quarter hours below zero that what follows may still make up for
 
 
+class Break(NamedTuple):
+    """Two samples of a counter between which nothing is known of it: it began anew."""
+
+    name: str
+    start_s: int
+    end_s: int
+
+
 def consumption(
     energy: Mapping[str, Mapping[int, int]],
     streams: Mapping[str, Counted],
@@ -45,7 +53,8 @@ def consumption(
     settled_s: int,
 ) -> Used:
     """Return what the house used in each quarter hour; those from ``settled_s`` on may change."""
-    used = {start: _used(energy, streams, start) for start in starts}
+    broken = _broken(streams)
+    used = {start: _used(energy, streams, start, broken.get(start, ())) for start in starts}
     has_battery = any(name in streams for name in BATTERY)
     result = Used(used, [], [])
     # A counter of its own is measured, whatever the others are: only a battery makes it a balance.
@@ -68,10 +77,26 @@ def _has_own_counter(energy: Mapping[str, Mapping[int, int]], start: int) -> boo
     return TOTAL in energy and energy[TOTAL].get(start) is not None
 
 
+def _broken(streams: Mapping[str, Counted]) -> dict[int, list[Break]]:
+    """Return for each quarter hour which counters began anew, and what is unknown of them."""
+    found: dict[int, list[Break]] = {}
+    for name, one in streams.items():
+        for start_s, end_s in one.breaks_s:
+            for start in range(start_s - start_s % QUARTER_S, end_s, QUARTER_S):
+                found.setdefault(start, []).append(Break(name, start_s, end_s))
+    return found
+
+
 def _used(
-    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], start: int
+    energy: Mapping[str, Mapping[int, int]],
+    streams: Mapping[str, Counted],
+    start: int,
+    broken: Sequence[Break],
 ) -> int | None:
-    """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery."""
+    """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery.
+
+    While one of its counters was ``broken`` off, what the others counted is no balance.
+    """
     parts: list[tuple[int, str]]
     if _has_own_counter(energy, start):
         parts = [(1, TOTAL)]
@@ -90,6 +115,17 @@ def _used(
         if part is None:
             return None
         total += sign * part
+    if broken:
+        names = [name for _, name in parts]
+        holes_s = joined((one.start_s, one.end_s) for one in broken if one.name in names)
+        for sign, name in parts:
+            own_s = [(one.start_s, one.end_s) for one in broken if one.name == name]
+            lost = sum(
+                streams[name].grown_mwh(max(start_s, start), min(end_s, start + QUARTER_S))
+                for start_s, end_s in holes_s
+                if not any(a < end_s and start_s < b for a, b in own_s)
+            )
+            total -= sign * min(lost, energy[name][start])
     return total
 
 
@@ -105,13 +141,18 @@ def _has(one: Counted, start: int, silent_s: int = RETIRED_S) -> bool:
 
 def bridges_of(streams: Mapping[Any, Counted]) -> list[tuple[int, int]]:
     """Return the stretches over which some stream was bridged, joined where they overlap."""
-    joined: list[tuple[int, int]] = []
-    for start_s, end_s in sorted(one for stream in streams.values() for one in stream.bridges_s):
-        if joined and start_s < joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end_s, joined[-1][1])
+    return joined(one for stream in streams.values() for one in stream.bridges_s)
+
+
+def joined(stretches_s: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return stretches in order, those that overlap as one."""
+    found: list[tuple[int, int]] = []
+    for start_s, end_s in sorted(stretches_s):
+        if found and start_s < found[-1][1]:
+            found[-1] = found[-1][0], max(end_s, found[-1][1])
         else:
-            joined.append((start_s, end_s))
-    return joined
+            found.append((start_s, end_s))
+    return found
 
 
 def even_out(balance: dict[int, int | None], bridges_s: list[tuple[int, int]]) -> None:

@@ -106,8 +106,9 @@ def account(
     #: Stretches that are one, none of which may be cut by where counting goes on.
     whole_s = bridges_of(counted)
     for one in counted.values():
-        # The quarter hour in which it caught up is whole at its end.
-        whole_s += [(start_s, end_s - 1 + QUARTER_S) for start_s, end_s in one.stills_s]
+        # The quarter hour in which it caught up, or began anew, is whole at its end.
+        for start_s, end_s in one.stills_s + one.breaks_s:
+            whole_s.append((start_s, end_s - 1 + QUARTER_S))
     open_s = [settled_s]
     quarters: list[Quarter] = []
     suspects: list[Decision] = []

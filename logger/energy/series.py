@@ -1,6 +1,6 @@
 """The nouns of counting: samples of a counter, its limits, its state, what was counted."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -125,11 +125,13 @@ class Limits:
 class Counted:
     """What came of a series."""
 
+    series: Series = field(default_factory=Series)
     energy_mwh: dict[int, int] = field(default_factory=dict)  #: quarter hour -> energy
     bridged_mwh: dict[int, int] = field(default_factory=dict)  #: of it from steps over a gap
     runs_s: list[tuple[int, int]] = field(default_factory=list)  #: measured at normal cadence
     gaps_s: list[tuple[int, int]] = field(default_factory=list)  #: longer than normal, both ends
     bridges_s: list[tuple[int, int]] = field(default_factory=list)  #: over which energy is spread
+    breaks_s: list[tuple[int, int]] = field(default_factory=list)  #: of which nothing is known
     #: over which it stood still although there was power, up to the step with which it caught up
     stills_s: list[tuple[int, int]] = field(default_factory=list)
     events: list[CounterEvent] = field(default_factory=list)
@@ -144,3 +146,20 @@ class Counted:
         """Return the state at a quarter hour's start."""
         index = bisect_right(self.states, at_s, key=itemgetter(0))
         return CounterState(*self.states[index - 1][1]) if index else None
+
+    def grown_mwh(self, since_s: int, until_s: int) -> int:
+        """Return by how much the counter grew between two instants, as far as it was read."""
+        return max(0, self._value_mwh(until_s) - self._value_mwh(since_s))
+
+    def _value_mwh(self, at_s: int) -> int:
+        times, values = self.series.times_s, self.series.values_mwh
+        after = bisect_left(times, at_s)
+        if after > 0:
+            before_s, before = times[after - 1], values[after - 1]
+        elif self.states and (known := CounterState(*self.states[0][1])).at_s <= at_s:
+            before_s, before = known.at_s, known.value_mwh
+        else:
+            return values[0] if values else 0
+        if after == len(times):
+            return before
+        return before + (values[after] - before) * (at_s - before_s) // (times[after] - before_s)

@@ -39,7 +39,7 @@ class Walk:
         self.gap_s = gap_s
         #: Every counter may grow by so much from one sample to the next, whatever its history.
         self.small_mwh = min(SPIKE_MWH, int(limits.least_power_w * 60 / 3.6))
-        self.out = Counted()
+        self.out = Counted(series)
         self.run_start_s: int | None = None
         self.stalled_s = self.bad_until_s = 0
         self.power_w: float | None = None
@@ -134,6 +134,7 @@ class Walk:
 
     def _cross(self, t0: int, t1: int) -> None:
         """Close the quarter hours between two samples of which the step is not counted."""
+        self.out.breaks_s.append((t0, t1))
         edge = t0 - t0 % QUARTER_S + QUARTER_S
         if edge < t1:
             self._close(edge - QUARTER_S, edge, learn=True)

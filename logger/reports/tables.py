@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, text
 
-from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports.columns import COLUMNS, ENERGY, PERIOD_NAMES, STATUS, Column
 from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
-from logger.store.models import EventRow, GatewayRow, table_of
+from logger.store.models import Energy15MinRow, EventRow, GatewayRow, table_of
+from logger.store.queries import ends_s
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,7 +186,17 @@ def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
         events.subject.like("% total"),
         events.at > from_epoch_s(since_s),
     )
-    return sorted(to_epoch_s(at) for (at,) in connection.execute(query))
+    told = [to_epoch_s(at) for (at,) in connection.execute(query)]
+    return sorted([*told, *_replaced_s(connection, connection.execute(named).scalars().all())])
+
+
+def _replaced_s(connection: Connection, gateway_ids: Sequence[int]) -> Iterator[int]:
+    """Yield when one gateway's counters ended, and when those of the next of its name began."""
+    starts_at = table_of(Energy15MinRow).c.starts_at
+    ends = [both for one in gateway_ids if (both := ends_s(connection, starts_at, one))]
+    for (_, last_s), (first_s, _) in pairwise(sorted(ends)):
+        yield last_s + QUARTER_S
+        yield first_s + 1
 
 
 def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:

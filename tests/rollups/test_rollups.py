@@ -331,6 +331,49 @@ def stand_still(engine: Engine, meter: str, first: datetime, last: datetime) -> 
                 )
 
 
+@pytest.mark.parametrize("minutes", [5, 35])
+@pytest.mark.parametrize("meter", ["production", "net-consumption", "storage"])
+def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
+    engine: Engine, meter: str, minutes: int
+) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(battery=True), since - timedelta(days=1))
+    last_good = since + timedelta(hours=11, minutes=5)
+    anew = last_good + timedelta(minutes=minutes)
+    moments = [
+        at for at in times(since, since + timedelta(days=1), 300) if not last_good < at < anew
+    ]
+    fill(engine, site, moments[:1], zone="UTC")
+    for number in range(1, len(moments), 5):
+        batch = moments[number : number + 5]
+        fill_more(engine, site, batch)
+        begin_anew(engine, meter, max(anew, batch[0]))
+        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    assert rebuild(engine, moments[-1]) == []
+    assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
+    known = sum(
+        site.energy_between_wh("consumption", *ends)
+        for ends in ((since, last_good), (anew, since + timedelta(days=1)))
+    )
+    assert daily(engine)["2026-06-01"]["consumption_wh"] == pytest.approx(known, abs=0.1)
+    assert "counter_reset" in [row["kind"] for row in table(engine, "events")]
+
+
+def begin_anew(engine: Engine, meter: str, since: datetime) -> None:
+    """Let a meter's counters have begun anew; call it once for each sample from then on."""
+    bind = {"since": instant(engine, since), "meter": meter}
+    with engine.begin() as connection:
+        for counter in ("delivered_wh", "received_wh"):
+            connection.execute(
+                text(f"UPDATE meter_readings SET {counter} = {counter} - 4900000 "
+                     "WHERE polled_at >= :since AND measurement = :meter"), bind)  # fmt: skip
+        if meter == "production":
+            connection.execute(
+                text("UPDATE production_samples SET energy_lifetime_wh = "
+                     "energy_lifetime_wh - 4900000 WHERE polled_at >= :since"), bind)  # fmt: skip
+
+
 def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
     """Say at an instant what was said before, as a meter does whose time stands still."""
     bind = {"at": instant(engine, at), "before": instant(engine, before),
