@@ -23,6 +23,7 @@ from logger.energy.streams import Decision
 from logger.rollups import checkpoints, events
 from logger.rollups.columns import by_key, known
 from logger.rollups.events import SUBJECT
+from logger.rollups.placing import ALONE_S, OLDEST_S, WRONG_S
 from logger.rollups.rows import Site, site_of
 from logger.store.database import batches, epoch, insert_all
 from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
@@ -54,7 +55,7 @@ def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: da
     """Recompute the days from ``since`` on, or from the first raw report."""
     zone = site_of(connection, gateway_id).zone
     since_s = day_start_s(since, zone) if since else -1
-    ends = ends_s(connection, table_of(InverterSampleRow).c.reported_at, gateway_id)
+    ends = _ends(connection, gateway_id, to_epoch_s(now))
     if ends is None:
         return
     since_s = max(since_s, ends[0] - 1)
@@ -65,8 +66,7 @@ def rebuild(connection: Connection, gateway_id: int, *, now: datetime, since: da
 def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s: int) -> int | None:
     """Roll up one stretch and return up to when, or None when nothing is left."""
     site = site_of(connection, gateway_id)
-    table = table_of(InverterSampleRow)
-    ends = ends_s(connection, table.c.reported_at, gateway_id)
+    ends = _ends(connection, gateway_id, to_epoch_s(now))
     if ends is None:
         return None
     first_s, last_s = ends
@@ -118,6 +118,28 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
         kept = silent | {serial: state for serial, state in kept.items() if state}
         checkpoints.save(connection, gateway_id, LEDGER, site.zone, settled_s, kept)
     return None if until_s >= end_s else until_s
+
+
+def _ends(connection: Connection, gateway_id: int, now_s: int) -> tuple[int, int] | None:
+    """Return the first and last time of a report that can be true, epoch seconds."""
+    time = table_of(InverterSampleRow).c.reported_at
+    ends = ends_s(connection, time, gateway_id)
+    if ends is None or (ends[0] >= OLDEST_S and ends[1] <= now_s + WRONG_S):
+        return ends
+    mine = select(epoch(time)).where(table_of(InverterSampleRow).c.gateway_id == gateway_id)
+    soon = from_epoch_s(now_s + WRONG_S)
+
+    def seek(where: Any, order: Any) -> int | None:
+        found = connection.execute(mine.where(where).order_by(order).limit(1))
+        at_s: int | None = found.scalar_one_or_none()
+        return at_s
+
+    first_s = seek(time >= from_epoch_s(OLDEST_S), time)
+    last_s, after_s = seek(time <= soon, time.desc()), seek(time > soon, time)
+    # Reports that go on into the future are of a clock that is ahead, a lone one is of none.
+    if last_s is None or (after_s is not None and after_s - last_s <= ALONE_S):
+        last_s = ends[1]
+    return None if first_s is None or last_s < first_s else (first_s, last_s)
 
 
 def _last_s(inverter: Inverter) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.rollups import build, inverters
 from logger.simulator.site import Shape, Site
-from tests.filled import STATEMENTS, fill, instant, times, utc
+from tests.filled import STATEMENTS, fill, fill_inverters, instant, times, utc
 
 FLOWS = ("production", "consumption", "grid_import", "grid_export", "battery_charge",
          "battery_discharge")  # fmt: skip
@@ -553,6 +553,25 @@ def test_a_report_of_more_than_an_inverter_makes_is_told_and_no_energy(
     assert day["peak_power_w"] == 200.0
     told = [(event["kind"], event["subject"]) for event in table(engine, "events")]
     assert told == [("suspect_increment", "inverter a")]
+
+
+def test_a_report_from_another_time_makes_no_days(engine: Engine) -> None:
+    since = utc(2026, 6, 1)
+    site = Site(Shape(), since)
+    moments = times(since, since + timedelta(days=2), 900)
+    fill(engine, site, moments[:1], zone="UTC")
+    fill_inverters(engine, site, moments, {"a": 1.0})
+    rebuild(engine, moments[-1])
+    before = table(engine, "inverter_daily")
+    assert [str(row["day"]) for row in before] == ["2026-06-01", "2026-06-02"]
+    with engine.begin() as connection:
+        for at, wh in ((utc(2000, 1, 1), 0.0), (utc(2030, 1, 1), 10_000_000.0)):
+            connection.execute(
+                text("INSERT INTO inverter_samples (gateway_id, reported_at, serial, "
+                     "energy_lifetime_wh) VALUES (1, :at, 'a', :wh)"),
+                {"at": instant(engine, at), "wh": wh})  # fmt: skip
+    rebuild(engine, moments[-1])
+    assert table(engine, "inverter_daily") == before
 
 
 def test_a_power_that_the_site_cannot_have_is_no_peak(engine: Engine) -> None:
