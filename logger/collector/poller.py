@@ -29,7 +29,7 @@ from logger.gateway.client import Gateway
 from logger.readings import Event, GatewayInfo, Outcome, Poll, SourceFailure
 from logger.rollups.build import bring_up_to_date, clock_was_set
 from logger.rollups.inverters import bring_inverters_up_to_date
-from logger.rollups.placing import WRONG_S
+from logger.rollups.placing import BEHIND_S, WRONG_S
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
 from logger.store.door import Ready
@@ -140,7 +140,7 @@ class Poller:
         before = at - timedelta(seconds=by_s)
         detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}"
         self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
-        if abs(by_s) > WRONG_S and self._first_at is not None:
+        if (by_s > BEHIND_S or by_s < -WRONG_S) and self._first_at is not None:
             self._wrong_run = self._first_at, before
         self._first_at = None
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 LEDGER = "energy"
 CHUNK = timedelta(days=2)
+#: Samples that carry a wrong time not longer ago are taken out of what was counted.
+RECOUNTED_S = 30 * 86_400
 
 
 def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
@@ -155,6 +157,8 @@ def clock_was_set(
         return
     site = site_of(connection, gateway_id)
     events.replace(connection, gateway_id, to_epoch_s(now), decisions)
+    if placing.first_s is not None and placing.first_s > to_epoch_s(now) - RECOUNTED_S:
+        checkpoints.forget_after(connection, gateway_id, LEDGER, placing.first_s)
     table = table_of(Energy15MinRow)
     oldest = connection.execute(
         select(func.min(table.c.starts_at)).where(table.c.gateway_id == gateway_id)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from logger.rollups.columns import Row
-from logger.rollups.placing import WRONG_S, Placing
+from logger.rollups.placing import BEHIND_S, Placing
 
 #: Readings older than this may be the one before again; those of a CT are new each second.
 STALE_S = 900
@@ -61,4 +61,4 @@ class Doubts:
 
 
 def _is_usual(age_s: int | None, stale_s: int) -> bool:
-    return age_s is None or -WRONG_S <= age_s <= stale_s
+    return age_s is None or -BEHIND_S <= age_s <= stale_s

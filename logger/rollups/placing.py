@@ -3,11 +3,13 @@
 A machine without a clock battery may believe for a while that it is another year. Such samples
 are kept as they are and left out of the ledger, which tells so in an event. Where our clock and
 the gateway's disagree by more than a day, one of them is clearly wrong: ours, when what the
-gateway's says lies closer to the samples on which both agreed.
+gateway's says lies closer to the samples on which both agreed. A machine that was off may go on
+from where its clock stopped, for some polls: then ours is behind the gateway's by no more than the
+time without samples that follows.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, or_, select
 
@@ -24,6 +26,10 @@ from logger.store.queries import ends_s
 
 #: Two clocks that disagree by more can't both be right.
 WRONG_S = 86_400
+#: A gateway's clock that is ahead by more may be the right one.
+BEHIND_S = 1_800
+#: For no longer does a machine that was off believe its old clock, s; and so much is no difference.
+BOOTING_S, SLACK_S = 3_600, 120
 #: No gateway of this kind was there before.
 OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 #: Samples that lie in the future are of a wrong clock when nothing leads up to them.
@@ -32,6 +38,15 @@ FAR_S = 1 << 40
 KIND = "misplaced_samples"
 
 _TABLES = tuple(table_of(one) for one in (ProductionSampleRow, MeterReadingRow))
+
+
+class Agreed(NamedTuple):
+    """The first sample after ``since_s`` on which both clocks agree, sought up to ``until_s``."""
+
+    since_s: int
+    until_s: int
+    at_s: int | None
+    before_s: int  #: the sample before it
 
 
 class Placing:
@@ -47,6 +62,7 @@ class Placing:
         self._known: dict[int, bool] = {}
         #: UTC day (number since 1970) -> how far our clock was ahead, s; None where unknown
         self._told: dict[int, int | None] = {}
+        self._agreed = Agreed(0, 0, None, 0)
 
     def is_misplaced(self, at_s: int, age_s: float | None) -> bool:
         """Return whether a sample was not taken when it says; ``age_s`` is its reading's age."""
@@ -62,12 +78,49 @@ class Placing:
     def _decide(self, at_s: int, age_s: float | None) -> bool:
         if at_s < OLDEST_S:
             return True
+        if age_s is not None and age_s < -BEHIND_S and self._was_behind(at_s, age_s):
+            return True
         if age_s is None or abs(age_s) <= WRONG_S or at_s - age_s < OLDEST_S:
             return False
         if self._placed_s is not None and abs(at_s - self._placed_s) <= WRONG_S:
             return False  # Our clock went on from there: it is the gateway's that jumped.
         ours_s = self._distance_s(at_s)
         return ours_s > WRONG_S and self._distance_s(round(at_s - age_s)) < ours_s
+
+    def _was_behind(self, at_s: int, age_s: float) -> bool:
+        """Return whether our clock had gone on from where it stopped, up to when it was set."""
+        within_s = round(-age_s) + BOOTING_S + SLACK_S
+        agreed = self._agreed
+        known_until_s = agreed.until_s - within_s if agreed.at_s is None else agreed.at_s - 1
+        if not agreed.since_s <= at_s <= known_until_s:
+            until_s = at_s + max(within_s, WRONG_S)
+            agreed = self._agreed = self._next_agreed(at_s, until_s)
+        if agreed.at_s is None:
+            return False
+        return (
+            at_s - age_s <= agreed.at_s + SLACK_S
+            and agreed.at_s - agreed.before_s >= -age_s - SLACK_S
+            and agreed.before_s - at_s <= BOOTING_S
+        )
+
+    def _next_agreed(self, since_s: int, until_s: int) -> "Agreed":
+        """Return the first sample after an instant on which both clocks agree, if it comes soon."""
+        found: list[int] = []
+        for table in _TABLES:
+            time, age = table.c.polled_at, table.c.reading_age_s
+            soon = time.between(from_epoch_s(since_s + 1), from_epoch_s(until_s))
+            first_s = self._seek(table, soon & age.between(-BEHIND_S, BEHIND_S), time)
+            if first_s is not None:
+                found.append(first_s)
+        if not found:
+            return Agreed(since_s, until_s, None, 0)
+        at_s = min(found)
+        before = []
+        for table in _TABLES:
+            time = table.c.polled_at
+            earlier = (time >= from_epoch_s(since_s)) & (time < from_epoch_s(at_s))
+            before.append(self._seek(table, earlier, time.desc()) or since_s)
+        return Agreed(since_s, until_s, at_s, max(before))
 
     def _distance_s(self, at_s: int) -> int:
         """Return how far an instant is from the nearest sample on which both clocks agreed."""
@@ -94,10 +147,15 @@ class Placing:
             query = select(epoch(time), age).where(
                 table.c.gateway_id == self._gateway_id,
                 time.between(from_epoch_s(since_s), from_epoch_s(until_s)),
-                or_(age > WRONG_S, age < -WRONG_S),
+                or_(age > WRONG_S, age < -BEHIND_S),
             )
             for at_s, age_s in self._connection.execute(query.order_by(time)):
                 self.is_misplaced(at_s, age_s)
+
+    @property
+    def first_s(self) -> int | None:
+        """The first of the samples that were found not to be taken when they say."""
+        return min((at_s for at_s, is_wrong in self._known.items() if is_wrong), default=None)
 
     # -- the ends of what is there
     def ends(self) -> tuple[int, int] | None:
@@ -185,7 +243,9 @@ class Placing:
             words = "a clock that was clearly wrong"
             if ahead_s is not None:
                 side = "ahead of" if ahead_s > 0 else "behind"
-                words = f"a clock {abs(ahead_s) / 86_400:.0f} days {side} the gateway's"
+                days = abs(ahead_s) / 86_400
+                much = f"{days:.0f} days" if days >= 2 else f"{days * 24:.1f} hours"
+                words = f"a clock {much} {side} the gateway's"
             detail = f"samples of this day carry {words}: kept, not counted"
             told.append(Decision(day * 86_400, KIND, "collector", detail))
         return told

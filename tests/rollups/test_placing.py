@@ -132,6 +132,77 @@ def test_a_collector_whose_clock_is_set_counts_only_what_is_right(
     assert told(engine) == live
 
 
+@pytest.mark.parametrize("off_h", [1, 10, 30])
+def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(
+    engine: Engine, off_h: int
+) -> None:
+    off = timedelta(hours=off_h)
+    rows = right(hours=48)
+    cut = START + timedelta(hours=6, minutes=2)
+    booting = timedelta(minutes=20)
+    seen = [row for row in rows if not cut <= row[0] < cut + off + booting]
+    old = [(at - off, wh, 1.0 - off.total_seconds()) for at, wh, _ in rows
+           if cut + off < at < cut + off + booting]  # fmt: skip
+    insert(engine, seen + [(at + timedelta(seconds=7), wh, age) for at, wh, age in old])
+    days, events = rebuilt(engine, now=utc(2026, 6, 4))
+    assert sum(wh for _, wh in days) == pytest.approx(100 * 12 * 48, abs=0.01)
+    assert [kind for _, kind, _ in events] == ["misplaced_samples", "outage"]
+    assert f"{off_h}.0 hours behind" in events[0][2]
+
+
+@pytest.mark.parametrize("ahead_h", [1, 3, 30])
+def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(
+    engine: Engine, ahead_h: int
+) -> None:
+    since, until = START + timedelta(hours=6), START + timedelta(hours=11)
+    ahead_s = 3600.0 * ahead_h
+    insert(engine, [(at, wh, 1.0 - ahead_s if since <= at < until else 1.0)
+                    for at, wh, _ in right(hours=48)])  # fmt: skip
+    days, events = rebuilt(engine, now=utc(2026, 6, 4))
+    assert events == []
+    assert sum(wh for _, wh in days) == pytest.approx(100 * 12 * 48, abs=0.01)
+    with engine.connect() as connection:
+        covered = connection.execute(
+            text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")
+        ).scalar_one()
+    assert covered == 48 * 3600
+
+
+@pytest.mark.parametrize(("until_h", "wrong_polls"), [(8, 3), (21, 10)])
+def test_a_collector_that_boots_with_its_old_clock_counts_as_a_rebuild_does(
+    bench: Benches, engine: Engine, database_url: str, until_h: int, wrong_polls: int
+) -> None:
+    one = bench(cts="net", start=START, born=START - timedelta(days=1), database_url=database_url)
+    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
+    wrong = WrongClock(one, poller)
+
+    def poll(times: int) -> None:
+        for _ in range(times):
+            poller.poll(one.clock() + wrong.by, inverters=False)
+            one.clock.set(one.clock() + timedelta(minutes=5))
+
+    poll(12 * until_h)
+    off = timedelta(hours=5, minutes=2)
+    one.clock.set(one.clock() + off)
+    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
+    wrong = WrongClock(one, poller)
+    wrong.by = -off
+    poll(wrong_polls)
+    wrong.by = timedelta(0)
+    poller.clock_was_set(int(off.total_seconds()), one.clock())
+    poll(30)
+    assert poller.finish()
+    live = told(engine)
+    assert {"clock_set", "misplaced_samples", "outage"} == {kind for kind, _ in live[1]}
+    made = one.simulation.site.energy_between_wh(
+        "production", START, one.clock() - timedelta(minutes=5)
+    )
+    assert sum(wh for _, wh in live[0]) == pytest.approx(made, rel=1e-4)
+    with engine.begin() as connection:
+        assert build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
+    assert told(engine) == live
+
+
 class WrongClock:
     """What the collector believes the time is."""
 
