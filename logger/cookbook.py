@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from logger.store.models import DictionaryRow, table_of
+from logger.store.models import DATA_DICTIONARY
 
 QUESTION = re.compile(r"### (.+?)\n\n```sql\n(.+?)```", re.DOTALL)
 
@@ -19,7 +19,7 @@ def questions() -> dict[str, str]:
 
 def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
     """Return Datasette's metadata for a database file of a name (without its suffix)."""
-    dictionary = table_of(DictionaryRow)
+    dictionary = DATA_DICTIONARY
     tables: dict[str, Any] = {}
     for row in connection.execute(select(dictionary)):
         unit = f" [{row.unit}]" if row.unit else ""

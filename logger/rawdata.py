@@ -19,21 +19,20 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
 from logger.store.database import rows
 from logger.store.models import (
-    ConsumptionSampleRow,
-    GatewayRow,
-    InverterSampleRow,
-    MeterReadingRow,
-    PollRow,
-    ProductionSampleRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    GATEWAYS,
+    INVERTER_SAMPLES,
+    METER_READINGS,
+    POLLS,
+    PRODUCTION_SAMPLES,
 )
 
 TABLES = {
-    "production": ProductionSampleRow,
-    "consumption": ConsumptionSampleRow,
-    "meters": MeterReadingRow,
-    "inverters": InverterSampleRow,
-    "polls": PollRow,
+    "production": PRODUCTION_SAMPLES,
+    "consumption": CONSUMPTION_SAMPLES,
+    "meters": METER_READINGS,
+    "inverters": INVERTER_SAMPLES,
+    "polls": POLLS,
 }
 BATCH = 20_000
 
@@ -61,7 +60,7 @@ def raw(
         UsageError: no such gateway.
         NoDataError: nothing in the range.
     """
-    table, gateways = table_of(TABLES[what]), table_of(GatewayRow)
+    table, gateways = TABLES[what], GATEWAYS
     time = table.c["reported_at" if what == "inverters" else "polled_at"]
     known = connection.execute(
         select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)

@@ -13,7 +13,7 @@ from logger.readings import Outcome
 from logger.rollups import build, checkpoints
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import database_size_bytes
-from logger.store.models import EnergyDailyRow, PollRow, table_of
+from logger.store.models import ENERGY_DAILY, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import ends, spool_path
 
@@ -21,8 +21,8 @@ from logger.store.spool import ends, spool_path
 TOKEN_DAYS = 14
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
 CATCH_UP_S = 2 * 86_400
-_polls = table_of(PollRow).c
-_days = table_of(EnergyDailyRow).c
+_polls = POLLS.c
+_days = ENERGY_DAILY.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

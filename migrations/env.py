@@ -8,7 +8,7 @@ from sqlalchemy import Connection, DateTime
 
 from logger import settings
 from logger.store.database import UtcDateTime, open_engine
-from logger.store.models import Base
+from logger.store.models import METADATA
 
 
 def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
@@ -32,7 +32,7 @@ def migrate(connection: Connection) -> None:
     """Run the migrations on a connection."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=METADATA,
         render_as_batch=True,
         render_item=render_item,
         compare_type=same_type,

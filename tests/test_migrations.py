@@ -9,7 +9,7 @@ from sqlalchemy import Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store import maintenance
-from logger.store.models import Base
+from logger.store.models import METADATA
 
 
 def same_type(*found: Any) -> bool | None:
@@ -20,7 +20,7 @@ def same_type(*found: Any) -> bool | None:
 def differences(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": same_type})
-        found = compare_metadata(context, Base.metadata)
+        found = compare_metadata(context, METADATA)
     # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
     return [one for one in found if not (isinstance(one, list) and "comment" in one[0][0])]
 

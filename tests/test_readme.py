@@ -8,7 +8,7 @@ import pytest
 from logger.cli import cli
 from logger.reports.columns import ENERGY, QUALITY, STATUS
 from logger.settings import GATEWAY_KEYS, TOP_KEYS
-from logger.store.models import Base
+from logger.store.models import METADATA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_every_report_column_is_in_the_readme(column: str) -> None:
 
 def test_every_table_is_in_the_readme() -> None:
     internal = {"rollup_checkpoints"}
-    missing = [name for name in Base.metadata.tables if f"{name}" not in README]
+    missing = [name for name in METADATA.tables if f"{name}" not in README]
     assert set(missing) <= internal
 
 

@@ -20,7 +20,7 @@ from logger.reports.tables import (
     status_of,
     totals_of,
 )
-from logger.store.models import EventRow, GatewayRow, PollRow, table_of
+from logger.store.models import EVENTS, GATEWAYS, POLLS
 
 #: kind of event -> the column that counts it
 COUNTED = {
@@ -32,7 +32,7 @@ COUNTED = {
     "stalled_counter": "stalls",
     "source_change": "source_changes",
 }
-_events_of, _polls_of, _gateways_of = (table_of(one).c for one in (EventRow, PollRow, GatewayRow))
+_events_of, _polls_of, _gateways_of = (table.c for table in (EVENTS, POLLS, GATEWAYS))
 #: At most so many events of a day are told in words.
 MOST_NOTES = 6
 

@@ -18,7 +18,7 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_z
 from logger.errors import NoDataError, UsageError
 from logger.reports.columns import COLUMNS, ENERGY, PERIOD_NAMES, STATUS, Column
 from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
-from logger.store.models import Energy15MinRow, EventRow, GatewayRow, table_of
+from logger.store.models import ENERGY_15MIN, EVENTS, GATEWAYS
 from logger.store.queries import ends_s
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _rows(
 
 def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
     """Return when a total's counter was broken off since an instant, epoch seconds in order."""
-    events, gateways = table_of(EventRow).c, table_of(GatewayRow).c
+    events, gateways = EVENTS.c, GATEWAYS.c
     named = select(gateways.gateway_id).where(gateways.name == site.name)
     query = select(events.at).where(
         events.gateway_id.in_(named),
@@ -192,7 +192,7 @@ def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
 
 def _replaced_s(connection: Connection, gateway_ids: Sequence[int]) -> Iterator[int]:
     """Yield when one gateway's counters ended, and when those of the next of its name began."""
-    starts_at = table_of(Energy15MinRow).c.starts_at
+    starts_at = ENERGY_15MIN.c.starts_at
     ends = [both for one in gateway_ids if (both := ends_s(connection, starts_at, one))]
     for (_, last_s), (first_s, _) in pairwise(sorted(ends)):
         yield last_s + QUARTER_S

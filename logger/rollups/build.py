@@ -28,9 +28,8 @@ from logger.rollups import checkpoints, events, samples, sums
 from logger.rollups.placing import Placing
 from logger.rollups.rows import Site, delete_rows, site_of, write_quarters
 from logger.store.models import (
-    Energy15MinRow,
-    EnergyDailyRow,
-    table_of,
+    ENERGY_15MIN,
+    ENERGY_DAILY,
 )
 
 log = logging.getLogger(__name__)
@@ -159,7 +158,7 @@ def clock_was_set(
     events.replace(connection, gateway_id, to_epoch_s(now), decisions)
     if placing.first_s is not None and placing.first_s > to_epoch_s(now) - RECOUNTED_S:
         checkpoints.forget_after(connection, gateway_id, LEDGER, placing.first_s)
-    table = table_of(Energy15MinRow)
+    table = ENERGY_15MIN
     oldest = connection.execute(
         select(func.min(table.c.starts_at)).where(table.c.gateway_id == gateway_id)
     ).scalar_one()
@@ -225,7 +224,7 @@ def rebuild(
 
 
 def _days(connection: Connection, gateway_id: int) -> dict[date, tuple[float | None, float | None]]:
-    table = table_of(EnergyDailyRow)
+    table = ENERGY_DAILY
     query = select(table.c.day, table.c.production_wh, table.c.consumption_wh).where(
         table.c.gateway_id == gateway_id, table.c.phase == "total"
     )

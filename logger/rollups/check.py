@@ -16,7 +16,7 @@ from logger.rollups.digests import Difference, differences, digests
 from logger.rollups.placing import Placing
 from logger.rollups.rows import Site, site_of
 from logger.store.database import epoch
-from logger.store.models import Energy15MinRow, InverterDailyRow, InverterSampleRow, table_of
+from logger.store.models import ENERGY_15MIN, INVERTER_DAILY, INVERTER_SAMPLES
 from logger.store.queries import ends_s
 
 #: A collector rolls up each quarter hour; what is further behind, it should have taken up.
@@ -24,9 +24,9 @@ BEHIND_S = 3600
 #: So many places are named.
 NAMED = 3
 
-_quarters = table_of(Energy15MinRow).c
-_days = table_of(InverterDailyRow).c
-_reports = table_of(InverterSampleRow).c
+_quarters = ENERGY_15MIN.c
+_days = INVERTER_DAILY.c
+_reports = INVERTER_SAMPLES.c
 
 
 def findings(

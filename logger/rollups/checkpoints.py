@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
-from logger.store.models import RollupCheckpointRow, table_of
+from logger.store.models import ROLLUP_CHECKPOINTS
 
 KEEP_EACH_DAY = timedelta(days=40)
 
-_table = table_of(RollupCheckpointRow)
+_table = ROLLUP_CHECKPOINTS
 
 
 @dataclass(frozen=True, slots=True)

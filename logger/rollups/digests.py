@@ -18,19 +18,14 @@ from logger.rollups.events import KINDS
 from logger.rollups.rows import Site
 from logger.store.database import UtcDateTime, epoch, rows
 from logger.store.models import (
-    Energy15MinRow,
-    EnergyDailyRow,
-    EnergyHourlyRow,
-    EventRow,
-    InverterDailyRow,
-    table_of,
+    ENERGY_15MIN,
+    ENERGY_DAILY,
+    ENERGY_HOURLY,
+    EVENTS,
+    INVERTER_DAILY,
 )
 
-EVENTS = table_of(EventRow)
-TABLES = [
-    table_of(model)
-    for model in (Energy15MinRow, EnergyHourlyRow, EnergyDailyRow, InverterDailyRow, EventRow)
-]
+TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
 #: Which rows there are comes first, then the columns.
 ROWS = "rows"
 SIZE = 8

@@ -8,7 +8,7 @@ from logger.clock import from_epoch_s
 from logger.energy.streams import Decision
 from logger.rollups import placing
 from logger.store.database import upsert
-from logger.store.models import EventRow, table_of
+from logger.store.models import EVENTS
 
 #: Events that a ledger decides; a rebuild decides them anew.
 KINDS = (
@@ -35,7 +35,7 @@ def replace(
     of_inverters: bool = False,
 ) -> None:
     """Write what one ledger decided after an instant, in place of what it had decided before."""
-    table = table_of(EventRow)
+    table = EVENTS
     mine = table.c.subject.startswith(SUBJECT)
     connection.execute(
         delete(table).where(

@@ -26,7 +26,7 @@ from logger.rollups.events import SUBJECT
 from logger.rollups.placing import ALONE_S, OLDEST_S, WRONG_S
 from logger.rollups.rows import Site, site_of
 from logger.store.database import batches, epoch, insert_all
-from logger.store.models import InverterDailyRow, InverterSampleRow, table_of
+from logger.store.models import INVERTER_DAILY, INVERTER_SAMPLES
 from logger.store.queries import ends_s
 
 LEDGER = "inverters"
@@ -122,11 +122,11 @@ def advance(connection: Connection, gateway_id: int, *, now: datetime, beyond_s:
 
 def _ends(connection: Connection, gateway_id: int, now_s: int) -> tuple[int, int] | None:
     """Return the first and last time of a report that can be true, epoch seconds."""
-    time = table_of(InverterSampleRow).c.reported_at
+    time = INVERTER_SAMPLES.c.reported_at
     ends = ends_s(connection, time, gateway_id)
     if ends is None or (ends[0] >= OLDEST_S and ends[1] <= now_s + WRONG_S):
         return ends
-    mine = select(epoch(time)).where(table_of(InverterSampleRow).c.gateway_id == gateway_id)
+    mine = select(epoch(time)).where(INVERTER_SAMPLES.c.gateway_id == gateway_id)
     soon = from_epoch_s(now_s + WRONG_S)
 
     def seek(where: Any, order: Any) -> int | None:
@@ -162,7 +162,7 @@ def _state_at(track: Counted | Reported, at_s: int) -> list[Any] | None:
 def _read(
     connection: Connection, site: Site, since_s: int, until_s: int
 ) -> tuple[dict[str, Inverter], dict[tuple[date, str], float]]:
-    columns = table_of(InverterSampleRow).c
+    columns = INVERTER_SAMPLES.c
     query = (
         select(
             epoch(columns.reported_at),
@@ -222,7 +222,7 @@ def _write(
     shares: Mapping[str, Share],
     peaks: Mapping[tuple[date, str], float],
 ) -> None:
-    table = table_of(InverterDailyRow)
+    table = INVERTER_DAILY
     energy: dict[tuple[date, str], int] = {}
     covered: dict[tuple[date, str], int] = {}
     known: dict[int, date] = {}

@@ -17,10 +17,9 @@ from logger.clock import from_epoch_s
 from logger.energy.streams import Decision
 from logger.store.database import epoch
 from logger.store.models import (
-    ConsumptionSampleRow,
-    MeterReadingRow,
-    ProductionSampleRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    METER_READINGS,
+    PRODUCTION_SAMPLES,
 )
 from logger.store.queries import ends_s
 
@@ -37,7 +36,7 @@ ALONE_S = 30 * 86_400
 FAR_S = 1 << 40
 KIND = "misplaced_samples"
 
-_TABLES = tuple(table_of(one) for one in (ProductionSampleRow, MeterReadingRow))
+_TABLES = (PRODUCTION_SAMPLES, METER_READINGS)
 
 
 class Agreed(NamedTuple):
@@ -161,8 +160,7 @@ class Placing:
     def ends(self) -> tuple[int, int] | None:
         """Return when the first and last sample that count were taken, epoch seconds."""
         found: list[tuple[int, int]] = []
-        for model in (ProductionSampleRow, ConsumptionSampleRow, MeterReadingRow):
-            table = table_of(model)
+        for table in (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS):
             both = ends_s(self._connection, table.c.polled_at, self._gateway_id)
             if both is None:
                 continue

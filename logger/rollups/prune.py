@@ -10,18 +10,17 @@ from logger.rollups import build, checkpoints, inverters
 from logger.rollups.digests import differences, digests
 from logger.rollups.rows import site_of
 from logger.store.models import (
-    ConsumptionSampleRow,
-    InverterSampleRow,
-    MeterReadingRow,
-    ProductionSampleRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    INVERTER_SAMPLES,
+    METER_READINGS,
+    PRODUCTION_SAMPLES,
 )
 
 #: ledger -> the tables that it was made of, and their time
 RAW = {
-    build.LEDGER: ((ProductionSampleRow, "polled_at"), (ConsumptionSampleRow, "polled_at"),
-                   (MeterReadingRow, "polled_at")),
-    inverters.LEDGER: ((InverterSampleRow, "reported_at"),),
+    build.LEDGER: ((PRODUCTION_SAMPLES, "polled_at"), (CONSUMPTION_SAMPLES, "polled_at"),
+                   (METER_READINGS, "polled_at")),
+    inverters.LEDGER: ((INVERTER_SAMPLES, "reported_at"),),
 }  # fmt: skip
 
 
@@ -58,8 +57,7 @@ def prune(
         if at is None:
             continue
         until[ledger] = at
-        for model, time in tables:
-            table = table_of(model)
+        for table, time in tables:
             where = (table.c.gateway_id == gateway_id, table.c[time] <= at)
             count = select(func.count()).select_from(table).where(*where)
             rows[table.name] = connection.execute(count).scalar_one()

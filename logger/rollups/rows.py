@@ -11,11 +11,10 @@ from logger.energy.flows import Quarter
 from logger.rollups.samples import Stretch
 from logger.store.database import insert_all
 from logger.store.models import (
-    Energy15MinRow,
-    EnergyDailyRow,
-    EnergyHourlyRow,
-    GatewayRow,
-    table_of,
+    ENERGY_15MIN,
+    ENERGY_DAILY,
+    ENERGY_HOURLY,
+    GATEWAYS,
 )
 
 
@@ -31,7 +30,7 @@ class Site:
 
 def site_of(connection: Connection, gateway_id: int) -> Site:
     """Return what the database knows of a gateway."""
-    table = table_of(GatewayRow)
+    table = GATEWAYS
     query = select(table.c.name, table.c.time_zone, table.c.peak_power_kwp)
     name, zone, peak_kwp = connection.execute(query.where(table.c.gateway_id == gateway_id)).one()
     peak_w = peak_kwp * 1000 if peak_kwp else None
@@ -46,7 +45,7 @@ def write_quarters(
     stretch: Stretch,
 ) -> None:
     """Replace the quarter hours of a site from an instant on."""
-    table = table_of(Energy15MinRow)
+    table = ENERGY_15MIN
     connection.execute(
         delete(table).where(
             table.c.gateway_id == site.gateway_id, table.c.starts_at >= from_epoch_s(since_s)
@@ -93,12 +92,11 @@ def _wh(energy_mwh: int | None) -> float | None:
 
 def delete_rows(connection: Connection, site: Site, since_s: int, until_s: int | None) -> None:
     """Delete what was rolled up from an instant on, and up to another; whole days of days."""
-    for model, column in (
-        (Energy15MinRow, "starts_at"),
-        (EnergyHourlyRow, "starts_at"),
-        (EnergyDailyRow, "day"),
+    for table, column in (
+        (ENERGY_15MIN, "starts_at"),
+        (ENERGY_HOURLY, "starts_at"),
+        (ENERGY_DAILY, "day"),
     ):
-        table = table_of(model)
 
         def key(at_s: int, column: str = column) -> Any:
             return local_day(at_s, site.zone) if column == "day" else from_epoch_s(at_s)

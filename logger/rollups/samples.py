@@ -7,7 +7,7 @@ from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
 from logger.energy.flows import Samples
@@ -28,10 +28,9 @@ from logger.rollups.peaks import Peaks
 from logger.rollups.placing import Placing
 from logger.store.database import batches, epoch
 from logger.store.models import (
-    ConsumptionSampleRow,
-    MeterReadingRow,
-    ProductionSampleRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    METER_READINGS,
+    PRODUCTION_SAMPLES,
 )
 
 #: measurement -> the streams of its delivered and received counters
@@ -63,9 +62,8 @@ class Span(NamedTuple):
     gap_s: int  #: so much before ``since_s`` is read to know the readings before
     known: Mapping[StreamKey, CounterState]  #: what was counted before ``since_s``
 
-    def query(self, model: Any, *names: str) -> Select[Any]:
+    def query(self, table: Table, *names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
-        table = table_of(model)
         return (
             select(epoch(table.c.polled_at), *(table.c[name] for name in names))
             .where(
@@ -131,7 +129,7 @@ def _sane(
 def _read_production(span: Span, stretch: Stretch) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
     query = span.query(
-        ProductionSampleRow, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
+        PRODUCTION_SAMPLES, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
     doubts = Doubts(span.placing, itemgetter(1), source=-1)
     invalid: set[int] = set()
@@ -150,7 +148,7 @@ def _read_production(span: Span, stretch: Stretch) -> set[int]:
 def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
     query = span.query(
-        MeterReadingRow,
+        METER_READINGS,
         "measurement",
         "phase",
         "power_w",
@@ -187,7 +185,7 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
     samples = stretch.samples
     counted = {name for name, _ in samples.counters}
     query = span.query(
-        ConsumptionSampleRow,
+        CONSUMPTION_SAMPLES,
         "measurement",
         "phase",
         "power_w",
@@ -197,7 +195,7 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
     )
     until_s, again_s = _elsewhere_s(span, samples)
     if until_s <= span.since_s and again_s >= span.until_s:
-        table = table_of(ConsumptionSampleRow)
+        table = CONSUMPTION_SAMPLES
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
     doubts = Doubts(span.placing, itemgetter(1, 2), source=-1)
     for batch in batches(span.connection, query):

@@ -17,7 +17,7 @@ from logger.clock import (
     utc_offset_s,
 )
 from logger.store.database import epoch, insert_all, rows
-from logger.store.models import Energy15MinRow, EnergyDailyRow, EnergyHourlyRow, table_of
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY
 from logger.store.queries import ends_s
 
 FLOWS = (
@@ -32,7 +32,7 @@ PEAKS = ("peak_production", "peak_consumption")
 #: So many days are summed at a time.
 STRETCH = timedelta(days=6)
 
-_quarters = table_of(Energy15MinRow)
+_quarters = ENERGY_15MIN
 #: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
 _NAMES = (
     "starts_at",
@@ -99,7 +99,7 @@ def recompute(
         }
         for (day, phase), parts in days.items()
     ]
-    hourly, daily = table_of(EnergyHourlyRow), table_of(EnergyDailyRow)
+    hourly, daily = ENERGY_HOURLY, ENERGY_DAILY
     if hour_rows:
         first = min(row["starts_at"] for row in hour_rows)
         _replace(connection, hourly, gateway_id, hourly.c.starts_at >= first, hour_rows)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select, update
 
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.store.models import GatewayRow, table_of
+from logger.store.models import GATEWAYS
 from logger.store.queries import typical_step_s
 
 
@@ -17,7 +17,7 @@ def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
 
     By the configured cadence; where this gateway is not configured, by its samples.
     """
-    table = table_of(GatewayRow)
+    table = GATEWAYS
     query = select(table.c.name).where(table.c.gateway_id == gateway_id)
     name = connection.execute(query).scalar_one()
     if any(one.name == name for one in settings.gateways):
@@ -27,7 +27,7 @@ def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
 
 def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewaySettings]) -> bool:
     """Take over the configured time zone and peak power; return whether the zone changed."""
-    table = table_of(GatewayRow)
+    table = GATEWAYS
     query = select(table.c.name, table.c.serial, table.c.time_zone)
     name, serial, zone = connection.execute(query.where(table.c.gateway_id == gateway_id)).one()
     for one in configured:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.store.database import UtcDateTime, is_file, rows
-from logger.store.models import Energy15MinRow, InverterDailyRow, table_of
+from logger.store.models import ENERGY_15MIN, INVERTER_DAILY
 
 
 @contextlib.contextmanager
@@ -127,7 +127,7 @@ def reserve_rollups(connection: Connection) -> None:
     Reading goes on.
     """
     if not is_file(connection):
-        names = ", ".join(table_of(one).name for one in (Energy15MinRow, InverterDailyRow))
+        names = ", ".join(table.name for table in (ENERGY_15MIN, INVERTER_DAILY))
         connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
 
 

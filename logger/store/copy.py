@@ -9,11 +9,11 @@ from logger.errors import StoreError
 from logger.store import bulk, maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import translated_errors
-from logger.store.models import Base, DictionaryRow, table_of
+from logger.store.models import DATA_DICTIONARY, METADATA
 
 #: Gateways first; the dictionary comes with the schema.
 TABLES: Sequence[Table] = [
-    table for table in Base.metadata.sorted_tables if table is not table_of(DictionaryRow)
+    table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY
 ]
 BATCH = 10_000
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, Table, func, inspect, select, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store.database import is_file, translated_errors
-from logger.store.models import Base, GatewayRow, table_of
+from logger.store.models import GATEWAYS, METADATA
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -120,8 +120,8 @@ def problems(connection: Connection) -> list[str]:
             for (said,) in connection.exec_driver_sql("PRAGMA integrity_check")
             if said != "ok"
         ]
-    known = set(connection.execute(select(table_of(GatewayRow).c.gateway_id)).scalars())
-    for table in Base.metadata.sorted_tables:
+    known = set(connection.execute(select(GATEWAYS.c.gateway_id)).scalars())
+    for table in METADATA.sorted_tables:
         strays = [one for one in _gateway_ids(connection, table) if one not in known]
         found += [f"{table.name} has rows of gateway {one}, which there is not" for one in strays]
     return found

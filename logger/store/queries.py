@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from logger.store.database import epoch
-from logger.store.models import GatewayRow, PollRow, ProductionSampleRow, table_of
+from logger.store.models import GATEWAYS, POLLS, PRODUCTION_SAMPLES
 
-_gateways = table_of(GatewayRow)
+_gateways = GATEWAYS
 
 
 def gateways(connection: Connection) -> Sequence[Any]:
@@ -35,7 +35,7 @@ def ends_s(
 
 def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
     """Return the median time between a gateway's first few hundred samples; None for too few."""
-    table = table_of(ProductionSampleRow)
+    table = PRODUCTION_SAMPLES
     query = (
         select(epoch(table.c.polled_at))
         .where(table.c.gateway_id == gateway_id, table.c.phase == "total")
@@ -49,7 +49,7 @@ def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
 
 def logged_days(connection: Connection) -> float:
     """Return how many days of polls there are, the longest of all gateways."""
-    column = table_of(PollRow).c.polled_at
+    column = POLLS.c.polled_at
     spans = [ends_s(connection, column, row.gateway_id) for row in gateways(connection)]
     return max((last - first for first, last in filter(None, spans)), default=0) / 86_400
 
@@ -62,7 +62,7 @@ def gateway_named(connection: Connection, name: str) -> Any:
 
 def last_production_source(connection: Connection, gateway_id: int) -> str | None:
     """Return where a gateway's production last came from."""
-    table = table_of(ProductionSampleRow)
+    table = PRODUCTION_SAMPLES
     query = select(table.c.source).where(table.c.gateway_id == gateway_id)
     found: str | None = connection.execute(
         query.order_by(table.c.polled_at.desc()).limit(1)
@@ -72,7 +72,7 @@ def last_production_source(connection: Connection, gateway_id: int) -> str | Non
 
 def last_poll_at(connection: Connection, gateway_id: int) -> datetime | None:
     """Return when a gateway was last polled."""
-    table = table_of(PollRow)
+    table = POLLS
     query = select(func.max(table.c.polled_at)).where(table.c.gateway_id == gateway_id)
     found: datetime | None = connection.execute(query).scalar_one()
     return found

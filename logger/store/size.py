@@ -5,39 +5,38 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Table, func, select, text
 
 from logger.clock import from_epoch_s
 from logger.store.database import database_size_bytes, is_file
 from logger.store.models import (
-    Base,
-    ConsumptionSampleRow,
-    Energy15MinRow,
-    EnergyDailyRow,
-    EnergyHourlyRow,
-    InverterDailyRow,
-    InverterSampleRow,
-    MeterReadingRow,
-    PollRow,
-    ProductionSampleRow,
-    RollupCheckpointRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    ENERGY_15MIN,
+    ENERGY_DAILY,
+    ENERGY_HOURLY,
+    INVERTER_DAILY,
+    INVERTER_SAMPLES,
+    METADATA,
+    METER_READINGS,
+    POLLS,
+    PRODUCTION_SAMPLES,
+    ROLLUP_CHECKPOINTS,
 )
 from logger.store.queries import ends_s, gateways, logged_days
 
-RAW = (PollRow, ProductionSampleRow, ConsumptionSampleRow, MeterReadingRow, InverterSampleRow)
+RAW = (POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS, INVERTER_SAMPLES)
 ROLLUPS = (
-    Energy15MinRow,
-    EnergyHourlyRow,
-    EnergyDailyRow,
-    InverterDailyRow,
-    RollupCheckpointRow,
+    ENERGY_15MIN,
+    ENERGY_HOURLY,
+    ENERGY_DAILY,
+    INVERTER_DAILY,
+    ROLLUP_CHECKPOINTS,
 )
 #: The pace of so many days says how a year will be.
 RECENT_DAYS = 30.0
 
-_samples = table_of(ProductionSampleRow).c.polled_at
-_quarters = table_of(Energy15MinRow).c.starts_at
+_samples = PRODUCTION_SAMPLES.c.polled_at
+_quarters = ENERGY_15MIN.c.starts_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ def _bytes_of_tables(connection: Connection) -> dict[str, int] | None:
         query = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
         return {
             name: int(connection.execute(query, {"name": name}).scalar_one())
-            for name in Base.metadata.tables
+            for name in METADATA.tables
         }
     known = connection.exec_driver_sql("SELECT sqlite_compileoption_used('ENABLE_DBSTAT_VTAB')")
     if not known.scalar_one():
@@ -92,10 +91,10 @@ def _bytes_of_tables(connection: Connection) -> dict[str, int] | None:
     return {name: int(taken) for name, taken in found}
 
 
-def _sum(of_tables: dict[str, int] | None, models: Sequence[type[Any]]) -> int | None:
+def _sum(of_tables: dict[str, int] | None, tables: Sequence[Table]) -> int | None:
     if of_tables is None:
         return None
-    return sum(of_tables.get(table_of(model).name, 0) for model in models)
+    return sum(of_tables.get(table.name, 0) for table in tables)
 
 
 def _growth(

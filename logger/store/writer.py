@@ -11,17 +11,16 @@ from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GatewaySettings
 from logger.store.database import insert_or_ignore, upsert
 from logger.store.models import (
-    ConsumptionSampleRow,
-    EventRow,
-    GatewayRow,
-    InverterRow,
-    InverterSampleRow,
-    MeterReadingRow,
-    MeterRow,
-    PollRow,
-    ProductionSampleRow,
-    RollupCheckpointRow,
-    table_of,
+    CONSUMPTION_SAMPLES,
+    EVENTS,
+    GATEWAYS,
+    INVERTER_SAMPLES,
+    INVERTERS,
+    METER_READINGS,
+    METERS,
+    POLLS,
+    PRODUCTION_SAMPLES,
+    ROLLUP_CHECKPOINTS,
 )
 
 
@@ -33,7 +32,7 @@ def remember_gateway(
     Raises:
         SettingsError: the configured time zone is not the one its days were made with.
     """
-    table = table_of(GatewayRow)
+    table = GATEWAYS
     known = connection.execute(select(table).where(table.c.serial == info.serial)).one_or_none()
     values: dict[str, Any] = {
         "name": settings.name,
@@ -66,7 +65,7 @@ def remember_gateway(
         _note_changes(connection, gateway_id, known.firmware, info, at)
     meters = [{"gateway_id": gateway_id, **asdict(meter)} for meter in info.meters]
     replace = ("measurement", "state", "metering_status", "status_flags")
-    upsert(connection, table_of(MeterRow), meters, (*replace, "phase_mode", "phase_count"))
+    upsert(connection, METERS, meters, (*replace, "phase_mode", "phase_count"))
     return int(gateway_id)
 
 
@@ -78,7 +77,7 @@ def _note_changes(
     if firmware is not None and firmware != info.firmware:
         detail = f"{firmware} to {info.firmware}"
         events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=detail))
-    table = table_of(MeterRow)
+    table = METERS
     query = select(table.c.eid, table.c.state).where(table.c.gateway_id == gateway_id)
     states = {row.eid: row.state for row in connection.execute(query)}
     for meter in info.meters:
@@ -93,25 +92,25 @@ def _note_changes(
                 )
             )
     rows = [{"gateway_id": gateway_id, **asdict(event)} for event in events]
-    insert_or_ignore(connection, table_of(EventRow), rows)
+    insert_or_ignore(connection, EVENTS, rows)
 
 
 def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     """Store a poll; the caller commits."""
     key = {"gateway_id": gateway_id, "polled_at": poll.polled_at}
     row = {"took_s": round(poll.took_s, 3), "outcome": poll.outcome, "error": poll.error}
-    insert_or_ignore(connection, table_of(PollRow), [{**key, **row}])
-    for model, readings in (
-        (ProductionSampleRow, poll.production),
-        (ConsumptionSampleRow, poll.consumption),
-        (MeterReadingRow, poll.meter_readings),
+    insert_or_ignore(connection, POLLS, [{**key, **row}])
+    for table, readings in (
+        (PRODUCTION_SAMPLES, poll.production),
+        (CONSUMPTION_SAMPLES, poll.consumption),
+        (METER_READINGS, poll.meter_readings),
     ):
-        insert_or_ignore(connection, table_of(model), [{**key, **asdict(one)} for one in readings])
+        insert_or_ignore(connection, table, [{**key, **asdict(one)} for one in readings])
     _save_inverters(connection, gateway_id, poll)
     events = [{"gateway_id": gateway_id, **asdict(event)} for event in poll.events]
-    insert_or_ignore(connection, table_of(EventRow), events)
+    insert_or_ignore(connection, EVENTS, events)
     if poll.outcome is not Outcome.FAILED:
-        gateways = table_of(GatewayRow)
+        gateways = GATEWAYS
         seen = update(gateways).where(gateways.c.gateway_id == gateway_id)
         connection.execute(seen.values(last_seen_at=poll.polled_at))
     ages_s = [one.reading_age_s for one in poll.production]
@@ -136,10 +135,10 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
         }
         for one in poll.inverters
     ]
-    upsert(connection, table_of(InverterRow), known, ("last_seen_at",))
+    upsert(connection, INVERTERS, known, ("last_seen_at",))
     for sample in samples:
         del sample["device_type"]
-    table = table_of(InverterSampleRow)
+    table = INVERTER_SAMPLES
     oldest = min(one.reported_at for one in poll.inverters)
     query = select(table.c.reported_at, table.c.serial).where(
         table.c.gateway_id == gateway_id, table.c.reported_at >= oldest
@@ -154,7 +153,7 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:
     """Let a sample that arrives late have its days recomputed."""
-    table = table_of(RollupCheckpointRow)
+    table = ROLLUP_CHECKPOINTS
     connection.execute(
         delete(table).where(
             table.c.gateway_id == gateway_id, table.c.ledger == ledger, table.c.at >= at

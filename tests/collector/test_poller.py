@@ -12,7 +12,7 @@ from logger.collector.poller import Poller
 from logger.errors import GatewayReplacedError
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
-from logger.store.models import EventRow, PollRow, ProductionSampleRow, table_of
+from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
 from tests.conftest import Bench, Benches
 
 MINUTE = timedelta(minutes=1)
@@ -58,7 +58,7 @@ def test_what_is_stored_is_what_the_gateway_said(
     one = bench(database_url=database_url, cts="net")
     poll = poller_of(one, engine).poll(one.clock(), inverters=True)
     with engine.connect() as connection:
-        row = connection.execute(select(table_of(ProductionSampleRow))).one()
+        row = connection.execute(select(PRODUCTION_SAMPLES)).one()
     (said,) = poll.production
     assert row.polled_at == poll.polled_at
     assert (row.power_w, row.energy_lifetime_wh, row.source) == (
@@ -87,7 +87,7 @@ def test_polls_wait_while_the_database_is_away_and_follow_in_order(
         connection.commit()
     run(one, poller, 1)
     with engine.connect() as connection:
-        times = connection.execute(select(table_of(PollRow).c.polled_at)).scalars().all()
+        times = connection.execute(select(POLLS.c.polled_at)).scalars().all()
     assert len(times) == 24
     assert list(times) == sorted(times)
     lines = [record.getMessage() for record in caplog.records if "database" in record.getMessage()]
@@ -109,7 +109,7 @@ def test_an_outage_of_hours_makes_two_log_lines(
     run(one, poller, 2)
     assert len(caplog.records) == 2, [record.getMessage() for record in caplog.records]
     with engine.connect() as connection:
-        rows = connection.execute(select(PollRow.outcome, func.count()).group_by(PollRow.outcome))
+        rows = connection.execute(select(POLLS.c.outcome, func.count()).group_by(POLLS.c.outcome))
         assert {row[0]: row[1] for row in rows} == {"complete": 4, "failed": 30}
 
 
@@ -124,7 +124,7 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
     one.clock.set(one.clock() + timedelta(hours=2))
     poller.poll(one.clock(), inverters=False)
     with engine.connect() as connection:
-        kinds = connection.execute(select(table_of(EventRow).c.kind, table_of(EventRow).c.detail))
+        kinds = connection.execute(select(EVENTS.c.kind, EVENTS.c.detail))
         found = {kind: detail for kind, detail in kinds if kind != "outage"}
     assert found == {
         "firmware_change": "7.6.175 to 8.2.4286",
