@@ -1,5 +1,6 @@
 """Migrations make the schema that the models describe, and can be undone."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -55,3 +56,20 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaOutdatedError, match="newer envoylog"):
         maintenance.upgrade(engine)
+
+
+@pytest.mark.parametrize(
+    ("revision", "count", "digest"),
+    [
+        ("0003", 18, "55778e3ddd248215"),
+        ("0004", 24, "76f66297df8be119"),
+        ("0005", 8, "2a77ddcc3f33a837"),
+    ],
+)
+def test_the_texts_of_views_are_frozen_with_their_migration(
+    revision: str, count: int, digest: str
+) -> None:
+    paths = sorted((maintenance.migrations_path() / "versions" / "views" / revision).rglob("*.sql"))
+    texts = [" ".join(path.read_text(encoding="utf-8").split()) for path in paths]
+    assert len(texts) == count
+    assert hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16] == digest

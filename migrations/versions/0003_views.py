@@ -7,6 +7,8 @@ Revision ID: 0003
 Revises: 0002
 """
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,6 +16,9 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+#: whole texts of the views per engine, frozen with this migration
+TEXTS = Path(__file__).with_name("views") / revision
 
 KWH = "kWh"
 ENERGY = {
@@ -231,117 +236,11 @@ DICTIONARY: dict[str, dict[str, tuple[str | None, str]]] = {
 VIEWS = [name for name in DICTIONARY if name.startswith("v_")]
 
 
-def rounded(expression: str, digits: int) -> str:
-    """Round alike on both engines: decimal rounding, then a double again."""
-    return f"CAST(ROUND(CAST({expression} AS NUMERIC), {digits}) AS DOUBLE PRECISION)"
-
-
-def energy_view(period: str, table: str, group: str, length: str) -> str:
-    """Return a view over total rows; ``group`` makes the period, ``length`` its seconds."""
-    total = {name: f"SUM(e.{name}_wh)" for name in ENERGY}
-    made, used = total["production"], total["consumption"]
-    kept = f"({made} - {total['grid_export']})"
-    home = f"({used} - {total['grid_import']})"
-    kept_pct = rounded(f"100.0 * {kept} / NULLIF({made}, 0)", 3)
-    home_pct = rounded(f"100.0 * {home} / NULLIF({used}, 0)", 3)
-    specific = rounded(f"{made} / 1000.0 / NULLIF(MAX(g.peak_power_kwp), 0)", 6)
-    columns = [f"g.name AS gateway, {group} AS {period}"]
-    if table == "hourly":
-        columns = [f"g.name AS gateway, e.starts_at AS hour_starts_at, {group} AS local_hour"]
-    columns += [f"{rounded(f'{value} / 1000.0', 6)} AS {name}_kwh" for name, value in total.items()]
-    columns += [
-        f"{rounded(f'{kept} / 1000.0', 6)} AS self_consumption_kwh",
-        f"{kept_pct} AS self_consumption_pct",
-        f"{home_pct} AS self_sufficiency_pct",
-        f"{specific} AS specific_yield_kwh_per_kwp",
-        "MAX(e.peak_production_w) AS peak_production_w",
-        f"{rounded(f'100.0 * SUM(e.covered_s) / NULLIF({length}, 0)', 3)} AS coverage_pct",
-        f"{rounded('SUM(e.bridged_wh) / 1000.0', 6)} AS bridged_kwh",
-    ]
-    return (
-        f"CREATE VIEW v_energy_{table} AS SELECT {', '.join(columns)} "  # noqa: S608 - our own text
-        f"FROM energy_{'hourly' if table == 'hourly' else 'daily'} e "
-        "JOIN gateways g ON g.gateway_id = e.gateway_id WHERE e.phase = 'total' "
-        "GROUP BY e.gateway_id, g.name, "
-        + ("e.starts_at, e.utc_offset_s" if table == "hourly" else group)
-    )
-
-
 def upgrade() -> None:
-    lite = op.get_bind().dialect.name == "sqlite"
-    if lite:
-        hour = "datetime(e.starts_at, e.utc_offset_s || ' seconds')"
-        month, year = "strftime('%Y-%m', e.day)", "CAST(strftime('%Y', e.day) AS INTEGER)"
-        in_month = "CAST(strftime('%d', MIN(e.day)) AS INTEGER)"
-        in_year = "CAST(strftime('%j', MIN(e.day)) AS INTEGER)"
-        minutes = "strftime('%s', q.starts_at) / 900"
-        last_end = "datetime(MAX(starts_at), '900 seconds')"
-    else:
-        hour = "e.starts_at AT TIME ZONE 'UTC' + e.utc_offset_s * INTERVAL '1 second'"
-        month, year = "to_char(e.day, 'YYYY-MM')", "CAST(extract(year FROM e.day) AS INTEGER)"
-        in_month = "CAST(extract(day FROM MIN(e.day)) AS INTEGER)"
-        in_year = "CAST(extract(doy FROM MIN(e.day)) AS INTEGER)"
-        minutes = "CAST(extract(epoch FROM q.starts_at) AS BIGINT) / 900"
-        last_end = "MAX(starts_at) + INTERVAL '900 seconds'"
-    # Days before the first logged day of a month or year count as not covered.
-    before_month = f"(SUM(e.period_s) + ({in_month} - 1) * 86400)"
-    before_year = f"(SUM(e.period_s) + ({in_year} - 1) * 86400)"
-    op.execute(sa.text(energy_view("hour_starts_at", "hourly", hour, "SUM(e.period_s)")))
-    op.execute(sa.text(energy_view("day", "daily", "e.day", "SUM(e.period_s)")))
-    op.execute(sa.text(energy_view("month", "monthly", month, before_month)))
-    op.execute(sa.text(energy_view("year", "yearly", year, before_year)))
-    phases = ", ".join(f"{rounded(f'e.{name}_wh / 1000.0', 6)} AS {name}_kwh" for name in ENERGY)
-    op.execute(
-        sa.text(
-            f"CREATE VIEW v_phase_daily AS SELECT g.name AS gateway, e.day, e.phase, {phases} "  # noqa: S608
-            "FROM energy_daily e JOIN gateways g ON g.gateway_id = e.gateway_id "
-            "WHERE e.phase <> 'total'"
-        )
-    )
-    op.execute(
-        sa.text(
-            "CREATE VIEW v_inverter_daily AS SELECT g.name AS gateway, i.day, i.serial, "  # noqa: S608
-            f"{rounded('i.energy_wh / 1000.0', 6)} AS energy_kwh, i.peak_power_w, i.covered_s "
-            "FROM inverter_daily i JOIN gateways g ON g.gateway_id = i.gateway_id"
-        )
-    )
-    op.execute(
-        sa.text(
-            "CREATE VIEW v_power_now AS SELECT g.name AS gateway, p.polled_at AS measured_at, "
-            "p.power_w AS production_w, "
-            "c.power_w + COALESCE(b.power_w, 0) AS consumption_w, "
-            "n.power_w AS grid_w, b.power_w AS battery_w "
-            "FROM gateways g JOIN production_samples p ON p.gateway_id = g.gateway_id "
-            "AND p.phase = 'total' AND p.polled_at = (SELECT MAX(x.polled_at) "
-            "FROM production_samples x WHERE x.gateway_id = g.gateway_id) "
-            "LEFT JOIN consumption_samples c ON c.gateway_id = g.gateway_id "
-            "AND c.polled_at = p.polled_at AND c.phase = 'total' "
-            "AND c.measurement = 'total-consumption' "
-            "LEFT JOIN consumption_samples n ON n.gateway_id = g.gateway_id "
-            "AND n.polled_at = p.polled_at AND n.phase = 'total' "
-            "AND n.measurement = 'net-consumption' "
-            "LEFT JOIN meter_readings b ON b.gateway_id = g.gateway_id "
-            "AND b.polled_at = p.polled_at AND b.phase = 'total' AND b.measurement = 'storage'"
-        )
-    )
-    op.execute(
-        sa.text(
-            "CREATE VIEW v_gaps AS SELECT g.name AS gateway, MIN(s.starts_at) AS starts_at, "  # noqa: S608
-            f"{last_end.replace('starts_at', 's.starts_at')} AS ends_at, "
-            "SUM(900 - s.covered_s) AS missing_s FROM (SELECT q.gateway_id, q.starts_at, "
-            f"q.covered_s, {minutes} - ROW_NUMBER() OVER "
-            "(PARTITION BY q.gateway_id ORDER BY q.starts_at) AS island "
-            "FROM energy_15min q WHERE q.phase = 'total' AND q.covered_s < 900) s "
-            "JOIN gateways g ON g.gateway_id = s.gateway_id "
-            "GROUP BY s.gateway_id, g.name, s.island"
-        )
-    )
-    op.execute(
-        sa.text(
-            "CREATE VIEW v_events AS SELECT g.name AS gateway, e.at, e.kind, e.subject, e.detail "
-            "FROM events e JOIN gateways g ON g.gateway_id = e.gateway_id"
-        )
-    )
+    engine = op.get_bind().dialect.name
+    for path in sorted((TEXTS / engine).glob("*.sql")):
+        # On one line, as databases have kept them since the first of them was made.
+        op.execute(sa.text(" ".join(path.read_text(encoding="utf-8").split())))
     dictionary = op.create_table(
         "data_dictionary",
         sa.Column("table", sa.Text(), nullable=False),
@@ -359,7 +258,7 @@ def upgrade() -> None:
             for column, (unit, meaning) in columns.items()
         ],
     )
-    if not lite:
+    if engine != "sqlite":
         for table, columns in DICTIONARY.items():
             for column, (unit, meaning) in columns.items():
                 words = (meaning + (f" [{unit}]" if unit else "")).replace("'", "''")

@@ -7,59 +7,40 @@ Revision ID: 0005
 Revises: 0004
 """
 
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-
-def views_by_name() -> SimpleNamespace:
-    """Return the migration that made the views: all but one expression stays."""
-    path = Path(__file__).with_name("0004_views_by_name.py")
-    return SimpleNamespace(**runpy.run_path(str(path)))
+#: whole texts of the views per engine and direction, frozen with this migration
+TEXTS = Path(__file__).with_name("views") / revision
 
 
-def lite_days(period: str) -> str:
-    """Return the SQL for how many days a period had by yesterday, or by its last logged day."""
-    first = f"date(MIN(e.day), 'start of {period}')"
-    last = f"date(MIN(e.day), 'start of {period}', '+1 {period}', '-1 day')"
-    logged = "MAX(date('now', '-1 day'), MAX(e.day))"
-    return f"CAST(julianday(MIN({last}, {logged})) - julianday({first}) + 1 AS INTEGER)"
-
-
-def days(period: str) -> str:
-    """Return the same for PostgreSQL."""
-    first = f"CAST(date_trunc('{period}', MIN(e.day)) AS DATE)"
-    last = f"CAST(date_trunc('{period}', MIN(e.day)) + INTERVAL '1 {period}' AS DATE) - 1"
-    logged = "GREATEST(CAST(now() AT TIME ZONE 'UTC' AS DATE) - 1, MAX(e.day))"
-    return f"(LEAST({last}, {logged}) - {first} + 1)"
+def replace_views(direction: str) -> None:
+    """Make views anew, with the comments that they had."""
+    bind = op.get_bind()
+    comments = bind.execute(
+        sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')
+    ).all()
+    for path in sorted((TEXTS / bind.dialect.name / direction).glob("*.sql")):
+        view = path.stem
+        op.execute(sa.text(f"DROP VIEW {view}"))
+        # On one line, as databases have kept them since the first of them was made.
+        op.execute(sa.text(" ".join(path.read_text(encoding="utf-8").split())))
+        for table, column, meaning, unit in comments:
+            if table == view and bind.dialect.name != "sqlite":
+                words = (meaning + (f" [{unit}]" if unit else "")).replace("'", "''")
+                op.execute(sa.text(f"COMMENT ON COLUMN {view}.\"{column}\" IS '{words}'"))
 
 
 def upgrade() -> None:
-    before = views_by_name()
-    lite = before.is_lite()
-    old = before.views(lite=lite, by_name=True)
-    made = {}
-    for name, period, number in (
-        ("v_energy_monthly", "month", "%d" if lite else "day"),
-        ("v_energy_yearly", "year", "%j" if lite else "doy"),
-    ):
-        first = (
-            f"CAST(strftime('{number}', MIN(e.day)) AS INTEGER)"
-            if lite
-            else f"CAST(extract({number} FROM MIN(e.day)) AS INTEGER)"
-        )
-        count = lite_days(period) if lite else days(period)
-        whole = f"(SUM(e.period_s) + ({count} - COUNT(*)) * 86400)"
-        made[name] = old[name].replace(before.WHOLE.format(first), whole)
-    before.replace(made)
+    replace_views("upgrade")
 
 
 def downgrade() -> None:
-    before = views_by_name()
-    old = before.views(lite=before.is_lite(), by_name=True)
-    before.replace({name: old[name] for name in ("v_energy_monthly", "v_energy_yearly")})
+    replace_views("downgrade")
