@@ -106,6 +106,7 @@ class Poller:
         self._knows_past = True
         if known is None:
             return
+        self._gateway_id = known.gateway_id  # Its rollups may lag behind, with nothing waiting.
         if self.gateway.known_serial is None:
             self.gateway.known_serial = self.gateway_settings.serial or known.serial
         if source is not None and known.serial == self.gateway.known_serial:

@@ -1,5 +1,6 @@
 """Killed at any moment, the collector keeps every poll that it took."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine, text
 
 from logger.collector.assemble import durable_pollers
 from logger.errors import SettingsError
+from logger.rollups import build
 from logger.store import maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine
@@ -20,6 +22,28 @@ def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
     tmp_path: Path, database_url: str
 ) -> None:
     assert soak.kills(tmp_path, database_url, 4, seed=3) > 0
+
+
+def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
+    bench: Benches, database_url: str
+) -> None:
+    one = bench(cts="net", database_url=database_url)
+    door = Door.to(database_url)
+    (killed,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    for _ in range(7):
+        killed.take(one.clock(), inverters=False)
+        one.clock.set(one.clock() + timedelta(minutes=1))
+    killed._store_waiting()
+    door.close()
+    door = Door.to(database_url)
+    elsewhere = replace(one.settings, state_dir=one.directory / "again")
+    (again,) = durable_pollers(elsewhere, door, one.environ, clock=one.clock)
+    assert again.queue.oldest() is None
+    assert again.finish()
+    with door.engine.connect() as connection:
+        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+    assert changes == []
+    door.close()
 
 
 def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
