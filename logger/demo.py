@@ -20,7 +20,7 @@ from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
 from logger.reports.tables import Report, energy_report
 from logger.settings import Settings, write_secret
-from logger.simulator.documents import Model
+from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store import maintenance

@@ -23,7 +23,7 @@ from logger.gateway import discovery
 from logger.gateway.client import Gateway
 from logger.readings import Poll
 from logger.settings import GatewaySettings, Settings, write_secret
-from logger.simulator.documents import Model
+from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store import database

@@ -61,26 +61,27 @@ def fill(
 
             rows["production_samples"].append(
                 {**key, "phase": name, "power_w": powers.production,
-                 "energy_wh": counter("made"), "source": "ct"}
+                 "energy_wh": counter("production"), "source": "ct"}
             )  # fmt: skip
             if not meters:
                 continue
-            pairs = [("production", powers.production, "made", "standby"),
-                     ("net-consumption", powers.net, "imported", "exported")]  # fmt: skip
+            pairs = [("production", powers.production, "production", "standby"),
+                     ("net-consumption", powers.net, "grid_import", "grid_export")]  # fmt: skip
             if site.shape.battery:
-                pairs.append(("storage", powers.storage, "discharged", "charged"))
+                pairs.append(("storage", powers.storage, "battery_discharge", "battery_charge"))
             rows["meter_readings"] += [
                 {**key, "measurement": kind, "phase": name, "power_w": watts,
                  "delivered_wh": counter(out), "received_wh": counter(into)}
                 for kind, watts, out, into in pairs
             ]  # fmt: skip
-            net = counter("imported") - counter("exported")
+            net = counter("grid_import") - counter("grid_export")
             rows["consumption_samples"] += [
                 {**key, "phase": name, "measurement": "net-consumption", "power_w": powers.net,
                  "energy_wh": net, "source": "ct"},
                 {**key, "phase": name, "measurement": "total-consumption",
                  "power_w": powers.production + powers.net,
-                 "energy_wh": counter("made") - counter("standby") + net, "source": "derived"},
+                 "energy_wh": counter("production") - counter("standby") + net,
+                 "source": "derived"},
             ]  # fmt: skip
     with engine.begin() as connection:
         for name, statement in STATEMENTS.items():
@@ -99,7 +100,7 @@ def fill_inverters(
     """Fill in what single inverters counted: each its share of the production, by serial."""
     rows = [
         {"gateway_id": gateway_id, "at": instant(engine, one), "serial": serial,
-         "wh": site.counter_wh("made", one.timestamp()) * share}
+         "wh": site.counter_wh("production", one.timestamp()) * share}
         for one in at
         for serial, share in shares.items()
     ]  # fmt: skip

@@ -25,7 +25,7 @@ from sqlalchemy import text
 
 from logger.rollups import build
 from logger.settings import write_secret
-from logger.simulator.documents import Model
+from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store.database import open_engine

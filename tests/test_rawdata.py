@@ -36,7 +36,7 @@ def test_csv_has_every_row_of_the_local_days_as_it_was_stored(
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert len(rows) == 96
     assert rows[0]["polled_at"] == "2026-05-30 18:15:00"
-    true = filled.counter_wh("made", utc(2026, 5, 30, 18, 15).timestamp()) + 5_000_000
+    true = filled.counter_wh("production", utc(2026, 5, 30, 18, 15).timestamp()) + 5_000_000
     assert float(rows[0]["energy_lifetime_wh"]) == pytest.approx(true, abs=0.001)
     assert (rows[0]["gateway"], rows[0]["reading_age_s"]) == ("site1", "")
 

@@ -10,8 +10,8 @@ import click
 from logger.clock import time_zone, utc_now
 from logger.errors import UsageError
 from logger.settings import write_secret
-from logger.simulator.documents import CTS, FIRMWARES, Model
 from logger.simulator.faults import KINDS, Fault, Faults
+from logger.simulator.numbers import CTS, FIRMWARES, Model
 from logger.simulator.server import Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
 

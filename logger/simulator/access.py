@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import parse_http_list, parse_keqv_list
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +26,15 @@ from cryptography.x509.oid import NameOID
 SESSION_S = 600
 ACCOUNT = ("me@example.org", "correct horse")
 REALM = "enphaseenergy.com"
+#: Pages that ask nobody who they are.
+OPEN_PAGES = {"/info", "/info.xml", "/home", "/home.json"}
+#: Pages that want a digest user below firmware 7.
+DIGEST_PAGES = {"/api/v1/production/inverters"}
+LOGIN_PAGE = (
+    "<html><head><title>401 Authorization Required</title></head><body>"
+    "<center><h1>401 Authorization Required</h1></center></body></html>"
+)
+VALID_PAGE = "<!DOCTYPE html><h2>Valid token.</h2>"
 
 
 def server_context(serial: str) -> ssl.SSLContext:
@@ -97,6 +108,23 @@ class Entrez:
             return False
         return bool(claims["aud"] == serial and claims["exp"] > now.timestamp())
 
+    def answer(self, path: str, body: str, now: datetime) -> tuple[int, str]:
+        """Return the status and body of the cloud's two services: the login, and a token."""
+        if urlsplit(path).path == "/login/login.json":
+            form = {key: values[0] for key, values in parse_qs(body).items()}
+            user, password = form.get("user[email]"), form.get("user[password]")
+            if (user, password) == ACCOUNT:
+                return 200, json.dumps({"session_id": "s1", "manager_token": "m1"})
+            if user == "mfa@example.org":
+                return 200, json.dumps({"message": "success", "requires_mfa": True})
+            return 401, json.dumps({"message": "invalid"})
+        if path != "/tokens":
+            return 404, "not found"
+        wish = json.loads(body)
+        if wish.get("session_id") != "s1":
+            return 403, "no"
+        return 200, self.token(wish["serial_num"], now)
+
 
 class Sessions:
     """The cookies that a valid token buys; ten minutes since their last use."""
@@ -106,9 +134,9 @@ class Sessions:
 
     def open(self, now_s: float) -> str:
         """Return a new session id."""
-        made = secrets.token_hex(16)
-        self._last_used[made] = now_s
-        return made
+        session = secrets.token_hex(16)
+        self._last_used[session] = now_s
+        return session
 
     def accepts(self, session: str | None, now_s: float) -> bool:
         """Return whether a session still lives, and let it live on."""
@@ -137,19 +165,19 @@ class Digest:
 
     def accepts(self, header: str, method: str) -> str | None:
         """Return the user whose answer is right, else None."""
-        from urllib.request import parse_http_list, parse_keqv_list  # noqa: PLC0415 - only here
-
         scheme, _, rest = header.partition(" ")
         if scheme.lower() != "digest":
             return None
-        said: dict[str, Any] = parse_keqv_list(parse_http_list(rest))
-        user = str(said.get("username"))
-        if user not in self.users or said.get("nonce") not in self._nonces:
+        answer: dict[str, Any] = parse_keqv_list(parse_http_list(rest))
+        user = str(answer.get("username"))
+        if user not in self.users or answer.get("nonce") not in self._nonces:
             return None
         first = _md5(f"{user}:{REALM}:{self.users[user]}")
-        second = _md5(f"{method}:{said.get('uri')}")
-        middle = f"{said.get('nonce')}:{said.get('nc')}:{said.get('cnonce')}:{said.get('qop')}"
-        return user if _md5(f"{first}:{middle}:{second}") == said.get("response") else None
+        second = _md5(f"{method}:{answer.get('uri')}")
+        middle = (
+            f"{answer.get('nonce')}:{answer.get('nc')}:{answer.get('cnonce')}:{answer.get('qop')}"
+        )
+        return user if _md5(f"{first}:{middle}:{second}") == answer.get("response") else None
 
 
 def _md5(text: str) -> str:

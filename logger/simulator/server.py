@@ -1,32 +1,26 @@
-"""Serves a simulated gateway on this machine over HTTP(S), and Enphase's cloud beside it."""
+"""Serves a simulated gateway on this machine over HTTP(S), and Enphase's cloud beside it.
+
+Walk: pages, access -> here -> a client's socket
+"""
 
 import contextlib
 import json
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from logger.clock import utc_now
-from logger.simulator.access import ACCOUNT, Digest, Entrez, Sessions, server_context
-from logger.simulator.documents import Documents, Model
+from logger.simulator import access
 from logger.simulator.faults import Fault, Faults
+from logger.simulator.numbers import Model, Numbers
+from logger.simulator.pages import PAGES
 from logger.simulator.site import Shape, SimulatedClock, Site
-
-OPEN = {"/info", "/info.xml", "/home", "/home.json"}
-DIGEST_PAGES = {"/api/v1/production/inverters"}
-LOGIN_PAGE = (
-    "<html><head><title>401 Authorization Required</title></head><body>"
-    "<center><h1>401 Authorization Required</h1></center></body></html>"
-)
-VALID = "<!DOCTYPE html><h2>Valid token.</h2>"
 
 
 @dataclass(slots=True)
@@ -48,22 +42,21 @@ class Simulation:
     clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(utc_now()))
     faults: Faults = field(default_factory=lambda: Faults([]))
     born: datetime | None = None  #: when the counters began; default a day before the clock
-    entrez: Entrez = field(default_factory=Entrez)
-    sessions: Sessions = field(default_factory=Sessions)
+    entrez: access.Entrez = field(default_factory=access.Entrez)
+    sessions: access.Sessions = field(default_factory=access.Sessions)
     requests: list[Request] = field(default_factory=list)
     handshakes: int = 0
     site: Site = field(init=False)
-    documents: Documents = field(init=False)
-    digest: Digest = field(init=False)
+    digest: access.Digest = field(init=False)
     start: datetime = field(init=False)
+    _frozen: Numbers | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Build the site; faults count their seconds from now."""
         self.start = self.clock()
         self.site = Site(self.shape, self.born or self.start - timedelta(days=1))
-        self.documents = Documents(self.site, self.model, self.faults, self.start)
         # The simulated gateway knows its users by plain passwords, not by their derivation.
-        self.digest = Digest({"envoy": self.model.serial[-6:], "me": "secret"})
+        self.digest = access.Digest({"envoy": self.model.serial[-6:], "me": "secret"})
 
     def token(self, **options: Any) -> str:
         """Return a token that this gateway takes."""
@@ -74,10 +67,19 @@ class Simulation:
         now_s = (self.clock() - self.start).total_seconds()
         self.faults.add(Fault(kind, **{"since_s": now_s, **options}))
 
-    @property
-    def is_secure(self) -> bool:
-        """Whether this firmware speaks HTTPS and wants tokens."""
-        return self.documents.generation(self.clock().timestamp()) in {"7", "8"}
+    def numbers(self, at: datetime) -> Numbers:
+        """Return what the gateway counts and measures at an instant."""
+        start_s = self.start.timestamp()
+        return Numbers(self.site, self.model, self.faults, start_s, at.timestamp())
+
+    def page(self, at: datetime, path: str) -> Any:
+        """Return the document of a path: text, list or dict; None where the firmware has none."""
+        numbers = self.numbers(at)
+        page = PAGES[numbers.generation].get(path)
+        if path == "/ivp/meters/readings":
+            self._frozen = (self._frozen or numbers) if numbers.fault("frozen") else None
+            numbers = self._frozen or numbers
+        return None if page is None else page(numbers)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -88,120 +90,112 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Stay quiet; ``requests`` keeps what was asked."""
 
+
+class _GatewayHandler(_Handler):
+    now: datetime
+    numbers: Numbers
+
     def do_GET(self) -> None:
         """Answer as a gateway would, faults first."""
         simulation = self.simulation
-        now = simulation.clock()
-        at_s = (now - simulation.start).total_seconds()
-        if simulation.faults.active("outage", at_s):
+        self.now = simulation.clock()
+        self.numbers = simulation.numbers(self.now)
+        if self.numbers.fault("outage"):
             self.close_connection = True
-            self._keep(now, 0)
+            self._keep(0)
             return
-        if slow := simulation.faults.active("slow", at_s):
+        if slow := self.numbers.fault("slow"):
             time.sleep(slow.number(3))
-        generation = simulation.documents.generation(now.timestamp())
-        if simulation.faults.active("server_error", at_s) and self.path != "/info":
-            self._send(now, 503, "<html>503</html>", "text/html")
-        elif generation in {"7", "8"} and not isinstance(self.connection, ssl.SSLSocket):
-            self._send(now, 301, "", "text/html", {"Location": "https://envoy.local/"})
-        elif not self._is_welcome(now, at_s, generation):
-            pass
+        if self.numbers.fault("server_error") and self.path != "/info":
+            self._send(503, "<html>503</html>", "text/html")
+        elif self.numbers.wants_tokens and not isinstance(self.connection, ssl.SSLSocket):
+            self._send(301, "", "text/html", {"Location": "https://envoy.local/"})
+        elif not self._is_welcome():
+            self._refuse()
         elif self.path == "/auth/check_jwt":
-            session = simulation.sessions.open(now.timestamp())
+            session = simulation.sessions.open(self.numbers.now_s)
             cookie = {"Set-Cookie": f"sessionId={session}; Path=/; HttpOnly; Secure"}
-            self._send(now, 200, VALID, "text/html", cookie)
+            self._send(200, access.VALID_PAGE, "text/html", cookie)
         else:
-            self._answer(now, at_s)
+            self._answer()
 
     do_POST = do_GET  # noqa: N815 - check_jwt takes both
 
-    def _is_welcome(self, now: datetime, at_s: float, generation: str) -> bool:
-        """Check the credentials; an unwelcome client has its 401 already."""
-        simulation = self.simulation
-        if self.path in OPEN:
+    def _is_welcome(self) -> bool:
+        """Return whether the credentials are good for the page that is asked for."""
+        if self.path in access.OPEN_PAGES:
             return True
-        denied = simulation.faults.active("unauthorized", at_s) is not None
-        if generation in {"7", "8"}:
-            serial = simulation.documents.serial(now.timestamp())
-            kind, _, token = self.headers.get("Authorization", "").partition(" ")
-            good = kind == "Bearer" and simulation.entrez.accepts(token, serial, now)
-            if self.path != "/auth/check_jwt":
-                good = good or simulation.sessions.accepts(self._cookie(), now.timestamp())
-            if good and not denied:
-                return True
-            self._send(now, 401, LOGIN_PAGE, "text/html")
+        if self.numbers.fault("unauthorized"):
             return False
-        if self.path not in DIGEST_PAGES and not denied:
+        simulation, header = self.simulation, self.headers.get("Authorization", "")
+        if not self.numbers.wants_tokens:
+            if self.path not in access.DIGEST_PAGES:
+                return True
+            return bool(header) and simulation.digest.accepts(header, self.command) is not None
+        kind, _, token = header.partition(" ")
+        if kind == "Bearer" and simulation.entrez.accepts(token, self.numbers.serial, self.now):
             return True
-        header = self.headers.get("Authorization", "")
-        if header and not denied and simulation.digest.accepts(header, self.command):
-            return True
-        self._send(
-            now,
-            401,
-            '{"status": 401, "error": "Unauthorized"}',
-            "application/json",
-            {"WWW-Authenticate": simulation.digest.challenge()},
-        )
-        return False
+        is_check = self.path == "/auth/check_jwt"
+        return not is_check and simulation.sessions.accepts(self._cookie(), self.numbers.now_s)
 
-    def _answer(self, now: datetime, at_s: float) -> None:
-        simulation = self.simulation
-        page = simulation.documents.at(now, self.path)
+    def _refuse(self) -> None:
+        if self.numbers.wants_tokens:
+            self._send(401, access.LOGIN_PAGE, "text/html")
+            return
+        refusal = '{"status": 401, "error": "Unauthorized"}'
+        challenge = {"WWW-Authenticate": self.simulation.digest.challenge()}
+        self._send(401, refusal, "application/json", challenge)
+
+    def _answer(self) -> None:
+        page = self.simulation.page(self.now, self.path)
         if page is None:
             missing = '{ "error" : "404 - Not Found" }'
-            self._send(now, 404, missing, "application/json; charset=ISO-8859-4")
-            return
-        content_type = None if self.path.startswith("/ivp") else "application/json"
-        if isinstance(page, str):
-            self._send(now, 200, page, "text/html" if page.startswith("<html") else "text/xml")
-            return
-        if simulation.faults.active("html", at_s):
-            self._send(now, 200, "<html><body>Please wait</body></html>", "text/html")
-            return
-        body = json.dumps(page)
-        if simulation.faults.active("cut", at_s):
-            body = body[: len(body) * 2 // 3]
-        self._send(now, 200, body, content_type)
+            self._send(404, missing, "application/json; charset=ISO-8859-4")
+        elif isinstance(page, str):
+            self._send(200, page, "text/html" if page.startswith("<html") else "text/xml")
+        elif self.numbers.fault("html"):
+            self._send(200, "<html><body>Please wait</body></html>", "text/html")
+        else:
+            body = json.dumps(page)
+            if self.numbers.fault("cut"):
+                body = body[: len(body) * 2 // 3]
+            self._send(200, body, None if self.path.startswith("/ivp") else "application/json")
 
     def _send(
         self,
-        now: datetime,
         status: int,
         body: str,
         content_type: str | None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         data = body.encode()
-        self._keep(now, status)
+        self._keep(status)
         self.send_response_only(status)
-        old = self.simulation.documents.generation(now.timestamp()) in {"3", "5"}
-        if old:
+        if self.numbers.wants_tokens:
+            self.send_header("Server", "openresty/1.17.8.1")
+        else:
             self.close_connection = True
             self.send_header("Connection", "close")
-        else:
-            self.send_header("Server", "openresty/1.17.8.1")
         if content_type is not None:
             self.send_header("Content-Type", content_type)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        at_s = (now - self.simulation.start).total_seconds()
+        drip = None if self.path in access.OPEN_PAGES else self.numbers.fault("drip")
         with contextlib.suppress(OSError):
-            drip = self.simulation.faults.active("drip", at_s)
-            if drip and self.path not in OPEN:
-                for index in range(len(data)):
-                    self.wfile.write(data[index : index + 1])
-                    self.wfile.flush()
-                    time.sleep(drip.number(1))
-            else:
+            if drip is None:
                 self.wfile.write(data)
+                return
+            for index in range(len(data)):
+                self.wfile.write(data[index : index + 1])
+                self.wfile.flush()
+                time.sleep(drip.number(1))
 
-    def _keep(self, now: datetime, status: int) -> None:
-        authorization = self.headers.get("Authorization", "").partition(" ")[0].lower()
-        said = authorization or ("cookie" if self._cookie() else "none")
-        self.simulation.requests.append(Request(now, self.path, status, said))
+    def _keep(self, status: int) -> None:
+        scheme = self.headers.get("Authorization", "").partition(" ")[0].lower()
+        credentials = scheme or ("cookie" if self._cookie() else "none")
+        self.simulation.requests.append(Request(self.now, self.path, status, credentials))
         del self.simulation.requests[:-10_000]
 
     def _cookie(self) -> str | None:
@@ -209,37 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
         return found.value if found else None
 
 
-class _CloudHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    simulation: Simulation
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Stay quiet."""
-
+class _CloudHandler(_Handler):
     def do_POST(self) -> None:
         """Answer the login and the wish for a token."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        simulation = self.simulation
-        status, text = 404, "not found"
-        if urlsplit(self.path).path == "/login/login.json":
-            form = {key: values[0] for key, values in parse_qs(body).items()}
-            given = (form.get("user[email]"), form.get("user[password]"))
-            if given == ACCOUNT:
-                status, text = 200, json.dumps({"session_id": "s1", "manager_token": "m1"})
-            elif given[0] == "mfa@example.org":
-                status, text = 200, json.dumps({"message": "success", "requires_mfa": True})
-            else:
-                status, text = 401, json.dumps({"message": "invalid"})
-        elif self.path == "/tokens":
-            wish = json.loads(body)
-            known = wish.get("session_id") == "s1"
-            status, text = 403, "no"
-            if known:
-                token = simulation.entrez.token(wish["serial_num"], simulation.clock())
-                status, text = 200, token
-        simulation.requests.append(Request(simulation.clock(), self.path, status, "cloud"))
-        data = text.encode()
+        simulation, now = self.simulation, self.simulation.clock()
+        status, answer = simulation.entrez.answer(self.path, body, now)
+        simulation.requests.append(Request(now, self.path, status, "cloud"))
+        data = answer.encode()
         self.send_response_only(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -274,19 +245,19 @@ class GatewayServer:
     def __init__(self, simulation: Simulation, port: int = 0, host: str = "127.0.0.1") -> None:
         self.simulation = simulation
         self.host = host
-        handler = type("Handler", (_Handler,), {"simulation": simulation})
+        handler = type("Handler", (_GatewayHandler,), {"simulation": simulation})
         self._server = _Server((host, port), handler, bind_and_activate=False)
         self._server.allow_reuse_address = True
         self._server.server_bind()
         self._server.server_activate()
         self._server.simulation = simulation
-        if simulation.is_secure:
+        if simulation.numbers(simulation.clock()).wants_tokens:
             self.renew_certificate()
         cloud = type("CloudHandler", (_CloudHandler,), {"simulation": simulation})
         self._cloud = _Server(("127.0.0.1", 0), cloud)
         self._threads = [
-            threading.Thread(target=one.serve_forever, args=(0.05,), daemon=True)
-            for one in (self._server, self._cloud)
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+            for server in (self._server, self._cloud)
         ]
         for thread in self._threads:
             thread.start()
@@ -304,7 +275,7 @@ class GatewayServer:
 
     def renew_certificate(self) -> None:
         """Use a new certificate from the next connection on, as a factory reset does."""
-        self._server.context = server_context(self.simulation.model.serial)
+        self._server.context = access.server_context(self.simulation.model.serial)
 
     def stop(self) -> None:
         """Stop answering."""
@@ -327,10 +298,3 @@ def serving(
         yield server
     finally:
         server.stop()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -20,7 +20,15 @@ STANDBY_W = 3.6
 INVERTERS_OVER_CT = 1.008
 
 #: The flows that are counted, each in joules and never falling.
-COUNTERS = ("made", "standby", "imported", "exported", "used", "charged", "discharged")
+COUNTERS = (
+    "production",
+    "standby",
+    "grid_import",
+    "grid_export",
+    "consumption",
+    "battery_charge",
+    "battery_discharge",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +103,14 @@ class Site:
     def energy_between_wh(
         self, flow: str, since: datetime, until: datetime, phase: int = 0
     ) -> float:
-        """Return the true energy of a flow: production, consumption, grid_import, grid_export,
-        battery_charge or battery_discharge."""  # noqa: D205, D209 - one sentence
-        name = {
-            "production": "made",
-            "consumption": "used",
-            "grid_import": "imported",
-            "grid_export": "exported",
-            "battery_charge": "charged",
-            "battery_discharge": "discharged",
-        }[flow]
-        ends = (self.counter_wh(name, at.timestamp(), phase) for at in (since, until))
-        before, after = ends
+        """Return the true energy of a flow (one of ``COUNTERS``) between two instants."""
+        before, after = (self.counter_wh(flow, at.timestamp(), phase) for at in (since, until))
         return after - before
 
     def inverter_share(self, index: int) -> float:
-        """Return one inverter's part of the whole; the parts add up to 1."""
+        """Return an inverter's part of the whole; the parts add up to 1."""
         weights = _weights(self.shape.seed, self.shape.inverters)
         return weights[index] / sum(weights)
-
-    # ------------------------------------------------------------------------ arithmetic
 
     def _energies_at(self, at_s: float) -> dict[int, tuple[float, ...]]:
         day = int((at_s - self.born_s) // 86_400)
@@ -177,20 +173,22 @@ class Site:
         shares = [share / sum(shares) for share in shares]
         rows: dict[int, list[tuple[float, float, float]]] = {phase: [] for phase in self.phases}
         for index, (sun_w, load_w) in enumerate(zip(suns, loads, strict=True)):
-            made_w = sun_w - STANDBY_W
+            produced_w = sun_w - STANDBY_W
             hour = (index * STEP_S / 3600 + self.shape.longitude_deg / 15) % 24
-            storage_w = self._storage_w(made_w, load_w, hour)
-            rows[0].append((made_w, load_w, storage_w))
+            storage_w = self._storage_w(produced_w, load_w, hour)
+            rows[0].append((produced_w, load_w, storage_w))
             for phase in self.phases[1:]:
-                rows[phase].append((made_w / count, load_w * shares[phase - 1], storage_w / count))
+                rows[phase].append(
+                    (produced_w / count, load_w * shares[phase - 1], storage_w / count)
+                )
         return rows
 
-    def _storage_w(self, made_w: float, load_w: float, hour: float) -> float:
+    def _storage_w(self, produced_w: float, load_w: float, hour: float) -> float:
         if not self.shape.battery:
             return 0.0
-        if made_w > load_w:
-            return -min(0.7 * (made_w - load_w), 1_000.0)
-        return min(0.8 * (load_w - max(made_w, 0.0)), 2_500.0) if 17 <= hour < 23 else 0.0
+        if produced_w > load_w:
+            return -min(0.7 * (produced_w - load_w), 1_000.0)
+        return min(0.8 * (load_w - max(produced_w, 0.0)), 2_500.0) if 17 <= hour < 23 else 0.0
 
     def _sun_w(self, at_s: int, sky: float) -> float:
         day_of_year = (at_s // 86_400) % 365.25
@@ -225,11 +223,11 @@ def _sky(dice: random.Random) -> Iterator[float]:
 
 
 def _segment(begin: Powers, end: Powers, seconds: float) -> tuple[float, ...]:
-    made, standby = _parts(begin.production, end.production, seconds)
-    imported, exported = _parts(begin.net, end.net, seconds)
-    used, _ = _parts(begin.load, end.load, seconds)
-    discharged, charged = _parts(begin.storage, end.storage, seconds)
-    return made, standby, imported, exported, used, charged, discharged
+    production, standby = _parts(begin.production, end.production, seconds)
+    grid_import, grid_export = _parts(begin.net, end.net, seconds)
+    consumption, _ = _parts(begin.load, end.load, seconds)
+    discharge, charge = _parts(begin.storage, end.storage, seconds)
+    return production, standby, grid_import, grid_export, consumption, charge, discharge
 
 
 @lru_cache

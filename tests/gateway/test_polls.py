@@ -8,7 +8,7 @@ import pytest
 
 from logger.errors import GatewayUnreachableError, LoggerError
 from logger.readings import Measurement, Outcome, Phase, Poll, Source
-from logger.simulator.documents import CTS
+from logger.simulator.numbers import CTS
 from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches
 
@@ -38,7 +38,7 @@ def test_a_metered_site_gives_what_its_cts_measure(
     at_s = poll.polled_at.timestamp()
     powers = one.simulation.site.powers(at_s)
     assert production(poll)["total"] == pytest.approx(
-        one.simulation.site.counter_wh("made", at_s) + 4_321_000, abs=0.001
+        one.simulation.site.counter_wh("production", at_s) + 4_321_000, abs=0.001
     )
     if cts == "production":
         assert poll.consumption == ()

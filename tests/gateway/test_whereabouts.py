@@ -23,7 +23,7 @@ from logger.gateway import discovery, whereabouts
 from logger.gateway.client import Gateway
 from logger.gateway.transport import Address, Deadline
 from logger.readings import Outcome, Poll
-from logger.simulator.documents import Model
+from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade

@@ -30,7 +30,7 @@ def filled(engine: Engine) -> Engine:
     fill(engine, site, seen, zone="UTC")
     reports = [
         {"gateway_id": 1, "reported_at": instant(engine, at), "serial": serial, "power_w": 100.0,
-         "energy_lifetime_wh": site.counter_wh("made", at.timestamp()) * share}
+         "energy_lifetime_wh": site.counter_wh("production", at.timestamp()) * share}
         for at in seen
         for serial, share in (("a", 0.6), ("b", 0.41))
     ]  # fmt: skip

@@ -224,7 +224,7 @@ def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebu
     rows: list[dict[str, Any]] = []
     for at in moments:
         counted_at = stall[0] if stall[0] <= at < stall[1] else at
-        energy = int(5_000_000 + site.counter_wh("made", counted_at.timestamp()))
+        energy = int(5_000_000 + site.counter_wh("production", counted_at.timestamp()))
         power = site.powers(at.timestamp()).production
         rows.append({"gateway_id": 1, "at": instant(engine, at), "phase": "total",
                      "power_w": power, "energy_wh": energy, "source": "v1"})  # fmt: skip
@@ -420,13 +420,13 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
         whole = daily(engine, phase)
         number = int(phase[1]) if phase != "total" else 0
         used = sum(row["consumption_wh"] for row in whole.values())
-        true = site.counter_wh("made", moments[-1].timestamp(), number) - site.counter_wh(
-            "made", since.timestamp(), number
+        true = site.counter_wh("production", moments[-1].timestamp(), number) - site.counter_wh(
+            "production", since.timestamp(), number
         )
         true -= site.counter_wh("standby", moments[-1].timestamp(), number) - site.counter_wh(
             "standby", since.timestamp(), number
         )
-        for one, sign in (("imported", 1), ("exported", -1)):
+        for one, sign in (("grid_import", 1), ("grid_export", -1)):
             true += sign * site.counter_wh(one, moments[-1].timestamp(), number)
             true -= sign * site.counter_wh(one, since.timestamp(), number)
         assert used == pytest.approx(true, abs=0.05), phase
@@ -442,7 +442,7 @@ def test_what_happens_to_single_inverters_is_told(engine: Engine) -> None:
     fill(engine, site, moments, zone="UTC")
     rows = []
     for at in moments:
-        made = site.counter_wh("made", at.timestamp()) / 12
+        made = site.counter_wh("production", at.timestamp()) / 12
         late = at > since + timedelta(hours=36)
         for serial, value in (
             ("wraps", made - (2**32 / 3600 if late else 0) + 1_193_000),

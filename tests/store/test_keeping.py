@@ -158,7 +158,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
                         "energy_lifetime_wh, source) VALUES (1, :at, 'total', :wh, 'ct')"
                     ),
                 ):
-                    wh = round(5_000_000 + site.counter_wh("made", at.timestamp()), 3)
+                    wh = round(5_000_000 + site.counter_wh("production", at.timestamp()), 3)
                     bound = {"at": instant(filled, at)} | ({"wh": wh} if ":wh" in statement else {})
                     connection.execute(text(statement), bound)
                 build.catch_up(connection, 1, now=at, gap_s=900)

@@ -1,0 +1,299 @@
+"""The documents of a simulated gateway, in the shapes of four generations of firmware.
+
+Each function gives one endpoint's document at the instant of its numbers. Which numbers are given,
+where, and how wrong follows what real gateways answer: a disabled meter still reports, unused
+channels hold noise, a list is cut at its limit without a word.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from logger.simulator.numbers import METERS, Numbers, inverter_serial
+
+DEVICE_DATA_LIMIT = 50
+#: What firmware 3 shows where it has no document.
+WELCOME = "<html><body><h1>Welcome to Envoy</h1></body></html>"
+
+Record = dict[str, Any]
+Page = Callable[[Numbers], Any]
+
+
+def info(now: Numbers) -> str:
+    """Return /info: who answers, as XML."""
+    imeter = "" if now.generation == "3" else f"\n    <imeter>{now.model.cts != 'none'}</imeter>"
+    tokens = "  <web-tokens>true</web-tokens>\n" if now.wants_tokens else ""
+    return (
+        "<?xml version='1.0' encoding='UTF-8'?>\r\n<envoy_info>\n"
+        f"  <time>{now.clock_s()}</time>\n  <device>\n    <sn>{now.serial}</sn>\n"
+        f"    <pn>800-00554-r03</pn>\n    <software>D{now.version}</software>\n"
+        "    <euaid>4c8675</euaid>\n    <seqnum>0</seqnum>\n"
+        f"    <apiver>1</apiver>{imeter.lower()}\n  </device>\n{tokens}</envoy_info>\n"
+    )
+
+
+def home(now: Numbers) -> Record:
+    """Return /home: network, communication, and the time zone."""
+    local = datetime.fromtimestamp(now.clock_s(), ZoneInfo(now.model.time_zone))
+    return {
+        "software_build_epoch": 1_700_000_000,
+        "timezone": now.model.time_zone,
+        "current_date": local.strftime("%m/%d/%Y"),
+        "current_time": local.strftime("%H:%M"),
+        "network": {"web_comm": True, "interfaces": [{"type": "ethernet", "ip": None}]},
+        "comm": {"num": len(now.inverters), "level": 5},
+    }
+
+
+def meters(now: Numbers) -> list[Record]:
+    """Return /ivp/meters: every slot, also the disabled ones."""
+    if now.model.cts == "none":
+        return []
+    count = now.site.shape.phases
+    consumption = "total-consumption" if now.model.cts == "total" else "net-consumption"
+    slots = ["production", consumption, *(["storage"] if "storage" in now.installed else [])]
+    return [
+        {
+            "eid": METERS[slot].eid,
+            "state": "enabled" if slot in now.enabled else "disabled",
+            "measurementType": slot,
+            "phaseMode": now.model.phase_mode or {1: "three", 2: "split", 3: "three"}[count],
+            "phaseCount": count,
+            "meteringStatus": "normal" if slot in now.enabled else "not-metering",
+            "statusFlags": [],
+        }
+        for slot in slots
+    ]
+
+
+def meter_readings(now: Numbers) -> list[Record]:
+    """Return /ivp/meters/readings: three channels each, unused ones hold noise."""
+    listed = [_meter(slot["measurementType"], now) for slot in meters(now)]
+    if now.release >= (8, 3):
+        listed.append(_meter_item(1023410688, 0, 0.0, 0.0, 0.0, 0) | {"channels": [{}, {}, {}]})
+    return listed
+
+
+def _meter(meter: str, now: Numbers) -> Record:
+    eid, time_s, count = METERS[meter].eid, now.clock_s(), now.site.shape.phases
+    if meter not in now.enabled:
+        # A disabled CT goes on reporting plausible things.
+        off = _meter_item(eid, time_s, -14.6, 3_180_000.0, -19.677, 1)
+        return off | {"channels": [_meter_item(eid + n, time_s, 0, 1.5, 0, 1) for n in (1, 2, 3)]}
+    item = _reading(meter, eid, now, 0, legs=count)
+    if meter == "production" and now.fault("inactive"):
+        item |= {"actEnergyDlvd": 12.5, "activePower": 0.3, "instantaneousDemand": 0.3}
+    phases = range(1, count + 1) if count > 1 else (0,)
+    channels = [_reading(meter, eid + phase, now, phase, legs=1) for phase in phases]
+    noise = random.Random(eid)  # noqa: S311 - noise
+    while len(channels) < 3:
+        watts, delivered = noise.uniform(-1, 1), noise.uniform(0, 87_000)
+        channels.append(_meter_item(eid + 9, time_s, watts, delivered, 3.2, 0))
+    if meter == "storage" and count == 2 and now.fault("lost_channel"):
+        item = channels[1] | {"eid": eid}
+        channels[0] = _meter_item(eid + 1, time_s, 0.0, 0.0, 0.0, 1)
+    if now.fault("null"):
+        item |= {"activePower": None, "voltage": "n/a", "freq": "50.0", "current": ""}
+    return item | {"channels": channels}
+
+
+def _reading(meter: str, eid: int, now: Numbers, phase: int, legs: int) -> Record:
+    wh = now.delivered_wh(meter, phase), now.received_wh(meter, phase)
+    return _meter_item(eid, now.clock_s(), round(now.power_w(meter, phase), 3), *wh, legs)
+
+
+def _meter_item(eid: int, time_s: int, watts: float, out: float, into: float, legs: int) -> Record:
+    return {
+        "eid": eid,
+        "timestamp": time_s,
+        "actEnergyDlvd": out,
+        "actEnergyRcvd": into,
+        "apparentEnergy": round(1.02 * out, 3),
+        "reactEnergyLagg": 0.0,
+        "reactEnergyLead": 0.0,
+        "instantaneousDemand": round(watts, 3),
+        "activePower": round(watts, 3),
+        "apparentPower": round(abs(watts) * 1.02, 3),
+        "reactivePower": 0.0,
+        "pwrFactor": 0.98 if watts >= 0 else -0.98,
+        "voltage": round(230.1 * legs, 3),
+        "current": round(abs(watts) / 230.1, 3),
+        "freq": 50.0 if legs else 0.0,
+    }
+
+
+def production(now: Numbers, *, lines: bool = False) -> Record:
+    """Return /production.json: the inverters' sum, the meters' (eim), by phase with ``lines``."""
+    wraps = {"7": "whole", "8": "each"}.get(now.generation, "")
+    newest_s = max(now.reported_s(index) for index in now.inverters)
+    inverters = {
+        "type": "inverters",
+        "activeCount": len(now.inverters),
+        "readingTime": now.clock_s(newest_s),
+        "wNow": None if now.fault("null") else round(now.inverters_w()),
+        "whLifetime": round(now.inverters_wh(wraps)),
+    }
+    if now.model.cts == "none":
+        return {"production": [inverters]}
+    storage = {"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0}
+    return {
+        "production": [inverters, _eim("production", now, lines=lines)],
+        "consumption": [_eim(f"{kind}-consumption", now, lines=lines) for kind in ("total", "net")],
+        "storage": [storage | {"state": "idle"}],
+    }
+
+
+def _eim(stream: str, now: Numbers, *, lines: bool) -> Record:
+    if stream == "production":
+        active = "production" in now.enabled and not now.fault("inactive")
+    else:
+        active = not {"net-consumption", "total-consumption"}.isdisjoint(now.enabled)
+    item = {
+        "type": "eim",
+        "activeCount": int(active),
+        "measurementType": stream,
+        "readingTime": now.clock_s(),
+        **_eim_numbers(stream, now, 0),
+    }
+    if lines and now.site.shape.phases > 1:
+        item["lines"] = [_eim_numbers(stream, now, phase) for phase in now.site.phases[1:]]
+    return item
+
+
+def _eim_numbers(stream: str, now: Numbers, phase: int) -> Record:
+    watts, lifetime_wh = now.stream(stream, phase)
+    is_net = stream == "net-consumption"
+    return {
+        "wNow": None if now.fault("null") else round(watts, 3),
+        "whLifetime": round(lifetime_wh, 3),
+        "whToday": 0.0 if is_net else round(now.today_wh(lifetime_wh), 3),
+        "whLastSevenDays": 0.0 if is_net else round(lifetime_wh, 3),
+        "rmsVoltage": 230.1,
+        "rmsCurrent": round(abs(watts) / 230.1, 3),
+        "pwrFactor": 1.0,
+    }
+
+
+def v1(now: Numbers) -> Record:
+    """Return /api/v1/production: the sum of inverters, or the meter's 15-minute copy."""
+    lifetime_wh, watts, stuck_wh = 0.0, 0.0, 0
+    if now.model.cts == "disabled":
+        stuck_wh = 1583 if now.release >= (8, 2, 4264) else 0
+    elif now.model.cts != "none":
+        lifetime_wh = now.at_last_quarter_hour().delivered_wh("production")
+        watts = now.power_w("production")
+    elif now.release < (8, 3, 5422):
+        lifetime_wh, watts = (
+            now.inverters_wh("each" if now.release >= (8,) else ""),
+            now.inverters_w(),
+        )
+    return {
+        "wattHoursToday": int(now.today_wh(lifetime_wh)),
+        "wattHoursSevenDays": 0,
+        "wattHoursLifetime": stuck_wh or int(lifetime_wh),
+        "wattsNow": round(watts),
+    }
+
+
+def html(now: Numbers) -> str:
+    """Return /production of firmware 3: a page for people, three digits per number."""
+    watts = now.inverters_w()
+    shown = f"{watts / 1000:.3g} kW" if watts >= 1000 else f"{watts:.3g} W"
+    return (
+        "<html><body><h1>System Energy Production</h1><table>"
+        f"<tr><td>Currently</td>    <td> {shown}</td></tr>"
+        "<tr><td>Today</td>     <td> 5.36 kWh</td></tr></table></body></html>"
+    )
+
+
+def v1_inverters(now: Numbers) -> list[Record]:
+    """Return /api/v1/production/inverters: each one's last report."""
+    rows = []
+    for index in now.inverters:
+        reported_s = now.reported_s(index)
+        watts, share = now.inverter_w(index, reported_s), now.site.inverter_share(index)
+        rows.append(
+            {
+                "serialNumber": inverter_serial(index),
+                "lastReportDate": now.clock_s(reported_s),
+                **({} if now.generation == "3" else {"devType": 1}),
+                "lastReportWatts": "n/a" if now.fault("null") else round(watts),
+                "maxReportWatts": round(now.site.shape.peak_power_w * share),
+            }
+        )
+    return rows * 2 if now.fault("duplicate") else rows
+
+
+def device_data(now: Numbers) -> Record:
+    """Return /ivp/pdm/device_data, silently cut at its limit, which counts meters too."""
+    meter = {"devName": "eim", "active": True, "modGone": True, "channels": []}
+    meters = {
+        str(553_700_000 + n): {"devName": "eim", "sn": f"{now.model.serial}EIM{n}"} | meter
+        for n in range(2 if now.model.cts != "none" else 0)
+    }
+    numbers = [(553_648_384 + 256 * index, index) for index in now.inverters]
+    if now.fault("duplicate"):
+        # As of inverters that were removed and added again: under another number.
+        numbers += [(number + 128, index) for number, index in numbers]
+    room = DEVICE_DATA_LIMIT - len(meters)
+    devices = {str(number): _device(index, now) for number, index in numbers[:room]} | meters
+    return devices | {"deviceCount": len(devices), "deviceDataLimit": DEVICE_DATA_LIMIT}
+
+
+def _device(index: int, now: Numbers) -> Record:
+    reported_s, every_s = now.reported_s(index), now.report_every_s
+    before_j = round(now.inverter_j(index, reported_s - every_s))
+    after_j = round(now.inverter_j(index, reported_s))
+    watts = now.inverter_w(index, reported_s)
+    lifetime = {"createdTime": 1_700_000_000, "duration": 6_124_463, "joulesProduced": after_j}
+    channel = {
+        "chanEid": 1_627_390_225 + 256 * index,
+        "created": now.clock_s(reported_s),
+        "wattHours": {"today": 0, "yesterday": 0, "week": 0},
+        "watts": {"now": round(watts), "nowUsed": 0, "max": 371},
+        "lastReading": {
+            "endDate": now.clock_s(reported_s),
+            "duration": every_s,
+            "joulesProduced": after_j - before_j,
+            "acVoltageINmV": 230_100,
+            "acFrequencyINmHz": 50_010,
+            "dcVoltageINmV": 32_363,
+            "dcCurrentINmA": round(watts / 32.363 * 1000),
+            "acCurrentInmA": round(watts / 230.1 * 1000),
+            "channelTemp": 31,
+        },
+        "lifetime": lifetime,
+    }
+    device = {"devName": "pcu", "sn": inverter_serial(index), "active": True}
+    return device | {"modGone": watts < 1, "channels": [channel]}
+
+
+_EVERYWHERE: dict[str, Page] = {
+    "/info": info,
+    "/info.xml": info,
+    "/api/v1/production": v1,
+    "/api/v1/production/inverters": v1_inverters,
+}
+_SINCE_5: dict[str, Page] = {
+    "/home": home,
+    "/production": production,
+    "/production.json": production,
+    "/production.json?details=1": partial(production, lines=True),
+    "/ivp/meters": meters,
+    "/ivp/meters/readings": meter_readings,
+}
+#: generation -> path -> its document
+PAGES: Mapping[str, Mapping[str, Page]] = {
+    "3": {
+        **_EVERYWHERE,
+        "/production": html,
+        "/production.json": lambda _now: WELCOME,
+        "/production.json?details=1": lambda _now: WELCOME,
+    },
+    "5": _EVERYWHERE | _SINCE_5,
+    "7": _EVERYWHERE | _SINCE_5,
+    "8": _EVERYWHERE | _SINCE_5 | {"/ivp/pdm/device_data": device_data},
+}
