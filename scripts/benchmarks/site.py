@@ -1,0 +1,105 @@
+"""Databases to measure with: a site with three phases and 20 inverters, polled each minute.
+
+Raw samples are written by plain SQL, so that any version of envoylog reads them after its own
+`envoylog db upgrade`.
+"""
+
+import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from logger.simulator.site import Shape, Site
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+TEXT = "%Y-%m-%d %H:%M:%S"
+INVERTERS = 20
+COUNTERS = ("production", "standby", "grid_import", "grid_export")
+INSERTS = {
+    "polls": "(gateway_id, polled_at, took_s, outcome) VALUES (1, ?, 0.1, 'complete')",
+    "production_samples": "(gateway_id, polled_at, phase, power_w, energy_lifetime_wh, source) "
+    "VALUES (1, ?, ?, ?, ?, 'ct')",
+    "consumption_samples": "(gateway_id, polled_at, measurement, phase, power_w, "
+    "energy_lifetime_wh, source) VALUES (1, ?, ?, ?, ?, ?, ?)",
+    "meter_readings": "(gateway_id, polled_at, measurement, phase, power_w, delivered_wh, "
+    "received_wh) VALUES (1, ?, ?, ?, ?, ?, ?)",
+    "inverter_samples": "(gateway_id, reported_at, serial, energy_lifetime_wh) VALUES (1, ?, ?, ?)",
+}
+
+
+def fill(path: Path, days: int) -> None:
+    """Write raw samples as the collector would, into a database that has the tables."""
+    site = Site(Shape(phases=3, inverters=INVERTERS), START - timedelta(days=1))
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "INSERT INTO gateways (gateway_id, name, serial, time_zone, peak_power_kwp) "
+            "VALUES (1, 'roof', 's', 'Europe/Amsterdam', 5.6)"
+        )
+        for day in range(days):
+            _fill_day(db, site, START + timedelta(days=day))
+            db.commit()
+
+
+def _fill_day(db: sqlite3.Connection, site: Site, day: datetime) -> None:
+    rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in INSERTS}
+    for minute in range(1440):
+        at = day + timedelta(minutes=minute)
+        polled_at, at_s = at.strftime(TEXT), at.timestamp()
+        rows["polls"].append((polled_at,))
+        for phase in site.phases:
+            key = (polled_at, f"L{phase}" if phase else "total")
+            powers = site.powers(at_s, phase)
+            produced_wh, standby_wh, import_wh, export_wh = (
+                5e6 + site.counter_wh(name, at_s, phase) for name in COUNTERS
+            )
+            rows["production_samples"].append((*key, powers.production, produced_wh))
+            for measurement, power_w, delivered_wh, received_wh in (
+                ("production", powers.production, produced_wh, standby_wh),
+                ("net-consumption", powers.net, import_wh, export_wh),
+            ):
+                rows["meter_readings"].append(
+                    (key[0], measurement, key[1], power_w, delivered_wh, received_wh)
+                )
+            for measurement, power_w, energy_wh, source in (
+                ("net-consumption", powers.net, import_wh - export_wh, "ct"),
+                (
+                    "total-consumption",
+                    powers.load,
+                    produced_wh - standby_wh + import_wh - export_wh,
+                    "derived",
+                ),
+            ):
+                rows["consumption_samples"].append(
+                    (key[0], measurement, key[1], power_w, energy_wh, source)
+                )
+        if minute % 5 == 0:
+            each_wh = site.counter_wh("production", at_s) / INVERTERS
+            rows["inverter_samples"] += [
+                (polled_at, f"12{n:04d}", each_wh) for n in range(INVERTERS)
+            ]
+    for table, columns in INSERTS.items():
+        db.executemany(f"INSERT INTO {table} {columns}", rows[table])
+
+
+def copied(source: Path, target: Path) -> Path:
+    """Copy a database that nobody has open, and return the copy."""
+    with sqlite3.connect(source) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for leftover in (target, Path(f"{target}-wal"), Path(f"{target}-shm")):
+        leftover.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+def ten_years(path: Path) -> None:
+    """Give a rolled up database ten years of daily rollups."""
+    with sqlite3.connect(path) as db:
+        names = [row[1] for row in db.execute("PRAGMA table_info(energy_daily)")]
+        rest = ", ".join(name for name in names if name != "day")
+        insert = f"INSERT OR IGNORE INTO energy_daily (day, {rest}) SELECT ?, {rest} FROM model"
+        db.execute("CREATE TEMP TABLE model AS SELECT * FROM energy_daily WHERE day = "
+                   "(SELECT min(day) FROM energy_daily WHERE period_s = 86400)")  # fmt: skip
+        for number in range(1, 3650):
+            day = (START - timedelta(days=number)).date().isoformat()
+            db.execute(insert, (day,))
+        db.commit()
