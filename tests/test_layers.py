@@ -14,7 +14,7 @@ LAYERS = [
     {"clock"},
     {"readings"},
     {"settings"},
-    {"gateway", "store", "energy", "simulator"},
+    {"gateway", "store", "energy", "ledger", "simulator"},
     {"rollups"},
     {"reports"},
     {"collector", "exports", "rawdata", "cookbook", "standing"},

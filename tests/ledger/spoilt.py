@@ -192,3 +192,37 @@ def _along(rng: random.Random, times: list[int], source: str, name: str) -> list
         before_s = at_s
         rows.append(Row(at_s, value_wh, float(power_w), source))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An inverter: what its register read, or else what it reported of each interval."""
+
+    rows: list[Row]
+    reports: list[tuple[int, float | None, float | None, int | None]]
+    until_s: int
+
+
+def inverter(seed: int) -> Unit:
+    """Return a random inverter that reports by day."""
+    rng = random.Random(seed)
+    step_s = rng.choice([300, 900])
+    value_wh, at_s = rng.choice([0.0, 40_000.0, 1_192_000.0]), START_S + rng.randrange(900)
+    rows: list[Row] = []
+    for _ in range(rng.choice([40, 200, 500])):
+        at_s += step_s if rng.random() > 0.03 else rng.choice([600, 2700, 40_000, 100_000])
+        value_wh += rng.choice([0, 20, 70])
+        rows.append(Row(at_s, value_wh, None, "device"))
+    for _ in range(rng.choice([0, 1, 2])):
+        _spoil(rng, rows, ("wrap", "dip", "zero", "spike", "reset", "small fall"))
+    intervals = rng.choice([(None,), (step_s,), (step_s, step_s, step_s + 100, None)])
+    reports = [
+        (
+            row.at_s,
+            rng.choice([0.0, 50.0, 200.0, 250.0, 1_600.0, None]),
+            rng.choice([None, None, 20.0, 500.0]),
+            rng.choice(intervals),
+        )
+        for row in rows
+    ]
+    return Unit(rows, reports, at_s + rng.choice([0, 400_000]))

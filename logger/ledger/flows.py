@@ -1,0 +1,234 @@
+"""Which register feeds which flow: rules C1 to C6, per phase and in total.
+
+Registers speak the CT's language (delivered, received); flows speak the owner's. Translated here
+and nowhere else. The total comes from the total's registers: a three-phase meter nets its phases,
+so the phases' imports do not add up to the total's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from logger.clock import QUARTER_S, quarter_start_s, utc_text
+from logger.ledger.consumption import Consumption, Energy, consumption
+from logger.ledger.curve import Anchor, Curve, Readings, joined
+from logger.ledger.limits import (
+    CHARGE,
+    CONSUMPTION_CT,
+    DISCHARGE,
+    EXPORT,
+    IMPORT,
+    PRODUCTION,
+    RETIRED_S,
+    StreamKey,
+    limits_of,
+)
+from logger.ledger.net_power import (
+    Decision,
+    MaxPower,
+    add_net_power,
+    implausible_power_events,
+    integrate,
+    max_power_w,
+    plausible,
+)
+from logger.ledger.register import read_register
+
+
+class Interval(NamedTuple):
+    """The energy of one quarter hour on one phase; None where unknown."""
+
+    starts_s: int
+    phase: str
+    production_mwh: int | None
+    consumption_mwh: int | None
+    grid_import_mwh: int | None
+    grid_export_mwh: int | None
+    battery_charge_mwh: int | None
+    battery_discharge_mwh: int | None
+    covered_s: int
+    bridged_mwh: int
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was read of a window."""
+
+    registers: dict[StreamKey, Readings] = field(default_factory=dict)
+    #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
+    net_power: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+
+    def register(self, stream: str, phase: str) -> Readings:
+        """Return the readings of a register, made on first use."""
+        return self.registers.setdefault((stream, phase), Readings())
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What a window held, and where to go on."""
+
+    intervals: list[Interval]
+    decisions: list[Decision]
+    settled_s: int  #: quarter hour from which on more samples may change the result
+    anchors: dict[StreamKey, Anchor]  #: at ``settled_s``
+    reopen_s: int | None  #: an earlier instant from which on to settle anew
+    max_power_w: MaxPower  #: of the streams in total
+
+
+def settle(
+    samples: Samples,
+    anchors: Mapping[StreamKey, Anchor],
+    *,
+    since_s: int,
+    until_s: int,
+    gap_s: int,
+    peak_power_w: float | None,
+) -> Settlement:
+    """Return the quarter hours from ``since_s`` on, given the registers' anchors there."""
+    curves = {
+        key: read_register(
+            samples.registers.get(key) or Readings(),
+            anchors.get(key),
+            limits_of(key[0], peak_power_w),
+            since_s=since_s,
+            until_s=until_s,
+            gap_s=gap_s,
+        )
+        for key in sorted(samples.registers.keys() | anchors.keys())
+    }
+    newest_s = max((curve.last_s for curve in curves.values()), default=since_s)
+    edges_s = range(since_s, max(since_s, newest_s) + QUARTER_S, QUARTER_S)
+    #: Stretches that are one, none of which may be cut by where counting goes on.
+    whole_s = [stretch_s for curve in curves.values() for stretch_s in curve.whole_s]
+    settled_s = _settled_s(curves, newest_s)
+    open_s = [settled_s]
+    intervals: list[Interval] = []
+    decisions = [
+        Decision(event.at_s, event.kind, f"{stream} {phase}", event.detail)
+        for (stream, phase), curve in curves.items()
+        for event in curve.events
+    ]
+    max_w = max_power_w(_of_phase(curves, "total"), peak_power_w, edges_s)
+    for phase in sorted({phase for _, phase in curves}):
+        streams = _of_phase(curves, phase)
+        energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
+        if phase in samples.net_power:
+            max_of_phase_w = max_power_w(streams, peak_power_w, edges_s)
+            times_s, powers_w = samples.net_power[phase]
+            good, bad = plausible(times_s, powers_w, streams, max_of_phase_w)
+            decisions += implausible_power_events(bad, phase, since_s)
+            add_net_power(energy, streams, integrate(times_s, good, gap_s=gap_s), edges_s)
+        consumed = consumption(energy, streams, edges_s, settled_s)
+        intervals += _intervals(phase, streams, energy, consumed, edges_s)
+        whole_s += consumed.spread_s
+        open_s += consumed.open_s
+    decisions += _outages(_of_phase(curves, "total"), since_s, newest_s)
+    settled_s = max(since_s, _before_all_of(whole_s, min(open_s)))
+    kept = {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))}
+    reopen_s = [curve.reopen_s for curve in curves.values() if curve.reopen_s is not None]
+    return Settlement(intervals, decisions, settled_s, kept, min(reopen_s, default=None), max_w)
+
+
+def _of_phase(curves: Mapping[StreamKey, Curve], phase: str) -> dict[str, Curve]:
+    return {stream: curve for (stream, of), curve in curves.items() if of == phase}
+
+
+def _settled_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> int:
+    """Return the quarter hour that the slowest living stream has not finished."""
+    open_s = [newest_s]
+    for (stream, phase), curve in curves.items():
+        is_over = stream == CONSUMPTION_CT and _is_elsewhere(curve, curves.get((IMPORT, phase)))
+        if not is_over and curve.last_s > newest_s - RETIRED_S:
+            open_s.append(curve.last_s)
+            if curve.open_s is not None:
+                open_s.append(curve.open_s)
+    return quarter_start_s(min(open_s))
+
+
+def _before_all_of(whole_s: Iterable[tuple[int, int]], settled_s: int) -> int:
+    """Return the last quarter hour up to an instant that lies within no stretch."""
+    for start_s, end_s in sorted(whole_s, reverse=True):
+        if start_s < settled_s <= quarter_start_s(end_s):
+            settled_s = quarter_start_s(start_s)
+    return settled_s
+
+
+def _is_elsewhere(consumed: Curve, imported: Curve | None) -> bool:
+    """Whether the gateway's own count of consumption ended because a net CT's registers began."""
+    if imported is None:
+        return False
+    return consumed.readings.source[-1] != "ct" and consumed.last_s < imported.last_s
+
+
+def _intervals(
+    phase: str,
+    streams: Mapping[str, Curve],
+    energy: Mapping[str, Energy],
+    consumed: Consumption,
+    edges_s: range,
+) -> Iterator[Interval]:
+    begin_s = min(curve.first_s for curve in streams.values())
+    covered_s = _covered_s(streams, begin_s, edges_s)
+    nothing: Energy = [None] * (len(edges_s) - 1)
+    names = (PRODUCTION, IMPORT, EXPORT, CHARGE, DISCHARGE)
+    flows = zip(*(energy.get(name, nothing) for name in names), strict=True)
+    bridged = streams[PRODUCTION].bridged(edges_s) if PRODUCTION in streams else [0] * len(nothing)
+    rows = zip(edges_s, flows, consumed.energy_mwh, covered_s, bridged, strict=False)
+    for start_s, (produced, imported, exported, charged, discharged), mwh, seconds, over in rows:
+        if start_s + QUARTER_S > begin_s:
+            used = None if mwh is None else max(0, mwh)
+            yield Interval(
+                start_s,
+                phase,
+                produced,
+                used,
+                imported,
+                exported,
+                charged,
+                discharged,
+                seconds,
+                over,
+            )
+
+
+def _covered_s(streams: Mapping[str, Curve], begin_s: int, edges_s: range) -> list[int]:
+    """Return per quarter hour the seconds in which every stream was measured."""
+    last_s = edges_s[-1] + QUARTER_S
+    holes_s: list[tuple[int, int]] = [(quarter_start_s(begin_s), begin_s)]
+    for stream, curve in streams.items():
+        at_s = max(curve.first_s, edges_s[0])
+        for start_s, end_s in curve.runs_s():
+            if start_s > at_s:
+                holes_s.append((at_s, start_s))
+            at_s = max(at_s, end_s)
+        if not (stream == CONSUMPTION_CT and _is_elsewhere(curve, streams.get(IMPORT))):
+            holes_s.append((at_s, min(last_s, curve.last_s + RETIRED_S)))
+    covered_s = [QUARTER_S] * (len(edges_s) - 1)
+    for start_s, end_s in joined(hole for hole in holes_s if hole[0] < hole[1]):
+        first = max(0, (start_s - edges_s[0]) // QUARTER_S)
+        for i in range(first, len(covered_s)):
+            if edges_s[i] >= end_s:
+                break
+            covered_s[i] -= min(end_s, edges_s[i + 1]) - max(start_s, edges_s[i])
+    return covered_s
+
+
+def _outages(totals: Mapping[str, Curve], since_s: int, newest_s: int) -> Iterator[Decision]:
+    """Return one decision for each stretch without readings, naming the streams it took."""
+    gaps: dict[tuple[int, int], list[str]] = {}
+    gone: dict[int, list[str]] = {}
+    for stream, curve in totals.items():
+        for gap_s in curve.gaps_s:
+            gaps.setdefault(gap_s, []).append(stream)
+        is_over = stream == CONSUMPTION_CT and _is_elsewhere(curve, totals.get(IMPORT))
+        if not is_over and since_s < curve.last_s + RETIRED_S < newest_s:
+            gone.setdefault(curve.last_s, []).append(stream)
+    for (end_s, start_s), streams in sorted(gaps.items()):
+        subject = "gateway" if len(streams) == len(totals) else ", ".join(streams)
+        minutes = (start_s - end_s) // 60
+        detail = f"nothing measured for {minutes} min, until {utc_text(start_s)}"
+        yield Decision(end_s, "outage", subject, detail)
+    for last_s, streams in sorted(gone.items()):
+        # Reported when it was given up: what came before was settled then.
+        detail = f"nothing measured since {utc_text(last_s)}; no longer waited for"
+        yield Decision(last_s + RETIRED_S, "outage", ", ".join(streams), detail)

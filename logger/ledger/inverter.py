@@ -1,0 +1,143 @@
+"""Energy of one microinverter: from its register where it has one, else from its reports.
+
+A report without a register carries the energy of its interval, or the mean power over it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from logger.clock import QUARTER_S
+from logger.ledger.curve import Anchor, Curve, Readings, RegisterEvent
+from logger.ledger.limits import Limits
+from logger.ledger.register import read_register
+
+#: Reports come every 5 or 15 minutes; twice the longest is no gap.
+GAP_S = 1_900
+#: An interval that is not reported is at most this long, unless reports keep a slower rhythm.
+LONGEST_S = 900
+SLOWEST_S = 3_700
+#: A silence that is longer than this is the night.
+NIGHT_S = 4 * 3600
+#: What no microinverter makes: a report of more is none.
+MOST_W = 1_500
+LIMITS = Limits(floor_w=MOST_W, learned_floor_w=1_000)
+#: No microinverter makes more: what its first report of a day may have counted in one interval.
+DAWN_W = 500
+
+
+class Report(NamedTuple):
+    """A report without a register."""
+
+    at_s: int
+    power_w: float | None
+    energy_wh: float | None  #: of its interval
+    interval_s: int | None
+
+
+class Rhythm(NamedTuple):
+    """When an inverter reported last, and how long after the time before."""
+
+    at_s: int
+    after_s: int
+
+
+@dataclass(slots=True)
+class Inverter:
+    """What one inverter reported in a window."""
+
+    readings: Readings = field(default_factory=Readings)
+    reports: list[Report] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reported:
+    """What reports without a register came to, between edges."""
+
+    energy_mwh: list[int | None]
+    covered_s: list[int]
+    rhythms: list[Rhythm]  #: after each report, in order, and the one before them
+    events: list[RegisterEvent] = field(default_factory=list)
+
+
+def read_inverter(
+    readings: Readings, anchor: Anchor | None, *, since_s: int, until_s: int
+) -> Curve:
+    """Return what the register of an inverter counted."""
+    _add_dawns(readings, anchor)
+    return read_register(readings, anchor, LIMITS, since_s=since_s, until_s=until_s, gap_s=GAP_S)
+
+
+def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:
+    """Add to each first report after a night that the register stood still until then.
+
+    An inverter is silent while it makes nothing: what it made by its first report of the day, if
+    one interval could hold it, it made in that interval and not evenly through the night.
+    """
+    times, values = readings.at_s, readings.value_mwh
+    nights = [i for i in range(1, len(times)) if times[i] - times[i - 1] > NIGHT_S]
+    before = [(i, values[i - 1]) for i in nights]
+    if anchor is not None and times and times[0] - anchor.at_s > NIGHT_S:
+        before.insert(0, (0, anchor.value_mwh))
+    for i, before_mwh in reversed(before):
+        if 0 < values[i] - before_mwh <= DAWN_W * LONGEST_S / 3.6:
+            readings.insert(i, times[i] - LONGEST_S, before_mwh)
+
+
+def read_reports(
+    reports: Sequence[Report], rhythm: Rhythm | None, edges_s: Sequence[int]
+) -> Reported:
+    """Return the energy of reports without a register between edges."""
+    count = len(edges_s) - 1
+    result = Reported([None] * count, [0] * count, [rhythm] if rhythm else [])
+    quarters_s: dict[int, int] = {}
+    for report in reports:
+        after_s = report.at_s - rhythm.at_s if rhythm else 0
+        over_s = report.interval_s or _interval_s(after_s, rhythm)
+        rhythm = Rhythm(report.at_s, after_s)
+        result.rhythms.append(rhythm)
+        energy_wh = report.energy_wh
+        if energy_wh is None and report.power_w is not None:
+            energy_wh = report.power_w * over_s / 3600
+        if over_s <= 0 or energy_wh is None:
+            continue
+        if energy_wh > MOST_W * over_s / 3600:
+            detail = f"{energy_wh:.0f} Wh in {over_s} s is more than an inverter makes: left out"
+            result.events.append(RegisterEvent(report.at_s, "suspect_increment", detail))
+            continue
+        begin_s = report.at_s - over_s
+        _spread(result.energy_mwh, edges_s, begin_s, report.at_s, max(0, round(energy_wh * 1000)))
+        _cover(quarters_s, max(begin_s, edges_s[0]), report.at_s)
+    for quarter_s, seconds in quarters_s.items():
+        result.covered_s[bisect_right(edges_s, quarter_s) - 1] += seconds
+    return result
+
+
+def _interval_s(after_s: int, rhythm: Rhythm | None) -> int:
+    """Return how long a mean power held: since the last report, unless that was long ago."""
+    steady = rhythm is not None and abs(after_s - rhythm.after_s) <= 0.2 * after_s
+    return min(after_s, SLOWEST_S if steady else LONGEST_S)
+
+
+def _spread(
+    energy_mwh: list[int | None], edges_s: Sequence[int], begin_s: int, end_s: int, added_mwh: int
+) -> None:
+    """Add energy between edges, by the share of time there; before the first it is lost."""
+    first = max(0, bisect_right(edges_s, begin_s) - 1)
+    for i in range(first, bisect_left(edges_s, end_s)):
+        start_s = max(edges_s[i], begin_s) - begin_s
+        stop_s = min(edges_s[i + 1], end_s) - begin_s
+        over_s = end_s - begin_s
+        share_mwh = added_mwh * stop_s // over_s - added_mwh * start_s // over_s
+        energy_mwh[i] = (energy_mwh[i] or 0) + share_mwh
+
+
+def _cover(quarters_s: dict[int, int], start_s: int, end_s: int) -> None:
+    """Add covered seconds by quarter hour, none of which holds more than it is long."""
+    while start_s < end_s:
+        quarter_s = start_s - start_s % QUARTER_S
+        stop_s = min(end_s, quarter_s + QUARTER_S)
+        held_s = quarters_s.get(quarter_s, 0) + stop_s - start_s
+        quarters_s[quarter_s] = min(QUARTER_S, held_s)
+        start_s = stop_s

@@ -1,0 +1,85 @@
+"""The registers that a site may have, and what each of them can count.
+
+Streams are named in the CT's language (delivered, received); flows translates them.
+"""
+
+from dataclasses import dataclass
+
+#: (stream, phase)
+StreamKey = tuple[str, str]
+
+PRODUCTION = "production"  #: production, as its source counts it
+STANDBY = "standby"  #: what the inverters draw at night: the production CT's received
+IMPORT = "grid import"  #: net-consumption CT delivered
+EXPORT = "grid export"  #: net-consumption CT received
+CONSUMPTION_CT = "total consumption"  #: total-consumption CT delivered, or the eim register
+CHARGE = "battery charge"  #: storage CT received
+DISCHARGE = "battery discharge"  #: storage CT delivered
+
+#: 2^32 J, where registers of single inverters and of the inverter total roll over, in mWh.
+WRAP_MWH = 1_193_046_471
+#: Rounding of registers in whole Wh may make a rollover look up to this much too deep.
+WRAP_SLACK_MWH = 2_000
+#: Rounding of the sum of many inverters and what they make in an outage, for its rollovers.
+WRAP_REST_MWH = 20_000_000
+#: A register that returns to its old level within this time had erroneous reads, not a reset.
+RECOVERY_S = 6 * 3600
+#: Unchanged for longer than this while there is power: the register is stuck.
+STALL_S = 7_200
+STALL_POWER_W = 50
+#: What was silent for this long no longer holds the ledger back.
+RETIRED_S = 7 * 86_400
+#: What no gateway can measure: unsigned views of negative numbers and the like.
+ABSURD_W = 1e6
+#: Below this a step down is rounding and no event.
+NOISE_MWH = 5_000
+#: A step up by more than this is looked at: does power explain it, or does it fall back?
+SPIKE_MWH = 200_000
+#: A register that was quiet may count what this long allows in its next step.
+REST_S = 3_600
+#: Sources whose registers are made of microinverters' 32-bit joule counters.
+WRAPPING_SOURCES = frozenset({"v1", "inverters", "device"})
+#: Sources that move in steps of 5 to 60 minutes although they are polled each minute.
+SLOW_SOURCES = frozenset({"v1", "inverters", "device", "derived"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a register can do.
+
+    ``peak_w`` is the most that it can run at when that is known (peak power of the site);
+    otherwise ``floor_w`` holds until the register's own history allows more.
+    """
+
+    peak_w: float | None = None
+    floor_w: float = 25_000.0
+    learned_floor_w: float = 10_000.0
+    learning_s: int = 7 * 86_400
+    #: Computed by the gateway from others, so that it may fall a little (eim total-consumption).
+    is_computed: bool = False
+
+    @property
+    def least_power_w(self) -> float:
+        """The power up to which no increment is ever suspect."""
+        if self.peak_w is not None:
+            return 1.5 * self.peak_w
+        return min(self.floor_w, self.learned_floor_w)
+
+    def power_w(self, max_quarter_mwh: int, known_for_s: int) -> float:
+        """Return the power above which an increment is suspect.
+
+        ``max_quarter_mwh`` is the most that the register counted in a quarter hour so far.
+        """
+        if self.peak_w is not None:
+            return self.least_power_w
+        floor = self.floor_w if known_for_s < self.learning_s else self.learned_floor_w
+        return max(floor, 4 * max_quarter_mwh * 4 / 1000)
+
+
+def limits_of(stream: str, peak_power_w: float | None) -> Limits:
+    """Return what a stream can do on a site of this peak power (W; None where not known)."""
+    if stream == PRODUCTION:
+        return Limits(peak_w=peak_power_w)
+    if stream == STANDBY:
+        return Limits(floor_w=5_000, learned_floor_w=2_000)
+    return Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=stream == CONSUMPTION_CT)

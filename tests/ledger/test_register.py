@@ -1,0 +1,338 @@
+"""Laws of contract section 5 on single registers."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from logger.clock import QUARTER_S
+from logger.ledger.curve import Curve, Readings
+from logger.ledger.limits import WRAP_MWH, Limits
+from logger.ledger.register import read_register
+from tests.ledger.agreement import settled_before
+
+START_S = 1_772_323_200  # 2026-03-01 00:00:00 UTC
+LIMITS = Limits(peak_w=5_000)
+
+
+def readings(
+    points: list[tuple[int, float]], source: str = "ct", power_w: float | None = 0.0
+) -> Readings:
+    found = Readings()
+    for at_s, value_wh in points:
+        found.extend(source, [START_S + at_s], [value_wh], [power_w])
+    return found
+
+
+def read(found: Readings, *, limits: Limits = LIMITS, gap_s: int = 900) -> Curve:
+    until_s = found.at_s[-1] + 100_000
+    since_s = found.at_s[0] // QUARTER_S * QUARTER_S
+    return read_register(found, None, limits, since_s=since_s, until_s=until_s, gap_s=gap_s)
+
+
+def quarters(curve: Curve) -> range:
+    end_s = curve.last_s + QUARTER_S - curve.last_s % QUARTER_S
+    return range(curve.since_s, end_s + 1, QUARTER_S)
+
+
+def energy(curve: Curve) -> dict[int, int]:
+    """What each quarter hour is known to hold, but for nothing."""
+    pairs = zip(quarters(curve), curve.energy(quarters(curve)), strict=False)
+    return {start_s: mwh for start_s, mwh in pairs if mwh}
+
+
+def total_wh(curve: Curve) -> float:
+    return sum(energy(curve).values()) / 1000
+
+
+def kinds(curve: Curve) -> list[str]:
+    return [event.kind for event in curve.events]
+
+
+def every_minute(values_wh: list[float]) -> list[tuple[int, float]]:
+    return [(60 * i, value) for i, value in enumerate(values_wh)]
+
+
+def test_a_rising_register_gives_last_minus_first() -> None:
+    result = read(readings(every_minute([1000.0, 1010.5, 1020.25, 1020.25])))
+    assert total_wh(result) == 20.25
+    assert result.events == []
+
+
+def test_a_step_over_a_boundary_is_shared_by_time() -> None:
+    result = read(readings([(840, 1000.0), (960, 1010.0)]))
+    assert {s - START_S: e for s, e in energy(result).items()} == {0: 5000, 900: 5000}
+
+
+def test_a_gap_keeps_its_energy_and_loses_its_coverage() -> None:
+    result = read(readings([(0, 0.0), (60, 50.0), (7260, 2050.0), (7320, 2100.0)]))
+    assert total_wh(result) == 2100.0
+    assert sum(result.bridged(quarters(result))) == 2_000_000
+    assert [(a - START_S, b - START_S) for a, b in result.runs_s()] == [(0, 60), (7260, 7320)]
+
+
+def test_a_wrap_of_the_joule_counter_is_put_back() -> None:
+    before, after = 1_193_040.0, 1_193_040.0 + 50 - WRAP_MWH / 1000
+    result = read(readings(every_minute([before, after, after + 50]), source="inverters"))
+    assert total_wh(result) == 100.0
+    assert kinds(result) == ["counter_wrap"]
+
+
+def test_several_wraps_at_once_are_put_back() -> None:
+    before = 5_000_000.0
+    after = before + 60 - 3 * WRAP_MWH / 1000
+    result = read(readings(every_minute([before, after]), source="v1"))
+    assert total_wh(result) == 60.0
+
+
+def test_a_ct_never_wraps_so_its_fall_is_a_reset() -> None:
+    before = 1_193_040.0
+    result = read(readings(every_minute([before, 3.0, 53.0])))
+    assert total_wh(result) == 50.0
+    assert kinds(result) == ["counter_reset"]
+
+
+def test_a_dip_that_recovers_is_an_erroneous_read() -> None:
+    result = read(readings(every_minute([9000.0, 9050.0, 12.0, 9150.0, 9200.0])))
+    assert total_wh(result) == 200.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_dip_of_many_polls_that_recovers_is_erroneous_reads() -> None:
+    values = [90_000.0, 90_050.0, *[0.0] * 30, 90_050.0 + 31 * 50]
+    result = read(readings(every_minute(values)))
+    assert total_wh(result) == 50 + 31 * 50
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_small_register_that_was_reset_and_climbs_past_its_old_value_did_not_dip() -> None:
+    values = [900.0, *[50.0 * i for i in range(40)]]
+    result = read(readings(every_minute(values), power_w=3000.0))
+    assert kinds(result) == ["counter_reset"]
+    assert total_wh(result) == 39 * 50
+
+
+def test_a_spike_that_returns_is_an_erroneous_read() -> None:
+    result = read(readings(every_minute([9000.0, 9050.0, 4_000_000.0, 9150.0])))
+    assert total_wh(result) == 150.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_small_register_that_dips_for_many_polls_is_erroneous_reads() -> None:
+    values = [900.0, *[0.0] * 9, 900.0 + 10 * 20]
+    result = read(readings(every_minute(values), power_w=1200.0))
+    assert kinds(result) == ["counter_dip"]
+    assert total_wh(result) == 200.0
+
+
+def test_a_small_spike_that_power_does_not_explain_is_an_erroneous_read() -> None:
+    limits = Limits(floor_w=50_000, learned_floor_w=50_000)
+    values = [9000.0 + 10 * i for i in range(40)]
+    for many in (1, 5):
+        spiked = [v + 700 if 20 <= i < 20 + many else v for i, v in enumerate(values)]
+        result = read(readings(every_minute(spiked), power_w=600.0), limits=limits)
+        assert kinds(result) == ["counter_dip"]
+        assert total_wh(result) == 390.0
+
+
+def test_a_burst_that_power_does_not_explain_but_that_stays_is_energy() -> None:
+    limits = Limits(floor_w=50_000, learned_floor_w=50_000)
+    values = [9000.0 + 10 * i + (700 if i >= 20 else 0) for i in range(40)]
+    result = read(readings(every_minute(values), power_w=600.0), limits=limits)
+    assert (kinds(result), total_wh(result)) == ([], 390.0 + 700)
+
+
+def test_a_fall_of_more_than_rounding_is_a_reset_and_what_follows_counts() -> None:
+    values = [9000.0 + 10 * i - (300 if i >= 20 else 0) for i in range(40)]
+    result = read(readings(every_minute(values), power_w=600.0))
+    assert (kinds(result), total_wh(result)) == (["counter_reset"], 380.0)
+
+
+def test_a_wrap_with_more_than_the_site_can_make_is_reported_and_not_counted() -> None:
+    before, after = 1_193_040.0, 1_193_040.0 + 5_000 - WRAP_MWH / 1000
+    result = read(readings(every_minute([before, after, after + 50]), source="inverters"))
+    assert total_wh(result) == 50.0
+    assert kinds(result) == ["counter_wrap", "suspect_increment"]
+
+
+def test_a_jump_faster_than_the_site_can_is_not_added() -> None:
+    result = read(readings(every_minute([9000.0, 9050.0, 59_100.0, 59_150.0])))
+    assert total_wh(result) == 100.0
+    assert kinds(result) == ["suspect_increment"]
+
+
+def test_a_change_of_source_never_joins_two_registers() -> None:
+    found = readings(every_minute([9000.0, 9050.0]))
+    for i, value in enumerate([700_000.0, 700_040.0]):
+        found.extend("inverters", [START_S + 120 + 60 * i], [value], [0.0])
+    result = read(found)
+    assert total_wh(result) == 90.0
+    assert kinds(result) == ["source_change"]
+
+
+def test_one_poll_of_another_source_changes_nothing() -> None:
+    found = readings(every_minute([9000.0, 9050.0]))
+    found.extend("inverters", [START_S + 120], [700_000.0], [0.0])
+    found.extend("ct", [START_S + 180], [9150.0], [0.0])
+    result = read(found)
+    assert total_wh(result) == 150.0
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_register_that_stood_still_is_bridged_and_not_covered() -> None:
+    values = [1000.0, 1050.0, *[1050.0] * 180, 1050.0 + 181 * 30]
+    result = read(readings(every_minute(values), power_w=1800.0))
+    assert total_wh(result) == 50 + 181 * 30
+    assert kinds(result) == ["stalled_counter"]
+    assert sum(result.bridged(quarters(result))) == 181 * 30_000
+    assert sum(b - a for a, b in result.runs_s()) == 60
+
+
+def test_rounding_down_by_a_watt_hour_is_neither_energy_nor_an_event() -> None:
+    result = read(readings(every_minute([1000.0, 1010.0, 1009.0, 1011.0]), source="v1"))
+    assert total_wh(result) == 11.0
+    assert result.events == []
+
+
+def test_a_night_of_nothing_then_a_first_step_is_normal() -> None:
+    values = [1000.0] * 600 + [1001.0, 1002.0]
+    result = read(readings(every_minute(values), source="v1"))
+    assert total_wh(result) == 2.0
+    assert result.events == []
+
+
+STEPS = st.lists(st.tuples(st.integers(1, 4000), st.floats(0, 1.3)), min_size=1, max_size=120)
+
+
+def walk(steps: list[tuple[int, float]], start_wh: float = 40_000.0) -> list[tuple[int, float]]:
+    """A physical register: each step at most 1.3 of the site's peak."""
+    at_s, value, points = 0, start_wh, [(0, start_wh)]
+    for dt, share in steps:
+        at_s += dt
+        value = round(value + share * 5_000 * dt / 3600, 3)
+        points.append((at_s, value))
+    return points
+
+
+@given(STEPS)
+def test_energy_is_conserved_however_the_samples_fall(steps: list[tuple[int, float]]) -> None:
+    points = walk(steps)
+    result = read(readings(points))
+    assert sum(energy(result).values()) == round((points[-1][1] - points[0][1]) * 1000)
+    assert all(mwh >= 0 for mwh in energy(result).values())
+
+
+@given(STEPS, st.data())
+def test_thinning_the_polls_changes_no_total(
+    steps: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    points = walk(steps)
+    inner = points[1:-1]
+    keep = data.draw(st.lists(st.booleans(), min_size=len(inner), max_size=len(inner)))
+    thin = [points[0], *(p for p, k in zip(inner, keep, strict=True) if k), points[-1]]
+    whole, thinned = read(readings(points)), read(readings(thin))
+    assert sum(energy(whole).values()) == sum(energy(thinned).values())
+
+
+@given(STEPS, st.integers(0, 119), st.integers(1, 4))
+def test_a_wrap_anywhere_changes_no_quarter_hour(
+    steps: list[tuple[int, float]], where: int, wraps: int
+) -> None:
+    points = walk(steps, start_wh=8_000_000.0)
+    cut = min(where, len(points) - 1) + 1
+    wrapped = points[:cut] + [(t, v - wraps * WRAP_MWH / 1000) for t, v in points[cut:]]
+    plain = read(readings(points, source="inverters"))
+    put_back = read(readings(wrapped, source="inverters"))
+    assert energy(plain) == energy(put_back)
+
+
+@given(STEPS, st.data())
+@settings(max_examples=300)
+@example([(60, 0.5)] * 40, None)
+def test_reading_on_from_an_anchor_equals_reading_at_once(
+    steps: list[tuple[int, float]], data: st.DataObject | None
+) -> None:
+    points = walk(steps)
+    if data is not None:
+        for spot in data.draw(st.lists(st.integers(1, len(points) - 1), max_size=4)):
+            at_s, value = points[spot]
+            change = data.draw(st.sampled_from([-39_000.0, 500_000.0, -3.0, -500.0, 900.0, -1e9]))
+            many = data.draw(st.sampled_from([1, 1, 5, 20, 1000]))
+            for i in range(spot, min(spot + many, len(points))):
+                points[i] = (points[i][0], max(0.0, points[i][1] + change))
+            del at_s, value
+    power_w = None if data is None else data.draw(st.sampled_from([0.0, 2_000.0, None]))
+    found = readings(points, power_w=power_w)
+    whole = read(found)
+    pieces: dict[int, int] = {}
+    events: list[tuple[int, str]] = []
+    anchor, since_s = None, START_S
+    for upto in range(1, len(points) + 1):
+        until_s = found.at_s[upto - 1]
+        if upto == len(points):
+            until_s += 100_000
+        part = Readings()
+        part.append_from(found, slice(upto))
+        result = read_register(part, anchor, LIMITS, since_s=since_s, until_s=until_s, gap_s=900)
+        pieces = {s: e for s, e in pieces.items() if s < since_s} | energy(result)
+        events = [e for e in events if e[0] <= since_s] + [(e[0], e[1]) for e in result.events]
+        settled_s = min(result.last_s, result.last_s if result.open_s is None else result.open_s)
+        settled_s = settled_before(result.whole_s, settled_s // QUARTER_S * QUARTER_S)
+        if settled_s > since_s:
+            anchor, since_s = result.anchor_at(settled_s), settled_s
+    assert pieces == energy(whole)
+    assert sorted(events) == sorted((e[0], e[1]) for e in whole.events)
+
+
+def test_zeros_before_a_silence_are_erroneous_reads_on_a_young_counter_too() -> None:
+    """100 kWh so far, 500 W; the gateway boots, says 0 twice, and is silent for four hours."""
+    step_wh = 500 / 12
+    usual = [(300 * n, 100_000.0 + step_wh * n) for n in range(290)]
+    zeros = [(at_s, 0.0) for at_s, _ in usual[100:102]]
+    found = readings(usual[:100] + zeros + usual[150:], power_w=500.0)
+    result = read(found, limits=Limits(floor_w=50_000, learned_floor_w=50_000))
+    assert total_wh(result) == pytest.approx(step_wh * 289, abs=0.01)
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_register_that_was_reset_in_a_silence_counts_on_from_there() -> None:
+    usual = [(300 * n, 100_000.0 + 40.0 * n) for n in range(100)]
+    after = [(300 * n, 40.0 * (n - 100)) for n in range(100, 160)]
+    result = read(readings(usual + after[:3] + after[50:], power_w=500.0), gap_s=900)
+    assert total_wh(result) == pytest.approx(40.0 * (99 + 59), abs=0.01)
+    assert kinds(result) == ["counter_reset"]
+
+
+@pytest.mark.parametrize("hours", [7, 20, 100])
+def test_zeros_are_erroneous_reads_however_long_they_last_when_the_register_goes_on_after_them(
+    hours: int,
+) -> None:
+    usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(12 * hours + 200)]
+    zeros = [(at_s, 0.0) for at_s, _ in usual[100 : 100 + 12 * hours]]
+    found = readings(usual[:100] + zeros + usual[100 + 12 * hours :], power_w=480.0)
+    result = read(found)
+    assert total_wh(result) == usual[-1][1] - usual[0][1]
+    assert kinds(result) == ["counter_dip"]
+
+
+def test_a_register_that_counts_on_from_zero_was_reset_however_long_it_read_zero() -> None:
+    usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(100)]
+    after = [(300 * n, max(0.0, 40.0 * (n - 300))) for n in range(100, 400)]
+    result = read(readings(usual + after, power_w=0.0))
+    assert total_wh(result) == 40.0 * (99 + 99)
+    assert kinds(result) == ["counter_reset"]
+
+
+def test_what_counting_begins_with_while_it_reads_zero_is_no_lifetime_to_count_from() -> None:
+    zeros = [(300 * n, 0.0) for n in range(100)]
+    after = [(300 * n, 30_000.0 + 40.0 * n) for n in range(100, 200)]
+    result = read(readings(zeros + after, power_w=480.0))
+    assert total_wh(result) == 40.0 * 99
+    assert kinds(result) == ["suspect_increment"]
+
+
+def test_power_the_other_way_does_not_explain_that_a_register_grew_back() -> None:
+    """What inverters draw at night, 737 Wh so far, reads half of that at noon for a while."""
+    points = [(300 * n, 368.0 if 20 <= n < 26 else 737.0) for n in range(60)]
+    result = read(readings(points, power_w=-3_000.0), limits=Limits(5_000, 2_000))
+    assert total_wh(result) == 0
+    assert kinds(result) == ["counter_dip"]
