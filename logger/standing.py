@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from logger.clock import local_day, time_zone, to_epoch_s
 from logger.readings import Outcome
-from logger.rollups import build, checkpoints
+from logger.rollups import checkpoints, rollup
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import database_size_bytes
 from logger.store.models import ENERGY_DAILY, POLLS
@@ -122,9 +122,15 @@ def bring_today_up(connection: Connection, settings: Settings, now: datetime) ->
         row = gateway_named(connection, one.name)
         if row is None:
             continue
-        left = checkpoints.last(connection, row.gateway_id, build.LEDGER)
+        left = checkpoints.last(connection, row.gateway_id, rollup.ENERGY.name)
         if left is not None and to_epoch_s(now) - left.at_s < CATCH_UP_S:
-            build.catch_up(connection, row.gateway_id, now=now, gap_s=settings.normal_gap_s)
+            rollup.catch_up(
+                connection,
+                row.gateway_id,
+                now=now,
+                gap_s=settings.normal_gap_s,
+                ledgers=[rollup.ENERGY],
+            )
 
 
 def _kwh(energy_wh: float | None) -> float | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 from sqlalchemy import Connection, text
 
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.faults import KINDS, LASTING, Fault
 from logger.simulator.server import Simulation
 from logger.store.database import open_engine
@@ -150,8 +150,7 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
         click.echo(", ".join(f"{kind} {count}" for kind, count in told.items()))
         assert days < 14 or all(told.values()), "not every fault came about and was named"
         for gateway_id in range(1, len(SITES) + 1):
-            inverters.rebuild(connection, gateway_id, now=at, since=None)
-            changes = build.rebuild(connection, gateway_id, now=at, gap_s=900, since=None)
+            changes = rollup.rebuild(connection, gateway_id, now=at, gap_s=900, since=None)
             assert changes == [], f"{len(changes)} days change by a rebuild"
         connection.rollback()
         failed = connection.execute(

@@ -23,7 +23,7 @@ from typing import IO, Any
 import click
 from sqlalchemy import text
 
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.settings import write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving
@@ -181,7 +181,7 @@ def check(database_url: str, acknowledged: set[str], now: datetime) -> None:
         missing = acknowledged - {one.isoformat() for one in stored}
         assert not missing, f"{len(missing)} polls are missing, the first {min(missing)}"
         assert len(stored) == len(set(stored)), "a poll is stored twice"
-        changes = build.rebuild(connection, 1, now=now, gap_s=900, since=None)
+        changes = rollup.rebuild(connection, 1, now=now, gap_s=900, since=None)
         assert changes == [], f"{len(changes)} days change by a rebuild"
         connection.rollback()
     engine.dispose()

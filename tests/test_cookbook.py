@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from logger import cookbook
 from logger.cli import run
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import database
 from tests.filled import fill, fill_inverters, times, utc
@@ -33,8 +33,7 @@ def tables(engine: Engine) -> tuple[Engine, dict[str, pd.DataFrame]]:
     fill(engine, site, seen, zone="UTC")
     fill_inverters(engine, site, seen, {"a": 0.4, "b": 0.4, "c": 0.2})
     with engine.begin() as connection:
-        inverters.rebuild(connection, 1, now=NOW, since=None)
-        build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+        rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
     names = ("hourly", "daily", "monthly")
     with engine.connect() as connection:
         frames = {name: frame_of(connection, name) for name in names}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from logger import cookbook
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
 from tests.filled import fill, fill_inverters, times, utc
@@ -25,8 +25,7 @@ def filled(url: str) -> Engine:
         fill(engine, site, seen, zone=zone, gateway_id=number)
         fill_inverters(engine, site, seen, {"a": 0.6, "b": 0.4}, gateway_id=number)
         with engine.begin() as connection:
-            inverters.rebuild(connection, number, now=NOW, since=None)
-            build.rebuild(connection, number, now=NOW, gap_s=900, since=None)
+            rollup.rebuild(connection, number, now=NOW, gap_s=900, since=None)
     return engine
 
 

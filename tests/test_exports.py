@@ -19,7 +19,7 @@ from logger.cli.report import FORMATS
 from logger.errors import UsageError
 from logger.reports.quality import quality_report
 from logger.reports.tables import Report, energy_report
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, times, utc
 
@@ -35,7 +35,7 @@ def filled(engine: Engine) -> Engine:
     fill(engine, site, seen, zone="UTC")
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET name = '=roof'"))
-        build.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+        rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
     return engine
 
 

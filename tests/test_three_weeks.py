@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Shape
 from logger.store.database import open_engine
@@ -163,8 +163,7 @@ def test_final_days_are_true_no_day_has_a_phantom_and_every_fault_is_told(
     check_events(engine, case)
     gap_s = one.settings.normal_gap_s
     with engine.begin() as connection:
-        inverters.rebuild(connection, 1, now=one.clock(), since=None)
-        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=gap_s, since=None)
+        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=gap_s, since=None)
     assert changes == []
 
 

@@ -59,7 +59,7 @@ def rebuild(
     Days whose samples were pruned keep their totals. Counters run on from day to day, so
     everything after --from is computed; --to only shortens what is printed.
     """
-    from logger.rollups import build, inverters, zones  # noqa: PLC0415
+    from logger.rollups import rollup, site  # noqa: PLC0415
     from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
@@ -79,11 +79,10 @@ def rebuild(
             raise NoDataError("The database holds no gateway yet; start `envoylog run` first.")
         changes = []
         for one in chosen:
-            moved = zones.adopt(connection, one.gateway_id, loaded.gateways)
+            moved = site.adopt(connection, one.gateway_id, loaded.gateways)
             start = None if moved else first
-            inverters.rebuild(connection, one.gateway_id, now=now, since=start)
-            gap_s = zones.gap_s(connection, one.gateway_id, loaded)
-            changes += build.rebuild(connection, one.gateway_id, now=now, gap_s=gap_s, since=start)
+            gap_s = site.gap_s(connection, one.gateway_id, loaded)
+            changes += rollup.rebuild(connection, one.gateway_id, now=now, gap_s=gap_s, since=start)
         if dry_run:
             connection.rollback()
         else:
@@ -120,7 +119,7 @@ def check(ctx: click.Context) -> int:
     Everything is computed anew and compared with what is stored; nothing is changed. Meanwhile
     nothing else is written: new polls wait in the spool.
     """
-    from logger.rollups import zones  # noqa: PLC0415
+    from logger.rollups import site  # noqa: PLC0415
     from logger.rollups.check import findings  # noqa: PLC0415
     from logger.store import maintenance  # noqa: PLC0415
     from logger.store.bulk import reserve_rollups  # noqa: PLC0415
@@ -135,7 +134,7 @@ def check(ctx: click.Context) -> int:
     with translated_errors(), engine.connect() as connection:
         reserve_rollups(connection)
         for one in gateways(connection):
-            gap_s = zones.gap_s(connection, one.gateway_id, loaded)
+            gap_s = site.gap_s(connection, one.gateway_id, loaded)
             found += findings(connection, one.gateway_id, now=now, gap_s=gap_s)
         connection.rollback()
     for said in found or ["ok"]:
@@ -150,7 +149,7 @@ def check(ctx: click.Context) -> int:
 @click.pass_context
 def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
-    from logger.rollups import zones  # noqa: PLC0415
+    from logger.rollups import site  # noqa: PLC0415
     from logger.rollups.prune import prune as go  # noqa: PLC0415
     from logger.store import bulk  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
@@ -174,7 +173,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
                 one.gateway_id,
                 now=clock.utc_now(),
                 keep_days=loaded.keep_samples_days,
-                gap_s=zones.gap_s(connection, one.gateway_id, loaded),
+                gap_s=site.gap_s(connection, one.gateway_id, loaded),
             )
             pruned[one.name] = sum(gone.rows.values())
         free_mb = free_bytes(connection) / 1e6

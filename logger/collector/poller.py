@@ -27,9 +27,8 @@ from logger.errors import (
 )
 from logger.gateway.client import Gateway
 from logger.readings import Event, GatewayInfo, Outcome, Poll, SourceFailure
-from logger.rollups.build import bring_up_to_date, clock_was_set
-from logger.rollups.inverters import bring_inverters_up_to_date
-from logger.rollups.placing import BEHIND_S, WRONG_S
+from logger.rollups.clock_check import BEHIND_S, WRONG_S
+from logger.rollups.rollup import bring_up_to_date, clock_was_set
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
 from logger.store.door import Ready
@@ -261,7 +260,6 @@ class Poller:
                     clock_was_set(connection, gateway_id, now=now, since=since, until=until)
                 self._wrong_run = None
             bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
-            bring_inverters_up_to_date(self.engine, gateway_id, now=now)
 
     def finish(self) -> bool:
         """Store what waits and bring the rollups up to this minute; for a clean stop."""

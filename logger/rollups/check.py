@@ -11,12 +11,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from logger.clock import QUARTER_S, from_epoch_s, to_epoch_s, utc_text
-from logger.rollups import build, checkpoints, inverters
-from logger.rollups.digests import Difference, differences, digests
-from logger.rollups.placing import Placing
-from logger.rollups.rows import Site, site_of
+from logger.rollups import checkpoints, rollup
+from logger.rollups.site import Site, site_of
+from logger.rollups.verify import Difference, differences, digests
 from logger.store.database import epoch
-from logger.store.models import ENERGY_15MIN, INVERTER_DAILY, INVERTER_SAMPLES
+from logger.store.models import ENERGY_15MIN, INVERTER_DAILY
 from logger.store.queries import ends_s
 
 #: A collector rolls up each quarter hour; what is further behind, it should have taken up.
@@ -26,7 +25,6 @@ NAMED = 3
 
 _quarters = ENERGY_15MIN.c
 _days = INVERTER_DAILY.c
-_reports = INVERTER_SAMPLES.c
 
 
 def findings(
@@ -40,13 +38,11 @@ def findings(
     yield from _late_checkpoints(connection, site, now)
     quarter_s = _last_s(connection, _quarters.starts_at, gateway_id)
     day_s = _last_s(connection, _days.day, gateway_id)
-    build.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
-    inverters.catch_up(connection, gateway_id, now=now)
+    rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     yield from _behind(connection, site, quarter_s, day_s)
     yield from _holes(connection, site)
     stored = digests(connection, site)
-    inverters.rebuild(connection, gateway_id, now=now, since=None)
-    build.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None)
+    rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None)
     for table, found in groupby(
         differences(stored, digests(connection, site)), lambda one: one.table
     ):
@@ -63,15 +59,13 @@ def _not_following(name: str, table: str, found: list[Difference]) -> str:
 
 
 def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
-    for ledger, ends in (
-        (build.LEDGER, Placing(connection, site.gateway_id, to_epoch_s(now)).ends()),
-        (inverters.LEDGER, ends_s(connection, _reports.reported_at, site.gateway_id)),
-    ):
-        left = checkpoints.last(connection, site.gateway_id, ledger)
-        if left is not None and ends is not None and left.at_s > ends[1]:
+    for ledger in rollup.LEDGERS:
+        ends = ledger.ends(connection, site.gateway_id, to_epoch_s(now), None)
+        left = checkpoints.last(connection, site.gateway_id, ledger.name)
+        if left is not None and ends is not None and left.at_s > ends.last_s:
             yield (
-                f"{site.name}: the ledger of {ledger} was left at {_utc(left.at_s)}, after the "
-                f"last sample ({_utc(ends[1])}); run: envoylog db rebuild"
+                f"{site.name}: the ledger of {ledger.name} was left at {_utc(left.at_s)}, after "
+                f"the last sample ({_utc(ends.last_s)}); run: envoylog db rebuild"
             )
 
 

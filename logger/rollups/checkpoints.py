@@ -1,82 +1,106 @@
-"""Where a ledger was left: what it knew at an instant before which nothing changes any more."""
+"""Where a ledger was left: what it knew at an instant before which nothing changes any more.
+
+One a day is kept for as long as the rollups are: each is where a check can begin, and up to where
+samples can be pruned. Databases of earlier versions keep only one a month of what is older than
+forty days; there the steps are longer.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.energy.inverters import Rhythm
+from logger.energy.series import CounterState
+from logger.rollups.site import Site
 from logger.store.models import ROLLUP_CHECKPOINTS
 
-KEEP_EACH_DAY = timedelta(days=40)
+_columns = ROLLUP_CHECKPOINTS.c
 
-_table = ROLLUP_CHECKPOINTS
+
+class Silent(NamedTuple):
+    """An inverter that no longer holds the ledger back."""
+
+    at_s: int  #: of its last report
+
+
+State = CounterState | Rhythm | Silent
+#: (stream, phase), or serial -> ``State``
+States = Mapping[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """``state`` is what the ledger wrote, as JSON knows it."""
+    """What a ledger knew at an instant."""
 
     at_s: int
-    state: Any
+    states: States
 
 
 def last(connection: Connection, gateway_id: int, ledger: str) -> Checkpoint | None:
     """Return where to go on; None for the beginning."""
-    query = (
-        select(_table.c.at, _table.c.state)
-        .where(_mine(gateway_id, ledger))
-        .order_by(_table.c.at.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Checkpoint(to_epoch_s(row.at), json.loads(row.state))
+    query = select(_columns.at, _columns.state).where(_of(gateway_id, ledger))
+    row = connection.execute(query.order_by(_columns.at.desc()).limit(1)).one_or_none()
+    return None if row is None else Checkpoint(to_epoch_s(row.at), _from_json(row.state))
 
 
-def last_before(connection: Connection, gateway_id: int, ledger: str, at: Any) -> Any:
+def last_at_s(connection: Connection, gateway_id: int, ledger: str, at_s: int) -> int | None:
     """Return the instant of the last checkpoint at or before an instant, or None."""
-    query = select(func.max(_table.c.at)).where(_mine(gateway_id, ledger), _table.c.at <= at)
-    return connection.execute(query).scalar_one()
+    mine = _of(gateway_id, ledger) & (_columns.at <= from_epoch_s(at_s))
+    at = connection.execute(select(func.max(_columns.at)).where(mine)).scalar_one()
+    return None if at is None else to_epoch_s(at)
 
 
 def forget_after(connection: Connection, gateway_id: int, ledger: str, at_s: int) -> None:
     """Delete the checkpoints after an instant, so that all since then is recomputed."""
-    late = _table.c.at > from_epoch_s(at_s)
-    connection.execute(delete(_table).where(_mine(gateway_id, ledger), late))
+    late = _columns.at > from_epoch_s(at_s)
+    connection.execute(delete(ROLLUP_CHECKPOINTS).where(_of(gateway_id, ledger), late))
 
 
-def save(
-    connection: Connection, gateway_id: int, ledger: str, zone: ZoneInfo, at_s: int, state: Any
-) -> None:
-    """Save a checkpoint; of those before keep one a day for some weeks, then one a month."""
-    mine = _mine(gateway_id, ledger)
-    day = local_day(at_s, zone)
-    _keep_first(connection, mine, day_start_s(day, zone), at_s + 1)
-    old = day - KEEP_EACH_DAY
-    month = date(old.year, old.month, 1)
-    _keep_first(connection, mine, day_start_s(month, zone), day_start_s(old, zone))
-    connection.execute(
-        insert(_table),
-        {
-            "gateway_id": gateway_id,
-            "ledger": ledger,
-            "at": from_epoch_s(at_s),
-            "state": json.dumps(state, separators=(",", ":")),
-        },
-    )
-
-
-def _mine(gateway_id: int, ledger: str) -> ColumnElement[bool]:
-    return (_table.c.gateway_id == gateway_id) & (_table.c.ledger == ledger)
-
-
-def _keep_first(
-    connection: Connection, mine: ColumnElement[bool], since_s: int, until_s: int
-) -> None:
-    within = (_table.c.at >= from_epoch_s(since_s)) & (_table.c.at < from_epoch_s(until_s))
-    first = connection.execute(select(func.min(_table.c.at)).where(mine, within)).scalar_one()
+def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint) -> None:
+    """Save a checkpoint; of those of its day before, keep only the first."""
+    mine = _of(site.gateway_id, ledger)
+    midnight_s = day_start_s(local_day(checkpoint.at_s, site.zone), site.zone)
+    at = from_epoch_s(checkpoint.at_s)
+    today = (_columns.at >= from_epoch_s(midnight_s)) & (_columns.at <= at)
+    first = connection.execute(select(func.min(_columns.at)).where(mine, today)).scalar_one()
     if first is not None:
-        connection.execute(delete(_table).where(mine, within, _table.c.at > first))
+        connection.execute(delete(ROLLUP_CHECKPOINTS).where(mine, today, _columns.at > first))
+    row = {"gateway_id": site.gateway_id, "ledger": ledger, "at": at}
+    row["state"] = _to_json(checkpoint.states)
+    connection.execute(insert(ROLLUP_CHECKPOINTS), row)
+
+
+def _of(gateway_id: int, ledger: str) -> ColumnElement[bool]:
+    return (_columns.gateway_id == gateway_id) & (_columns.ledger == ledger)
+
+
+def _to_json(states: States) -> str:
+    """Return states as text: a list for streams, by serial for inverters."""
+    if all(isinstance(key, tuple) for key in states):
+        plain: Any = [[*key, *states[key]] for key in sorted(states)]
+    else:
+        plain = {serial: _plain(state) for serial, state in states.items()}
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def _plain(state: State) -> list[Any]:
+    if isinstance(state, CounterState):
+        return ["counter", state.at_s, *state]
+    return ["reports" if isinstance(state, Rhythm) else "silent", *state]
+
+
+def _from_json(text: str) -> States:
+    found = json.loads(text)
+    if isinstance(found, list):
+        return {(name, phase): CounterState(*values) for name, phase, *values in found}
+    return {serial: _state(*values) for serial, values in found.items()}
+
+
+def _state(kind: str, at_s: int, *values: Any) -> State:
+    if kind == "counter":
+        return CounterState(*values)
+    return Rhythm(at_s, *values) if kind == "reports" else Silent(at_s)

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
 
+from logger.clock import from_epoch_s, to_epoch_s
 from logger.errors import CheckFailedError
-from logger.rollups import build, checkpoints, inverters
-from logger.rollups.digests import differences, digests
-from logger.rollups.rows import site_of
+from logger.rollups import checkpoints, rollup
+from logger.rollups.site import site_of
+from logger.rollups.verify import differences, digests
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     INVERTER_SAMPLES,
@@ -18,9 +19,9 @@ from logger.store.models import (
 
 #: ledger -> the tables that it was made of, and their time
 RAW = {
-    build.LEDGER: ((PRODUCTION_SAMPLES, "polled_at"), (CONSUMPTION_SAMPLES, "polled_at"),
+    rollup.ENERGY.name: ((PRODUCTION_SAMPLES, "polled_at"), (CONSUMPTION_SAMPLES, "polled_at"),
                    (METER_READINGS, "polled_at")),
-    inverters.LEDGER: ((INVERTER_SAMPLES, "reported_at"),),
+    rollup.INVERTERS.name: ((INVERTER_SAMPLES, "reported_at"),),
 }  # fmt: skip
 
 
@@ -46,24 +47,22 @@ def prune(
     """
     site = site_of(connection, gateway_id)
     # The last minutes, which a running collector has not yet rolled up, are no change.
-    build.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
-    inverters.catch_up(connection, gateway_id, now=now)
+    rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     before = digests(connection, site)
-    limit = now - timedelta(days=keep_days)
+    limit_s = to_epoch_s(now - timedelta(days=keep_days))
     rows: dict[str, int] = {}
     until: dict[str, datetime] = {}
     for ledger, tables in RAW.items():
-        at = checkpoints.last_before(connection, gateway_id, ledger, limit)
-        if at is None:
+        at_s = checkpoints.last_at_s(connection, gateway_id, ledger, limit_s)
+        if at_s is None:
             continue
-        until[ledger] = at
+        until[ledger] = at = from_epoch_s(at_s)
         for table, time in tables:
             where = (table.c.gateway_id == gateway_id, table.c[time] <= at)
             count = select(func.count()).select_from(table).where(*where)
             rows[table.name] = connection.execute(count).scalar_one()
             connection.execute(delete(table).where(*where))
-    inverters.rebuild(connection, gateway_id, now=now, since=None)
-    build.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None, sums_too=False)
+    rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None, sums_too=False)
     if changed := differences(before, digests(connection, site)):
         first = changed[0]
         raise CheckFailedError(

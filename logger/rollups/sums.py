@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from logger.clock import (
     QUARTER_S,
@@ -16,7 +16,9 @@ from logger.clock import (
     quarter_start_s,
     utc_offset_s,
 )
-from logger.store.database import epoch, insert_all, rows
+from logger.rollups.site import Site
+from logger.rollups.write import replace_rows
+from logger.store.database import epoch, rows
 from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY
 from logger.store.queries import ends_s
 
@@ -29,10 +31,9 @@ FLOWS = (
     "battery_discharge_wh",
 )
 PEAKS = ("peak_production", "peak_consumption")
-#: So many days are summed at a time.
+#: This many days are summed at a time.
 STRETCH = timedelta(days=6)
 
-_quarters = ENERGY_15MIN
 #: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
 _NAMES = (
     "starts_at",
@@ -44,29 +45,31 @@ _NAMES = (
     *(f"{name}_{what}" for name in PEAKS for what in ("w", "at")),
 )
 _PARTS = [
-    epoch(_quarters.c[name]) if name.endswith("_at") else _quarters.c[name] for name in _NAMES
+    epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES
 ]
 _Part = tuple[Any, ...]
 
 
 def recompute(
-    connection: Connection, gateway_id: int, zone: ZoneInfo, since_s: int, last_s: int, now_s: int
+    connection: Connection, site: Site, since_s: int, last_s: int, until_s: int | None, now_s: int
 ) -> None:
     """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``.
 
-    What passed since then up to ``now_s`` belongs to the last hour and day: nothing was measured.
+    Sums of later days are deleted up to ``until_s``, or all if it is None. What passed since then
+    up to ``now_s`` belongs to the last hour and day: nothing was measured.
     """
-    first_day, last_day = local_day(since_s, zone), local_day(last_s, zone)
-    begin_s, end_s = day_start_s(first_day, zone), day_end_s(last_day, zone)
+    zone = site.zone
+    begin_s = day_start_s(local_day(since_s, zone), zone)
+    end_s = day_end_s(local_day(last_s, zone), zone)
     query = select(*_PARTS).where(
-        _quarters.c.gateway_id == gateway_id,
-        _quarters.c.starts_at >= from_epoch_s(begin_s),
-        _quarters.c.starts_at < from_epoch_s(end_s),
+        ENERGY_15MIN.c.gateway_id == site.gateway_id,
+        ENERGY_15MIN.c.starts_at >= from_epoch_s(begin_s),
+        ENERGY_15MIN.c.starts_at < from_epoch_s(end_s),
     )
     hours: dict[tuple[int, int, str], list[_Part]] = {}
     days: dict[tuple[Any, str], list[_Part]] = {}
     known: dict[int, date] = {}
-    for row in rows(connection, query.order_by(_quarters.c.starts_at)):
+    for row in rows(connection, query.order_by(ENERGY_15MIN.c.starts_at)):
         at_s, offset, phase = row[:3]
         day = known.get(at_s)
         if day is None:
@@ -75,13 +78,15 @@ def recompute(
         days.setdefault((day, phase), []).append(row)
     open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
     hour_rows = []
+    first_hour_s = None
     for (_, offset, phase), parts in hours.items():
         starts_s, ends_s = _hour(parts[0][0], offset, zone)
         if starts_s < since_s - 3600:
             continue
+        first_hour_s = min(starts_s, first_hour_s or starts_s)
         hour_rows.append(
             {
-                "gateway_id": gateway_id,
+                "gateway_id": site.gateway_id,
                 "starts_at": from_epoch_s(starts_s),
                 "phase": phase,
                 "utc_offset_s": offset,
@@ -91,7 +96,7 @@ def recompute(
         )
     day_rows = [
         {
-            "gateway_id": gateway_id,
+            "gateway_id": site.gateway_id,
             "day": day,
             "phase": phase,
             "period_s": min(day_end_s(day, zone), open_end_s) - day_start_s(day, zone),
@@ -99,59 +104,47 @@ def recompute(
         }
         for (day, phase), parts in days.items()
     ]
-    hourly, daily = ENERGY_HOURLY, ENERGY_DAILY
-    if hour_rows:
-        first = min(row["starts_at"] for row in hour_rows)
-        _replace(connection, hourly, gateway_id, hourly.c.starts_at >= first, hour_rows)
-    _replace(connection, daily, gateway_id, daily.c.day >= first_day, day_rows)
+    if until_s is not None:
+        until_s = max(end_s, day_end_s(local_day(until_s - 1, zone), zone))
+    if first_hour_s is not None:
+        replace_rows(connection, ENERGY_HOURLY, site, first_hour_s, until_s, hour_rows)
+    replace_rows(connection, ENERGY_DAILY, site, begin_s, until_s, day_rows)
 
 
-def recompute_kept(
-    connection: Connection, gateway_id: int, zone: ZoneInfo, until_s: int | None, now_s: int
-) -> None:
+def recompute_kept(connection: Connection, site: Site, until_s: int | None, now_s: int) -> None:
     """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
 
     A quarter hour of another time zone than the gateway's (it was changed) moves to its own.
     """
-    ends = ends_s(connection, _quarters.c.starts_at, gateway_id)
+    ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is None:
         return
     newest_s = ends[1] if until_s is None else min(ends[1], until_s)
-    day, last_day = local_day(ends[0], zone), local_day(newest_s, zone)
+    day, last_day = local_day(ends[0], site.zone), local_day(newest_s, site.zone)
     while day <= last_day:
-        until = day + STRETCH
-        last_s = min(newest_s, day_end_s(until, zone) - QUARTER_S)
-        first_s = day_start_s(day, zone)
-        _correct_offsets(connection, gateway_id, zone, first_s, day_end_s(until, zone) - QUARTER_S)
-        recompute(connection, gateway_id, zone, first_s, last_s, now_s)
-        day = until + timedelta(days=1)
+        end_s = day_end_s(day + STRETCH, site.zone)
+        first_s = day_start_s(day, site.zone)
+        _correct_offsets(connection, site, first_s, end_s - QUARTER_S)
+        recompute(connection, site, first_s, min(newest_s, end_s - QUARTER_S), end_s, now_s)
+        day += STRETCH + timedelta(days=1)
 
 
-def _correct_offsets(
-    connection: Connection, gateway_id: int, zone: ZoneInfo, first_s: int, last_s: int
-) -> None:
-    columns = _quarters.c
+def _correct_offsets(connection: Connection, site: Site, first_s: int, last_s: int) -> None:
+    columns = ENERGY_15MIN.c
     query = select(epoch(columns.starts_at), columns.utc_offset_s).where(
-        columns.gateway_id == gateway_id,
+        columns.gateway_id == site.gateway_id,
         columns.starts_at >= from_epoch_s(first_s),
         columns.starts_at <= from_epoch_s(last_s),
     )
     wrong = [
         {"at": from_epoch_s(start_s), "right_s": right_s}
         for start_s, offset_s in rows(connection, query.distinct())
-        if offset_s != (right_s := utc_offset_s(start_s, zone))
+        if offset_s != (right_s := utc_offset_s(start_s, site.zone))
     ]
     if wrong:
-        mine = (columns.gateway_id == gateway_id) & (columns.starts_at == bindparam("at"))
-        correct = update(_quarters).where(mine).values(utc_offset_s=bindparam("right_s"))
+        mine = (columns.gateway_id == site.gateway_id) & (columns.starts_at == bindparam("at"))
+        correct = update(ENERGY_15MIN).where(mine).values(utc_offset_s=bindparam("right_s"))
         connection.execute(correct, wrong)
-
-
-def _replace(
-    connection: Connection, table: Any, gateway_id: int, where: Any, made: list[dict[str, Any]]
-) -> None:
-    connection.execute(delete(table).where(table.c.gateway_id == gateway_id, where))
-    insert_all(connection, table, made)
 
 
 def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from logger import standing
 from logger.cli import run
 from logger.collector.assemble import durable_pollers
 from logger.errors import CollectorRunningError, StoreAwayError
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.store.collectorlock import CollectorLock, collector_lock
 from logger.store.database import open_engine
 from logger.store.door import Door
@@ -112,7 +112,7 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     with door.engine.connect() as connection:
         outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
         assert list(outcomes) == ["complete"]
-        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
     assert changes == []
     lines = [one.getMessage() for one in caplog.records if "database" in one.getMessage()]
     assert len(lines) == 2, lines

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from logger.collector.assemble import durable_pollers
 from logger.errors import SettingsError
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.store import maintenance
 from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine
@@ -41,7 +41,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     assert again.queue.oldest() is None
     assert again.finish()
     with door.engine.connect() as connection:
-        changes = build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
     assert changes == []
     door.close()
 

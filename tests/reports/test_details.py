@@ -13,7 +13,7 @@ from logger.errors import NoDataError
 from logger.reports.details import detail_report
 from logger.reports.quality import quality_report
 from logger.reports.tables import Report, energy_report
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, instant, times, utc
 
@@ -40,8 +40,7 @@ def filled(engine: Engine) -> Engine:
         connection.execute(
             text(f"INSERT INTO inverter_samples ({names}) VALUES ({values})"), reports
         )
-        inverters.rebuild(connection, 1, now=NOW, since=None)
-        build.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
+        rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
     return engine
 
 
@@ -79,7 +78,7 @@ def test_a_day_of_an_inverter_that_was_silent_for_most_of_it_is_partial(filled: 
             ),
             {"a": instant(filled, utc(2026, 6, 2, 2)), "b": instant(filled, utc(2026, 6, 2, 22))},
         )
-        inverters.rebuild(connection, 1, now=NOW, since=None)
+        rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
         rows = records(detail_report(connection, "inverters", now=NOW))
     states = {(row["day"][-2:], row["serial"]): row["status"] for row in rows}
     assert states["02", "a"] == states["01", "b"] == "final"
@@ -134,7 +133,7 @@ def test_a_gateway_that_was_replaced_goes_on_in_the_next_one(engine: Engine) -> 
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET name = 'roof'"))
         for number in (1, 2):
-            build.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
+            rollup.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
         made = energy_report(connection, "daily", now=NOW)
         months = energy_report(connection, "monthly", now=NOW)
         view = connection.execute(

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from logger.reports.quality import quality_report
 from logger.reports.tables import energy_report
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, instant, times, utc
 
@@ -32,7 +32,7 @@ def filled(engine: Engine) -> Engine:
                 text(f"UPDATE {table} SET {column} = {column} - 5000000 WHERE polled_at > :at"),
                 {"at": instant(engine, RESET)},
             )
-        build.rebuild(connection, 1, now=NOW, gap_s=240, since=None)
+        rollup.rebuild(connection, 1, now=NOW, gap_s=240, since=None)
     return engine
 
 

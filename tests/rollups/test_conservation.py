@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from logger.clock import from_epoch_s, to_epoch_s
-from logger.rollups import build
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import STATEMENTS, fill, instant, utc
 
@@ -50,7 +50,7 @@ def quarters(engine: Engine) -> list[Any]:
 
 def rebuilt(engine: Engine, now_s: int) -> list[Any]:
     with engine.begin() as connection:
-        build.rebuild(connection, 1, now=from_epoch_s(now_s), gap_s=900, since=None)
+        rollup.rebuild(connection, 1, now=from_epoch_s(now_s), gap_s=900, since=None)
     return quarters(engine)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.rollups import build
+from logger.rollups import rollup
 from tests.filled import STATEMENTS, instant, times, utc
 
 SINCE = utc(2026, 6, 1)
@@ -80,7 +80,7 @@ def everything(engine: Engine) -> list[Any]:
 
 def rebuild(engine: Engine, at: datetime) -> None:
     with engine.begin() as connection:
-        build.rebuild(connection, 1, now=at, gap_s=900, since=None)
+        rollup.rebuild(connection, 1, now=at, gap_s=900, since=None)
 
 
 @pytest.mark.parametrize("source", ["ct", "eim"])
@@ -137,7 +137,7 @@ def test_import_and_export_are_the_same_live_as_rebuilt(engine: Engine, producti
     for number in range(0, len(moments), 150):
         batch = moments[number : number + 150]
         fill(engine, batch, "ct", production)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = everything(engine)
     rebuild(engine, moments[-1])
     assert live == everything(engine)
@@ -163,7 +163,7 @@ def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine:
         with engine.begin() as connection:
             if readings:
                 connection.execute(text(STATEMENTS["meter_readings"]), readings)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = everything(engine)
     rebuild(engine, moments[-1])
     assert live == everything(engine)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import STATEMENTS, fill, fill_inverters, instant, times, utc
 
@@ -27,8 +27,7 @@ CHANGES = {
 
 def rebuild(engine: Engine, now: datetime, gateway_id: int = 1) -> list[Any]:
     with engine.begin() as connection:
-        inverters.rebuild(connection, gateway_id, now=now, since=None)
-        return build.rebuild(connection, gateway_id, now=now, gap_s=900, since=None)
+        return rollup.rebuild(connection, gateway_id, now=now, gap_s=900, since=None)
 
 
 def table(engine: Engine, name: str) -> list[dict[str, Any]]:
@@ -99,7 +98,7 @@ def test_live_is_the_same_as_rebuilt(engine: Engine) -> None:
     batches = [moments[n : n + 7] for n in range(1, len(moments), 7)]
     for batch in batches:
         fill_more(engine, site, batch)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = [table(engine, name) for name in ("energy_15min", "energy_hourly", "energy_daily")]
     events = table(engine, "events")
     assert rebuild(engine, moments[-1]) == []
@@ -231,10 +230,10 @@ def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebu
     for number in range(0, len(rows), 24):
         with engine.begin() as connection:
             connection.execute(text(STATEMENTS["production_samples"]), rows[number : number + 24])
-        build.bring_up_to_date(engine, 1, now=moments[min(number + 23, len(rows) - 1)], gap_s=3600)
+        rollup.bring_up_to_date(engine, 1, now=moments[min(number + 23, len(rows) - 1)], gap_s=3600)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily")]
     with engine.begin() as connection:
-        changes = build.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None)
+        changes = rollup.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None)
     assert changes == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily")]
     made = sum(row["production_wh"] for row in daily(engine).values())
@@ -273,7 +272,7 @@ def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
         fill_more(engine, site, [at for at in batch if at not in stand])
         for at in stand:
             copy_reading(engine, frozen[0], at)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = table(engine, "energy_15min")
     assert rebuild(engine, moments[-1]) == []
     assert live == table(engine, "energy_15min")
@@ -297,7 +296,7 @@ def test_consumption_is_true_as_a_whole_when_a_meter_stands_still_and_catches_up
         batch = moments[number : number + 3]
         fill_more(engine, site, batch)
         stand_still(engine, meter, first, last)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
@@ -348,7 +347,7 @@ def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
         batch = moments[number : number + 5]
         fill_more(engine, site, batch)
         begin_anew(engine, meter, max(anew, batch[0]))
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
@@ -412,7 +411,7 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
             )
             if missing == "production":
                 connection.execute(text(f"DELETE FROM production_samples WHERE {where}"), bind)
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
@@ -515,7 +514,7 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
         with engine.begin() as connection:
             for row in ready:
                 connection.execute(insert, row | {"at": instant(engine, row["at"])})
-        inverters.bring_inverters_up_to_date(engine, 1, now=now)
+        rollup.bring_up_to_date(engine, 1, now=now, gap_s=900)
     live = table(engine, "inverter_daily")
     made = sum(row["energy_wh"] for row in live if row["serial"] == "b")
     assert made == pytest.approx(value - 70_050.0, abs=0.001)
@@ -610,10 +609,10 @@ def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
                 ),
                 {"at": instant(engine, since + timedelta(days=2, minutes=30))},
             )
-        build.bring_up_to_date(engine, 1, now=batch[-1], gap_s=3600)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=3600)
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     with engine.begin() as connection:
-        assert build.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None) == []
+        assert rollup.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     (told,) = live[2]
     assert told["subject"] == "grid export, grid import"

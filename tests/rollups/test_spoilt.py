@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from logger.clock import from_epoch_s
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.store.database import open_engine
 from tests.filled import instant
@@ -38,13 +38,11 @@ ON_A_SERVER = ("outages", "net power without counters", "clocks set wrong", "pru
 
 
 def roll_up(engine: Engine, gateway_id: int, now: datetime) -> None:
-    build.bring_up_to_date(engine, gateway_id, now=now, gap_s=GAP_S)
-    inverters.bring_inverters_up_to_date(engine, gateway_id, now=now)
+    rollup.bring_up_to_date(engine, gateway_id, now=now, gap_s=GAP_S)
 
 
 def rebuild(connection: Connection, gateway_id: int, now: datetime) -> None:
-    inverters.rebuild(connection, gateway_id, now=now, since=None)
-    build.rebuild(connection, gateway_id, now=now, gap_s=GAP_S, since=None)
+    rollup.rebuild(connection, gateway_id, now=now, gap_s=GAP_S, since=None)
 
 
 def gateway_ids(site: Spoilt) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
 from tests.conftest import new_database, with_database
@@ -23,8 +23,7 @@ def fill_up(engine: Engine) -> None:
     site = Site(Shape(phases=2), SINCE - timedelta(days=1))
     fill(engine, site, times(SINCE, NOW, 900), zone="Europe/Amsterdam")
     fill_inverters(engine, site, times(SINCE, NOW, 900), {"a": 0.5, "b": 0.5})
-    build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
-    inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
+    rollup.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
 
 
 @pytest.fixture(scope="session")

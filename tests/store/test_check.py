@@ -9,14 +9,14 @@ from sqlalchemy.types import Float, Integer
 
 from logger.cli import run
 from logger.clock import time_zone
-from logger.rollups import rows
-from logger.rollups.digests import TABLES, differences, digests
 from logger.rollups.prune import prune
+from logger.rollups.site import Site
+from logger.rollups.verify import TABLES, differences, digests
 from logger.store.database import UtcDateTime
 from tests.filled import instant
 from tests.store.conftest import NOW, SINCE
 
-SITE = rows.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
+SITE = Site(1, "site1", time_zone("Europe/Amsterdam"), None)
 
 
 def check(url: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:

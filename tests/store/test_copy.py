@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.cli import run
-from logger.rollups import build, inverters
+from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import bulk, copy, maintenance
 from logger.store.collectorlock import collector_lock
@@ -41,8 +41,7 @@ def with_everything(engine: Engine) -> Engine:
         ):
             bound = now if ":at" in statement else {}
             connection.execute(text(statement), bound)
-    build.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
-    inverters.bring_inverters_up_to_date(engine, 1, now=NOW)
+    rollup.bring_up_to_date(engine, 1, now=NOW, gap_s=900)
     return engine
 
 
@@ -93,7 +92,7 @@ def test_a_copy_holds_the_same_in_every_table(
     assert rows(source_of(target_url)) == before
     with target.begin() as connection:
         assert maintenance.problems(connection) == []
-        assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
+        assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     assert rows(source_of(target_url)) == before
     target.dispose()
     del filled

@@ -17,9 +17,10 @@ from logger.cli import run
 from logger.clock import time_zone, utc_now
 from logger.errors import CheckFailedError, StoreError
 from logger.reports.tables import energy_report
-from logger.rollups import build, rows
-from logger.rollups.digests import digests
+from logger.rollups import rollup
 from logger.rollups.prune import prune
+from logger.rollups.site import Site as GatewaySite
+from logger.rollups.verify import digests
 from logger.simulator.site import Shape, Site
 from logger.store import backup, maintenance
 from logger.store.collectorlock import collector_lock
@@ -54,7 +55,7 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     filled: Engine, filled_url: str, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
-    site = rows.Site(1, "site1", time_zone("Europe/Amsterdam"), None)
+    site = GatewaySite(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
         before = digests(connection, site)
         pruned = prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
@@ -64,7 +65,7 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     assert count(filled, "production_samples") < samples * 0.7
     assert count(filled, "inverter_samples") < count(filled, "polls") * 2
     with filled.begin() as connection:
-        assert build.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
+        assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     with filled.begin() as connection:
         assert prune(connection, 1, now=NOW, keep_days=2, gap_s=900).rows["production_samples"] == 0
     assert all_reports(filled_url, capsysbinary) == reports
@@ -161,7 +162,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
                     wh = round(5_000_000 + site.counter_wh("production", at.timestamp()), 3)
                     bound = {"at": instant(filled, at)} | ({"wh": wh} if ":wh" in statement else {})
                     connection.execute(text(statement), bound)
-                build.catch_up(connection, 1, now=at, gap_s=900)
+                rollup.catch_up(connection, 1, now=at, gap_s=900)
 
     writer = threading.Thread(target=store)
     writer.start()

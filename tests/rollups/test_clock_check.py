@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
-from logger.rollups import build
+from logger.rollups import rollup
 from tests.conftest import Bench, Benches
 from tests.filled import instant, utc
 
@@ -39,7 +39,7 @@ def insert(engine: Engine, rows: Sequence[tuple[datetime, float, float | None]])
 
 def rebuilt(engine: Engine, now: datetime = NOW) -> tuple[list[Any], list[Any]]:
     with engine.begin() as connection:
-        build.rebuild(connection, 1, now=now, gap_s=900, since=None)
+        rollup.rebuild(connection, 1, now=now, gap_s=900, since=None)
         days = connection.execute(
             text("SELECT day, production_wh FROM energy_daily WHERE phase = 'total' ORDER BY day")
         )
@@ -128,7 +128,7 @@ def test_a_collector_whose_clock_is_set_counts_only_what_is_right(
     assert {day for day, _ in live[0]} == {"2026-06-01"}
     assert {"clock_set", "misplaced_samples"} <= {kind for kind, _ in live[1]}
     with engine.begin() as connection:
-        assert build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
+        assert rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
     assert told(engine) == live
 
 
@@ -199,7 +199,7 @@ def test_a_collector_that_boots_with_its_old_clock_counts_as_a_rebuild_does(
     )
     assert sum(wh for _, wh in live[0]) == pytest.approx(made, rel=1e-4)
     with engine.begin() as connection:
-        assert build.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
+        assert rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
     assert told(engine) == live
 
 

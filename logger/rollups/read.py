@@ -1,7 +1,7 @@
-"""Raw rows of a stretch of time, as the series that energy arithmetic counts."""
+"""Raw rows of a window of time, as the series that energy arithmetic counts."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
 from logger.energy.flows import Samples
-from logger.energy.series import ABSURD_W, RETIRED_S, CounterState
+from logger.energy.series import ABSURD_W, RETIRED_S
 from logger.energy.streams import (
     CHARGE,
     DISCHARGE,
@@ -22,10 +22,10 @@ from logger.energy.streams import (
     TOTAL,
     StreamKey,
 )
-from logger.rollups.columns import Row, by_key, known
-from logger.rollups.doubts import Doubts
-from logger.rollups.peaks import Peaks
-from logger.rollups.placing import Placing
+from logger.rollups.checkpoints import States
+from logger.rollups.clock_check import ClockCheck, StaleFilter
+from logger.rollups.pivot import Peaks, Row, by_series, drop_missing
+from logger.rollups.site import Site
 from logger.store.database import batches, epoch
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -42,8 +42,37 @@ METERS = {
 }
 
 
-class Stretch:
-    """The samples of one gateway after ``since_s`` up to ``until_s``."""
+class Window(NamedTuple):
+    """Which samples to read, of whom, and what was counted before them."""
+
+    connection: Connection
+    site: Site
+    clock: ClockCheck
+    states: States  #: at ``since_s``
+    since_s: int  #: from when on to count
+    until_s: int
+    after_s: int  #: after which instant the first sample may lie
+    gap_s: int  #: the longest normal step; what lies this long before ``after_s`` is read too
+
+    def query(self, table: Table, *names: str) -> Select[Any]:
+        """Return the query for the epoch second and some columns of a raw table."""
+        return (
+            select(epoch(table.c.polled_at), *(table.c[name] for name in names))
+            .where(
+                table.c.gateway_id == self.site.gateway_id,
+                table.c.polled_at > from_epoch_s(self.after_s - self.gap_s),
+                table.c.polled_at <= from_epoch_s(self.until_s),
+            )
+            .order_by(table.c.polled_at)
+        )
+
+    def within(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows after ``after_s``."""
+        return rows[bisect_right(rows, self.after_s, key=itemgetter(0)) :]
+
+
+class Read:
+    """What was sampled of a site in a window."""
 
     def __init__(self) -> None:
         self.samples = Samples()
@@ -51,41 +80,13 @@ class Stretch:
         self.consumption_peaks = Peaks()
 
 
-class Span(NamedTuple):
-    """Of whom and when to read."""
-
-    connection: Connection
-    gateway_id: int
-    placing: Placing
-    since_s: int
-    until_s: int
-    gap_s: int  #: so much before ``since_s`` is read to know the readings before
-    known: Mapping[StreamKey, CounterState]  #: what was counted before ``since_s``
-
-    def query(self, table: Table, *names: str) -> Select[Any]:
-        """Return the query for the epoch second and some columns of a raw table."""
-        return (
-            select(epoch(table.c.polled_at), *(table.c[name] for name in names))
-            .where(
-                table.c.gateway_id == self.gateway_id,
-                table.c.polled_at > from_epoch_s(self.since_s - self.gap_s),
-                table.c.polled_at <= from_epoch_s(self.until_s),
-            )
-            .order_by(table.c.polled_at)
-        )
-
-    def within(self, found: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows after ``since_s``."""
-        return found[bisect_right(found, self.since_s, key=itemgetter(0)) :]
-
-
-def read(span: Span) -> Stretch:
-    """Return what was sampled after ``since_s`` up to and including ``until_s``."""
-    stretch = Stretch()
-    invalid = _read_production(span, stretch)
-    battery_w = _read_meters(span, stretch, invalid)
-    _read_consumption(span, stretch, battery_w)
-    return stretch
+def read(window: Window) -> Read:
+    """Return what was sampled after ``after_s`` up to and including ``until_s``."""
+    found = Read()
+    inactive_s = _read_production(window, found)
+    battery_w = _read_meters(window, found, inactive_s)
+    _read_consumption(window, found, battery_w)
+    return found
 
 
 def _feed(
@@ -100,11 +101,11 @@ def _feed(
     """Add the samples that have a value to a counter's series."""
     values: Any
     if not sources:
-        values, times_s, powers_w = known(values_wh, times_s, powers_w)
+        values, times_s, powers_w = drop_missing(values_wh, times_s, powers_w)
         if values:
             samples.counter(*key).extend(unnamed, times_s, values, powers_w)
         return
-    values, times_s, powers_w, sources = known(values_wh, times_s, powers_w, sources)
+    values, times_s, powers_w, sources = drop_missing(values_wh, times_s, powers_w, sources)
     first = 0
     for source, run in groupby(sources):
         end = first + sum(1 for _ in run)
@@ -119,35 +120,37 @@ def _sane(
 ) -> tuple[Sequence[int], Sequence[float]]:
     """Return the samples whose power is known and possible."""
     powers: Any
-    powers, times = known(powers_w, times_s)
+    powers, times = drop_missing(powers_w, times_s)
     if powers and (max(powers) > ABSURD_W or min(powers) < -ABSURD_W):
         powers = [power_w if abs(power_w) <= ABSURD_W else None for power_w in powers]
-        powers, times = known(powers, times)
+        powers, times = drop_missing(powers, times)
     return times, powers
 
 
-def _read_production(span: Span, stretch: Stretch) -> set[int]:
+def _read_production(window: Window, found: Read) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    query = span.query(
+    query = window.query(
         PRODUCTION_SAMPLES, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
     )
-    doubts = Doubts(span.placing, itemgetter(1), source=-1)
-    invalid: set[int] = set()
-    for batch in batches(span.connection, query):
+    stale = StaleFilter(window.clock, itemgetter(1), source=-1)
+    inactive_s: set[int] = set()
+    for batch in batches(window.connection, query):
         counted = [row for row in batch if row[3] is not None]
         if len(counted) < len(batch):
-            invalid |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
-        clear = span.within(doubts.clear(counted))
-        for phase, (times, powers, energies, _, sources) in by_key(clear, 1):
-            _feed(stretch.samples, (PRODUCTION, phase), times, energies, powers, sources)
+            inactive_s |= {
+                row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None
+            }
+        fresh = window.within(stale.drop_stale(counted))
+        for phase, (times, powers, energies, _, sources) in by_series(fresh, 1):
+            _feed(found.samples, (PRODUCTION, phase), times, energies, powers, sources)
             if phase == "total":
-                stretch.production_peaks.extend(*_sane(times, powers))
-    return invalid
+                found.production_peaks.extend(*_sane(times, powers))
+    return inactive_s
 
 
-def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, float]:
+def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    query = span.query(
+    query = window.query(
         METER_READINGS,
         "measurement",
         "phase",
@@ -156,23 +159,25 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
         "reading_age_s",
         "received_wh",
     )
-    samples = stretch.samples
+    samples = found.samples
     sampled = {phase for name, phase in samples.counters if name == PRODUCTION}
     battery_w: dict[int, float] = {}
-    doubts = Doubts(span.placing, itemgetter(1, 2))
-    for batch in batches(span.connection, query):
-        clear = span.within(doubts.clear(batch))
-        for (measurement, phase), found in by_key(clear, 2):
-            times, powers, delivered, _, received = found
+    stale = StaleFilter(window.clock, itemgetter(1, 2))
+    for batch in batches(window.connection, query):
+        fresh = window.within(stale.drop_stale(batch))
+        for (measurement, phase), columns in by_series(fresh, 2):
+            times, powers, delivered, _, received = columns
             out, back = METERS.get(measurement, (None, None))
             if measurement == "production":
                 if phase in sampled:
                     out = None
-                if not invalid.isdisjoint(times):
-                    valid = [None if at_s in invalid else at_s for at_s in times]
-                    times, powers, delivered, received = known(valid, powers, delivered, received)
+                if not inactive_s.isdisjoint(times):
+                    valid = [None if at_s in inactive_s else at_s for at_s in times]
+                    times, powers, delivered, received = drop_missing(
+                        valid, powers, delivered, received
+                    )
             if measurement == "storage" and phase == "total":
-                battery_w.update(zip(*known(powers, times)[::-1], strict=True))
+                battery_w.update(zip(*drop_missing(powers, times)[::-1], strict=True))
             if out:
                 _feed(samples, (out, phase), times, delivered, powers)
             if back:
@@ -181,10 +186,10 @@ def _read_meters(span: Span, stretch: Stretch, invalid: set[int]) -> dict[int, f
     return battery_w
 
 
-def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float]) -> None:
-    samples = stretch.samples
+def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
+    samples = found.samples
     counted = {name for name, _ in samples.counters}
-    query = span.query(
+    query = window.query(
         CONSUMPTION_SAMPLES,
         "measurement",
         "phase",
@@ -193,47 +198,47 @@ def _read_consumption(span: Span, stretch: Stretch, battery_w: dict[int, float])
         "reading_age_s",
         "source",
     )
-    until_s, again_s = _elsewhere_s(span, samples)
-    if until_s <= span.since_s and again_s >= span.until_s:
+    until_s, again_s = _elsewhere_s(window, samples)
+    if until_s <= window.after_s and again_s >= window.until_s:
         table = CONSUMPTION_SAMPLES
         query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
-    doubts = Doubts(span.placing, itemgetter(1, 2), source=-1)
-    for batch in batches(span.connection, query):
-        clear = doubts.clear(batch)
-        end = bisect_left(clear, until_s, key=itemgetter(0))
-        again = bisect_right(clear, again_s, key=itemgetter(0))
-        elsewhere = [*clear[:end], *clear[max(end, again) :]]
+    stale = StaleFilter(window.clock, itemgetter(1, 2), source=-1)
+    for batch in batches(window.connection, query):
+        fresh = stale.drop_stale(batch)
+        end = bisect_left(fresh, until_s, key=itemgetter(0))
+        again = bisect_right(fresh, again_s, key=itemgetter(0))
+        elsewhere = [*fresh[:end], *fresh[max(end, again) :]]
         # Also those before the stretch: power is integrated from sample to sample.
         net = [row for row in elsewhere if row[1] == "net-consumption"]
-        for (_, phase), (times, powers, *_) in by_key(net, 2):
+        for (_, phase), (times, powers, *_) in by_series(net, 2):
             net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
             sane_times, sane_powers = _sane(times, powers)
             net_times += sane_times
             net_powers += sane_powers
-        total = [row for row in span.within(clear) if row[1] != "net-consumption"]
-        for (_, phase), (times, powers, *_) in by_key(total, 2):
+        total = [row for row in window.within(fresh) if row[1] != "net-consumption"]
+        for (_, phase), (times, powers, *_) in by_series(total, 2):
             if phase == "total":
                 sane_times, sane_powers = _sane(times, powers)
                 if battery_w:
                     both = zip(sane_times, sane_powers, strict=True)
                     sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
-                stretch.consumption_peaks.extend(sane_times, sane_powers)
+                found.consumption_peaks.extend(sane_times, sane_powers)
         if TOTAL not in counted:
-            used = [row for row in span.within(elsewhere) if row[1] != "net-consumption"]
-            for (_, phase), (times, powers, energies, _, sources) in by_key(used, 2):
+            used = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
+            for (_, phase), (times, powers, energies, _, sources) in by_series(used, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
                 _feed(samples, (TOTAL, phase), times, energies, possible, sources, "eim")
     if TOTAL in counted and IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
 
 
-def _elsewhere_s(span: Span, samples: Samples) -> tuple[float, float]:
+def _elsewhere_s(window: Window, samples: Samples) -> tuple[float, float]:
     """Return before and after when consumption comes from elsewhere than a net CT's counters.
 
     Before they began, and after they are no longer waited for.
     """
-    known_s = [state.at_s for (name, _), state in span.known.items() if name == IMPORT]
-    read = [one.times_s for (name, _), one in samples.counters.items() if name == IMPORT]
+    known_s = [state.at_s for (name, _), state in window.states.items() if name == IMPORT]
+    read = [series.times_s for (name, _), series in samples.counters.items() if name == IMPORT]
     if not known_s and not read:
         return inf, inf
     until_s = -inf if known_s else min(times_s[0] for times_s in read)

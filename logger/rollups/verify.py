@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
 
 from logger.clock import local_day
-from logger.rollups.events import KINDS
-from logger.rollups.rows import Site
+from logger.rollups.site import Site
+from logger.rollups.write import KINDS
 from logger.store.database import UtcDateTime, epoch, rows
 from logger.store.models import (
     ENERGY_15MIN,

@@ -1,0 +1,285 @@
+"""Which samples carry a time at which they were not taken, or a reading that stands still.
+
+A machine without a clock battery may believe for a while that it is another year. Such samples
+are kept as they are and left out of the ledger, which reports so in an event. Where our clock and
+the gateway's disagree by more than a day, one of them is clearly wrong: ours, when what the
+gateway's says lies closer to the samples on which both agreed. A machine that was off may go on
+from where its clock stopped, for some polls: then ours is behind the gateway's by no more than the
+time without samples that follows.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
+
+from logger.clock import from_epoch_s
+from logger.energy.streams import Decision
+from logger.rollups.pivot import Row
+from logger.store.database import UtcDateTime, epoch
+from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES
+
+#: Two clocks that disagree by more can't both be right.
+WRONG_S = 86_400
+#: A gateway's clock that is ahead by more may be the right one.
+BEHIND_S = 1_800
+#: A machine that was off believes its old clock for this long at most; less than SLACK_S is
+#: no difference.
+BOOTING_S, SLACK_S = 3_600, 120
+#: No gateway of this kind was there before.
+OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
+#: Readings older than this may be the one before again; those of a CT are new each second.
+STALE_S, STALE_CT_S = 900, 120
+KIND = "misplaced_samples"
+
+_AGED = (PRODUCTION_SAMPLES, METER_READINGS)
+#: The gateway's clock may have been wrong in this many ways within a window.
+MOST_RUNS = 50
+
+
+class Instant(NamedTuple):
+    """When a poll was stored, and what its readings say of both clocks (s; None: nothing)."""
+
+    at_s: int
+    apart_s: int | None  #: the least difference
+    least_age_s: int | None
+    most_age_s: int | None
+
+
+class Clocks:
+    """Our clock and the gateway's over some time, given the polls of it; asks no database.
+
+    ``around`` gives for some spans of time the instants within and next to them at which both
+    clocks agree to the day.
+    """
+
+    def __init__(
+        self,
+        polls: Sequence[Instant],
+        around: Callable[[Sequence[tuple[int, int]]], Iterable[int]],
+    ) -> None:
+        self._polls = polls
+        self._around = around
+        self._times_s = [poll.at_s for poll in polls]
+        self._close_s = [
+            poll.at_s for poll in polls if poll.apart_s is not None and poll.apart_s <= BEHIND_S
+        ]
+
+    def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
+        """Return whether a sample was not taken when it says.
+
+        ``age_s`` is its reading's age, ``right_s`` a sample before it that is known to be right.
+        """
+        if at_s < OLDEST_S:
+            return True
+        if age_s is not None and age_s < -BEHIND_S and self._was_behind(at_s, age_s):
+            return True
+        if age_s is None or abs(age_s) <= WRONG_S or at_s - age_s < OLDEST_S:
+            return False
+        if right_s is not None and abs(at_s - right_s) <= WRONG_S:
+            return False  # Our clock went on from there: it is the gateway's that jumped.
+        ours_s = self._distance_s(at_s)
+        return ours_s > WRONG_S and self._distance_s(round(at_s - age_s)) < ours_s
+
+    def _was_behind(self, at_s: int, age_s: float) -> bool:
+        """Return whether our clock had gone on from where it stopped, up to when it was set."""
+        next_close = bisect_right(self._close_s, at_s)
+        if next_close == len(self._close_s):
+            return False
+        close_s = self._close_s[next_close]
+        if close_s > at_s + max(round(-age_s) + BOOTING_S + SLACK_S, WRONG_S):
+            return False
+        before_s = max(at_s, self._times_s[bisect_left(self._times_s, close_s) - 1])
+        return (
+            at_s - age_s <= close_s + SLACK_S
+            and close_s - before_s >= -age_s - SLACK_S
+            and before_s - at_s <= BOOTING_S
+        )
+
+    def _distance_s(self, at_s: int) -> float:
+        """Return how far an instant is from the nearest sample on which both clocks agreed."""
+        place = bisect_left(self._agreed_s, at_s)
+        near = self._agreed_s[max(0, place - 1) : place + 1]
+        return min((abs(agreed_s - at_s) for agreed_s in near), default=float("inf"))
+
+    @cached_property
+    def _agreed_s(self) -> list[int]:
+        if not self._polls:
+            return []
+        runs: list[tuple[int, int]] = []
+        before_s: int | None = None
+        for at_s, _, least_s, most_s in self._polls:
+            if least_s is None or most_s is None or max(-least_s, most_s) <= WRONG_S:
+                continue
+            first_s, last_s = at_s - most_s, at_s - least_s
+            if before_s is not None and abs(least_s - before_s) <= BOOTING_S:
+                first_s, last_s = min(first_s, runs[-1][0]), max(last_s, runs.pop()[1])
+            runs.append((first_s, last_s))
+            before_s = least_s
+        spans = [(self._times_s[0], self._times_s[-1]), *runs[:MOST_RUNS]]
+        return sorted(self._around(spans))
+
+
+class ClockCheck:
+    """Decides for the samples of one gateway from ``since_s`` to ``until_s``.
+
+    It asks the database at most twice, and not at all while both clocks agree. ``right_s`` is the
+    last sample that is known to be right.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        gateway_id: int,
+        since_s: int,
+        until_s: int,
+        right_s: int | None = None,
+    ) -> None:
+        self._connection = connection
+        self._gateway_id = gateway_id
+        self._since_s = since_s
+        self._until_s = until_s
+        self._right_s = right_s
+        self._verdicts: dict[int, bool] = {}
+        #: UTC day (number since 1970) -> how far our clock was ahead, s; None where unknown
+        self.misplaced_days: dict[int, int | None] = {}
+
+    def is_misplaced(self, at_s: int, age_s: float | None) -> bool:
+        """Return whether a sample was not taken when it says; ``age_s`` is its reading's age."""
+        found = self._verdicts.get(at_s)
+        if found is None:
+            found = self._clocks.is_misplaced(at_s, age_s, self._right_s)
+            self._verdicts[at_s] = found
+            if found:
+                note(self.misplaced_days, at_s, age_s)
+            else:
+                self._right_s = at_s
+        return found
+
+    @property
+    def first_misplaced_s(self) -> int | None:
+        """The first of the samples that were found not to be taken when they say."""
+        return min((at_s for at_s, is_wrong in self._verdicts.items() if is_wrong), default=None)
+
+    def look_at_all(self) -> None:
+        """Decide about every sample whose clocks disagree."""
+        for table in _AGED:
+            time, age = table.c.polled_at, table.c.reading_age_s
+            query = select(epoch(time), age).where(
+                table.c.gateway_id == self._gateway_id,
+                time.between(from_epoch_s(self._since_s), from_epoch_s(self._until_s)),
+                or_(age > WRONG_S, age < -BEHIND_S),
+            )
+            for at_s, age_s in self._connection.execute(query.order_by(time)):
+                self.is_misplaced(at_s, age_s)
+
+    @cached_property
+    def _clocks(self) -> Clocks:
+        """The polls of this time and of the hour after it, and the first one after that."""
+        after = literal(from_epoch_s(self._until_s + BOOTING_S), UtcDateTime)
+        parts = []
+        for table in _AGED:
+            time, mine = table.c.polled_at, table.c.gateway_id == self._gateway_id
+            following = select(func.min(time)).where(mine, time > after).scalar_subquery()
+            within = (time >= from_epoch_s(self._since_s)) & (
+                time <= func.coalesce(following, after)
+            )
+            aged = select(epoch(time).label("at_s"), table.c.reading_age_s.label("age_s"))
+            parts.append(aged.where(mine, within))
+        aged_rows = union_all(*parts).subquery().c
+        age = aged_rows.age_s
+        query = select(
+            aged_rows.at_s, func.min(func.abs(age)), func.min(age), func.max(age)
+        ).group_by(aged_rows.at_s)
+        found = self._connection.execute(query.order_by(aged_rows.at_s))
+        return Clocks([Instant(*row) for row in found], self._agreed_around)
+
+    def _agreed_around(self, spans: Sequence[tuple[int, int]]) -> set[int]:
+        parts: list[Select[Any]] = []
+        for table in _AGED:
+            time = table.c.polled_at
+            agreed = select(epoch(time).label("at_s")).where(
+                table.c.gateway_id == self._gateway_id,
+                table.c.reading_age_s.between(-WRONG_S, WRONG_S),
+            )
+            for first_s, last_s in spans:
+                first, last = from_epoch_s(first_s), from_epoch_s(last_s)
+                parts += [
+                    agreed.where(time < first).order_by(time.desc()).limit(1),
+                    agreed.where(time.between(first, last)).distinct(),
+                    agreed.where(time > last).order_by(time).limit(1),
+                ]
+        query = union_all(*(select(part.subquery().c.at_s) for part in parts))
+        return set(self._connection.execute(query).scalars())
+
+
+def note(days: dict[int, int | None], at_s: int, age_s: float | None) -> None:
+    """Keep on which day a sample was misplaced, by the first of each day."""
+    days.setdefault(at_s // 86_400, None if age_s is None else round(age_s))
+
+
+def misplaced_decisions(days: Mapping[int, int | None]) -> list[Decision]:
+    """Return one decision for each day, by the clock that was wrong, of misplaced samples."""
+    decisions = []
+    for day, ahead_s in sorted(days.items()):
+        words = "a clock that was clearly wrong"
+        if ahead_s is not None:
+            side = "ahead of" if ahead_s > 0 else "behind"
+            days_off = abs(ahead_s) / 86_400
+            much = f"{days_off:.0f} days" if days_off >= 2 else f"{days_off * 24:.1f} hours"
+            words = f"a clock {much} {side} the gateway's"
+        detail = f"samples of this day carry {words}: kept, not counted"
+        decisions.append(Decision(day * 86_400, KIND, "collector", detail))
+    return decisions
+
+
+class StaleFilter:
+    """Takes out samples that say nothing: stale readings, and those of a wrong clock.
+
+    Of rows whose last column but one is the age: ``key`` gives whose sample a row is, ``source``
+    where the row names its source, if that may be another than a CT.
+    """
+
+    def __init__(
+        self, clock: ClockCheck, key: Callable[[Row], Any], source: int | None = None
+    ) -> None:
+        self._clock = clock
+        self._key = key
+        self._source = source
+        self._read_at_s: dict[Any, int] = {}  #: by key: the gateway's own time of its last reading
+        self._before: Sequence[Row] = ()
+
+    def drop_stale(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows without those to be left out."""
+        before, self._before = self._before, rows
+        if all(_is_usual(age_s, STALE_CT_S) for age_s in {row[-2] for row in rows}):
+            return rows
+        for row in before:
+            if row[-2] is not None:
+                self._read_at_s[self._key(row)] = row[0] - row[-2]
+        return [row for row in rows if not self._is_left_out(row)]
+
+    def _is_left_out(self, row: Row) -> bool:
+        """Return whether a sample is to be left out.
+
+        Readings whose own time stands still are the one before again; those of a gateway whose
+        clock is only wrong move on.
+        """
+        at_s, age_s = row[0], row[-2]
+        if age_s is None:
+            return False
+        key = self._key(row)
+        before_s, self._read_at_s[key] = self._read_at_s.get(key), at_s - age_s
+        is_ct = self._source is None or row[self._source] == "ct"
+        if _is_usual(age_s, STALE_CT_S if is_ct else STALE_S):
+            return False
+        if age_s > 0 and before_s is not None and abs(at_s - age_s - before_s) <= 1:
+            return True
+        return self._clock.is_misplaced(at_s, age_s)
+
+
+def _is_usual(age_s: int | None, stale_s: int) -> bool:
+    return age_s is None or -BEHIND_S <= age_s <= stale_s

@@ -1,0 +1,279 @@
+"""Bring the energy tables up to date, from wherever they were left.
+
+A checkpoint is what a ledger knew at an instant before which nothing can change any more. Each
+step reads the samples after the last checkpoint, replaces the rows from there on, and sums the
+hours and days that they touch anew. A sample that arrives late deletes the checkpoints after it
+(store.writer), so that its days are recomputed; a rebuild deletes them all. Never ``+=``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, func, select
+
+from logger.clock import (
+    QUARTER_S,
+    day_start_s,
+    local_day,
+    quarter_start_s,
+    to_epoch_s,
+)
+from logger.energy.flows import account
+from logger.energy.series import RECOVERY_S, RETIRED_S
+from logger.energy.streams import IMPORT, PRODUCTION, TOTAL, limits_of
+from logger.rollups import checkpoints, inverters, sums
+from logger.rollups.checkpoints import Checkpoint
+from logger.rollups.clock_check import ClockCheck, misplaced_decisions
+from logger.rollups.read import Window, read
+from logger.rollups.site import Ends, Site, report_ends, sample_ends, site_of
+from logger.rollups.write import Rolled, quarter_rows, replace_events, replace_rows
+from logger.store.database import epoch
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, INVERTER_DAILY
+
+#: This much is read at a time, s.
+CHUNK_S = 2 * 86_400
+#: Samples that carry a wrong time not longer ago are taken out of what was counted.
+RECOUNTED_S = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is counted, and into which table."""
+
+    name: str  #: as its checkpoints call it
+    table: Table
+    #: connection, gateway, now, an instant known to be right -> when its samples begin and end
+    ends: Callable[[Connection, int, int, int | None], Ends | None]
+    begin_s: Callable[[int, Site], int]  #: from the first sample: from when on to count
+    #: More time than this without samples changes nothing any more, s.
+    patience_s: int
+    count: Callable[[Window], Rolled]
+
+
+def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
+    """Roll up everything that came in since the last time; one transaction per step."""
+    for ledger in LEDGERS:
+        until_s: int | None = 0
+        while until_s is not None:
+            with engine.begin() as connection:
+                site = site_of(connection, gateway_id)
+                until_s = advance(connection, site, ledger, to_epoch_s(now), gap_s, until_s)
+
+
+def catch_up(
+    connection: Connection,
+    gateway_id: int,
+    *,
+    now: datetime,
+    gap_s: int,
+    ledgers: "Sequence[Ledger] | None" = None,
+) -> None:
+    """Roll up everything that came in since the last time, within the caller's transaction."""
+    site = site_of(connection, gateway_id)
+    for ledger in LEDGERS if ledgers is None else ledgers:
+        until_s: int | None = 0
+        while until_s is not None:
+            until_s = advance(connection, site, ledger, to_epoch_s(now), gap_s, until_s)
+
+
+def advance(
+    connection: Connection, site: Site, ledger: Ledger, now_s: int, gap_s: int, beyond_s: int
+) -> int | None:
+    """Roll up one window and return up to when, or None when nothing is left.
+
+    ``beyond_s`` is the end of the window before: an unsettled window is read again, longer.
+    """
+    checkpoint = checkpoints.last(connection, site.gateway_id, ledger.name)
+    states = checkpoint.states if checkpoint else {}
+    right_s = max((state.at_s for state in states.values()), default=None)
+    ends = ledger.ends(connection, site.gateway_id, now_s, right_s)
+    if ends is None:
+        return None
+    since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
+    end_s = max(ends.last_s, min(now_s, ends.last_s + ledger.patience_s))
+    until_s = min(end_s, max(since_s, beyond_s) + CHUNK_S)
+    # The first sample of all may lie on the edge.
+    after_s = since_s if checkpoint else since_s - 1
+    clock = ClockCheck(connection, site.gateway_id, after_s - gap_s, until_s, right_s)
+    window = Window(connection, site, clock, states, since_s, until_s, after_s, gap_s)
+    rolled = ledger.count(window)
+    if rolled.reopen_s is not None:
+        checkpoints.forget_after(connection, site.gateway_id, ledger.name, rolled.reopen_s)
+        return until_s
+    replace_until_s = None if until_s >= end_s else until_s
+    replace_rows(connection, ledger.table, site, since_s, replace_until_s, rolled.rows)
+    decisions = [
+        *rolled.decisions,
+        *misplaced_decisions(clock.misplaced_days | ends.misplaced_days),
+    ]
+    replace_events(
+        connection, site, since_s, replace_until_s, decisions, of_inverters=ledger is INVERTERS
+    )
+    if ledger is ENERGY:
+        # The first day may end with the quarter before: its length is known only now.
+        starts_at = rolled.rows[-1]["starts_at"] if rolled.rows else None
+        newest_s = to_epoch_s(starts_at) if starts_at else since_s - QUARTER_S
+        sums.recompute(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
+    if rolled.settled_s > since_s:
+        made = Checkpoint(rolled.settled_s, rolled.states)
+        checkpoints.save(connection, site, ledger.name, made)
+    return None if until_s >= end_s else until_s
+
+
+# -- energy_15min
+def _count(window: Window) -> Rolled:
+    """Return the quarter hours of a window of samples, and where to go on."""
+    found = read(window)
+    if (back_s := _came_back(window, found.samples.counters)) is not None:
+        return Rolled(window.since_s, reopen_s=back_s)
+    result = account(
+        found.samples,
+        window.states,
+        since_s=window.since_s,
+        until_s=window.until_s,
+        gap_s=window.gap_s,
+        peak_power_w=window.site.peak_power_w,
+    )
+    if result.reopen_s is not None:
+        return Rolled(window.since_s, reopen_s=result.reopen_s)
+    max_power_w = result.most_w
+    always_w = limits_of(PRODUCTION, window.site.peak_power_w).least_power_w
+
+    def max_used_w(start_s: int) -> float:
+        drawn_w = max(max_power_w(TOTAL, start_s), max_power_w(IMPORT, start_s))
+        return drawn_w + max_power_w(PRODUCTION, start_s)
+
+    production, consumption = found.production_peaks, found.consumption_peaks
+    production.drop_implausible(lambda start_s: max_power_w(PRODUCTION, start_s), always_w)
+    consumption.drop_implausible(max_used_w, always_w)
+    rows = quarter_rows(window.site, result.quarters, production, consumption)
+    return Rolled(result.settled_s, result.states, rows, result.decisions)
+
+
+def _came_back(window: Window, counters: Any) -> int | None:
+    """Return since when a stream that had been given up was silent, if it speaks again."""
+    silent = [
+        state.at_s
+        for key, state in window.states.items()
+        if key in counters and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
+    ]
+    return min(silent, default=None)
+
+
+ENERGY = Ledger(
+    "energy",
+    ENERGY_15MIN,
+    sample_ends,
+    lambda first_s, _site: quarter_start_s(first_s),
+    RETIRED_S + RECOVERY_S,
+    _count,
+)
+INVERTERS = Ledger(
+    "inverters",
+    INVERTER_DAILY,
+    lambda connection, gateway_id, now_s, _: report_ends(connection, gateway_id, now_s),
+    lambda first_s, site: day_start_s(local_day(first_s, site.zone), site.zone),
+    2 * inverters.RETIRED_S,
+    inverters.count,
+)
+LEDGERS = (ENERGY, INVERTERS)
+
+
+# -- again
+def clock_was_set(
+    connection: Connection, gateway_id: int, *, now: datetime, since: datetime, until: datetime
+) -> None:
+    """Look again at the samples of a clock that was set, now that it is known to have been wrong.
+
+    ``since`` and ``until`` are what it said. Nothing is counted twice: what lies elsewhere than it
+    was taken is reported and, where it was the first that was ever counted, taken out.
+    """
+    since_s, until_s, now_s = to_epoch_s(since), to_epoch_s(until), to_epoch_s(now)
+    check = ClockCheck(connection, gateway_id, since_s, until_s)
+    check.look_at_all()
+    ends = sample_ends(connection, gateway_id, now_s)
+    if ends is None or not (days := ends.misplaced_days | check.misplaced_days):
+        return
+    site = site_of(connection, gateway_id)
+    decisions = misplaced_decisions(days)
+    replace_events(connection, site, now_s, None, decisions, of_inverters=False)
+    first_s = check.first_misplaced_s
+    if first_s is not None and first_s > now_s - RECOUNTED_S:
+        checkpoints.forget_after(connection, gateway_id, ENERGY.name, first_s)
+    query = select(epoch(func.min(ENERGY_15MIN.c.starts_at)))
+    query = query.where(ENERGY_15MIN.c.gateway_id == gateway_id)
+    oldest_s: int | None = connection.execute(query).scalar_one()
+    if oldest_s is not None and since_s - QUARTER_S <= oldest_s < ends.first_s:
+        first_s = quarter_start_s(ends.first_s)
+        for table in (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY):
+            replace_rows(connection, table, site, oldest_s, first_s, [])
+        checkpoints.forget_after(connection, gateway_id, ENERGY.name, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class DayChange:
+    """A day whose totals a rebuild changes; kWh, None where unknown."""
+
+    gateway: str
+    day: date
+    production_kwh: tuple[float | None, float | None]  #: before, after
+    consumption_kwh: tuple[float | None, float | None]
+
+
+def rebuild(
+    connection: Connection,
+    gateway_id: int,
+    *,
+    now: datetime,
+    gap_s: int,
+    since: date | None,
+    sums_too: bool = True,
+) -> list[DayChange]:
+    """Recompute all rollups from raw samples and return the days that changed.
+
+    From the local day ``since`` on, or from the first raw sample. What lies before the first raw
+    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given or
+    ``sums_too`` is False. One transaction: the caller commits, or rolls back to only look.
+    """
+    site = site_of(connection, gateway_id)
+    before = _days(connection, gateway_id)
+    since_s = day_start_s(since, site.zone) if since else -1
+    for ledger in LEDGERS:
+        ends = ledger.ends(connection, gateway_id, to_epoch_s(now), None)
+        if since is None and sums_too and ledger is ENERGY:
+            until_s = quarter_start_s(ends.first_s) if ends else None
+            sums.recompute_kept(connection, site, until_s, to_epoch_s(now))
+        if ends is not None:
+            # What was known before the first sample stands for samples that were pruned.
+            from_s = max(since_s, ends.first_s - 1)
+            checkpoints.forget_after(connection, gateway_id, ledger.name, from_s)
+            catch_up(connection, gateway_id, now=now, gap_s=gap_s, ledgers=[ledger])
+    after = _days(connection, gateway_id)
+    nothing = (None, None)
+    return [
+        DayChange(
+            site.name,
+            day,
+            (before.get(day, nothing)[0], after.get(day, nothing)[0]),
+            (before.get(day, nothing)[1], after.get(day, nothing)[1]),
+        )
+        for day in sorted(before.keys() | after.keys())
+        if before.get(day) != after.get(day)
+    ]
+
+
+def _days(connection: Connection, gateway_id: int) -> dict[date, tuple[float | None, float | None]]:
+    columns = ENERGY_DAILY.c
+    query = select(columns.day, columns.production_wh, columns.consumption_wh).where(
+        columns.gateway_id == gateway_id, columns.phase == "total"
+    )
+    return {
+        day: (_kwh(produced), _kwh(consumed))
+        for day, produced, consumed in connection.execute(query)
+    }
+
+
+def _kwh(energy_wh: float | None) -> float | None:
+    return None if energy_wh is None else round(energy_wh / 1000, 6)
