@@ -12,6 +12,7 @@ from logger.store.models import METADATA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / ".github" / "GLOSSARY.md").read_text(encoding="utf-8")
 
 
 def commands() -> list[str]:
@@ -47,6 +48,15 @@ def test_every_table_is_in_the_readme() -> None:
     internal = {"rollup_checkpoints"}
     missing = [name for name in METADATA.tables if f"{name}" not in README]
     assert set(missing) <= internal
+
+
+def test_every_table_and_event_is_in_the_glossary() -> None:
+    events = README[README.index("## Events") : README.index("## SQL cookbook")]
+    rows = [line.split("|")[1] for line in events.splitlines() if line.startswith("| `")]
+    kinds = [kind for row in rows[1:] for kind in row.split("`")[1::2]]
+    assert len(kinds) > 20
+    missing = [name for name in (*METADATA.tables, *kinds) if f"`{name}`" not in GLOSSARY]
+    assert missing == []
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
