@@ -18,7 +18,7 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_z
 from logger.collector import assemble, service
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
-from logger.reports.tables import Report, energy_report
+from logger.reports.energy import Report, energy_report
 from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving

@@ -17,7 +17,7 @@ LAYERS = [
     {"gateway", "store", "energy", "ledger", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports", "rawdata", "cookbook", "standing"},
+    {"collector", "exports", "cookbook", "standing"},
     {"demo"},
     {"cli"},
 ]

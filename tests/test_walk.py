@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from logger import exports
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.collector.assemble import pollers
+from logger.reports.energy import energy_report
 from logger.reports.periods import Kind
-from logger.reports.tables import energy_report
 from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches
 from tests.filled import utc

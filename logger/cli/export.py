@@ -1,7 +1,7 @@
 """``envoylog export``."""
 
+import io
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -44,7 +44,7 @@ def export(
     output: Path | None,
 ) -> None:
     """Write raw samples as the gateway gave them, years in one go, in a stream."""
-    from logger import rawdata as raw  # noqa: PLC0415 - only what is called
+    from logger.exports import raw  # noqa: PLC0415 - only what is called
     from logger.reports.periods import span  # noqa: PLC0415 - the same
 
     suffix = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -52,7 +52,7 @@ def export(
     begin, end = span(since, until, clock.utc_now().date())
     engine = open_database(load_settings(ctx), read_only=True)
     with engine.connect() as connection:
-        chosen = raw.raw(connection, what, gateway=gateway, since=begin, until=end)
+        chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
         on_terminal = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
         bar: Any = (
             click.progressbar(length=chosen.count, label=what, file=sys.stderr)
@@ -75,25 +75,12 @@ def export(
 
 
 def _write(output: Path | None, write: Callable[[Any], None]) -> None:
-    """Write to stdout, or to a temporary file that is renamed when it is complete."""
+    """Write to stdout, or to a file that takes its place when it is complete."""
+    from logger.exports import replacing  # noqa: PLC0415 - only what is called
+
     if output is None:
         write(sys.stdout)
         sys.stdout.flush()
         return
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="", dir=output.parent, prefix=f".{output.name}.",
-            delete=False,
-        ) as out:  # fmt: skip
-            temporary = Path(out.name)
-            write(out)
-        temporary.chmod(0o644)
-        temporary.replace(output)
-    except OSError as error:
-        raise UsageError(
-            f"{output} can't be written ({error.strerror}); choose another path."
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replacing(output) as file, io.TextIOWrapper(file, "utf-8", newline="") as out:
+        write(out)

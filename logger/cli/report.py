@@ -8,7 +8,7 @@ import click
 
 from logger.cli.options import load_settings, open_database
 from logger.clock import utc_now
-from logger.reports.columns import LOCALES
+from logger.exports.text import LOCALES
 from logger.reports.periods import Kind
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
@@ -38,7 +38,7 @@ def _made(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
         from logger.reports.details import detail_report  # noqa: PLC0415
 
         return detail_report(connection, kind, now=utc_now(), **chosen)
-    from logger.reports.tables import energy_report  # noqa: PLC0415
+    from logger.reports.energy import energy_report  # noqa: PLC0415
 
     return energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
 
@@ -47,7 +47,7 @@ def _workbook(kind: str, made: Any, connection: Any, chosen: dict[str, Any]) -> 
     """Return the workbook of a report's range."""
     from logger.exports.workbook import full, single  # noqa: PLC0415 - only spreadsheets
     from logger.reports.details import inverter_ranking  # noqa: PLC0415 - the same
-    from logger.reports.tables import sites_of  # noqa: PLC0415 - the same
+    from logger.reports.energy import sites_of  # noqa: PLC0415 - the same
 
     if kind == "hourly":
         return single(made)

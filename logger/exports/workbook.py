@@ -1,37 +1,25 @@
 """A workbook: Summary, Daily, Monthly, Yearly, Inverters, Quality and About, ready to read.
 
-Real dates and numbers, units in the headings, a totals row of live formulas with their values
-cached, partial days shaded, native charts. The same reports give the same bytes.
+Real dates and numbers, units in the headings, a totals row of live formulas that follow a filter
+(their values are cached), partial days shaded, native charts. The same reports give the same bytes.
+
+Walk: reports.Report -> here -> exports
 """
 
 import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
 
 from logger import __version__
-from logger.exports.cells import disarmed, heading, is_unknown
-from logger.reports.columns import COLUMNS, NOTES, STATUS, TEXTS
-from logger.reports.tables import COVERED_PCT, Report
+from logger.exports.text import escape_formula
+from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Ratio
+from logger.reports.energy import Report
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SHEETS = ("Summary", "Daily", "Monthly", "Yearly", "Inverters", "Quality", "About")
-KIND_OF = {"daily": "Daily", "monthly": "Monthly", "yearly": "Yearly", "hourly": "Hourly"}
-#: ratios of a totals row: (numerator minus subtrahend) over the divisor, in percent
-RATIOS = {
-    "self_consumption_pct": ("self_consumption_kwh", None, "production_kwh"),
-    "self_sufficiency_pct": ("consumption_kwh", "grid_import_kwh", "consumption_kwh"),
-}
 WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
-#: columns of small whole numbers
-NARROW = {"polls", "polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls",
-          "source_changes", "missing_s", STATUS}  # fmt: skip
 COLOURS = {
     "self_consumption_kwh": "#F2A900",
     "grid_export_kwh": "#7FB069",
@@ -39,41 +27,62 @@ COLOURS = {
     "energy_kwh": "#F2A900",
     "coverage_pct": "#4A6FA5",
 }
+SHADE = "#FCE8D5"
+#: of Excel: they leave out what a filter hides
+SUBTOTALS = {"sum": 109, "max": 104}
 ABOUT = (
     "Energy is the difference of lifetime counters, never power times an interval.",
     "Ratios come from summed energies; they are empty where an input is missing.",
-    f"Shaded rows are days of which less than {COVERED_PCT:.0f} % was measured.",
-    "Coverage is the part of a period that was measured at the normal cadence.",
-    "Bridged is how much of the production came from one difference over an outage.",
+    "Shaded rows are partial.",
     "Days are those of the gateway's time zone. An empty cell is not known; it is not zero.",
+    "Totals follow the filter of their sheet; hidden columns at its end hold what they weigh by.",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where a frame lies on its sheet: data rows ``first`` to ``last`` (0-based)."""
+class Table:
+    """A report on a sheet: a heading, its rows, and the totals below."""
 
-    sheet: str
-    names: list[str]
-    first: int
-    last: int
+    def __init__(self, sheet: Any, report: Report) -> None:
+        self.sheet, self.report = sheet, report
+        self.last = max(1, len(report.rows))  #: row of the last record, 0-based; the first is 1
+        self._weights: list[list[Any]] = []
 
-    def column(self, name: str) -> int:
-        """Return the column's index."""
-        return self.names.index(name)
+    def span(self, name: str) -> list[Any]:
+        """Return a column's cells, as a chart wants them."""
+        x = self.report.names.index(name)
+        return [self.sheet.get_name(), 1, x, self.last, x]
 
-    def series(self, name: str, labels: str) -> dict[str, Any]:
-        """Return a chart's series of a column."""
-        x, label = self.column(name), self.column(labels)
-        made: dict[str, Any] = {
-            "name": COLUMNS[name].title,
-            "categories": [self.sheet, self.first, label, self.last, label],
-            "values": [self.sheet, self.first, x, self.last, x],
-        }
-        if name in COLOURS:
-            made["fill"] = {"color": COLOURS[name]}
-            made["line"] = {"color": COLOURS[name]}
-        return made
+    def total(self, name: str) -> str:
+        """Return where a column's total stands."""
+        return f"{xl_col_to_name(self.report.names.index(name))}{self.last + 2}"
+
+    def formula(self, column: Column) -> str:
+        """Return the formula of a column's total, from the column's definition."""
+        if not isinstance(column.total, Ratio):
+            values = self.report.column(column.name)
+            return f"={self._subtotal(str(column.total), values)}"
+        terms = column.total.terms(self.report.column)
+        above = "-".join(self._subtotal("sum", values) for values in terms.numerator)
+        how = "max" if terms.once else "sum"
+        below = "+".join(self._subtotal(how, values) for values in terms.divisor)
+        return f'=IF(({below})=0,"",{column.total.factor:g}*({above})/({below}))'
+
+    def _subtotal(self, how: str, values: Sequence[Any]) -> str:
+        letter = xl_col_to_name(self._where(list(values)))
+        return f"SUBTOTAL({SUBTOTALS[how]},{letter}2:{letter}{self.last + 1})"
+
+    def _where(self, values: list[Any]) -> int:
+        """Return the column that holds some numbers; what is not shown gets a hidden one."""
+        names = self.report.names
+        for name in self.report.columns:
+            if self.report.column(name) == values:
+                return names.index(name)
+        if values not in self._weights:
+            x = len(names) + len(self._weights)
+            self._weights.append(values)
+            self.sheet.set_column(x, x, None, None, {"hidden": True})
+            self.sheet.write_column(1, x, ["" if value is None else value for value in values])
+        return len(names) + self._weights.index(values)
 
 
 class Workbook:
@@ -95,7 +104,7 @@ class Workbook:
         return self._out.getvalue()
 
     def style(self, **properties: Any) -> Any:
-        """Return a cell format, made once."""
+        """Return a cell format; the same one for the same properties."""
         key = tuple(sorted(properties.items()))
         if key not in self._formats:
             self._formats[key] = self._book.add_format(properties)
@@ -111,87 +120,87 @@ class Workbook:
         sheet.set_footer("&L&A&R&P / &N")
         return sheet
 
-    def table(self, name: str, frame: "pd.DataFrame", sheet: Any = None) -> Placed:
-        """Write a frame with its totals row on a sheet of its own."""
-        sheet = sheet or self.add_sheet(name)
-        names = [str(one) for one in frame.columns]
-        placed = Placed(name, names, 1, max(1, len(frame)))
-        look = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1}
-        head = self.style(**look, bg_color="#F3F3F3", indent=0)
-        number_head = self.style(**look, bg_color="#F3F3F3", align="right")
+    def table(self, name: str, report: Report) -> Table:
+        """Write a report with its totals row on a sheet of its own."""
+        table = Table(self.add_sheet(name), report)
+        sheet = table.sheet
+        head = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1,
+                "bg_color": "#F3F3F3"}  # fmt: skip
         sheet.set_row(0, 48)
-        for x, one in enumerate(names):
-            style = number_head if one in COLUMNS else head
-            sheet.write_string(0, x, heading(one), style)
-            sheet.set_column(x, x, WIDTHS.get(one, 10.5 if one in NARROW else 14))
-        for y, record in enumerate(frame.itertuples(index=False, name=None), start=1):
-            for x, value in enumerate(record):
-                self._cell(sheet, y, x, names[x], value)
-        self._totals(sheet, placed, frame)
+        for x, column_name in enumerate(report.names):
+            column = report.columns.get(column_name)
+            align = "right" if column else "left"
+            sheet.write_string(0, x, report.heading(column_name), self.style(**head, align=align))
+            is_narrow = column_name == STATUS or (column is not None and column.decimals == 0)
+            sheet.set_column(x, x, WIDTHS.get(column_name, 10.5 if is_narrow else 14))
+            cells = report.column(column_name)
+            for y, value in enumerate(cells, start=1):
+                if value is not None:
+                    self._cell(sheet, y, x, column or column_name, value)
+        self._totals(table)
         sheet.freeze_panes(1, 2)
-        sheet.autofilter(0, 0, placed.last, len(names) - 1)
+        sheet.autofilter(0, 0, table.last, len(report.names) - 1)
         sheet.repeat_rows(0)
-        if "coverage_pct" in names:
-            self._shade(sheet, placed)
-        return placed
+        if STATUS in report.names:
+            rule = f'=${xl_col_to_name(report.names.index(STATUS))}2="partial"'
+            shade = {"type": "formula", "criteria": rule, "format": self.style(bg_color=SHADE)}
+            sheet.conditional_format(1, 0, table.last, len(report.names) - 1, shade)
+        return table
 
-    def _cell(self, sheet: Any, y: int, x: int, name: str, value: Any) -> None:
-        if is_unknown(value):
-            return
-        if isinstance(value, datetime):
+    def _cell(self, sheet: Any, y: int, x: int, column: Column | str, value: Any) -> None:
+        if isinstance(column, Column):
+            sheet.write_number(y, x, value, self.number_style(column))
+        elif isinstance(value, datetime):
             sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd hh:mm"))
         elif isinstance(value, date):
             sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd"))
         elif isinstance(value, str):
-            look: dict[str, Any] = {"indent": 1} if name in {STATUS, NOTES} else {}
-            if name == NOTES:
+            look: dict[str, Any] = {"indent": 1} if column in {STATUS, NOTES} else {}
+            if column == NOTES:
                 look |= {"text_wrap": True, "valign": "top"}
-            sheet.write_string(y, x, disarmed(value), self.style(**look))
+            sheet.write_string(y, x, escape_formula(value), self.style(**look))
         else:
-            sheet.write_number(y, x, value, self.style(num_format=_number_format(name)))
+            sheet.write_number(y, x, value, self.style(num_format="0"))
 
-    def _totals(self, sheet: Any, placed: Placed, frame: "pd.DataFrame") -> None:
-        """Write live formulas below the data, with their values for viewers that don't compute."""
-        y = placed.last + 1
-        bold = {"bold": True, "top": 1}
-        sheet.write_string(y, 0, "Total", self.style(**bold))
-        for x, name in enumerate(placed.names[1:], start=1):
-            found = total_of(name, frame)
-            style = self.style(num_format=_number_format(name), **bold)
-            if found is None or math.isnan(found):
-                sheet.write_blank(y, x, None, style)
+    def number_style(self, column: Column, **look: Any) -> Any:
+        """Return the format of a column's numbers."""
+        decimals = f".{'0' * column.decimals}" if column.decimals else ""
+        return self.style(num_format=f"0{decimals}", **look)
+
+    def _totals(self, table: Table) -> None:
+        """Write live formulas below the rows, with their values for viewers that don't compute."""
+        y, look = table.last + 1, {"bold": True, "top": 1}
+        table.sheet.write_string(y, 0, "Total", self.style(**look))
+        for x, name in enumerate(table.report.names[1:], start=1):
+            column = table.report.columns.get(name)
+            total = table.report.totals[name] if column else None
+            if column is None or total is None:
+                table.sheet.write_blank(y, x, None, self.style(**look))
             else:
-                sheet.write_formula(y, x, _formula(name, placed), style, found)
-
-    def _shade(self, sheet: Any, placed: Placed) -> None:
-        letter = column_letter(placed.column("coverage_pct"))
-        rule = f"=AND(ISNUMBER(${letter}2),${letter}2<{COVERED_PCT:.0f})"
-        sheet.conditional_format(
-            1, 0, placed.last, len(placed.names) - 1,
-            {"type": "formula", "criteria": rule, "format": self.style(bg_color="#FCE8D5")},
-        )  # fmt: skip
+                style = self.number_style(column, **look)
+                table.sheet.write_formula(y, x, table.formula(column), style, total)
 
     def chart(
-        self,
-        sheet: Any,
-        at: tuple[int, int],
-        placed: Placed,
-        names: Sequence[str],
-        labels: str,
-        title: str,
-        kind: str = "column",
-    ) -> None:
+        self, sheet: Any, at: tuple[int, int], table: Table, names: Sequence[str], labels: str,
+        title: str, kind: str = "column",
+    ) -> None:  # fmt: skip
         """Put a native chart of some columns on a sheet."""
-        options = {"type": kind}
-        if kind == "column":
-            options["subtype"] = "stacked"
-        chart: Any = self._book.add_chart(options)
+        stacked = {"subtype": "stacked"} if kind == "column" else {}
+        chart: Any = self._book.add_chart({"type": kind, **stacked})
         for name in names:
-            chart.add_series({**placed.series(name, labels), "gap": 40})
-        unit = COLUMNS[names[0]].title.rpartition("(")[2].rstrip(")")
+            colour = {"color": COLOURS[name]} if name in COLOURS else {}
+            chart.add_series(
+                {
+                    "name": table.report.columns[name].title,
+                    "categories": table.span(labels),
+                    "values": table.span(name),
+                    "gap": 40,
+                    **({"fill": colour, "line": colour} if colour else {}),
+                }
+            )
         chart.set_title({"name": title, "name_font": {"size": 12}})
         values: dict[str, Any] = {
-            "name": unit,
+            "name": table.report.columns[names[0]].unit,
             "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}},
         }
         if names[0] == "coverage_pct":
@@ -199,59 +208,18 @@ class Workbook:
         axis: dict[str, Any] = {"num_font": {"size": 8}}
         if labels == "day":
             axis |= {"date_axis": True, "num_format": "d mmm"}
+        height = 320
         if kind == "bar":
             # Bars lie: what is across is their value. The best comes first, from above.
             chart.set_x_axis(values | {"label_position": "high"})
             chart.set_y_axis(axis | {"reverse": True})
+            height = max(height, 22 * (table.last + 3))
         else:
             chart.set_x_axis(axis)
             chart.set_y_axis(values)
         chart.set_legend({"position": "bottom"} if len(names) > 1 else {"none": True})
-        chart.set_size({"width": 860, "height": 320 if kind != "bar" else max(320, 22 * (
-            placed.last - placed.first + 4))})  # fmt: skip
+        chart.set_size({"width": 860, "height": height})
         sheet.insert_chart(*at, chart)
-
-
-def _number_format(name: str) -> str:
-    column = COLUMNS.get(name)
-    return "0." + "0" * column.decimals if column and column.decimals else "0"
-
-
-def column_letter(index: int) -> str:
-    """Return a column's letters: A, B, … Z, AA."""
-    letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
-
-
-def total_of(name: str, frame: "pd.DataFrame") -> float | None:
-    """Return a column's total as its formula would; None where it has none."""
-    column = COLUMNS.get(name)
-    if column is None or column.total == "none":
-        return None
-    if name in RATIOS:
-        above, minus, below = (frame[one].sum() if one else 0.0 for one in RATIOS[name])
-        return 100 * (above - minus) / below if below else None
-    values = frame[name].dropna()
-    if values.empty:
-        return None
-    how = {"sum": values.sum, "max": values.max, "ratio": values.mean}[column.total]
-    return float(how())
-
-
-def _formula(name: str, placed: Placed) -> str:
-    def over(function: int, one: str) -> str:
-        letter = column_letter(placed.column(one))
-        return f"SUBTOTAL({function},{letter}{placed.first + 1}:{letter}{placed.last + 1})"
-
-    if name in RATIOS:
-        above, minus, below = RATIOS[name]
-        difference = over(109, above) + (f"-{over(109, minus)}" if minus else "")
-        return f'=IF({over(109, below)}=0,"",100*({difference})/{over(109, below)})'
-    return "=" + over({"sum": 109, "max": 104, "ratio": 101}[COLUMNS[name].total], name)
 
 
 def full(reports: dict[str, Report], ranking: Report) -> bytes:
@@ -265,18 +233,15 @@ def full(reports: dict[str, Report], ranking: Report) -> bytes:
     title = f"{gateways}: energy from {min(days)} to {max(days)}"
     book = Workbook(title)
     summary = book.add_sheet("Summary")
-    placed = {
-        kind: book.table(KIND_OF[kind], reports[kind].frame)
-        for kind in ("daily", "monthly", "yearly")
-    }
+    tables = {kind: book.table(kind.capitalize(), reports[kind])
+              for kind in ("daily", "monthly", "yearly")}  # fmt: skip
     if ranking.rows:
-        sheet = book.add_sheet("Inverters")
-        units = book.table("Inverters", ranking.frame, sheet)
+        inverters = book.table("Inverters", ranking)
         if len(set(ranking.column("gateway"))) == 1:
-            book.chart(sheet, (1, len(units.names) + 1), units, ["energy_kwh"], "serial",
-                       "Inverters, best first", "bar")  # fmt: skip
-    quality = book.table("Quality", reports["quality"].frame)
-    _summary(book, summary, title, daily, placed, quality)
+            book.chart(inverters.sheet, (1, len(ranking.names) + 1), inverters, ["energy_kwh"],
+                       "serial", "Inverters, best first", "bar")  # fmt: skip
+    tables["quality"] = book.table("Quality", reports["quality"])
+    _summary(book, summary, title, tables)
     _about(book, title)
     return book.content()
 
@@ -284,57 +249,48 @@ def full(reports: dict[str, Report], ranking: Report) -> bytes:
 def single(report: Report) -> bytes:
     """Return a workbook of one sheet."""
     book = Workbook(report.kind)
-    book.table(KIND_OF.get(report.kind, report.kind.capitalize()), report.frame)
+    book.table(report.kind.capitalize(), report)
     return book.content()
 
 
-def _summary(
-    book: Workbook,
-    sheet: Any,
-    title: str,
-    daily: Report,
-    placed: dict[str, Placed],
-    quality: Placed,
-) -> None:
-    sheet.set_column(0, 0, 30)
-    sheet.set_column(1, 1, 14)
-    sheet.set_column(2, 2, 10)
+def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -> None:
+    daily = tables["daily"].report
+    for x, width in enumerate((30, 14, 10)):
+        sheet.set_column(x, x, width)
     sheet.write_string(0, 0, title, book.style(bold=True, font_size=14))
     y = 2
-    for name, column in COLUMNS.items():
-        if name not in daily.frame.columns or name == "bridged_kwh":
-            continue
-        found = total_of(name, daily.frame)
-        words, _, unit = column.title.rpartition(" (")
-        sheet.write_string(y, 0, words)
-        if found is not None and not math.isnan(found):
-            # The same number as below the days.
-            cell = f"=Daily!{column_letter(placed['daily'].column(name))}{placed['daily'].last + 2}"
-            sheet.write_formula(y, 1, cell, book.style(num_format=_number_format(name)), found)
-            sheet.write_string(y, 2, unit.rstrip(")"), book.style(indent=1))
-        else:
+    for name, column in daily.columns.items():
+        total = daily.totals[name]
+        sheet.write_string(y, 0, column.title)
+        if total is None:
             sheet.write_string(y, 1, "not known", book.style(align="right"))
+        else:
+            # The same number as below the days.
+            cell, style = f"=Daily!{tables['daily'].total(name)}", book.number_style(column)
+            sheet.write_formula(y, 1, cell, style, total)
+            sheet.write_string(y, 2, column.unit or "", book.style(indent=1))
         y += 1
-    states = daily.frame[STATUS].value_counts()
-    for state in ("final", "partial", "provisional"):
-        sheet.write_string(y, 0, f"Days {state}")
-        sheet.write_number(y, 1, int(states.get(state, 0)))
+    statuses = daily.column(STATUS)
+    for status in STATUSES:
+        sheet.write_string(y, 0, f"Days {status}")
+        sheet.write_number(y, 1, statuses.count(status))
         y += 1
-    y += 1
+    if len(set(daily.column("gateway"))) > 1:
+        return
     flows = [
-        one
-        for one in ("self_consumption_kwh", "grid_export_kwh", "grid_import_kwh")
-        if daily.frame[one].notna().any()
+        name
+        for name in ("self_consumption_kwh", "grid_export_kwh", "grid_import_kwh")
+        if daily.totals[name] is not None
     ] or ["production_kwh"]
-    if len(set(daily.column("gateway"))) == 1:
-        for kind, labels, words in (
-            ("daily", "day", "Each day"), ("monthly", "month", "Each month")
-        ):  # fmt: skip
-            book.chart(sheet, (y, 0), placed[kind], flows, labels, words)
-            y += 17
-            if kind == "daily":
-                sheet.set_h_pagebreaks([y])  # A chart stays on one page.
-        book.chart(sheet, (y, 0), quality, ["coverage_pct"], "day", "How much was measured", "line")
+    for kind, names, labels, words, look in (
+        ("daily", flows, "day", "Each day", "column"),
+        ("monthly", flows, "month", "Each month", "column"),
+        ("quality", ["coverage_pct"], "day", "How much was measured", "line"),
+    ):
+        book.chart(sheet, (y + 1, 0), tables[kind], names, labels, words, look)
+        y += 17
+        if kind == "daily":
+            sheet.set_h_pagebreaks([y + 1])  # A chart stays on one page.
 
 
 def _about(book: Workbook, title: str) -> None:
@@ -343,13 +299,10 @@ def _about(book: Workbook, title: str) -> None:
     sheet.set_column(1, 1, 100)
     sheet.write_string(0, 0, title, book.style(bold=True, font_size=14))
     sheet.write_string(1, 0, f"Made by envoylog {__version__}")
-    y = 3
-    for line in ABOUT:
+    for y, line in enumerate(ABOUT, start=3):
         sheet.write_string(y, 0, line)
-        y += 1
-    y += 1
-    wrapped = book.style(text_wrap=True, valign="top")
-    for name, words in TEXTS.items():
-        sheet.write_string(y, 0, heading(name), book.style(bold=True, valign="top"))
-        sheet.write_string(y, 1, words, wrapped)
-        y += 1
+    meanings = [(column.heading, column.meaning) for column in ENERGY]
+    meanings += [(f"Status {status}", meaning) for status, meaning in STATUSES.items()]
+    for y, (heading, meaning) in enumerate(meanings, start=4 + len(ABOUT)):
+        sheet.write_string(y, 0, heading, book.style(bold=True, valign="top"))
+        sheet.write_string(y, 1, meaning, book.style(text_wrap=True, valign="top"))

@@ -1,26 +1,206 @@
-"""The columns of energy reports: name, heading and how a totals row comes about."""
+"""The columns of reports, and the only definition of every ratio, total and status.
 
-from dataclasses import dataclass
-from typing import Literal
+Totals rows, the formulas of workbooks and the texts for people are made from what stands here; the
+frozen texts of the views are proved to say the same by tests/reports/test_definitions.py.
+
+Walk: views -> reports.energy, details, quality -> here -> exports
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Status = Literal["final", "provisional", "partial"]
+Values = Sequence[float | None]  #: one for each row; None where unknown
+
+#: Below this a period that is over is partial, not final.
+COVERED_PCT = 95.0
+#: Between two samples of a total's counter something was not counted: that hour and day are
+#: partial, however much was covered.
+UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
+#: status of a period -> what it means
+STATUSES: dict[Status, str] = {
+    "final": "over, and measured",
+    "provisional": "the period runs",
+    "partial": f"below {COVERED_PCT:.0f} % coverage, or (hours and days) a counter was broken off",
+}
+
+
+def status_of(coverage_pct: float | None, *, is_over: bool, is_broken: bool = False) -> Status:
+    """Return how sure a period is; ``is_broken`` where a total's counter was broken off in it."""
+    if not is_over:
+        return "provisional"
+    return "final" if (coverage_pct or 0.0) >= COVERED_PCT and not is_broken else "partial"
+
+
+def sum_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if known else None
+
+
+def max_known(values: Iterable[float | None]) -> float | None:
+    """Return the largest of what is known; None where nothing is."""
+    return max((value for value in values if value is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a ratio is made of: columns of numbers, each of which is added up over the rows."""
+
+    numerator: Sequence[Values]  #: the first, less the others
+    divisor: Sequence[Values]  #: added; none of them where the divisor is unknown
+    once: bool  #: a column of the divisor holds one number again and again, which counts once
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A quotient of sums over the rows in which each input is known, never a mean of quotients.
+
+    Unknown (None) where no row has all inputs, or the divisor is 0.
+    """
+
+    numerator: tuple[str, ...]  #: columns or weights: the first, less the others
+    divisor: str
+    factor: float = 100.0
+    #: The divisor is a property of the gateway: it counts once for each that has a numerator, and
+    #: where one of these lacks it the ratio is unknown.
+    per_gateway: bool = False
+
+    def terms(self, cells: Callable[[str], Sequence[Any]]) -> Terms:
+        """Return the columns to add up; ``cells`` gives the values of a column or weight."""
+        if self.per_gateway:
+            (name,) = self.numerator
+            above = cells(name)
+            rows = list(zip(cells("gateway"), above, cells(self.divisor), strict=True))
+            weights = {gateway: weight for gateway, value, weight in rows if value is not None}
+            divisor: list[Values] = [
+                [weight if own == gateway and value is not None else None
+                 for own, value, weight in rows]
+                for gateway in weights
+            ]  # fmt: skip
+            return Terms([above], [] if None in weights.values() else divisor, once=True)
+        columns = [cells(name) for name in (*self.numerator, self.divisor)]
+        nothing = (None,) * len(columns)
+        inputs = [nothing if None in row else row for row in zip(*columns, strict=True)]
+        numerator: list[Values] = list(zip(*inputs, strict=True)) or [()] * len(columns)
+        return Terms(numerator[:-1], numerator[-1:], once=False)
+
+    def of(self, cells: Callable[[str], Sequence[Any]]) -> float | None:
+        """Return the ratio over all rows."""
+        terms = self.terms(cells)
+        added, *subtracted = (sum_known(values) for values in terms.numerator)
+        divisor = sum_known(
+            (max_known if terms.once else sum_known)(values) for values in terms.divisor
+        )
+        if added is None or not divisor:
+            return None
+        return self.factor * (added - math.fsum(value or 0.0 for value in subtracted)) / divisor
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name in csv, json and views; its heading for people."""
+    """A column of numbers: its name in csv, json and views, and what people read above it."""
 
     name: str
     title: str
+    unit: str | None
     decimals: int
-    total: Literal["sum", "max", "ratio", "none"]
+    total: Literal["sum", "max"] | Ratio | None  #: how the totals row comes about
+    meaning: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Return the title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def total_of(self, cells: Callable[[str], Sequence[Any]]) -> float | None:
+        """Return the total over all rows; None where unknown or without meaning."""
+        if isinstance(self.total, Ratio):
+            return self.total.of(cells)
+        if self.total is None:
+            return None
+        return (sum_known if self.total == "sum" else max_known)(cells(self.name))
 
 
-PERIOD_NAMES = {
-    "hourly": "hour_starts_at",
-    "daily": "day",
-    "monthly": "month",
-    "yearly": "year",
-}
-#: headings of the columns that name a row
+def _kwh(name: str, title: str, meaning: str = "") -> Column:
+    return Column(name, title, "kWh", 2, "sum", meaning)
+
+
+def _count(name: str, title: str) -> Column:
+    return Column(name, title, None, 0, "sum")
+
+
+#: covered_s and period_s are weights: how long each row was measured, and how long it has lasted
+COVERAGE = Column(
+    "coverage_pct", "Coverage", "%", 1, Ratio(("covered_s",), "period_s"),
+    "how much of the period was measured at the normal cadence",
+)  # fmt: skip
+BRIDGED = _kwh(
+    "bridged_kwh", "Bridged", "how much of the production came from one difference over an outage"
+)
+FLOWS = (
+    _kwh("production_kwh", "Production", "what the site produced"),
+    _kwh("consumption_kwh", "Consumption",
+         "what the house used: production + import - export + battery discharge - battery charge, "
+         "less what the inverters draw at night"),
+    _kwh("grid_import_kwh", "Grid import", "what came from the grid"),
+    _kwh("grid_export_kwh", "Grid export", "what went to the grid"),
+    _kwh("battery_charge_kwh", "Battery charge", "what went into the battery"),
+    _kwh("battery_discharge_kwh", "Battery discharge", "what came out of the battery"),
+)  # fmt: skip
+ENERGY = (
+    *FLOWS,
+    _kwh("self_consumption_kwh", "Self-consumption", "production - export"),
+    Column("self_consumption_pct", "Self-consumption", "%", 1,
+           Ratio(("production_kwh", "grid_export_kwh"), "production_kwh"),
+           "self-consumption / production"),
+    Column("self_sufficiency_pct", "Self-sufficiency", "%", 1,
+           Ratio(("consumption_kwh", "grid_import_kwh"), "consumption_kwh"),
+           "(consumption - import) / consumption"),
+    # peak_power_kwp is a weight: what is configured for the gateway
+    Column("specific_yield_kwh_per_kwp", "Specific yield", "kWh/kWp", 2,
+           Ratio(("production_kwh",), "peak_power_kwp", factor=1.0, per_gateway=True),
+           "production / peak power of the panels"),
+    Column("peak_production_w", "Peak production", "W", 0, "max", "the highest power seen"),
+    COVERAGE,
+    BRIDGED,
+)  # fmt: skip
+#: Per phase and day: the flows alone. A meter nets its phases: what they import and export does
+#: not add up to the total's.
+PHASE = tuple(
+    replace(column, total=None) if column.name.startswith("grid_") else column for column in FLOWS
+)
+#: per inverter and day
+INVERTER = (
+    Column("energy_kwh", "Energy", "kWh", 3, "sum"),
+    Column("peak_power_w", "Peak power", "W", 0, "max"),
+    Column("covered_s", "Measured", "s", 0, None),
+)
+INVERTERS_EXCESS = Ratio(("inverters_kwh", "production_kwh"), "production_kwh")
+#: what happened on a day, and whether counters and inverters agree
+QUALITY = (
+    COVERAGE,
+    Column("missing_s", "Missing", "s", 0, "sum"),
+    BRIDGED,
+    _count("polls", "Polls"),
+    _count("polls_failed", "Failed polls"),
+    FLOWS[0],
+    _kwh("inverters_kwh", "Inverters' sum"),
+    Column("inverters_difference_pct", "Inverters over production", "%", 1,
+           INVERTERS_EXCESS),
+    _count("gaps", "Gaps"),
+    _count("resets", "Resets"),
+    _count("wraps", "Wraps"),
+    _count("dips", "Dips"),
+    _count("suspects", "Suspect jumps"),
+    _count("stalls", "Stalls"),
+    _count("source_changes", "Source changes"),
+)  # fmt: skip
+STATUS = "status"
+NOTES = "notes"
+#: headings of the columns that hold no numbers
 LABELS = {
     "gateway": "Gateway",
     "hour_starts_at": "Hour (UTC)",
@@ -30,76 +210,13 @@ LABELS = {
     "year": "Year",
     "phase": "Phase",
     "serial": "Inverter",
-    "status": "Status",
-    "notes": "Notes",
+    STATUS: "Status",
+    NOTES: "Notes",
 }
 
-ENERGY = (
-    Column("production_kwh", "Production (kWh)", 2, "sum"),
-    Column("consumption_kwh", "Consumption (kWh)", 2, "sum"),
-    Column("grid_import_kwh", "Grid import (kWh)", 2, "sum"),
-    Column("grid_export_kwh", "Grid export (kWh)", 2, "sum"),
-    Column("battery_charge_kwh", "Battery charge (kWh)", 2, "sum"),
-    Column("battery_discharge_kwh", "Battery discharge (kWh)", 2, "sum"),
-    Column("self_consumption_kwh", "Self-consumption (kWh)", 2, "sum"),
-    Column("self_consumption_pct", "Self-consumption (%)", 1, "ratio"),
-    Column("self_sufficiency_pct", "Self-sufficiency (%)", 1, "ratio"),
-    Column("specific_yield_kwh_per_kwp", "Specific yield (kWh/kWp)", 2, "sum"),
-    Column("peak_production_w", "Peak production (W)", 0, "max"),
-    Column("coverage_pct", "Coverage (%)", 1, "ratio"),
-    Column("bridged_kwh", "Bridged (kWh)", 2, "sum"),
-)
-#: per phase and day: the flows alone
-PHASE = ENERGY[:6]
-#: per inverter and day
-INVERTER = (
-    Column("energy_kwh", "Energy (kWh)", 3, "sum"),
-    Column("peak_power_w", "Peak power (W)", 0, "max"),
-    Column("covered_s", "Measured (s)", 0, "none"),
-)
-#: what happened on a day, and whether counters and inverters agree
-QUALITY = (
-    Column("coverage_pct", "Coverage (%)", 1, "ratio"),
-    Column("missing_s", "Missing (s)", 0, "sum"),
-    Column("bridged_kwh", "Bridged (kWh)", 2, "sum"),
-    Column("polls", "Polls", 0, "sum"),
-    Column("polls_failed", "Failed polls", 0, "sum"),
-    Column("production_kwh", "Production (kWh)", 2, "sum"),
-    Column("inverters_kwh", "Inverters' sum (kWh)", 2, "sum"),
-    Column("inverters_difference_pct", "Inverters over production (%)", 1, "ratio"),
-    Column("gaps", "Gaps", 0, "sum"),
-    Column("resets", "Resets", 0, "sum"),
-    Column("wraps", "Wraps", 0, "sum"),
-    Column("dips", "Dips", 0, "sum"),
-    Column("suspects", "Suspect jumps", 0, "sum"),
-    Column("stalls", "Stalls", 0, "sum"),
-    Column("source_changes", "Source changes", 0, "sum"),
-)
-STATUS = "status"
-NOTES = "notes"
 
-COLUMNS = {column.name: column for column in (*ENERGY, *INVERTER, *QUALITY)}
-
-#: what each column of an energy report means, for people
-TEXTS = {
-    "production_kwh": "what the site produced",
-    "consumption_kwh": "what the house used: production + import - export + battery discharge - "
-    "battery charge, less what the inverters draw at night",
-    "grid_import_kwh": "what came from the grid",
-    "grid_export_kwh": "what went to the grid",
-    "battery_charge_kwh": "what went into the battery",
-    "battery_discharge_kwh": "what came out of the battery",
-    "self_consumption_kwh": "production - export",
-    "self_consumption_pct": "self-consumption / production",
-    "self_sufficiency_pct": "(consumption - import) / consumption",
-    "specific_yield_kwh_per_kwp": "production / peak power of the panels",
-    "peak_production_w": "the highest power that was seen",
-    "coverage_pct": "how much of the period was measured at the normal cadence",
-    "bridged_kwh": "how much of the production came from one difference over an outage",
-    "status": "final; provisional while the period runs; partial below 95 % coverage, or "
-    "(hours and days) where a counter was broken off",
-}
-
-#: languages whose spreadsheets want a decimal comma, and a semicolon between cells
-COMMA_LOCALES = ("de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
-LOCALES = ("en", *COMMA_LOCALES)
+def totals_of(
+    columns: Mapping[str, Column], cells: Callable[[str], Sequence[Any]]
+) -> dict[str, float | None]:
+    """Return the totals row for people: a value for each column of numbers, None where unknown."""
+    return {name: column.total_of(cells) for name, column in columns.items()}

@@ -1,4 +1,10 @@
-"""Reports below the total: phases and inverters, a row per day and each of them."""
+"""Reports below the total: phases and inverters, a row per day and each of them.
+
+A phase or inverter that said nothing on a day is a row without numbers, as long as it is heard of
+within the range.
+
+Walk: v_phase_daily, v_inverter_daily -> here -> exports
+"""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -7,21 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from logger.clock import day_end_s, local_day, time_zone, to_epoch_s
-from logger.reports.columns import INVERTER, PHASE, STATUS, Column
+from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
+from logger.reports.energy import Report, Site, as_date, nothing_in_range, sites_of
 from logger.reports.periods import span
-from logger.reports.tables import (
-    Report,
-    Site,
-    as_date,
-    nothing_in_range,
-    sites_of,
-    status_of,
-    totals_of,
-)
 
-#: Without a range: so many days up to the last one.
+#: Without a range: this many days up to the last one.
 DEFAULT_DAYS = 7
-
 
 #: kind of report -> view, column that names a member, columns of numbers
 DETAILS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
@@ -57,19 +54,17 @@ def detail_report(
             f"AND CAST(day AS VARCHAR) BETWEEN :first AND :last ORDER BY day, {member}"
         )
         bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
-        found: dict[date, list[dict[str, Any]]] = {}
+        by_day: dict[date, list[dict[str, Any]]] = {}
         for row in connection.execute(query, bounds).mappings():
-            found.setdefault(as_date(row["day"]), []).append(dict(row))
-        members = sorted({row[member] for rows in found.values() for row in rows})
-        covered = _covered_phases(connection, bounds) if kind == "phases" else _covered(found)
-        records += _with_missing(site, found, members, member, (first, last), covered, now)
+            by_day.setdefault(as_date(row["day"]), []).append(dict(row))
+        of_phases = kind == "phases"
+        covered = _covered_phases(connection, bounds) if of_phases else _covered_inverters(by_day)
+        records += _with_missing(site, by_day, member, (first, last), covered, now)
     if not records:
         raise nothing_in_range(sites)
     names = ["gateway", "day", member, *(column.name for column in columns), STATUS]
     rows = [tuple(record.get(name) for name in names) for record in records]
-    # A meter nets its phases: what they import and export does not add up to the total's.
-    added = [column for column in columns if not column.name.startswith("grid_")]
-    return Report(kind, names, rows, totals_of(added, names, rows))
+    return Report(kind, names, {column.name: column for column in columns}, rows)
 
 
 def inverter_ranking(
@@ -97,13 +92,13 @@ def inverter_ranking(
         rows = [tuple(row) for row in connection.execute(query, bounds)]
         rows.sort(key=lambda row: (-(row[2] or 0.0), row[1]))
         ranked += rows
-    return Report("ranking", ["gateway", "serial", "energy_kwh", "peak_power_w"], ranked, {})
+    columns = {column.name: column for column in INVERTER[:2]}
+    return Report("ranking", ["gateway", "serial", *columns], columns, ranked)
 
 
 def _with_missing(
     site: Site,
-    found: dict[date, list[dict[str, Any]]],
-    members: list[str],
+    by_day: dict[date, list[dict[str, Any]]],
     member: str,
     days: tuple[date, date],
     covered_pct: Mapping[tuple[date, str], float],
@@ -111,14 +106,16 @@ def _with_missing(
 ) -> list[dict[str, Any]]:
     """Return a row per day and member; one that was not measured is a row without numbers."""
     zone = time_zone(site.zone)
+    members = sorted({row[member] for rows in by_day.values() for row in rows})
     records = []
     day, last = days
     while day <= last and members:
-        by_member = {row[member]: row for row in found.get(day, [])}
+        by_member = {row[member]: row for row in by_day.get(day, [])}
         end_s = day_end_s(day, zone)
         for name in members:
             row = by_member.get(name, {})
-            status = status_of(covered_pct.get((day, name)), end_s, now)
+            is_over = end_s <= to_epoch_s(now)
+            status = status_of(covered_pct.get((day, name)), is_over=is_over)
             records.append({**row, "gateway": site.name, "day": day, member: name, STATUS: status})
         day += timedelta(days=1)
     return records
@@ -140,14 +137,16 @@ def _covered_phases(
     }
 
 
-def _covered(found: Mapping[date, list[dict[str, Any]]]) -> dict[tuple[date, str], float]:
+def _covered_inverters(
+    by_day: Mapping[date, list[dict[str, Any]]],
+) -> dict[tuple[date, str], float]:
     """Return whether each day of an inverter was measured, in percent: wholly, or not.
 
     It is silent at night and in the shade, so that only a day of which most is missing, by those
     beside it, is known not to be whole.
     """
     covered: dict[tuple[date, str], float] = {}
-    for day, rows in found.items():
+    for day, rows in by_day.items():
         most_s = max(row["covered_s"] or 0 for row in rows)
         for row in rows:
             is_whole = 2 * (row["covered_s"] or 0) >= most_s > 0

@@ -11,6 +11,13 @@ from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_of
 from logger.errors import UsageError
 
 Kind = Literal["hourly", "daily", "monthly", "yearly"]
+#: kind of report -> the column of its view that names a period
+PERIOD_NAMES: dict[Kind, str] = {
+    "hourly": "hour_starts_at",
+    "daily": "day",
+    "monthly": "month",
+    "yearly": "year",
+}
 
 
 @dataclass(frozen=True, slots=True)

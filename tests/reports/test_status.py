@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
-from logger.reports.tables import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.filled import fill, instant, times, utc

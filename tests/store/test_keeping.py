@@ -16,7 +16,7 @@ from logger import exports
 from logger.cli import run
 from logger.clock import time_zone, utc_now
 from logger.errors import CheckFailedError, StoreError
-from logger.reports.tables import energy_report
+from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.rollups.site import Site as GatewaySite

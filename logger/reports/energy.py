@@ -1,12 +1,14 @@
-"""Energy reports: one row per period, missing periods included, and a totals row for people.
+"""Energy reports: one row per period, missing periods included.
 
-Rows come from the views, so that a report and a query say the same.
+Rows come from the views, so that a report and a query agree to the digit. What a period is, and
+how sure, stands in ``periods`` and ``columns``.
+
+Walk: views -> here -> exports
 """
 
-import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import pairwise
@@ -16,42 +18,68 @@ from sqlalchemy import Connection, select, text
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
-from logger.reports.columns import COLUMNS, ENERGY, PERIOD_NAMES, STATUS, Column
-from logger.reports.periods import Kind, hours, next_period, period_of, periods, span
-from logger.store.models import ENERGY_15MIN, EVENTS, GATEWAYS
+from logger.reports.columns import (
+    ENERGY,
+    LABELS,
+    STATUS,
+    UNCOUNTED,
+    Column,
+    status_of,
+    totals_of,
+)
+from logger.reports.periods import (
+    PERIOD_NAMES,
+    Kind,
+    hours,
+    next_period,
+    period_of,
+    periods,
+    span,
+)
+from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Below this a period that is over is partial, not final.
-COVERED_PCT = 95.0
-#: Between two samples of a total's counter something was not counted: that hour and day are
-#: partial, however much was covered.
-UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
+#: A daily report without a range shows this many days.
+DEFAULT_DAYS = 31
 
 
 @dataclass(frozen=True)
 class Report:
-    """One row per gateway and period, None where unknown; ``totals`` is the row for people."""
+    """Rows of labels and numbers, None where unknown; for people also a row of totals."""
 
     kind: str
     names: list[str]
+    columns: Mapping[str, Column]  #: those of ``names`` that hold numbers
     rows: list[tuple[Any, ...]]
-    totals: dict[str, float | None]
+    #: what ratios weigh rows by, a value for each row: covered_s, period_s, peak_power_kwp
+    weights: Mapping[str, list[float | None]] = field(default_factory=dict)
 
     def column(self, name: str) -> list[Any]:
-        """Return a column's values."""
+        """Return the values of a column or weight."""
+        if name in self.weights:
+            return self.weights[name]
         index = self.names.index(name)
         return [row[index] for row in self.rows]
+
+    def heading(self, name: str) -> str:
+        """Return what people read above a column."""
+        return self.columns[name].heading if name in self.columns else LABELS[name]
+
+    @cached_property
+    def totals(self) -> dict[str, float | None]:
+        """The totals of the columns of numbers; None where unknown."""
+        return totals_of(self.columns, self.column)
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
         """The rows as a frame; NaN where unknown. For files that pandas writes."""
         import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
 
-        made = pd.DataFrame.from_records(self.rows, columns=self.names)
-        return made.astype({name: "float64" for name in self.names if name in COLUMNS})
+        frame = pd.DataFrame.from_records(self.rows, columns=self.names)
+        return frame.astype(dict.fromkeys(self.columns, "float64"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +90,20 @@ class Site:
     """
 
     name: str
+    gateway_ids: list[int]
     zone: str
+    peak_power_kwp: float | None
     first: date
     last: date
+    counted_s: list[tuple[int, int]]  #: for each gateway from when until when, epoch seconds
+
+    def lasted_s(self, start_s: int, end_s: int, today_s: int) -> int:
+        """Return how much of a period has passed (s): up to today, and to what was counted of it.
+
+        The views count in the same way.
+        """
+        until_s = max([today_s, *(until_s for _, until_s in self.counted_s)])
+        return max(0, min(end_s, until_s) - start_s)
 
 
 def energy_report(
@@ -83,22 +122,27 @@ def energy_report(
         NoDataError: nothing in the range; says what there is.
     """
     sites = sites_of(connection, gateway)
-    rows: list[tuple[Any, ...]] = []
-    lengths: list[float] = []
-    for site in sites:
-        for row, length_s in _rows(connection, kind, site, since, until, now):
-            rows.append(row)
-            lengths.append(length_s)
     names = ["gateway", *_keys(kind), *(column.name for column in ENERGY), STATUS]
     covered = names.index("coverage_pct")
-    if not any(row[covered] is not None for row in rows):
+    rows: list[tuple[Any, ...]] = []
+    weights: dict[str, list[float | None]] = {}
+    weights |= {name: [] for name in ("covered_s", "period_s", "peak_power_kwp")}
+    is_measured = False
+    for site in sites:
+        for row, length_s in _rows(connection, kind, site, since, until, now):
+            covered_pct = row[covered] or 0.0
+            is_measured = is_measured or row[covered] is not None
+            rows.append((*row[:covered], covered_pct, *row[covered + 1 :]))
+            weights["covered_s"].append(covered_pct / 100 * length_s)
+            weights["period_s"].append(length_s)
+            weights["peak_power_kwp"].append(site.peak_power_kwp)
+    if not is_measured:
         raise nothing_in_range(sites)
-    rows = [(*row[:covered], row[covered] or 0.0, *row[covered + 1 :]) for row in rows]
-    return Report(kind, names, rows, _totals(names, rows, lengths))
+    return Report(kind, names, {column.name: column for column in ENERGY}, rows, weights)
 
 
 def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
-    """Return the error that says which days have data."""
+    """Return the error that names the days that have data."""
     held = "; ".join(f"{site.name}: {site.first} to {site.last}" for site in sites)
     return NoDataError(f"There is no data in this range; there is data of {held}.")
 
@@ -112,19 +156,20 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
     """
     rows = connection.execute(
         text(
-            "SELECT g.name, max(g.time_zone) AS time_zone, min(d.day) AS first_day, "
-            "max(d.day) AS last_day "
+            "SELECT g.gateway_id, g.name, g.time_zone, g.peak_power_kwp, "
+            "min(d.day) AS first_day, max(d.day) AS last_day "
             "FROM gateways g LEFT JOIN energy_daily d ON d.gateway_id = g.gateway_id "
-            "GROUP BY g.name ORDER BY min(g.gateway_id)"
+            "GROUP BY g.gateway_id, g.name, g.time_zone, g.peak_power_kwp ORDER BY g.gateway_id"
         )
     ).all()
-    if gateway is not None and gateway not in [row.name for row in rows]:
-        known = ", ".join(row.name for row in rows) or "none yet"
+    names = dict.fromkeys(row.name for row in rows)
+    if gateway is not None and gateway not in names:
+        known = ", ".join(names) or "none yet"
         raise UsageError(f"There is no gateway {gateway!r} in the database; known: {known}.")
     sites = [
-        Site(row.name, row.time_zone or "UTC", as_date(row.first_day), as_date(row.last_day))
-        for row in rows
-        if row.first_day is not None and gateway in {None, row.name}
+        _site(connection, [row for row in rows if row.name == name])
+        for name in dict.fromkeys(row.name for row in rows if row.first_day is not None)
+        if gateway in {None, name}
     ]
     if not sites:
         raise NoDataError(
@@ -132,6 +177,22 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
             "if the samples came from elsewhere."
         )
     return sites
+
+
+def _site(connection: Connection, rows: Sequence[Any]) -> Site:
+    """Return the site of the gateways of one name."""
+    ends = (ends_s(connection, ENERGY_15MIN.c.starts_at, row.gateway_id) for row in rows)
+    return Site(
+        name=rows[0].name,
+        gateway_ids=[row.gateway_id for row in rows],
+        zone=max((row.time_zone for row in rows if row.time_zone), default="UTC"),
+        peak_power_kwp=max(
+            (row.peak_power_kwp for row in rows if row.peak_power_kwp), default=None
+        ),
+        first=min(as_date(row.first_day) for row in rows if row.first_day is not None),
+        last=max(as_date(row.last_day) for row in rows if row.last_day is not None),
+        counted_s=sorted((first_s, last_s + QUARTER_S) for first_s, last_s in filter(None, ends)),
+    )
 
 
 def _rows(
@@ -142,10 +203,11 @@ def _rows(
     until: str | None,
     now: datetime,
 ) -> Iterator[tuple[tuple[Any, ...], float]]:
-    """Yield each period's row and its length in seconds; one that is missing has no numbers."""
+    """Yield each period's row and how long it has lasted (s); without numbers where missing."""
     zone = time_zone(site.zone)
     now_s = to_epoch_s(now)
     today = local_day(now_s, zone)
+    today_s = day_start_s(today, zone)
     begin, end = span(since, until, today)
     first = begin or _default_first(kind, site, end or max(site.last, min(today, site.last)))
     last = min(end, max(today, site.last)) if end else site.last
@@ -165,38 +227,31 @@ def _rows(
     for row in connection.execute(text(query), {"gateway": site.name, **bounds}):
         found[_label(kind, row[0])] = row[1:]
     covered = [column.name for column in ENERGY].index("coverage_pct")
-    nothing = (None,) * len(ENERGY)
+    unknown = (None,) * len(ENERGY)
     # What is lost between two samples is nothing to a month.
     begin_s = day_start_s(first, zone)
     breaks = breaks_s(connection, site, begin_s) if kind in {"hourly", "daily"} else []
-    for labels, end_s, length_s in _expected(kind, first, last, zone):
-        values_of = found.get(labels[0], nothing)
-        whole = not has_break(breaks, end_s - int(length_s), end_s)
-        status = _status(values_of[covered] if whole else None, end_s, now_s)
-        yield (site.name, *labels, *values_of, status), length_s
+    for labels, start_s, end_s in _expected(kind, first, last, zone):
+        numbers = found.get(labels[0], unknown)
+        is_broken = has_break(breaks, start_s, end_s)
+        status = status_of(numbers[covered], is_over=end_s <= now_s, is_broken=is_broken)
+        yield (site.name, *labels, *numbers, status), site.lasted_s(start_s, end_s, today_s)
 
 
 def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
     """Return when a total's counter was broken off since an instant, epoch seconds in order."""
-    events, gateways = EVENTS.c, GATEWAYS.c
-    named = select(gateways.gateway_id).where(gateways.name == site.name)
+    events = EVENTS.c
     query = select(events.at).where(
-        events.gateway_id.in_(named),
+        events.gateway_id.in_(site.gateway_ids),
         events.kind.in_(UNCOUNTED),
         events.subject.like("% total"),
         events.at > from_epoch_s(since_s),
     )
-    told = [to_epoch_s(at) for (at,) in connection.execute(query)]
-    return sorted([*told, *_replaced_s(connection, connection.execute(named).scalars().all())])
-
-
-def _replaced_s(connection: Connection, gateway_ids: Sequence[int]) -> Iterator[int]:
-    """Yield when one gateway's counters ended, and when those of the next of its name began."""
-    starts_at = ENERGY_15MIN.c.starts_at
-    ends = [both for one in gateway_ids if (both := ends_s(connection, starts_at, one))]
-    for (_, last_s), (first_s, _) in pairwise(sorted(ends)):
-        yield last_s + QUARTER_S
-        yield first_s + 1
+    breaks = [to_epoch_s(at) for (at,) in connection.execute(query)]
+    # Where one gateway of a name ended, and where the next began.
+    for (_, until_s), (from_s, _) in pairwise(site.counted_s):
+        breaks += [until_s, from_s + 1]
+    return sorted(breaks)
 
 
 def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:
@@ -214,7 +269,7 @@ def _default_first(kind: Kind, site: Site, last: date) -> date:
     if kind == "hourly":
         return last
     if kind == "daily":
-        return max(site.first, date.fromordinal(last.toordinal() - 30))
+        return max(site.first, date.fromordinal(last.toordinal() - DEFAULT_DAYS + 1))
     return site.first
 
 
@@ -225,20 +280,18 @@ def _bound(kind: Kind, day: date) -> str:
 
 def _expected(
     kind: Kind, first: date, last: date, zone: Any
-) -> Iterator[tuple[tuple[Any, ...], int, float]]:
-    """Yield the labels, the end (epoch seconds) and the length (s) of each period."""
+) -> Iterator[tuple[tuple[Any, ...], int, int]]:
+    """Yield the labels, the start and the end (epoch seconds) of each period."""
+    start_s = day_start_s(period_of(kind, first), zone)
     if kind == "hourly":
-        at_s = day_start_s(first, zone)
         for local, length_s in hours(first, last, zone):
-            starts_at = from_epoch_s(at_s).replace(tzinfo=None)
-            at_s += length_s
-            yield (starts_at, local), at_s, float(length_s)
+            labels = (from_epoch_s(start_s).replace(tzinfo=None), local)
+            yield labels, start_s, start_s + length_s
+            start_s += length_s
         return
-    start_s: int | None = None
     for start in periods(kind, first, last):
-        start_s = day_start_s(start, zone) if start_s is None else start_s
         end_s = day_start_s(next_period(kind, start), zone)
-        yield (_label(kind, start),), end_s, float(end_s - start_s)
+        yield (_label(kind, start),), start_s, end_s
         start_s = end_s
 
 
@@ -256,45 +309,3 @@ def _label(kind: Kind, value: Any) -> Any:
 def as_date(value: Any) -> date:
     """Return a day as the engine gives it: a date, or its text."""
     return value if isinstance(value, date) else date.fromisoformat(value)
-
-
-def status_of(coverage_pct: float | None, end_s: int, now: datetime) -> str:
-    """Return provisional while a period runs, then final or partial."""
-    return _status(coverage_pct, end_s, to_epoch_s(now))
-
-
-def _status(coverage_pct: float | None, end_s: int, now_s: int) -> str:
-    if end_s > now_s:
-        return "provisional"
-    return "final" if (coverage_pct or 0.0) >= COVERED_PCT else "partial"
-
-
-def totals_of(
-    columns: Sequence[Column], names: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> dict[str, float | None]:
-    """Return the sums and maxima that columns ask for; None where nothing is known."""
-    totals: dict[str, float | None] = {}
-    for column in columns:
-        index = names.index(column.name)
-        known = [row[index] for row in rows if row[index] is not None]
-        if column.total == "sum":
-            totals[column.name] = math.fsum(known) if known else None
-        elif column.total == "max":
-            totals[column.name] = max(known, default=None)
-    return totals
-
-
-def _totals(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], lengths: Sequence[float]
-) -> dict[str, float | None]:
-    """Return sums, maxima, and ratios of the sums; None where unknown."""
-    totals = totals_of(ENERGY, names, rows)
-    made, used = totals["production_kwh"], totals["consumption_kwh"]
-    kept, bought = totals["self_consumption_kwh"], totals["grid_import_kwh"]
-    totals["self_consumption_pct"] = 100 * kept / made if made and kept is not None else None
-    home = used - bought if used and bought is not None else None
-    totals["self_sufficiency_pct"] = 100 * home / used if used and home is not None else None
-    covered = names.index("coverage_pct")
-    measured = math.fsum(row[covered] * length for row, length in zip(rows, lengths, strict=True))
-    totals["coverage_pct"] = measured / math.fsum(lengths)
-    return totals

@@ -1,6 +1,8 @@
 """Raw samples into files, in a stream: csv, JSON lines, and Parquet by gateway and month.
 
-Memory stays the same however long the range is. Neither pandas nor the ORM is used.
+Memory stays the same however long the range is. pandas is not used.
+
+Walk: the tables of samples -> here -> cli
 """
 
 import csv
@@ -34,11 +36,12 @@ TABLES = {
     "inverters": INVERTER_SAMPLES,
     "polls": POLLS,
 }
-BATCH = 20_000
+#: This many rows are read and written at a time.
+BATCH_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class Selection:
     """What to export: rows of a raw table with the gateway's name in front, in order of time."""
 
     names: list[str]
@@ -46,14 +49,14 @@ class Raw:
     count: int
 
 
-def raw(
+def select_samples(
     connection: Connection,
     what: str,
     *,
     gateway: str | None,
     since: dt.date | None,
     until: dt.date | None,
-) -> Raw:
+) -> Selection:
     """Return the rows of ``what`` of the local days ``since`` to ``until``, both included.
 
     Raises:
@@ -65,15 +68,15 @@ def raw(
     known = connection.execute(
         select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)
     ).all()
-    chosen = [one for one in known if gateway in {None, one.name}]
+    chosen = [row for row in known if gateway in {None, row.name}]
     if gateway is not None and not chosen:
-        names = ", ".join(str(one.name) for one in known) or "none yet"
+        names = ", ".join(str(row.name) for row in known) or "none yet"
         raise UsageError(f"There is no gateway {gateway!r} in the database; known: {names}.")
     columns = [column for column in table.c if column.name != "gateway_id"]
     queries, count = [], 0
-    for one in chosen:
-        where: list[ColumnElement[bool]] = [table.c.gateway_id == one.gateway_id]
-        zone = time_zone(one.time_zone or "UTC")
+    for row in chosen:
+        where: list[ColumnElement[bool]] = [table.c.gateway_id == row.gateway_id]
+        zone = time_zone(row.time_zone or "UTC")
         where += [time >= from_epoch_s(day_start_s(since, zone))] if since else []
         where += [time < from_epoch_s(day_end_s(until, zone))] if until else []
         counting = select(func.count()).select_from(table).where(*where)
@@ -85,14 +88,14 @@ def raw(
         ends = connection.execute(select(func.min(time), func.max(time))).one()
         held = f"{ends[0]} to {ends[1]}" if ends[0] else "nothing yet"
         raise NoDataError(f"There are no {what} samples in this range; there is {held}.")
-    return Raw(["gateway", *(column.name for column in columns)], queries, count)
+    return Selection(["gateway", *(column.name for column in columns)], queries, count)
 
 
-def stream(connection: Connection, chosen: Raw, step: Callable[[int], None]) -> Iterator[Any]:
+def stream(connection: Connection, chosen: Selection, step: Callable[[int], None]) -> Iterator[Any]:
     """Yield batches of rows; ``step`` hears how many were read."""
     for query in chosen.queries:
         source = iter(rows(connection, query))
-        while batch := list(itertools.islice(source, BATCH)):
+        while batch := list(itertools.islice(source, BATCH_ROWS)):
             yield batch
             step(len(batch))
 
@@ -134,7 +137,7 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
             columns = list(zip(*group, strict=True))
             arrays = {
                 name: pa.array(
-                    [dt.datetime.fromisoformat(one) for one in values] if name == time else values,
+                    [dt.datetime.fromisoformat(at) for at in values] if name == time else values,
                     type=kinds[name],
                 )
                 for name, values in zip(names[1:], columns[1:], strict=True)

@@ -1,0 +1,122 @@
+"""A report as a table for the terminal, as wide as the window.
+
+By hand and without pandas: a library that measures and styles each cell takes seconds for ten
+years of days.
+
+Walk: reports.Report -> text -> here -> exports
+"""
+
+import shutil
+import sys
+import textwrap
+
+from logger.exports.text import UNKNOWN, text_cells
+from logger.reports.columns import NOTES
+from logger.reports.energy import Report
+
+TITLES = {
+    "hourly": "energy by hour",
+    "daily": "energy by day",
+    "monthly": "energy by month",
+    "yearly": "energy by year",
+    "inverters": "energy by inverter",
+    "phases": "energy by phase",
+    "quality": "how sure the totals are",
+}
+#: what a narrow terminal does without, in this order
+DROP_ORDER = (
+    "notes", "hour_starts_at", "specific_yield_kwh_per_kwp", "peak_production_w",
+    "self_consumption_kwh", "battery_charge_kwh", "battery_discharge_kwh", "source_changes",
+    "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
+    "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "grid_export_kwh",
+    "self_sufficiency_pct", "grid_import_kwh",
+)  # fmt: skip
+#: between two columns
+GAP = "  "
+#: Notes are never narrower than this.
+NOTES_WIDTH = 24
+#: how wide a file or pipe is
+WIDE = 250
+RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
+
+
+def to_table(report: Report) -> bytes:
+    """Return a table that fits the terminal; columns without any value are left out.
+
+    Where the terminal is too narrow the least important columns are left out too, and named.
+    """
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else WIDE
+    cells = dict(zip(report.names, map(list, zip(*text_cells(report), strict=True)), strict=True))
+    gateways = list(dict.fromkeys(cells["gateway"][:-1]))
+    columns = [
+        Shown(report, name, texts)
+        for name, texts in cells.items()
+        if not {"", UNKNOWN}.issuperset(texts) and (name != "gateway" or len(gateways) > 1)
+    ]
+    dropped = []
+    for name in DROP_ORDER:
+        if _needed(columns) > width:
+            dropped += [column for column in columns if column.name == name]
+            columns = [column for column in columns if column.name != name]
+    columns[-1].widen(width - _needed(columns))
+    text = f"{', '.join(gateways)}: {TITLES[report.kind]}\n\n{_laid_out(columns)}"
+    if dropped:
+        words = ", ".join(column.title.lower() for column in dropped)
+        text += f"\nNo room for: {words}. A wider window shows them, and so does -o FILE.\n"
+    return text.encode()
+
+
+class Shown:
+    """A column of the table: its cells as text, its heading in lines, its width."""
+
+    def __init__(self, report: Report, name: str, texts: list[str]) -> None:
+        self.name, self.texts, self.is_number = name, texts, name in report.columns
+        self.title, _, unit = report.heading(name).partition(" (")
+        widest = max(map(len, texts))
+        self.width = min(widest, NOTES_WIDTH) if name == NOTES else widest
+        words = self.title.replace("-", "- ").split()
+        self.width = max(self.width, *map(len, words), len(unit) + 1)
+        self.heading = [*textwrap.wrap(self.title, self.width), *([f"({unit}"] if unit else [])]
+
+    def widen(self, room: int) -> None:
+        """Use what room is left for a long text."""
+        self.width = min(self.width + max(0, room), max(self.width, *map(len, self.texts)))
+
+    def lines(self, text: str) -> list[str]:
+        """Return a cell in lines of the column's width."""
+        lines = textwrap.wrap(text, self.width) if len(text) > self.width else [text]
+        return [line.rjust(self.width) if self.is_number else line.ljust(self.width)
+                for line in lines]  # fmt: skip
+
+
+def _needed(columns: list[Shown]) -> int:
+    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
+
+
+def _laid_out(columns: list[Shown]) -> str:
+    """Return columns side by side: headings, rows, and the totals below a rule."""
+
+    def side_by_side(cells: list[list[str]]) -> list[str]:
+        height = max(map(len, cells))
+        blanks = [" " * column.width for column in columns]
+        filled = [
+            [*lines, *[blank] * (height - len(lines))]
+            for lines, blank in zip(cells, blanks, strict=True)
+        ]
+        return [GAP.join(line).rstrip() for line in zip(*filled, strict=True)]
+
+    rule = RULE * _needed(columns)
+    tall = max(len(column.heading) for column in columns)
+    heads = [[""] * (tall - len(column.heading)) + column.heading for column in columns]
+    lines = side_by_side(
+        [
+            [aligned for line in head for aligned in column.lines(line)]
+            for column, head in zip(columns, heads, strict=True)
+        ]
+    )
+    lines.append(rule)
+    rows = list(zip(*(map(column.lines, column.texts) for column in columns), strict=True))
+    for row in rows[:-1]:
+        lines += side_by_side(list(row))
+    lines += [rule, *side_by_side(list(rows[-1]))]
+    return "\n".join(lines) + "\n"
