@@ -79,9 +79,15 @@ def catch_up(
 
 
 def advance(
-    connection: Connection, site: Site, ledger: Ledger, now_s: int, gap_s: int, beyond_s: int
+    connection: Connection,
+    site: Site,
+    ledger: Ledger,
+    now_s: int,
+    gap_s: int,
+    beyond_s: int,
+    stop_s: int | None = None,
 ) -> int | None:
-    """Roll up one window and return up to when, or None when nothing is left.
+    """Roll up one window and return up to when, or None when nothing is left up to ``stop_s``.
 
     ``beyond_s`` is the end of the window before: an unsettled window is read again, longer.
     """
@@ -93,7 +99,8 @@ def advance(
         return None
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
     end_s = max(ends.last_s, min(now_s, ends.last_s + ledger.patience_s))
-    until_s = min(end_s, max(since_s, beyond_s) + CHUNK_S)
+    stop_s = end_s if stop_s is None else min(stop_s, end_s)
+    until_s = min(stop_s, max(since_s, beyond_s) + CHUNK_S)
     # The first sample of all may lie on the edge.
     after_s = since_s if checkpoint else since_s - 1
     clock = ClockCheck(connection, site.gateway_id, after_s - gap_s, until_s, right_s)
@@ -119,7 +126,7 @@ def advance(
     if rolled.settled_s > since_s:
         made = Checkpoint(rolled.settled_s, rolled.states)
         checkpoints.save(connection, site, ledger.name, made)
-    return None if until_s >= end_s else until_s
+    return None if until_s >= stop_s else until_s
 
 
 # -- energy_15min
