@@ -11,6 +11,7 @@
     │   │   └── NotReadyError           connected, but 5xx or silence
     │   ├── EndpointMissingError        404 and friends: this gateway has no such source
     │   ├── EndpointRefusedError        401/403 on one endpoint only
+    │   ├── NotAskedError               missing, refused or harmful when it was asked lately
     │   ├── MalformedDocumentError      not what this endpoint should answer
     │   ├── GatewayReplacedError   (3)  another serial answers at this address
     │   └── AuthenticationError    (4)
@@ -71,6 +72,10 @@ class EndpointMissingError(GatewayError):
 
 class EndpointRefusedError(GatewayError):
     """This page is not for this user or firmware, while others are."""
+
+
+class NotAskedError(GatewayError):
+    """This page is left alone for a while: it was missing, refused, or did harm; says which."""
 
 
 class MalformedDocumentError(GatewayError):

@@ -83,8 +83,8 @@ def _exit_code(outcomes: list[tuple[Poll | None, LoggerError | None, Any]]) -> i
     for polled, error, gateway in outcomes:
         if error is not None:
             return error.exit_code
-        if gateway.session.refused_user is not None:
-            return int(gateway.session.refused_user.exit_code)
+        if gateway.endpoints.refused_user is not None:
+            return int(gateway.endpoints.refused_user.exit_code)
         if polled is not None and polled.outcome is Outcome.FAILED:
             return GatewayError.exit_code
     return 0

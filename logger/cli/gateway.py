@@ -10,10 +10,9 @@ from logger.cli.options import gateway_named, load_settings
 from logger.clock import utc_now
 from logger.errors import GatewayError, TokenError, UsageError
 from logger.gateway.client import Gateway, unreachable
-from logger.gateway.enlighten import Enlighten
-from logger.gateway.pins import Pins, fingerprint_at
-from logger.gateway.tokens import Token, Tokens
-from logger.gateway.transport import Address
+from logger.gateway.credentials import Enlighten, Token, Tokens
+from logger.gateway.http import Address
+from logger.gateway.tls import Pins, fingerprint_at
 from logger.settings import GatewaySettings, Settings
 
 

@@ -15,8 +15,10 @@ from logger.standing import Health, Standing
 
 def _token_days(loaded: Settings) -> list[int | None]:
     """Return the days that each gateway's token has left; None where there is none."""
-    from logger.gateway.enlighten import Enlighten  # noqa: PLC0415 - only what is called
-    from logger.gateway.tokens import Tokens  # noqa: PLC0415 - the same
+    from logger.gateway.credentials import (  # noqa: PLC0415 - only what is called
+        Enlighten,
+        Tokens,
+    )
 
     days: list[int | None] = []
     for one in loaded.gateways:

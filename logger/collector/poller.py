@@ -161,7 +161,7 @@ class Poller:
             return poll
         failure, events = self.last_error, []
         replaced = isinstance(failure, GatewayReplacedError)
-        if replaced and not self.gateway.whereabouts.can_look:
+        if replaced and not self.gateway.relocation.can_look:
             self.stopped_by = failure
         if replaced and not self._replaced:
             detail = "another gateway answers; not asked until the configuration names it"

@@ -49,13 +49,13 @@ def interfaces_of(environ: Mapping[str, str]) -> list[str] | None:
         SettingsError: what is in the environment is no address.
     """
     named = environ.get("ENVOYLOG_MDNS_INTERFACES", "").replace(",", " ").split()
-    for one in named:
+    for address in named:
         try:
-            ipaddress.ip_address(one)
+            ipaddress.ip_address(address)
         except ValueError as error:
             raise SettingsError(
-                f"ENVOYLOG_MDNS_INTERFACES names {one!r}; write addresses of this machine, such "
-                "as 192.168.1.2, separated by commas."
+                f"ENVOYLOG_MDNS_INTERFACES names {address!r}; write addresses of this machine, "
+                "such as 192.168.1.2, separated by commas."
             ) from error
     return named or None
 
@@ -112,8 +112,8 @@ def opened(interfaces: list[str] | None) -> Any:
 
 def _note(info: Any, found: dict[str, Found]) -> None:
     """Add what a gateway says of itself; one with two names is one gateway."""
-    said = info.decoded_properties
-    serial, firmware = said.get("serialnum") or "", said.get("protovers") or ""
+    properties = info.decoded_properties
+    serial, firmware = properties.get("serialnum") or "", properties.get("protovers") or ""
     addresses = info.parsed_scoped_addresses()
     if not SERIAL.fullmatch(serial) or not addresses:
         log.debug("ignored %s: no serial number or no address", info.name)

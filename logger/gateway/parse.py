@@ -25,12 +25,12 @@ def document(text: str) -> Any:
     if body.startswith("<"):
         raise MalformedDocumentError("the answer is an HTML page instead of JSON.")
     try:
-        made = json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise MalformedDocumentError("the answer is not whole JSON.") from error
-    if isinstance(made, dict) and "error" in made:
+    if isinstance(found, dict) and "error" in found:
         raise EndpointMissingError("this gateway has no such page.")
-    return made
+    return found
 
 
 def number(value: Any) -> float | None:
@@ -42,27 +42,27 @@ def number(value: Any) -> float | None:
             return None
         value = float(value)
     if isinstance(value, (int, float)):
-        made = float(value) if abs(value) < 1e300 else math.inf
-        return made + 0.0 if math.isfinite(made) else None  # + 0.0 turns -0.0 into 0.0
+        found = float(value) if abs(value) < 1e300 else math.inf
+        return found + 0.0 if math.isfinite(found) else None  # + 0.0 turns -0.0 into 0.0
     return None
 
 
 def integer(value: Any) -> int | None:
     """Return a whole number, also from 3.0 or "3"; else None."""
-    made = number(value)
-    return None if made is None else int(made)
+    found = number(value)
+    return None if found is None else int(found)
 
 
 def power(value: Any) -> float | None:
     """Return watts; None where the number can't be a site's power."""
-    made = number(value)
-    return None if made is None or abs(made) > MOST_POWER_W else made
+    found = number(value)
+    return None if found is None or abs(found) > MOST_POWER_W else found
 
 
 def counter(value: Any) -> float | None:
     """Return watt-hours of a counter that only rises; None where it is negative."""
-    made = number(value)
-    return None if made is None or made < 0 else made
+    found = number(value)
+    return None if found is None or found < 0 else found
 
 
 def text(value: Any) -> str | None:
@@ -74,7 +74,7 @@ def text(value: Any) -> str | None:
 
 def items(value: Any) -> list[dict[str, Any]]:
     """Return the objects of a list; a broken item is left out, the others stay."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def table(value: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from logger.errors import (
     TokenError,
     TokenExpiredError,
 )
-from logger.gateway.digest import installer_password
-from logger.gateway.transport import Address
+from logger.gateway.auth import installer_password
+from logger.gateway.http import Address
 from logger.readings import Outcome
 from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
@@ -156,7 +156,7 @@ def test_another_certificate_is_refused_before_anything_is_sent(bench: Benches) 
     gateway = one.gateway()
     one.poll(gateway)
     one.server.renew_certificate()
-    gateway.session.transport.forget_connection()
+    gateway.endpoints.http.forget_connection()
     sent = len(one.simulation.requests)
     with pytest.raises(CertificateChangedError, match="envoylog trust accept roof"):
         one.poll(gateway)
@@ -171,7 +171,7 @@ def test_a_certificate_that_was_seen_once_never_falls_back_to_plain_http(bench: 
     gateway = one.gateway(host=host)
     with pytest.raises(GatewayUnreachableError):
         one.poll(gateway)
-    assert gateway.session.transport.scheme == "https"
+    assert gateway.endpoints.http.scheme == "https"
 
 
 def test_a_token_is_never_sent_over_plain_http(bench: Benches) -> None:
@@ -188,7 +188,7 @@ def test_the_scheme_is_found_by_asking(bench: Benches) -> None:
         one = bench(generation=generation, cts="none")
         gateway = one.gateway(host=one.server.url.partition("://")[2])
         one.poll(gateway)
-        assert gateway.session.transport.scheme == scheme
+        assert gateway.endpoints.http.scheme == scheme
 
 
 def test_old_firmware_is_asked_as_a_digest_user_only_where_it_wants_one(bench: Benches) -> None:

@@ -16,8 +16,8 @@ from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
 from logger.errors import AuthenticationError, GatewayError, GatewayUnreachableError
 from logger.gateway.client import Gateway
-from logger.gateway.kind import ProductionFrom
-from logger.gateway.transport import Address, Transport
+from logger.gateway.http import Address, Http
+from logger.gateway.profile import ProductionFrom
 from logger.readings import Outcome
 from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
@@ -97,7 +97,7 @@ def test_firmware_7_comes_over_5_and_polling_goes_on_with_the_token_that_is_ther
     assert after[2:] == ["complete"] * 18
     assert poller.finish()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
-    assert poller.gateway.session.transport.scheme == "https"
+    assert poller.gateway.endpoints.http.scheme == "https"
     # Inverters report each 15 minutes under firmware 5 and each 5 under 7: that, and no jump.
     true_wh = one.simulation.site.energy_between_wh("production", since, one.clock() - MINUTE)
     late_wh = 1 if cts == "net" else QUARTER_WH
@@ -109,7 +109,7 @@ def test_firmware_7_on_port_443_is_found_when_port_80_sends_us_there(
 ) -> None:
     one = bench(generation="5", cts="none")
     secure_port = 9  # Nobody there yet.
-    monkeypatch.setattr(Transport, "port", property(lambda _: secure_port))
+    monkeypatch.setattr(Http, "port", property(lambda _: secure_port))
     plain = one.server.url
     monkeypatch.setattr(
         Address, "url",
@@ -148,7 +148,7 @@ def test_firmware_7_without_a_token_says_once_that_it_needs_one_and_waits_for_it
     asked = [request.path for request in one.simulation.requests[before + 10 :]]
     assert set(asked) == {"/info"}
     assert len(asked) <= 30
-    write_secret(poller.gateway.session.tokens.kept_path, token)
+    write_secret(poller.gateway.endpoints.tokens.kept_path, token)
     assert polled(one, poller, 3) == ["complete"] * 3
     assert poller.finish()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
@@ -211,21 +211,21 @@ def test_an_old_gateway_that_refuses_everything_from_the_start_is_no_complete_po
     one.simulation.faults.clear()
     one.clock.set(one.clock() + timedelta(hours=25))
     assert polled(one, poller, 1) == ["complete"]
-    assert poller.gateway.kind is not None
-    assert poller.gateway.kind.production is ProductionFrom.V1
+    assert poller.gateway.profile is not None
+    assert poller.gateway.profile.production is ProductionFrom.V1
 
 
 def test_refused_pages_change_no_source_before_a_day_has_passed(bench: Benches) -> None:
     one = bench(generation="5", cts="net")
     gateway = one.gateway(token_file=None)
     one.poll(gateway)
-    assert gateway.kind is not None
-    before = gateway.kind
+    assert gateway.profile is not None
+    before = gateway.profile
     one.simulation.fault("unauthorized")
     for _ in range(23):
         one.clock.set(one.clock() + timedelta(hours=1))
         assert one.poll(gateway).outcome is Outcome.FAILED
-    assert gateway.kind == before
+    assert gateway.profile == before
 
 
 @pytest.mark.parametrize("token", ["expired", "none"])
@@ -237,7 +237,7 @@ def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     write_secret(path, one.simulation.token(days=-1))
     account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
     gateway = one.gateway(token_file=path if token == "expired" else None, **account)
-    cloud = gateway.session.tokens.cloud
+    cloud = gateway.endpoints.tokens.cloud
     there, real = (cloud.enlighten_url, cloud.token)
     tries = []
 
@@ -359,7 +359,7 @@ def test_connecting_in_vain_takes_no_longer_than_a_poll_may(
     for _ in range(2):
         assert seconds(one, gateway) < 1.4
     if not scheme:
-        assert gateway.session.transport.scheme is None
+        assert gateway.endpoints.http.scheme is None
 
 
 def test_a_name_that_no_server_knows_is_one_line_and_a_failed_poll_each_time(
@@ -381,7 +381,7 @@ def test_a_name_server_that_is_silent_takes_no_longer_than_a_poll_may(
     host = one.server.url.replace("127.0.0.1", "localhost")
     gateway = one.gateway(host=host)
     assert one.poll(gateway).outcome is Outcome.COMPLETE
-    gateway.session.transport.forget_connection()
+    gateway.endpoints.http.forget_connection()
     real, back = socket.getaddrinfo, threading.Event()
 
     def silent(*args: object, **options: object) -> object:

@@ -11,7 +11,7 @@ from logger.cli import run
 from logger.errors import SettingsError
 from logger.gateway import discovery
 from logger.gateway.discovery import Found
-from logger.gateway.transport import Address
+from logger.gateway.http import Address
 from logger.settings import load
 
 Announce = Callable[..., None]

@@ -119,8 +119,8 @@ def test_pages_that_come_wrong_never_change_a_source(bench: Benches, kind: str) 
     one = bench(cts="net")
     gateway = one.gateway()
     before = one.poll(gateway)
-    assert gateway.kind is not None
-    pinned = (gateway.kind.production, gateway.kind.consumption)
+    assert gateway.profile is not None
+    pinned = (gateway.profile.production, gateway.profile.consumption)
     one.simulation.fault(kind)
     poll = one.poll(gateway)
     assert poll.outcome is Outcome.FAILED
@@ -130,7 +130,7 @@ def test_pages_that_come_wrong_never_change_a_source(bench: Benches, kind: str) 
     after = one.poll(gateway)
     assert after.outcome is Outcome.COMPLETE
     assert {one.source for one in after.production} == {one.source for one in before.production}
-    assert (gateway.kind.production, gateway.kind.consumption) == pinned
+    assert (gateway.profile.production, gateway.profile.consumption) == pinned
 
 
 def test_at_the_start_a_gateway_that_is_booting_is_waited_for(bench: Benches) -> None:
@@ -148,7 +148,7 @@ def test_nobody_there_is_asked_once_per_poll(bench: Benches) -> None:
     gateway = one.gateway()
     one.poll(gateway)
     one.server.stop()
-    gateway.session.transport.forget_connection()
+    gateway.endpoints.http.forget_connection()
     with pytest.raises(GatewayUnreachableError):
         one.poll(gateway)
 

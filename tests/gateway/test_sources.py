@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from logger.errors import EndpointMissingError, MalformedDocumentError
 from logger.gateway import parse
-from logger.gateway.sources import consumption, inverters, meters, production
+from logger.gateway.sources import inverters, meters, production
 from logger.readings import Measurement, Meter, Phase, ProductionSample, Source
 
 NOW = 1_780_000_000
@@ -88,15 +88,15 @@ def test_a_body_with_an_error_is_a_missing_page() -> None:
 def test_only_the_phases_in_use_are_read() -> None:
     channels = [reading(11, 600.0), reading(12, 400.0), reading(13, 87_000.0)]
     split = meters.parse([reading(channels=channels)], {1: meter(mode="split", count=2)}, NOW)
-    assert [one.reading.phase for one in split] == [Phase.TOTAL, Phase.L1, Phase.L2]
+    assert [one.phase for one in split] == [Phase.TOTAL, Phase.L1, Phase.L2]
     single = meters.parse([reading(channels=channels)], {1: meter(count=1)}, NOW)
-    assert [one.reading.phase for one in single] == [Phase.TOTAL]
+    assert [one.phase for one in single] == [Phase.TOTAL]
 
 
 def test_the_total_is_the_meters_own_and_never_a_sum() -> None:
     channels = [reading(11, 600.0), reading(12, 500.0)]
     found = meters.parse([reading(channels=channels)], {1: meter(mode="split", count=2)}, NOW)
-    assert found[0].reading.delivered_wh == 1000.0
+    assert found[0].delivered_wh == 1000.0
 
 
 def test_meters_that_are_not_enabled_or_never_read_say_nothing() -> None:
@@ -107,16 +107,15 @@ def test_meters_that_are_not_enabled_or_never_read_say_nothing() -> None:
 def test_a_broken_field_costs_that_field_alone() -> None:
     item = reading(watts=4294967292, rcvd=-19.677) | {"voltage": None, "freq": "50.0"}
     (found,) = meters.parse([item], {1: meter()}, NOW)
-    one = found.reading
-    assert (one.power_w, one.received_wh, one.voltage_v) == (None, None, None)
-    assert (one.delivered_wh, one.frequency_hz, one.reading_age_s) == (1000.0, 50.0, 2)
+    assert (found.power_w, found.received_wh, found.voltage_v) == (None, None, None)
+    assert (found.delivered_wh, found.frequency_hz, found.reading_age_s) == (1000.0, 50.0, 2)
 
 
 def test_a_storage_channel_that_went_to_zero_takes_its_total_out() -> None:
     channels = [reading(11, 0.0, 0.0, 0.0), reading(12, 500.0, 300.0)]
     item = reading(1, 500.0, 300.0, channels=channels)
     found = meters.parse([item], {1: meter("storage", mode="split", count=2)}, NOW)
-    assert [one.reading.phase for one in found] == [Phase.L2]
+    assert [one.phase for one in found] == [Phase.L2]
 
 
 def made(phase: Phase = Phase.TOTAL, watts: float = 300.0, wh: float = 9000.0) -> ProductionSample:
@@ -128,28 +127,24 @@ def made(phase: Phase = Phase.TOTAL, watts: float = 300.0, wh: float = 9000.0) -
 def test_total_consumption_is_production_and_net_of_the_same_counters() -> None:
     listed = [reading(1, 9000.0, 20.0, 300.0), reading(2, 5000.0, 700.0, -100.0)]
     slots = {1: meter(), 2: meter("net-consumption", 2)}
-    found = [one.reading for one in meters.parse(listed, slots, NOW)]
-    net, total = consumption.from_net_ct(found, [made()])
+    found = meters.parse(listed, slots, NOW)
+    net, total = meters.consumption_by_net(found, [made()])
     assert (net.power_w, net.energy_lifetime_wh, net.source) == (-100.0, 4300.0, Source.CT)
     assert (total.power_w, total.energy_lifetime_wh) == (200.0, 9000.0 - 20.0 + 4300.0)
     assert total.source is Source.DERIVED
 
 
 def test_without_valid_production_the_total_is_unknown_and_net_stays() -> None:
-    found = [
-        one.reading for one in meters.parse([reading(2)], {2: meter("net-consumption", 2)}, NOW)
-    ]
-    net, total = consumption.from_net_ct(found, production.unknown(Source.CT, 0))
+    found = meters.parse([reading(2)], {2: meter("net-consumption", 2)}, NOW)
+    net, total = meters.consumption_by_net(found, production.unknown(Source.CT, 0))
     assert net.power_w == 100.0
     assert (total.power_w, total.energy_lifetime_wh) == (None, None)
 
 
 def test_a_total_consumption_ct_counts_the_house_as_delivered() -> None:
     slots = {2: meter("total-consumption", 2)}
-    found = [
-        one.reading for one in meters.parse([reading(2, 20_055_053.0, 185.0, 787.0)], slots, NOW)
-    ]
-    total, net = consumption.from_total_ct(found, [made(watts=300.0)])
+    found = meters.parse([reading(2, 20_055_053.0, 185.0, 787.0)], slots, NOW)
+    total, net = meters.consumption_by_total(found, [made(watts=300.0)])
     assert (total.power_w, total.energy_lifetime_wh) == (787.0, 20_055_053.0)
     assert (net.power_w, net.energy_lifetime_wh) == (487.0, None)
 
@@ -164,14 +159,14 @@ def test_a_total_that_copies_net_is_rebuilt_on_the_firmware_that_does_so(
     firmware: tuple[int, ...], expected: float
 ) -> None:
     copied = [eim("total-consumption", 428, 5_649), eim("net-consumption", 428, 5_649)]
-    samples = consumption.from_eim({"consumption": copied}, [made()], firmware, 1, NOW)
+    samples = production.consumption_from_eim({"consumption": copied}, [made()], firmware, 1, NOW)
     total = next(one for one in samples if one.measurement is Measurement.TOTAL_CONSUMPTION)
     assert total.power_w == expected
 
 
 def test_items_are_found_by_name_in_any_order() -> None:
     listed = [eim("net-consumption", -50, 1), eim("total-consumption", 250, 2)]
-    samples = consumption.from_eim({"consumption": listed}, [made()], (7, 0), 1, NOW)
+    samples = production.consumption_from_eim({"consumption": listed}, [made()], (7, 0), 1, NOW)
     assert {one.measurement: one.power_w for one in samples} == {
         Measurement.NET_CONSUMPTION: -50.0,
         Measurement.TOTAL_CONSUMPTION: 250.0,

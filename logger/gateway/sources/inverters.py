@@ -1,20 +1,25 @@
-"""/ivp/pdm/device_data and /api/v1/production/inverters -> InverterSample, keyed by report time.
+"""/ivp/pdm/device_data and /api/v1/production/inverters: what each microinverter reported.
 
 Detail comes from device_data, which cuts its list at a limit that counts every device; the plain
 list has every unit. ``active`` decides there, devType here: 11 is a battery, not a panel.
+Samples are keyed by the time of their report: a unit that has not reported anew gives no new one.
+
+Walk: endpoints -> here -> readings.InverterSample
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from logger.clock import from_epoch_s
 from logger.gateway.parse import counter, integer, items, number, power, table, text
-from logger.readings import InverterSample
+from logger.readings import InverterSample, Phase, ProductionSample, Source
 
 MICROINVERTER = 1
 EARLIEST_S = 1_262_304_000  # 2010: before that nothing could report
 #: From this many units on the plain list is asked too, for the limit may cut the detailed one.
 MANY = 40
+#: A report that is older says nothing of the present power.
+FRESH_S = 1800
 
 
 def needs_plain_list(device_data: Any) -> bool:
@@ -22,16 +27,16 @@ def needs_plain_list(device_data: Any) -> bool:
     page = table(device_data)
     count, limit = integer(page.get("deviceCount")), integer(page.get("deviceDataLimit"))
     cut = count is not None and limit is not None and count >= limit
-    units = sum(1 for one in page.values() if _is_active_unit(one))
+    units = sum(1 for device in page.values() if _is_active_unit(device))
     return cut or units == 0 or units > MANY
 
 
 def parse(device_data: Any, plain_list: Any, now_s: int) -> list[InverterSample]:
     """Return each unit's newest report; detail where there is any. A broken unit is left out."""
     batteries = {
-        text(one.get("serialNumber"))
-        for one in items(plain_list)
-        if integer(one.get("devType")) not in {None, MICROINVERTER}
+        text(item.get("serialNumber"))
+        for item in items(plain_list)
+        if integer(item.get("devType")) not in {None, MICROINVERTER}
     }
     found: dict[str, InverterSample] = {}
     for sample in (*_plain(plain_list, now_s), *_detailed(device_data, now_s)):
@@ -42,6 +47,30 @@ def parse(device_data: Any, plain_list: Any, now_s: int) -> list[InverterSample]
         ):
             found[sample.serial] = sample
     return list(found.values())
+
+
+def production(reports: Sequence[InverterSample], now_s: int) -> list[ProductionSample]:
+    """Return the sum of what the microinverters last reported, where nothing else is known.
+
+    Power counts reports younger than half an hour; energy needs every unit's counter.
+    """
+    if not reports:
+        return []
+    fresh_w = [
+        unit.power_w
+        for unit in reports
+        if unit.power_w is not None and now_s - unit.reported_at.timestamp() < FRESH_S
+    ]
+    counters = [unit.energy_lifetime_wh for unit in reports]
+    known = [value for value in counters if value is not None]
+    total = ProductionSample(
+        phase=Phase.TOTAL,
+        power_w=sum(fresh_w) if fresh_w else None,
+        energy_lifetime_wh=sum(known) if len(known) == len(counters) else None,
+        reading_age_s=None,
+        source=Source.DERIVED,
+    )
+    return [total]
 
 
 def _plain(document: Any, now_s: int) -> Iterable[InverterSample]:

@@ -1,61 +1,93 @@
-"""/ivp/meters/readings -> MeterReading, of enabled CTs only.
+"""/ivp/meters and /ivp/meters/readings: CT slots, their readings, and what follows from them.
 
+Slots and readings are joined on ``eid``: firmware 8.3 lists readings of CTs that are not fitted.
 Each meter has three channels everywhere; those beyond its phaseCount hold noise or another
 meter's data. The total is the gateway's own, never a sum of channels.
+
+Walk: endpoints -> here -> readings.MeterReading, ProductionSample, ConsumptionSample
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from logger.gateway.parse import counter, integer, items, number, power
+from logger.gateway.parse import counter, integer, items, number, power, text
 from logger.gateway.quirks import lost_storage_channel
-from logger.readings import LINES, Measurement, Meter, MeterReading, Phase
+from logger.readings import (
+    LINES,
+    ConsumptionSample,
+    Measurement,
+    Meter,
+    MeterReading,
+    Phase,
+    ProductionSample,
+    Source,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One CT in total or on one phase, with the gateway's reading time."""
+def slots(document: Any) -> tuple[Meter, ...]:
+    """Return the CT slots of /ivp/meters by eid; a broken slot is left out."""
+    found: dict[int, Meter] = {}
+    for item in items(document):
+        eid, measurement = integer(item.get("eid")), text(item.get("measurementType"))
+        if eid is None or measurement is None:
+            continue
+        flags = item.get("statusFlags")
+        found[eid] = Meter(
+            measurement=measurement,
+            eid=eid,
+            state=text(item.get("state")) or "disabled",
+            metering_status=text(item.get("meteringStatus")),
+            status_flags=",".join(map(str, flags)) if isinstance(flags, list) else None,
+            phase_mode=text(item.get("phaseMode")),
+            phase_count=integer(item.get("phaseCount")),
+        )
+    return tuple(found.values())
 
-    reading: MeterReading
-    eid: int
-    timestamp_s: int
+
+def is_enabled(meter: Meter) -> bool:
+    """Return whether a CT's numbers are real: only its state says so."""
+    return meter.state == "enabled"
 
 
 def parse(
-    document: Any, meters: dict[int, Meter], now_s: int, frozen: frozenset[int] = frozenset()
-) -> list[Channel]:
-    """Return the readings of the enabled meters.
+    document: Any,
+    meters: Mapping[int, Meter],
+    now_s: int,
+    frozen: frozenset[int] = frozenset(),
+) -> list[MeterReading]:
+    """Return the readings of the enabled meters, each in total and per phase in use.
 
     ``meters`` are the enabled slots by eid; ``frozen`` names those whose time stands still. A
     timestamp of 0 means that the meter was never read: no reading.
     """
-    found: list[Channel] = []
+    found: list[MeterReading] = []
     seen: set[str] = set()
     for item in items(document):
         eid = integer(item.get("eid"))
         meter = meters.get(eid) if eid is not None else None
         timestamp_s = integer(item.get("timestamp"))
-        if meter is None or eid is None or not timestamp_s or eid in frozen:
+        if meter is None or not timestamp_s or eid in frozen:
             continue
         if meter.measurement in seen:
             continue  # A slot listed twice, or two slots of one kind: the first is the main one.
         seen.add(meter.measurement)
-        count = meter.phase_count or 1
-        channels = items(item.get("channels"))[:count] if count > 1 else []
-        lost = None
-        if meter.measurement == Measurement.STORAGE and meter.phase_mode == "split":
-            lost = lost_storage_channel(item, channels)
-        parts = [(Phase.TOTAL, item)] if lost is None else []
-        parts += [
-            (phase, channel)
-            for index, (phase, channel) in enumerate(zip(LINES, channels, strict=False))
-            if index != lost and channel
-        ]
-        found += [
-            Channel(_reading(part, meter, phase, now_s - timestamp_s), eid, timestamp_s)
-            for phase, part in parts
-        ]
+        parts = _parts(item, meter)
+        found += [_reading(part, meter, phase, now_s - timestamp_s) for phase, part in parts]
     return found
+
+
+def _parts(item: dict[str, Any], meter: Meter) -> list[tuple[Phase, dict[str, Any]]]:
+    """Return a meter's total and its channels in use, without a channel that was lost."""
+    count = meter.phase_count or 1
+    channels = items(item.get("channels"))[:count] if count > 1 else []
+    lost = None
+    if meter.measurement == Measurement.STORAGE and meter.phase_mode == "split":
+        lost = lost_storage_channel(item, channels)
+    parts = [(Phase.TOTAL, item)] if lost is None else []
+    for index, (phase, channel) in enumerate(zip(LINES, channels, strict=False)):
+        if index != lost and channel:
+            parts.append((phase, channel))
+    return parts
 
 
 def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int) -> MeterReading:
@@ -77,5 +109,92 @@ def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int) -> Me
 
 def times(document: Any) -> list[tuple[int, int]]:
     """Return each slot's eid and its own reading time in epoch seconds."""
-    pairs = [(integer(one.get("eid")), integer(one.get("timestamp"))) for one in items(document)]
+    pairs = [(integer(item.get("eid")), integer(item.get("timestamp"))) for item in items(document)]
     return [(eid, time_s) for eid, time_s in pairs if eid is not None and time_s]
+
+
+def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
+    """Return the production CT's activePower and actEnergyDlvd, in total and per phase."""
+    return [
+        ProductionSample(
+            phase=reading.phase,
+            power_w=reading.power_w,
+            energy_lifetime_wh=reading.delivered_wh,
+            reading_age_s=reading.reading_age_s,
+            source=Source.CT,
+        )
+        for reading in readings
+        if reading.measurement == Measurement.PRODUCTION
+    ]
+
+
+def consumption_by_net(
+    readings: Iterable[MeterReading], production: Iterable[ProductionSample]
+) -> list[ConsumptionSample]:
+    """Return net as its CT measures it (positive for import), and total = production + net.
+
+    The total has the poll's own production and is ``derived``. Energies are balances of counters:
+    net = delivered - received; the total adds production's, less what the inverters drew.
+    """
+    produced = {sample.phase: sample for sample in production}
+    by_phase = _by_phase(readings, Measurement.PRODUCTION)
+    samples: list[ConsumptionSample] = []
+    for net in _by_phase(readings, Measurement.NET_CONSUMPTION).values():
+        net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
+        samples.append(_sample(Measurement.NET_CONSUMPTION, net, net.power_w, net_wh, Source.CT))
+        if (own := produced.get(net.phase)) is None:
+            continue
+        produced_wh = own.energy_lifetime_wh
+        if own.source is Source.CT:
+            ct = by_phase.get(net.phase)
+            produced_wh = plus(produced_wh, ct.received_wh if ct else None, sign=-1)
+        total_w, total_wh = plus(own.power_w, net.power_w), plus(produced_wh, net_wh)
+        kind = Measurement.TOTAL_CONSUMPTION
+        samples.append(_sample(kind, net, total_w, total_wh, Source.DERIVED))
+    return samples
+
+
+def consumption_by_total(
+    readings: Iterable[MeterReading], production: Iterable[ProductionSample]
+) -> list[ConsumptionSample]:
+    """Return total as its CT measures it, and the power of net = total - production.
+
+    A total-consumption CT counts the house as delivered. Net has no counter here: a difference of
+    two rising counters hides what went both ways.
+    """
+    produced = {sample.phase: sample for sample in production}
+    samples: list[ConsumptionSample] = []
+    for total in _by_phase(readings, Measurement.TOTAL_CONSUMPTION).values():
+        kind = Measurement.TOTAL_CONSUMPTION
+        samples.append(_sample(kind, total, total.power_w, total.delivered_wh, Source.CT))
+        if (own := produced.get(total.phase)) is not None:
+            net_w = plus(total.power_w, own.power_w, sign=-1)
+            kind = Measurement.NET_CONSUMPTION
+            samples.append(_sample(kind, total, net_w, None, Source.DERIVED))
+    return samples
+
+
+def _by_phase(readings: Iterable[MeterReading], measurement: str) -> dict[Phase, MeterReading]:
+    return {reading.phase: reading for reading in readings if reading.measurement == measurement}
+
+
+def _sample(
+    measurement: Measurement,
+    reading: MeterReading,
+    power_w: float | None,
+    energy_wh: float | None,
+    source: Source,
+) -> ConsumptionSample:
+    return ConsumptionSample(
+        measurement=measurement,
+        phase=reading.phase,
+        power_w=power_w,
+        energy_lifetime_wh=energy_wh,
+        reading_age_s=reading.reading_age_s,
+        source=source,
+    )
+
+
+def plus(a: float | None, b: float | None, sign: int = 1) -> float | None:
+    """Return a + b (or a - b) to the milliunit that gateways give; unknown stays unknown."""
+    return None if a is None or b is None else round(a + sign * b, 3)

@@ -1,49 +1,65 @@
-"""Whatever says what the site produces -> ProductionSample, by the source that was pinned."""
+"""production.json, /production and /api/v1/production: samples of production and consumption.
+
+What is read is what ``profile`` has pinned; here each of these documents is taken at its word.
+``activeCount`` decides whether an ``eim`` item is real: a gateway without a CT fills it as well.
+Powers are W, energies Wh; net-consumption is positive for import.
+
+Walk: endpoints -> here -> readings.ProductionSample, ConsumptionSample
+"""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from logger.errors import MalformedDocumentError
-from logger.gateway.kind import is_zero, production_item
-from logger.gateway.parse import counter, integer, items, power, table
-from logger.readings import (
-    LINES,
-    InverterSample,
-    Measurement,
-    MeterReading,
-    Phase,
-    ProductionSample,
-    Source,
-)
+from logger.gateway.parse import counter, integer, items, number, power, table, text
+from logger.gateway.quirks import Firmware, copies_net
+from logger.gateway.sources.meters import plus
+from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
+
+ENERGIES = ("wattHoursToday", "wattHoursSevenDays", "wattHoursLifetime")
 
 
-def from_ct(readings: list[MeterReading]) -> list[ProductionSample]:
-    """Return the production CT's activePower and actEnergyDlvd, in total and per phase."""
-    return [
-        ProductionSample(
-            phase=one.phase,
-            power_w=one.power_w,
-            energy_lifetime_wh=one.delivered_wh,
-            reading_age_s=one.reading_age_s,
-            source=Source.CT,
-        )
-        for one in readings
-        if one.measurement == Measurement.PRODUCTION
-    ]
+def production_item(page: Any, kind: str) -> dict[str, Any]:
+    """Return the production item of a type (inverters | eim), or {}."""
+    for item in items(table(page).get("production")):
+        wanted = text(item.get("measurementType")) in {None, Measurement.PRODUCTION}
+        if item.get("type") == kind and (kind != "eim" or wanted):
+            return item
+    return {}
+
+
+def consumption_item(page: Any, measurement: str) -> dict[str, Any]:
+    """Return the consumption item of a measurement by name, or {}.
+
+    A single item without a name is the total (an early firmware names nothing).
+    """
+    found = [item for item in items(table(page).get("consumption")) if item.get("type") == "eim"]
+    for item in found:
+        if text(item.get("measurementType")) == measurement:
+            return item
+    unnamed = len(found) == 1 and "measurementType" not in found[0]
+    return found[0] if unnamed and measurement == Measurement.TOTAL_CONSUMPTION else {}
+
+
+def is_active(item: dict[str, Any]) -> bool:
+    """Return whether an item's numbers are real: only activeCount says so."""
+    return (number(item.get("activeCount")) or 0) > 0
+
+
+def is_zero(v1: dict[str, Any]) -> bool:
+    """Return whether /api/v1/production says nothing: all three energies 0 (or absent)."""
+    return not any(number(v1.get(key)) for key in ENERGIES)
 
 
 def unknown(source: Source, phases: int) -> list[ProductionSample]:
-    """Return samples that say that nothing is known: the gateway called its own numbers invalid."""
-    return [
-        ProductionSample(
-            phase=phase, power_w=None, energy_lifetime_wh=None, reading_age_s=None, source=source
-        )
-        for phase in (Phase.TOTAL, *(LINES[:phases] if phases > 1 else ()))
-    ]
+    """Return samples of which nothing is known: the gateway called its own numbers invalid."""
+    lines = LINES[:phases] if phases > 1 else ()
+    return [_sample(phase, None, None, source, None) for phase in (Phase.TOTAL, *lines)]
 
 
 def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
-    """Return the eim item of production.json (wNow, whLifetime), in total and per ``lines``.
+    """Return the eim item (wNow, whLifetime), in total and per ``lines``.
 
     Raises:
         MalformedDocumentError: the item is gone.
@@ -51,30 +67,26 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
     item = production_item(page, "eim")
     if not item:
         raise MalformedDocumentError("the eim production item is missing.")
+    age_s = _age_s(item, now_s)
     return [
-        ProductionSample(
-            phase=phase,
-            power_w=power(part.get("wNow")),
-            energy_lifetime_wh=counter(part.get("whLifetime")),
-            reading_age_s=age_s(item, now_s),
-            source=Source.EIM,
-        )
-        for phase, part in phase_parts(item, phases)
+        _sample(phase, power(part.get("wNow")), counter(part.get("whLifetime")), Source.EIM, age_s)
+        for phase, part in _parts(item, phases)
     ]
 
 
-def phase_parts(item: dict[str, Any], phases: int) -> list[tuple[Phase, dict[str, Any]]]:
-    """Return an eim item and its first ``phases`` lines; more lines than phases are noise."""
-    lines = items(item.get("lines"))[:phases]
-    if phases < 2 or len(lines) < 2:
-        lines = []
-    return [(Phase.TOTAL, item), *zip(LINES, lines, strict=False)]
+def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
+    """Return the inverters item (wNow, whLifetime).
 
-
-def age_s(item: dict[str, Any], now_s: int) -> int | None:
-    """Return how old an item's readingTime is; None where it has none."""
-    reading_s = integer(item.get("readingTime"))
-    return now_s - reading_s if reading_s else None
+    Raises:
+        MalformedDocumentError: the item is gone or empty.
+    """
+    item = production_item(page, "inverters")
+    lifetime_wh, age_s = counter(item.get("whLifetime")), _age_s(item, now_s)
+    if not lifetime_wh:
+        raise MalformedDocumentError("the inverters item is missing or empty.")
+    return [
+        _sample(Phase.TOTAL, power(item.get("wNow")), lifetime_wh, Source.INVERTERS, age_s),
+    ]
 
 
 def from_v1(document: Any) -> list[ProductionSample]:
@@ -86,23 +98,11 @@ def from_v1(document: Any) -> list[ProductionSample]:
     v1 = table(document)
     if is_zero(v1):
         raise MalformedDocumentError("all energies are 0, as after a restart of the gateway.")
-    return [_total(power(v1.get("wattsNow")), counter(v1.get("wattHoursLifetime")), Source.V1)]
+    power_w, lifetime_wh = power(v1.get("wattsNow")), counter(v1.get("wattHoursLifetime"))
+    return [_sample(Phase.TOTAL, power_w, lifetime_wh, Source.V1, None)]
 
 
-def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
-    """Return the inverters item of production.json (wNow, whLifetime).
-
-    Raises:
-        MalformedDocumentError: the item is gone or empty.
-    """
-    item = production_item(page, "inverters")
-    lifetime = counter(item.get("whLifetime"))
-    if not lifetime:
-        raise MalformedDocumentError("the inverters item is missing or empty.")
-    return [_total(power(item.get("wNow")), lifetime, Source.INVERTERS, age_s(item, now_s))]
-
-
-def from_html(page: str) -> list[ProductionSample]:
+def from_html(page: Any) -> list[ProductionSample]:
     """Return the power of the HTML page /production of firmware 3 (row "Currently").
 
     Its energies have three digits and are no counters.
@@ -111,39 +111,86 @@ def from_html(page: str) -> list[ProductionSample]:
         MalformedDocumentError: the row is not there.
     """
     cell = r"Currently\s*</td>\s*<td[^>]*>\s*([-\d.,]+)\s*(k|M)?W\b"
-    found = re.search(cell, page, re.IGNORECASE)
-    watts = power(found[1].replace(",", "")) if found else None
-    if found is None or watts is None:
+    found = re.search(cell, page, re.IGNORECASE) if isinstance(page, str) else None
+    power_w = power(found[1].replace(",", "")) if found else None
+    if found is None or power_w is None:
         raise MalformedDocumentError("the page has no row Currently.")
     scale = {"k": 1e3, "m": 1e6}.get((found[2] or "").lower(), 1.0)
-    return [_total(watts * scale, None, Source.HTML)]
+    return [_sample(Phase.TOTAL, power_w * scale, None, Source.HTML, None)]
 
 
-def from_reports(inverters: list[InverterSample], now_s: int) -> list[ProductionSample]:
-    """Return the sum of what the microinverters last reported, where nothing else is known.
+def consumption_from_eim(
+    page: Any, production: Iterable[ProductionSample], firmware: Firmware, phases: int, now_s: int
+) -> list[ConsumptionSample]:
+    """Return the active consumption items, repaired where total copies net.
 
-    Power counts reports younger than 30 minutes; energy needs every unit's counter.
+    The lifetime of the net item means different things on different firmware: only its power
+    is kept.
     """
-    if not inverters:
-        return []
-    fresh = [
-        one.power_w
-        for one in inverters
-        if one.power_w is not None and now_s - one.reported_at.timestamp() < 1800
-    ]
-    counters = [one.energy_lifetime_wh for one in inverters]
-    known = [one for one in counters if one is not None]
-    whole = sum(known) if len(known) == len(counters) else None
-    return [_total(sum(fresh) if fresh else None, whole, Source.DERIVED)]
+    produced = {sample.phase: sample for sample in production}
+    total_item = consumption_item(page, Measurement.TOTAL_CONSUMPTION)
+    net_item = consumption_item(page, Measurement.NET_CONSUMPTION)
+    nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
+    totals = _parts(total_item, phases) if is_active(total_item) else []
+    samples: list[ConsumptionSample] = []
+    age_s = _age_s(net_item, now_s)
+    for phase, net in nets.items():
+        net_w = power(net.get("wNow"))
+        samples.append(_consumption(Measurement.NET_CONSUMPTION, phase, net_w, None, age_s))
+    age_s = _age_s(total_item, now_s)
+    for phase, total in totals:
+        power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
+        if phase in nets and copies_net(total, nets[phase], firmware):
+            own = produced.get(phase)
+            power_w = plus(power_w, own.power_w if own else None)
+            total_wh = plus(total_wh, own.energy_lifetime_wh if own else None)
+        kind = Measurement.TOTAL_CONSUMPTION
+        samples.append(_consumption(kind, phase, power_w, total_wh, age_s))
+    return samples
 
 
-def _total(
-    power_w: float | None, energy_wh: float | None, source: Source, age: int | None = None
+def _parts(item: dict[str, Any], phases: int) -> list[tuple[Phase, dict[str, Any]]]:
+    """Return an eim item and its first ``phases`` lines; more lines than phases are noise."""
+    lines = items(item.get("lines"))[:phases]
+    if phases < 2 or len(lines) < 2:
+        lines = []
+    return [(Phase.TOTAL, item), *zip(LINES, lines, strict=False)]
+
+
+def _age_s(item: dict[str, Any], now_s: int) -> int | None:
+    """Return how old an item's readingTime is; None where it has none."""
+    reading_s = integer(item.get("readingTime"))
+    return now_s - reading_s if reading_s else None
+
+
+def _sample(
+    phase: Phase,
+    power_w: float | None,
+    energy_wh: float | None,
+    source: Source,
+    age_s: int | None,
 ) -> ProductionSample:
     return ProductionSample(
-        phase=Phase.TOTAL,
+        phase=phase,
         power_w=power_w,
         energy_lifetime_wh=energy_wh,
-        reading_age_s=age,
+        reading_age_s=age_s,
         source=source,
+    )
+
+
+def _consumption(
+    measurement: Measurement,
+    phase: Phase,
+    power_w: float | None,
+    energy_wh: float | None,
+    age_s: int | None,
+) -> ConsumptionSample:
+    return ConsumptionSample(
+        measurement=measurement,
+        phase=phase,
+        power_w=power_w,
+        energy_lifetime_wh=energy_wh,
+        reading_age_s=age_s,
+        source=Source.EIM,
     )

@@ -18,8 +18,8 @@ from logger.errors import (
     SettingsError,
 )
 from logger.gateway import discovery
-from logger.gateway.session import Session
-from logger.gateway.transport import Address, Deadline
+from logger.gateway.endpoints import Endpoints
+from logger.gateway.http import Address, Deadline
 from logger.readings import Event, GatewayInfo
 
 log = logging.getLogger(__name__)
@@ -32,28 +32,28 @@ ASK_S = 5.0
 Identify = Callable[[Deadline], GatewayInfo]
 
 
-class Whereabouts:
-    """Counts failed polls, and moves the session to where its gateway is found."""
+class Relocation:
+    """Counts failed polls, and moves its endpoints to where its gateway is found."""
 
-    def __init__(self, session: Session, interfaces: list[str] | None, clock: Clock) -> None:
-        self.session = session
+    def __init__(self, endpoints: Endpoints, interfaces: list[str] | None, clock: Clock) -> None:
+        self.endpoints = endpoints
         self.interfaces = interfaces
         self.clock = clock
-        self.configured = session.transport.address
+        self.configured = endpoints.http.address
         self._failed_polls = 0
         self._looked_at: datetime | None = None
-        self._untold: list[Event] = []
+        self._events: list[Event] = []
         self._refused: set[Address] = set()
 
     @property
     def can_look(self) -> bool:
         """Whether this gateway may be looked for."""
-        return self.session.settings.mdns and discovery.is_available()
+        return self.endpoints.settings.mdns and discovery.is_available()
 
     def failed(self, error: GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""
-        wants_person = isinstance(error, AuthenticationError)
-        if wants_person and not isinstance(error, CertificateChangedError):
+        is_locked_out = isinstance(error, AuthenticationError)
+        if is_locked_out and not isinstance(error, CertificateChangedError):
             self.answered()
         else:
             self._failed_polls += 1
@@ -62,9 +62,9 @@ class Whereabouts:
         """Count anew: the gateway is there."""
         self._failed_polls = 0
 
-    def told(self) -> tuple[Event, ...]:
-        """Return the changes of address that no poll has told yet."""
-        events, self._untold = tuple(self._untold), []
+    def take_events(self) -> tuple[Event, ...]:
+        """Return the changes of address that no poll has reported yet."""
+        events, self._events = tuple(self._events), []
         return events
 
     def look(
@@ -80,18 +80,18 @@ class Whereabouts:
         if serial is None or self._failed_polls < FAILED_POLLS or waits or not self.can_look:
             return
         self._looked_at = now
-        here = self.session.transport.address
+        here = self.endpoints.http.address
         announced = self._announced(serial, patience)
         if not announced and here == self.configured:
             return
         for address in dict.fromkeys([here, self.configured, *announced]):
-            self.session.move_to(address)
+            self.endpoints.move_to(address)
             if self._is_it(address, identify, Deadline(min(ASK_S, patience.left_s / 3))):
                 self.answered()
                 if address != here:
-                    self._untold.append(self._change(address, at))
+                    self._events.append(self._change(address, at))
                 return
-        self.session.move_to(here)
+        self.endpoints.move_to(here)
 
     def _announced(self, serial: str, patience: Deadline) -> list[Address]:
         """Return where the gateway says that it is, under the configured scheme and port."""
@@ -99,16 +99,16 @@ class Whereabouts:
         try:
             found = discovery.discover(search_s, self.interfaces, until=serial)
         except (GatewayError, SettingsError) as error:
-            log.debug("gateway=%s not looked for: %s", self.session.settings.name, error)
+            log.debug("gateway=%s not looked for: %s", self.endpoints.settings.name, error)
             return []
         scheme = self.configured.scheme
-        if self.session.info is not None and self.session.info.has_web_tokens:
+        if self.endpoints.info is not None and self.endpoints.info.has_web_tokens:
             scheme = scheme or "https"  # Nothing that speaks plain HTTP can be it.
         return [
             Address(scheme, host, self.configured.port)
-            for one in found
-            if one.serial == serial
-            for host in one.addresses
+            for gateway in found
+            if gateway.serial == serial
+            for host in gateway.addresses
         ]
 
     def _is_it(self, address: Address, identify: Identify, patience: Deadline) -> bool:
@@ -121,14 +121,14 @@ class Whereabouts:
                     "gateway=%s is announced at %s by mDNS, but no pinned certificate proves it, "
                     "so nothing was sent; if it is yours, write host = %r into the configuration "
                     "and run: envoylog trust accept %s",
-                    self.session.settings.name,
+                    self.endpoints.settings.name,
                     address.host,
                     address.host,
-                    self.session.settings.name,
+                    self.endpoints.settings.name,
                 )
             return False
         except GatewayError as error:
-            log.debug("gateway=%s not at %s: %s", self.session.settings.name, address.host, error)
+            log.debug("gateway=%s not at %s: %s", self.endpoints.settings.name, address.host, error)
             return False
         return True
 

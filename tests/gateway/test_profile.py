@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from logger.gateway import kind as kinds
-from logger.gateway.kind import ConsumptionFrom, ProductionFrom, detect, parse_info, parse_meters
+from logger.gateway import profile as profiles
+from logger.gateway.profile import ConsumptionFrom, ProductionFrom, detect, parse_info
 from logger.gateway.quirks import firmware_of
+from logger.gateway.sources.meters import slots
 from logger.readings import GatewayInfo
 
 EIM = {"type": "eim", "activeCount": 1, "measurementType": "production", "wNow": 5, "whLifetime": 9}
@@ -16,7 +17,7 @@ ZEROS = dict.fromkeys(V1, 0)
 
 
 def info(firmware: str = "7.6.175", *, metered: bool | None = True, **cts: str) -> GatewayInfo:
-    slots = [
+    items = [
         {"eid": number, "measurementType": name.replace("_", "-"), "state": state}
         for number, (name, state) in enumerate(cts.items(), start=1)
     ]
@@ -27,7 +28,7 @@ def info(firmware: str = "7.6.175", *, metered: bool | None = True, **cts: str) 
         is_metered=metered,
         has_web_tokens=True,
         gateway_time_s=None,
-        meters=parse_meters(slots),
+        meters=slots(items),
     )
 
 
@@ -43,56 +44,61 @@ CASES = [
     (
         "P1 an enabled production CT",
         info(production="enabled"),
-        {kinds.READINGS: readings(1), kinds.V1: V1},
+        {profiles.READINGS: readings(1), profiles.V1: V1},
         ProductionFrom.CT,
     ),
     (
         "P1 the readings page is not for us",
         info(production="enabled"),
-        {kinds.PRODUCTION_JSON: page(EIM)},
+        {profiles.PRODUCTION_JSON: page(EIM)},
         ProductionFrom.EIM,
     ),
     (
         "P2 no CT information, an active eim",
         info(),
-        {kinds.PRODUCTION_JSON: page(INVERTERS, EIM), kinds.V1: V1},
+        {profiles.PRODUCTION_JSON: page(INVERTERS, EIM), profiles.V1: V1},
         ProductionFrom.EIM,
     ),
     (
         "P2 an eim without a measurementType",
         info(),
-        {kinds.PRODUCTION_JSON: page({"type": "eim", "activeCount": 1})},
+        {profiles.PRODUCTION_JSON: page({"type": "eim", "activeCount": 1})},
         ProductionFrom.EIM,
     ),
-    ("P3 only /production has it", info(), {kinds.PRODUCTION: page(EIM)}, ProductionFrom.EIM_PLAIN),
+    (
+        "P3 only /production has it",
+        info(),
+        {profiles.PRODUCTION: page(EIM)},
+        ProductionFrom.EIM_PLAIN,
+    ),
     (
         "P4 not metered",
         info(metered=False),
-        {kinds.PRODUCTION_JSON: page(INVERTERS), kinds.V1: V1},
+        {profiles.PRODUCTION_JSON: page(INVERTERS), profiles.V1: V1},
         ProductionFrom.V1,
     ),
     (
         "P4 metered without CT below 8.2.4264",
         info("8.2.127", production="disabled"),
-        {kinds.PRODUCTION_JSON: page(INVERTERS, EIM | {"activeCount": 0}), kinds.V1: V1},
+        {profiles.PRODUCTION_JSON: page(INVERTERS, EIM | {"activeCount": 0}), profiles.V1: V1},
         ProductionFrom.V1,
     ),
     (
         "P5 metered without CT from 8.2.4264 on",
         info("8.2.4264", production="disabled"),
-        {kinds.PRODUCTION_JSON: page(INVERTERS, EIM | {"activeCount": 0}), kinds.V1: V1},
+        {profiles.PRODUCTION_JSON: page(INVERTERS, EIM | {"activeCount": 0}), profiles.V1: V1},
         ProductionFrom.INVERTERS,
     ),
     (
         "P5 all energies zero",
         info("8.3.5422", metered=False),
-        {kinds.PRODUCTION_JSON: page(INVERTERS), kinds.V1: ZEROS},
+        {profiles.PRODUCTION_JSON: page(INVERTERS), profiles.V1: ZEROS},
         ProductionFrom.INVERTERS,
     ),
     (
         "P6 firmware 3 without v1",
         info("3.7.0", metered=None),
-        {kinds.PRODUCTION: "<html>"},
+        {profiles.PRODUCTION: "<html>"},
         ProductionFrom.HTML,
     ),
     ("P7 nothing", info(metered=False), {}, ProductionFrom.SUM),
@@ -107,7 +113,7 @@ def test_production_comes_from_the_first_source_that_fits(
 
 
 def test_zeros_after_a_restart_do_not_drive_a_stream_from_its_source() -> None:
-    documents = {kinds.PRODUCTION_JSON: page(INVERTERS), kinds.V1: ZEROS}
+    documents = {profiles.PRODUCTION_JSON: page(INVERTERS), profiles.V1: ZEROS}
     who = info("5.0.62", metered=False)
     assert detect(who, documents, keep_v1=True).production is ProductionFrom.V1
     assert detect(who, documents, keep_v1=False).production is ProductionFrom.INVERTERS
@@ -134,8 +140,8 @@ def test_consumption_comes_from_enabled_cts_and_never_from_inactive_items(
     who: GatewayInfo, consumption: list[dict[str, Any]], expected: ConsumptionFrom | None
 ) -> None:
     documents = {
-        kinds.READINGS: readings(1, 2),
-        kinds.PRODUCTION_JSON: page(EIM, consumption=consumption),
+        profiles.READINGS: readings(1, 2),
+        profiles.PRODUCTION_JSON: page(EIM, consumption=consumption),
     }
     assert detect(who, documents, keep_v1=False).consumption is expected
 
@@ -169,4 +175,4 @@ def test_info_is_read_with_and_without_its_newer_parts() -> None:
 
 @pytest.mark.parametrize("document", [None, {}, {"error": 1}, "x", [1, None, {"eid": 5}]])
 def test_no_ct_information_is_no_meters(document: Any) -> None:
-    assert parse_meters(document) == ()
+    assert slots(document) == ()

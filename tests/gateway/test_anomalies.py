@@ -3,18 +3,18 @@
 from datetime import date, timedelta
 from typing import Any
 
-from logger.gateway.oddities import Oddities, Oddity, Today, in_lists, in_production_page
+from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_production_page
 from tests.conftest import Benches
 from tests.filled import utc
 
 NOON = utc(2026, 6, 1, 12)
-ODD = Oddity("lost_channel", "storage", "gone")
+ODD = Anomaly("lost_channel", "storage", "gone")
 
 
-def test_an_oddity_is_told_once_until_it_was_away_for_an_hour() -> None:
-    oddities = Oddities()
+def test_an_anomaly_is_told_once_until_it_was_away_for_an_hour() -> None:
+    watch = Watch()
     told = [
-        len(oddities.told([ODD] if odd else [], NOON + timedelta(minutes=minute)))
+        len(watch.begun([ODD] if odd else [], NOON + timedelta(minutes=minute)))
         for minute, odd in [(0, 1), (1, 1), (30, 0), (59, 1), (118, 1), (180, 1)]
     ]
     assert told == [1, 0, 0, 0, 0, 1]
@@ -59,11 +59,11 @@ def test_a_total_that_copies_net_is_odd_whatever_the_firmware() -> None:
 
 
 def test_a_day_count_that_goes_on_is_told_for_the_first_of_such_days() -> None:
-    today = Today()
+    watch = Watch()
     days = [(1, 9000.0), (2, 9001.0), (2, 10.0), (2, 8000.0), (3, 8001.0), (3, 7000.0), (4, 0.0),
             (4, 6000.0), (5, 10.0), (5, 6500.0), (6, 6501.0)]  # fmt: skip
     told = [
-        (day, wh) for day, wh in days if today.oddities(page(wh), date(2026, 6, day))
+        (day, wh) for day, wh in days if watch.day_count(page(wh), date(2026, 6, day))
     ]  # fmt: skip
     assert told == [(2, 9001.0), (6, 6501.0)]
 
@@ -77,7 +77,7 @@ def test_an_inverter_that_is_listed_twice_is_odd_in_either_list() -> None:
 
 
 def test_a_night_that_begins_with_zero_ends_a_run_of_late_ones() -> None:
-    today = Today()
+    watch = Watch()
     days = [(1, 9000.0), (2, 9001.0), (2, 8000.0), (3, 0.0), (3, 6000.0), (4, 6001.0)]
-    told = [day for day, wh in days if today.oddities(page(wh), date(2026, 6, day))]
+    told = [day for day, wh in days if watch.day_count(page(wh), date(2026, 6, day))]
     assert told == [2, 4]

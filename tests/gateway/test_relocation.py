@@ -19,9 +19,9 @@ from logger.errors import (
     GatewayReplacedError,
     GatewayUnreachableError,
 )
-from logger.gateway import discovery, whereabouts
+from logger.gateway import discovery, relocation
 from logger.gateway.client import Gateway
-from logger.gateway.transport import Address, Deadline
+from logger.gateway.http import Address, Deadline
 from logger.readings import Outcome, Poll
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
@@ -70,7 +70,7 @@ def minute(one: Bench, gateway: Gateway) -> Poll | GatewayError:
     except GatewayError as error:
         return error
     finally:
-        gateway.session.transport.forget_connection()  # A server that moved has dropped it.
+        gateway.endpoints.http.forget_connection()  # A server that moved has dropped it.
         one.clock.set(one.clock() + MINUTE)
 
 
@@ -151,7 +151,7 @@ def test_without_a_pin_no_certificate_is_trusted_at_an_address_that_nobody_wrote
     gateway = one.gateway(mdns=True, serial=one.simulation.model.serial, host=host)
     assert outcomes(one, gateway, 4) == [GONE] * 4
     assert one.simulation.requests == []
-    assert gateway.session.transport.pins.read() is None
+    assert gateway.endpoints.http.pins.read() is None
     assert "host = '127.0.0.2'" in caplog.text
 
 
@@ -184,7 +184,7 @@ def test_another_gateway_that_is_announced_under_this_serial_is_asked_its_own_al
         served(stack, other, "127.0.0.2", port_of(one))
         assert outcomes(one, gateway, 5) == [GONE] * 5
     assert [request.path for request in other.requests] == ["/info"]
-    assert gateway.session.transport.address.host == "127.0.0.1"
+    assert gateway.endpoints.http.address.host == "127.0.0.1"
 
 
 def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
@@ -194,7 +194,7 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(whereabouts, "SEARCH_S", 0.5)
+    monkeypatch.setattr(relocation, "SEARCH_S", 0.5)
     one = bench(generation="5", cts="none", serial=next(serials))
     one.settings = replace(
         one.settings, gateways=(replace(one.settings.gateways[0], mdns=True, token_file=None),)
@@ -299,7 +299,7 @@ def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(discovery, "discover", counted)
-    monkeypatch.setattr(whereabouts, "SEARCH_S", 0.1)
+    monkeypatch.setattr(relocation, "SEARCH_S", 0.1)
     outcomes(one, gateway, 30)
     assert len(looks) == 3
     assert {after - before for before, after in pairwise(looks)} == {10 * MINUTE}
@@ -325,7 +325,7 @@ def test_scheme_and_port_are_those_of_the_configuration(
 ) -> None:
     one = bench(serial=next(serials))
     announce(one.simulation.model.serial, "127.0.0.2")
-    found = one.gateway(host=host).whereabouts
+    found = one.gateway(host=host).relocation
     assert found._announced(one.simulation.model.serial, Deadline(9)) == [expected]
 
 

@@ -2,25 +2,35 @@
 
 A token is an ES256 JWT made by Enphase's Entrez. Its claims are read without checking the
 signature (the gateway does that): ``aud`` the gateway's serial, ``exp`` epoch seconds,
-``enphaseUser`` owner (a year) or installer (12 hours).
+``enphaseUser`` owner (a year) or installer (12 hours). The two requests to Enphase's cloud that
+turn an account into a token are here too; nothing else ever leaves the local network.
 """
 
 import base64
 import binascii
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import requests
 
 from logger.clock import Clock, from_epoch_s
 from logger.errors import AuthenticationError, SettingsError, TokenError, TokenExpiredError
-from logger.gateway.enlighten import Enlighten
 from logger.settings import GatewaySettings, file_stem, read_secret, write_secret
 
 log = logging.getLogger(__name__)
 
+ENLIGHTEN_URL = "https://enlighten.enphaseenergy.com"
+ENTREZ_URL = "https://entrez.enphaseenergy.com"
+PASTE = (
+    "get a token in the browser at https://entrez.enphaseenergy.com and store it with: "
+    "envoylog token set"
+)
 RENEW_BEFORE = {"owner": timedelta(days=30), "installer": timedelta(hours=1)}
 LEAST_PAUSE = timedelta(minutes=15)
 LONGEST_PAUSE = timedelta(days=1)
@@ -91,6 +101,76 @@ def _instant(epoch_s: Any) -> datetime | None:
     return from_epoch_s(float(epoch_s)) if epoch_s is not None else None
 
 
+class Enlighten:
+    """Enphase's cloud, or a simulated one (``ENVOYLOG_ENLIGHTEN_URL``, ``ENVOYLOG_ENTREZ_URL``)."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.enlighten_url = _base(environ, "ENVOYLOG_ENLIGHTEN_URL", ENLIGHTEN_URL)
+        self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
+
+    def token(self, username: str, password: str, serial: str) -> str:
+        """Return a token's text for a gateway of this account.
+
+        Raises:
+            AuthenticationError: refused, multi-factor login, or the cloud can't be reached.
+        """
+        form = {"user[email]": username, "user[password]": password}
+        login = self._post(f"{self.enlighten_url}/login/login.json?", data=form)
+        if login.status_code in {400, 401, 403, 422}:
+            raise AuthenticationError(
+                f"Enlighten refused the user {username!r} or the password; check username and "
+                f"password_file, or {PASTE}"
+            )
+        answer = _json_of(login)
+        session = answer.get("session_id")
+        if not session:
+            raise AuthenticationError(
+                f"Enlighten asks {username!r} for a second factor, which a logger can't "
+                f"give; {PASTE}"
+            )
+        wanted = {"session_id": session, "serial_num": serial, "username": username}
+        tokens = self._post(f"{self.entrez_url}/tokens", json=wanted)
+        if tokens.status_code != 200:
+            raise AuthenticationError(
+                f"Enlighten gives {username!r} no token for gateway {serial} (status "
+                f"{tokens.status_code}); is the gateway in this account? Or {PASTE}"
+            )
+        return str(tokens.text)
+
+    @staticmethod
+    def _post(url: str, **content: Any) -> requests.Response:
+        try:
+            return requests.post(url, timeout=(10, 30), allow_redirects=False, **content)
+        except (requests.RequestException, OSError) as error:
+            host = urlsplit(url).hostname
+            raise AuthenticationError(
+                f"Enphase's {host} can't be reached to get a token; check the internet "
+                f"connection, or {PASTE}"
+            ) from error
+
+
+def _json_of(response: requests.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if response.status_code != 200 or not isinstance(answer, dict):
+        raise AuthenticationError(
+            f"Enlighten answers the login with status {response.status_code}; try again later, or "
+            f"{PASTE}"
+        )
+    return answer
+
+
+def _base(environ: Mapping[str, str], key: str, default: str) -> str:
+    url = environ.get(key, default).rstrip("/")
+    parts = urlsplit(url)
+    local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise SettingsError(f"{key} must be an https:// address: a password goes there.")
+    return url
+
+
 class Tokens:
     """The tokens of one gateway: pasted, from a file, or fetched from Enlighten and kept."""
 
@@ -121,7 +201,7 @@ class Tokens:
         # A renewed token outlives the pasted one that it replaced.
         return max(
             found,
-            key=lambda one: one.expires_at.timestamp() if one.expires_at else 0.0,
+            key=lambda token: token.expires_at.timestamp() if token.expires_at else 0.0,
             default=None,
         )
 
@@ -164,7 +244,7 @@ class Tokens:
         try:
             return self.fetch(serial)
         except AuthenticationError:
-            token.check(serial, now)  # The old one still serves, or says why not.
+            token.check(serial, now)  # The old one still serves, or raises why not.
             return token
 
     def fetch(self, serial: str) -> Token:
@@ -185,7 +265,7 @@ class Tokens:
         try:
             text = self.cloud.token(self.settings.username, self.settings.password, serial)
         except AuthenticationError as error:
-            self.renewal_error = error  # Said again while waiting.
+            self.renewal_error = error  # Raised again while waiting.
             raise
         token = Token.parse(text)
         token.check(serial, now)

@@ -1,0 +1,181 @@
+"""What is odd about a gateway's answers, and what has changed; reported once when it begins.
+
+Pure functions find what is odd within one poll; ``Watch`` remembers what the polls before were
+like. Nothing here asks a gateway or reads a clock.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from logger.gateway.parse import items, number, text
+from logger.gateway.quirks import is_copy
+from logger.gateway.sources import meters
+from logger.gateway.sources.production import consumption_item, is_active, production_item
+from logger.readings import (
+    Event,
+    InverterSample,
+    Measurement,
+    MeterReading,
+    Phase,
+    ProductionSample,
+    Source,
+)
+
+#: What was not seen for this long is new when it comes again.
+FORGET_AFTER = timedelta(hours=1)
+#: A meter whose own clock stands still this long says nothing new.
+FROZEN_AFTER_S = 60
+CLOCK_SKEW_S = 60
+REMOVED_AFTER_LISTS = 3
+
+
+class Anomaly(NamedTuple):
+    """One odd thing: ``kind`` and ``subject`` are those of the event that reports it."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+def in_values(
+    production: Iterable[ProductionSample],
+    readings: Iterable[MeterReading],
+    inverters: Iterable[InverterSample],
+) -> list[Anomaly]:
+    """Return the streams whose power or counter came without a usable number."""
+    missing: set[str] = set()
+    for sample in production:
+        # A page for people has no counter; a sum of units has one only where all of them do.
+        counts = sample.source not in {Source.HTML, Source.DERIVED}
+        if sample.power_w is None or (counts and sample.energy_lifetime_wh is None):
+            missing.add("production")
+    for reading in readings:
+        if None in {reading.power_w, reading.delivered_wh, reading.received_wh}:
+            missing.add(reading.measurement)
+    if any(unit.power_w is None for unit in inverters):
+        missing.add("inverters")
+    detail = "the power or counter is no number that can be"
+    return [Anomaly("unusable_values", subject, detail) for subject in sorted(missing)]
+
+
+def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
+    """Return a storage CT that reports phases but no total that could be believed."""
+    phases = {reading.phase for reading in readings if reading.measurement == Measurement.STORAGE}
+    if not phases or Phase.TOTAL in phases:
+        return []
+    return [Anomaly("lost_channel", "storage", "one phase went to zero; the total is left out")]
+
+
+def in_production_page(page: Any) -> list[Anomaly]:
+    """Return what production.json's consumption items say wrongly."""
+    total = consumption_item(page, Measurement.TOTAL_CONSUMPTION)
+    net = consumption_item(page, Measurement.NET_CONSUMPTION)
+    produced = production_item(page, "eim")
+    if not (is_active(total) and is_active(net) and is_active(produced)):
+        return []
+    if not number(produced.get("whLifetime")) or not is_copy(total, net):
+        return []
+    return [Anomaly("copied_total", "total-consumption", "it is a copy of net-consumption")]
+
+
+def in_lists(*lists: Any) -> list[Anomaly]:
+    """Return whether a page lists an inverter more than once."""
+    for page in lists:
+        units = items(list(page.values()) if isinstance(page, dict) else page)
+        listed = [text(unit.get("serialNumber", unit.get("sn"))) for unit in units]
+        serials = [serial for serial in listed if serial]
+        twice = len(serials) - len(set(serials))
+        if twice:
+            return [Anomaly("duplicate_inverters", "inverters", f"{twice} are listed twice")]
+    return []
+
+
+class Watch:
+    """Remembers what a gateway's answers were like, from poll to poll."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], datetime] = {}
+        self._reading_times: dict[int, tuple[int, int]] = {}
+        self._day: date | None = None
+        self._today_wh: float | None = None
+        self._today_was_late = False
+        self._skew_s = 0
+        self._missing: dict[str, int] = {}  # serial -> from how many lists in a row
+
+    def begun(self, found: Iterable[Anomaly], at: datetime) -> list[Event]:
+        """Return an event for each anomaly that was not there lately."""
+        events: list[Event] = []
+        for kind, subject, detail in found:
+            before = self._seen.get((kind, subject))
+            if before is None or at - before > FORGET_AFTER:
+                events.append(Event(at=at, kind=kind, subject=subject, detail=detail))
+            self._seen[kind, subject] = at
+        return events
+
+    def frozen(self, document: Any, now_s: int) -> frozenset[int]:
+        """Return the meters (eid) whose own reading time has stood still for a minute."""
+        frozen = set()
+        for eid, timestamp_s in meters.times(document):
+            before, since_s = self._reading_times.get(eid, (None, now_s))
+            if before != timestamp_s:
+                since_s = now_s
+            self._reading_times[eid] = (timestamp_s, since_s)
+            if now_s - since_s >= FROZEN_AFTER_S:
+                frozen.add(eid)
+        return frozenset(frozen)
+
+    def day_count(self, page: Any, local_day: date) -> list[Anomaly]:
+        """Return a ``whToday`` that goes on with yesterday's count, unless the day before's did.
+
+        No energy is taken from it: it is a sign of the firmware alone.
+        """
+        item = production_item(page, "eim")
+        today_wh, lifetime_wh = number(item.get("whToday")), number(item.get("whLifetime"))
+        before_wh, before_day = self._today_wh, self._day
+        self._today_wh, self._day = today_wh, local_day
+        if today_wh is None or not before_wh or before_day in {None, local_day}:
+            return []
+        was_late = self._today_was_late
+        self._today_was_late = today_wh >= before_wh and today_wh != lifetime_wh
+        if was_late or not self._today_was_late:
+            return []
+        detail = f"whToday went on at midnight: {today_wh:.0f} Wh after {before_wh:.0f} Wh"
+        return [Anomaly("today_not_reset", "production", detail)]
+
+    def clock_skew(self, gateway_time_s: int | None, now_s: int, at: datetime) -> list[Event]:
+        """Return an event when the gateway's clock has come to be more than a minute off."""
+        if gateway_time_s is None:
+            return []
+        ahead_s = gateway_time_s - now_s
+        was, self._skew_s = self._skew_s, ahead_s
+        if abs(ahead_s) <= CLOCK_SKEW_S or abs(ahead_s - was) <= CLOCK_SKEW_S:
+            return []
+        side = "ahead of" if ahead_s > 0 else "behind"
+        detail = f"the gateway's clock runs {abs(ahead_s)} s {side} ours"
+        return [Event(at=at, kind="clock_skew", subject="gateway", detail=detail)]
+
+    def inverter_list(self, reports: Iterable[InverterSample], at: datetime) -> list[Event]:
+        """Return which units came, and which were missing from three lists in a row."""
+        listed = {unit.serial for unit in reports}
+        if not listed:
+            return []
+        if not self._missing:
+            self._missing = dict.fromkeys(listed, 0)
+            return []
+        changed: dict[str, str] = {}
+        for serial in sorted(listed | self._missing.keys()):
+            if serial in listed:
+                if serial not in self._missing:
+                    changed[serial] = "inverter_appeared"
+                self._missing[serial] = 0
+            else:
+                self._missing[serial] += 1
+                if self._missing[serial] >= REMOVED_AFTER_LISTS:
+                    del self._missing[serial]
+                    changed[serial] = "inverter_removed"
+        detail = f"{len(listed)} inverters are listed"
+        return [
+            Event(at=at, kind=kind, subject=serial, detail=detail)
+            for serial, kind in changed.items()
+        ]

@@ -1,0 +1,235 @@
+"""Who we are to a gateway: a token and its session, or a local user of firmware below 7.
+
+Both are requests' own seam: they dress a request, and a hook looks at its answer. A 401 on one
+endpoint while others answer is that endpoint's refusal alone; what refuses the token itself
+locks us out until a person acts.
+
+Walk: endpoints -> here -> http
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from requests import PreparedRequest, Response
+from requests.auth import AuthBase, HTTPDigestAuth
+from requests.hooks import default_hooks
+
+from logger.clock import Clock
+from logger.errors import AuthenticationError, NotReadyError, TokenError
+from logger.gateway.credentials import Token, Tokens
+from logger.gateway.http import LARGEST_BODY_BYTES, Deadline, Http
+from logger.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+REALM = "enphaseenergy.com"
+CHECK_JWT = "/auth/check_jwt"
+REFUSED = frozenset({401, 403})
+#: The gateway forgets a session ten minutes after its last use.
+SESSION_S = timedelta(minutes=9)
+#: What was refused is tried again after this long: restarts of the gateway refuse good ones.
+TRY_AGAIN = timedelta(minutes=15)
+
+
+def _sent_again(response: Response) -> PreparedRequest:
+    """Return the request of an answer that was refused, undressed, its connection free again."""
+    response.raw.read(LARGEST_BODY_BYTES)
+    response.close()
+    request: PreparedRequest = response.request.copy()
+    for header in ("Authorization", "Cookie"):
+        request.headers.pop(header, None)
+    request.hooks = default_hooks()  # The copy shares them with the request that is being answered.
+    return request
+
+
+class TokenAuth(AuthBase):
+    """Asks with a token's session cookie, or the token where there is none.
+
+    What is refused is asked once more after the gateway has checked the token again: the session
+    may be over, or the gateway was restarted.
+    """
+
+    def __init__(self, settings: GatewaySettings, tokens: Tokens, http: Http, clock: Clock) -> None:
+        self.settings = settings
+        self.tokens = tokens
+        self.http = http
+        self.clock = clock
+        self.lockout: AuthenticationError | None = None  #: why nothing but /info is asked
+        self._serial = ""
+        self._deadline = Deadline(0)
+        self._token: Token | None = None
+        self._used_at: datetime | None = None  # when the session was known to hold
+        self._refused: Token | None = None
+        self._refused_at: datetime | None = None
+        self._renewal_alarm: str | None = None
+        self._renew_at = clock()
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Dress a request; ``open`` comes first."""
+        if "Cookie" not in request.headers:
+            self._add_token(request)
+        request.hooks["response"].append(self._ask_again)
+        return request
+
+    def _add_token(self, request: PreparedRequest) -> None:
+        assert self._token is not None  # noqa: S101 - open has set it
+        request.headers["Authorization"] = f"Bearer {self._token.text}"
+
+    def _ask_again(self, response: Response, **options: Any) -> Response:
+        if response.status_code in REFUSED:
+            request = _sent_again(response)
+            self.end_session()
+            self.open(self._serial, self._deadline)
+            request.prepare_cookies(self.http.cookies)
+            self._add_token(request)
+            response = response.connection.send(request, **options)
+        self._used_at = self.clock()
+        return response
+
+    def end_session(self) -> None:
+        """Have the token checked before anything else is asked."""
+        self._used_at = None
+
+    def open(self, serial: str, deadline: Deadline) -> None:
+        """Have a token that the gateway takes.
+
+        Raises:
+            AuthenticationError: there is none; ``lockout`` keeps the reason.
+            GatewayUnreachableError: the gateway does not answer.
+        """
+        self._serial, self._deadline = serial, deadline
+        now = self.clock()
+        holds = self._used_at is not None and now - self._used_at < SESSION_S
+        waits = now < self._renew_at
+        if self._token is not None and holds and (waits or not self._token.is_due(now)):
+            return
+        if not self.http.is_secure:
+            raise TokenError(
+                f"Gateway {self.settings.name!r} needs a token, which is never sent over plain "
+                f'HTTP; write host = "https://…" in the configuration.'
+            )
+        try:
+            self._token = self._accepted(now)
+        except AuthenticationError as error:
+            self._token, self.lockout = None, error
+            raise
+        self._used_at, self.lockout = now, None
+
+    def _accepted(self, now: datetime) -> Token:
+        token = self.tokens.usable(self._serial)
+        self._warn_of_renewal()
+        self._renew_at = now + TRY_AGAIN
+        waited = self._refused_at is None or now - self._refused_at >= TRY_AGAIN
+        if token != self._refused or waited:
+            if self._is_taken(token):
+                self._refused = self._refused_at = None
+                return token
+            self._refused, self._refused_at = token, now
+        if self.tokens.has_account and not self.settings.token:
+            token = self.tokens.fetch(self._serial)
+            if self._is_taken(token):
+                self._refused = self._refused_at = None
+                return token
+        raise TokenError(
+            f"Gateway {self.settings.name!r} refuses the token; get a new one at "
+            f"https://entrez.enphaseenergy.com and run: envoylog token set {self.settings.name}"
+        )
+
+    def _is_taken(self, token: Token) -> bool:
+        """Ask the gateway whether it takes a token; on success it hands out a session cookie."""
+        self.http.cookies.clear()
+        answer = self.http.get(CHECK_JWT, self._deadline, _Bearer(token))
+        if answer.status not in {200, 404, *REFUSED}:
+            raise NotReadyError(f"{CHECK_JWT}: status {answer.status}: not ready.")
+        return answer.status not in REFUSED
+
+    def _warn_of_renewal(self) -> None:
+        error = self.tokens.renewal_error
+        reason = str(error) if error else None
+        if reason and reason != self._renewal_alarm:
+            log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
+        self._renewal_alarm = reason
+
+
+class _Bearer(AuthBase):
+    """Asks with a token, and takes the answer as it is."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.text}"
+        return request
+
+
+class LocalUsers(AuthBase):
+    """Asks as nobody first, then as the user that worked last, then as the others."""
+
+    def __init__(self, settings: GatewaySettings, serial: str) -> None:
+        self.settings = settings
+        self.serial = serial
+        self.refusal: AuthenticationError | None = None  #: of the configured user
+        self._users = list(_users(settings, serial))
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Leave the request alone; its answer may ask for a user."""
+        request.hooks["response"].append(self._ask_again)
+        return request
+
+    def _ask_again(self, response: Response, **options: Any) -> Response:
+        if response.status_code not in REFUSED:
+            return response
+        for index, user in enumerate(self._users):
+            request = user(_sent_again(response))
+            response = response.connection.send(request, **options)
+            challenged: Callable[..., Response] = user.handle_401
+            response = challenged(response, **options)
+            if response.status_code not in REFUSED:
+                self._users.insert(0, self._users.pop(index))
+                self.refusal = None
+                return response
+        if self.settings.username:
+            self.refusal = AuthenticationError(
+                f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} "
+                "or the password; check username and password_file, or remove both to use the "
+                "built-in users."
+            )
+        return response
+
+
+def _users(settings: GatewaySettings, serial: str) -> Iterator[HTTPDigestAuth]:
+    """Return the users to try in order: the configured one alone, else the two built-in ones."""
+    if settings.username and settings.password:
+        yield HTTPDigestAuth(settings.username, settings.password)
+        return
+    yield HTTPDigestAuth("envoy", serial[-6:])
+    yield HTTPDigestAuth("installer", installer_password(serial))
+
+
+def installer_password(serial: str, user: str = "installer") -> str:
+    """Return the password that the gateway derives from its serial number.
+
+    The last eight hex digits of an MD5, reversed; each 0 becomes a letter from f on and each 1 a
+    letter from @ on, counted down from how many of them the digest holds. Counts that would give
+    an ambiguous letter are left out. Source: the gateway's own scheme.
+    """
+    text = f"[e]{user}@{REALM}#{serial} EnPhAsE eNeRgY "
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    left = {digit: digest.count(digit) for digit in "01"}
+    first, most = {"0": "f", "1": "@"}, {"0": 20, "1": 26}
+    ambiguous = {"0": (3, 6, 9), "1": (9, 15)}
+    password = ""
+    for digit in reversed(digest[-8:]):
+        # Both counts move at every digit: the gateway does so too.
+        for kind in "01":
+            step = 1 if left[kind] in ambiguous[kind] else 0
+            left[kind] = max(0, min(most[kind], left[kind] - step))
+        if digit in first:
+            password += chr(ord(first[digit]) + left[digit])
+            left[digit] -= 1
+        else:
+            password += digit
+    return password

@@ -1,0 +1,231 @@
+"""What a gateway is: the source that each of its streams keeps, and what has to be asked for it.
+
+Detection is a pure function of documents. It runs at the start, when firmware or meters change,
+and daily; between these a stream keeps its source, whatever a single poll says.
+
+Walk: endpoints -> here (which document next) -> poll
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from logger.errors import GatewayError, MalformedDocumentError
+from logger.gateway.parse import integer, items, table
+from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of
+from logger.gateway.sources.inverters import needs_plain_list
+from logger.gateway.sources.meters import is_enabled
+from logger.gateway.sources.production import consumption_item, is_active, is_zero, production_item
+from logger.readings import GatewayInfo, Measurement, Meter
+
+#: path -> what it answered: JSON, text for HTML pages, or the GatewayError why it did not
+Documents = Mapping[str, Any]
+
+INFO = "/info"
+HOME = "/home"
+METERS = "/ivp/meters"
+READINGS = "/ivp/meters/readings"
+PRODUCTION_JSON = "/production.json?details=1"
+PRODUCTION = "/production"
+V1 = "/api/v1/production"
+V1_INVERTERS = "/api/v1/production/inverters"
+DEVICE_DATA = "/ivp/pdm/device_data"
+#: What decides the sources of the streams, in the order in which it is asked.
+DECIDING = (READINGS, PRODUCTION_JSON, PRODUCTION, V1)
+#: From this firmware on the gateway has device_data.
+DETAILED_FROM: Firmware = (8,)
+
+
+class ProductionFrom(StrEnum):
+    """Where production comes from; the first that fits wins."""
+
+    CT = "production CT"  #: /ivp/meters/readings
+    EIM = "production.json eim"
+    EIM_PLAIN = "/production eim"
+    V1 = "/api/v1/production"
+    INVERTERS = "production.json inverters"
+    HTML = "HTML page"
+    SUM = "sum of inverters"
+
+
+class ConsumptionFrom(StrEnum):
+    """Where consumption comes from."""
+
+    NET_CT = "net-consumption CT"
+    TOTAL_CT = "total-consumption CT"
+    EIM = "production.json consumption items"
+
+
+_ENDPOINTS = {
+    # A CT's own page does not say whether the gateway calls it inactive.
+    ProductionFrom.CT: PRODUCTION_JSON,
+    ProductionFrom.EIM: PRODUCTION_JSON,
+    ProductionFrom.EIM_PLAIN: PRODUCTION,
+    ProductionFrom.V1: V1,
+    ProductionFrom.INVERTERS: PRODUCTION_JSON,
+    ProductionFrom.HTML: PRODUCTION,
+}
+_CONSUMPTION_CTS = (Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One gateway's sources, pinned until the next detection."""
+
+    info: GatewayInfo
+    firmware: Firmware
+    production: ProductionFrom
+    consumption: ConsumptionFrom | None
+    meters: dict[int, Meter]  #: enabled ones by eid
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether the firmware details each inverter."""
+        return self.firmware >= DETAILED_FROM
+
+    @property
+    def eim_endpoint(self) -> str:
+        """Where the items of type eim are read."""
+        plain = self.production is ProductionFrom.EIM_PLAIN
+        return PRODUCTION if plain else PRODUCTION_JSON
+
+    @property
+    def dispensable(self) -> frozenset[str]:
+        """The endpoints that this gateway's streams can do without for a day."""
+        needs_eim = self.consumption is ConsumptionFrom.EIM
+        if self.production is ProductionFrom.CT and not needs_eim:
+            return frozenset({DEVICE_DATA, V1_INVERTERS, PRODUCTION_JSON})
+        return frozenset({DEVICE_DATA, V1_INVERTERS})
+
+
+def known(documents: Documents, path: str) -> Any:
+    """Return what an endpoint answered, or None where it did not or was not asked."""
+    document = documents.get(path)
+    return None if isinstance(document, GatewayError) else document
+
+
+def next_endpoint(profile: Profile, documents: Documents, *, with_inverters: bool) -> str | None:
+    """Return what a poll has to ask for next, meters first: they matter most; None at its end."""
+    wanted = [READINGS] if profile.meters else []
+    if with_inverters or profile.production is ProductionFrom.SUM:
+        if profile.has_detail:
+            wanted.append(DEVICE_DATA)
+        if not profile.has_detail or (
+            DEVICE_DATA in documents and needs_plain_list(known(documents, DEVICE_DATA))
+        ):
+            wanted.append(V1_INVERTERS)
+    if profile.production in _ENDPOINTS:
+        wanted.append(_ENDPOINTS[profile.production])
+    if profile.consumption is ConsumptionFrom.EIM:
+        wanted.append(profile.eim_endpoint)
+    return next((path for path in wanted if path not in documents), None)
+
+
+def next_deciding_endpoint(info: GatewayInfo, documents: Documents) -> str | None:
+    """Return what has to be asked for next to know the profile; None when it is clear."""
+    if _is_decided(detect(info, documents, keep_v1=False)):
+        return None
+    for path in DECIDING:
+        is_useless = (path == READINGS and not any(map(is_enabled, info.meters))) or (
+            path == PRODUCTION and known(documents, PRODUCTION_JSON) is not None
+        )
+        if path not in documents and not is_useless:
+            return path
+    return None
+
+
+def parse_info(body: str) -> GatewayInfo:
+    """Return who answers /info (XML, always open).
+
+    Raises:
+        MalformedDocumentError: not the XML of a gateway.
+    """
+    if "<!ENTITY" in body:
+        raise MalformedDocumentError("the /info page declares entities, which no gateway does.")
+    try:
+        root = ET.fromstring(body.strip())  # noqa: S314 - entities were refused just above
+    except (ET.ParseError, ValueError) as error:
+        raise MalformedDocumentError("the answer is not a gateway's /info page.") from error
+    texts = {
+        tag: (root.findtext(tag) or "").strip()
+        for tag in ("device/sn", "device/pn", "device/software", "device/imeter", "web-tokens")
+    }
+    if not texts["device/sn"]:
+        raise MalformedDocumentError("the /info page names no serial number.")
+    software = texts["device/software"]
+    has_tokens = texts["web-tokens"].lower() == "true"
+    return GatewayInfo(
+        serial=texts["device/sn"],
+        part_number=texts["device/pn"] or None,
+        firmware=software[1:] if software[:1].isalpha() else software,
+        is_metered={"true": True, "false": False}.get(texts["device/imeter"].lower()),
+        has_web_tokens=has_tokens or firmware_of(software) >= (7,),
+        gateway_time_s=integer((root.findtext("time") or "").strip()),
+    )
+
+
+def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile:
+    """Return what a gateway is, by the documents that are known so far.
+
+    ``keep_v1``: the stream came from /api/v1/production under this same firmware, so that its
+    zeros after a restart are no reason to leave it.
+    """
+    firmware = firmware_of(info.firmware)
+    meters = {meter.eid: meter for meter in info.meters if is_enabled(meter)}
+    readable = {integer(item.get("eid")) for item in items(known(documents, READINGS))}
+    measured = {meter.measurement for eid, meter in meters.items() if eid in readable}
+    return Profile(
+        info=info,
+        firmware=firmware,
+        production=_production(info, measured, documents, keep_v1=keep_v1),
+        consumption=_consumption(meters, measured, documents),
+        meters=meters,
+    )
+
+
+def _is_decided(profile: Profile) -> bool:
+    """Return whether no further document could change a profile: meters beat everything."""
+    if profile.production in {ProductionFrom.EIM, ProductionFrom.EIM_PLAIN}:
+        return True
+    enabled = {meter.measurement for meter in profile.meters.values()}
+    return profile.production is ProductionFrom.CT and (
+        profile.consumption is not None or enabled.isdisjoint(_CONSUMPTION_CTS)
+    )
+
+
+def _production(
+    info: GatewayInfo, measured: set[str], documents: Documents, *, keep_v1: bool
+) -> ProductionFrom:
+    page, plain = known(documents, PRODUCTION_JSON), known(documents, PRODUCTION)
+    if Measurement.PRODUCTION in measured:
+        return ProductionFrom.CT
+    if is_active(production_item(page, "eim")):
+        return ProductionFrom.EIM
+    if page is None and is_active(production_item(plain, "eim")):
+        return ProductionFrom.EIM_PLAIN
+    v1 = table(known(documents, V1))
+    stalls = info.is_metered is True and firmware_of(info.firmware) >= STALLS_V1_FROM
+    if v1 and not stalls and (keep_v1 or not is_zero(v1)):
+        return ProductionFrom.V1
+    if is_active(production_item(page, "inverters")):
+        return ProductionFrom.INVERTERS
+    if not v1 and isinstance(plain, str):
+        return ProductionFrom.HTML
+    return ProductionFrom.V1 if v1 and not stalls else ProductionFrom.SUM
+
+
+def _consumption(
+    meters: Mapping[int, Meter], measured: set[str], documents: Documents
+) -> ConsumptionFrom | None:
+    if Measurement.TOTAL_CONSUMPTION in measured:
+        return ConsumptionFrom.TOTAL_CT
+    if Measurement.NET_CONSUMPTION in measured:
+        return ConsumptionFrom.NET_CT
+    enabled = {meter.measurement for meter in meters.values()}
+    if meters and enabled.isdisjoint(_CONSUMPTION_CTS):
+        return None  # The gateway fills the items even where no CT feeds them.
+    page = known(documents, PRODUCTION_JSON)
+    found = (consumption_item(page, measurement) for measurement in _CONSUMPTION_CTS)
+    return ConsumptionFrom.EIM if any(map(is_active, found)) else None
