@@ -59,9 +59,10 @@ def test_every_table_and_event_is_in_the_glossary() -> None:
     assert missing == []
 
 
-def test_every_file_that_the_readme_names_exists() -> None:
-    walk = README[README.index("## The way of one sample") :]
-    for line in walk.splitlines():
-        for word in line.split("`")[1::2]:
-            if word.startswith("logger/"):
-                assert (ROOT / word).exists(), word
+@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md"])
+def test_every_file_that_is_named_exists(page: str) -> None:
+    words = (ROOT / page).read_text(encoding="utf-8").split("`")[1::2]
+    named = [word for word in words if word.startswith(("logger/", "tests/", "scripts/"))]
+    assert named
+    missing = [word for word in named if not (ROOT / word.partition(" ")[0]).exists()]
+    assert missing == []
