@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from logger import exports, settings
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, utc_now
-from logger.collector import assemble, service
+from logger.collector import service, wiring
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
 from logger.reports.energy import Report, energy_report
@@ -85,12 +85,12 @@ class Demo:
             self.say(f"simulated gateway at {server.url} (HTTPS, token, 3 phases, 12 inverters)")
             engine = open_engine(loaded.database_url)
             maintenance.upgrade(engine)
-            poller = assemble.pollers(loaded, engine, {}, clock=simulation.clock)[0]
+            poller = wiring.pollers(loaded, engine, {}, clock=simulation.clock)[0]
             self._history(poller, simulation, start, now, days)
             last = self._live(poller, simulation, live_s) or now
-            if not poller.finish():
+            if not poller.keeper.store_all():
                 raise CheckFailedError(
-                    f"the database did not take everything: {poller.store_error}"
+                    f"the database did not take everything: {poller.keeper.error}"
                 )
             made = self._report(engine, last)
             self._compare(made, simulation, last)
@@ -130,6 +130,7 @@ class Demo:
         while at < now:
             simulation.clock.set(at)
             poll = poller.poll(at, inverters=number % 3 == 0)
+            poller.keeper.store()
             if poll.failures:
                 raise CheckFailedError(f"the simulated gateway did not answer: {poll.error}")
             at, number = at + timedelta(seconds=HISTORY_EVERY_S), number + 1

@@ -26,8 +26,13 @@
     └── CheckFailedError           (8)
 
 A message is one sentence that says what happened, and one that says what to do. The command
-line prints it and leaves with ``exit_code``.
+line prints it and leaves with ``exit_code``. What no one foresaw goes through ``guarded``.
 """
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class LoggerError(Exception):
@@ -134,3 +139,15 @@ class CheckFailedError(LoggerError):
     """A check found something that is not right."""
 
     exit_code = 8
+
+
+def guarded(work: Callable[[], Result], report: Callable[[Exception], Result]) -> Result:
+    """Return what a piece of work returns, or what ``report`` makes of the bug that it has.
+
+    The only place where every exception is caught: a bug in one piece must not end years of
+    logging, and no traceback reaches a user.
+    """
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - see above
+        return report(error)

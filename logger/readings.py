@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+#: Two clocks that differ by no more agree: a reading is some seconds old when it is asked for.
+CLOCKS_AGREE_S = 30
+
 
 class Phase(StrEnum):
     """``TOTAL`` is what the gateway reports as the total, never our sum of phases."""
@@ -163,6 +166,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSet:
+    """This machine's clock was set, and by how much the polls before have to move."""
+
+    by_s: int
+    polls: int  #: how many polls, up to the one before, carry the time of the clock as it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """Everything one poll of one gateway gave."""
 
@@ -177,6 +188,7 @@ class Poll:
     events: tuple[Event, ...] = ()
     #: set when the gateway was identified anew in this poll: its rows are brought up to date
     info: GatewayInfo | None = field(default=None, repr=False)
+    clock_set: ClockSet | None = None  #: since the poll before
 
     @property
     def outcome(self) -> Outcome:
@@ -190,3 +202,15 @@ class Poll:
     def error(self) -> str | None:
         """What was missing, for the polls table."""
         return "; ".join(f"{f.source}: {f.error}" for f in self.failures) or None
+
+    @property
+    def clocks_agree(self) -> bool:
+        """Whether the gateway's clock and ours showed the same time; False where it shows none."""
+        ages_s = [
+            sample.reading_age_s
+            for samples in (self.production, self.consumption, self.meter_readings)
+            for sample in samples
+        ]
+        if self.info is not None and self.info.gateway_time_s is not None:
+            ages_s.append(int(self.polled_at.timestamp()) - self.info.gateway_time_s)
+        return any(age_s is not None and abs(age_s) <= CLOCKS_AGREE_S for age_s in ages_s)

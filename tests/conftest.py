@@ -19,6 +19,7 @@ import sqlalchemy
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from logger.clock import utc_now
+from logger.collector.poller import Poller
 from logger.gateway import discovery
 from logger.gateway.client import Gateway
 from logger.readings import Poll
@@ -192,6 +193,14 @@ class Bench:
 
 
 Benches = Callable[..., Bench]
+
+
+def collect(poller: Poller, at: datetime, *, inverters: bool = False) -> Poll:
+    """Poll, and store what is due, as the collector's two threads do."""
+    poll = poller.poll(at, inverters=inverters)
+    if poller.keeper.is_due(at):
+        poller.keeper.store()
+    return poll
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ import os, sys, threading
 from datetime import datetime
 from pathlib import Path
 from logger import settings
-from logger.collector.assemble import durable_pollers
+from logger.collector.wiring import durable_pollers
 from logger.store.door import Door
 loaded = settings.load(Path(sys.argv[1]), {})
 door = Door.to(loaded.database_url)
@@ -52,10 +52,12 @@ for line in sys.stdin:
     for poller in pollers:
         if poller.stopped_by is None:
             poller.poll(now[0], inverters=now[0].minute % 15 == 0)
+            if poller.keeper.is_due(now[0]):
+                poller.keeper.store()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     print(now[0].isoformat(), resident, threading.active_count(), flush=True)
 for poller in pollers:
-    poller.finish()
+    poller.keeper.store_all()
 door.close()
 """
 

@@ -71,7 +71,7 @@ def test_only_one_module_knows_which_database_it_is() -> None:
 
 def test_the_collector_imports_nothing_large_that_it_does_not_need() -> None:
     code = (
-        "import sys, logger.cli.collect, logger.collector.service, logger.collector.assemble\n"
+        "import sys, logger.cli.collect, logger.collector.service, logger.collector.wiring\n"
         "from logger.cli import run\n"
         "run(['run', '--help'])\n"
         "sys.exit(not {'pandas', 'numpy', 'zeroconf'}.isdisjoint(sys.modules))"

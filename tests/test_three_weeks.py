@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
-from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
+from logger.collector.wiring import pollers
 from logger.rollups import rollup
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Shape
@@ -127,14 +127,14 @@ def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
         # Slow answers take real time: let these polls have little of it.
         slow = any(begin <= now < until for begin, until in hurried)
         poller.gateway.budget_s = 2.0 if slow else usual_s
-        poller.take(now, inverters=number % 2 == 0)
+        poller.poll(now, inverters=number % 2 == 0)
         if number % 8 == 0:  # As with a long commit_every_s.
-            assert poller.flush()
+            assert poller.keeper.store()
         number += 1
         # Around a reset polls come each minute: what was counted between two polls is lost.
         near = any(abs((now - at).total_seconds()) < 1800 for at in broken)
         one.clock.set(now + (timedelta(minutes=1) if near else step))
-    assert poller.finish()
+    assert poller.keeper.store_all()
     return poller
 
 

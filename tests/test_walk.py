@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from logger import exports
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
-from logger.collector.assemble import pollers
+from logger.collector.wiring import pollers
 from logger.reports.energy import energy_report
 from logger.reports.periods import Kind
 from logger.simulator.site import Shape
@@ -24,11 +24,11 @@ ZONE = "Europe/Amsterdam"
 def walk(one: Bench, engine: Engine, days: int, every_s: int = 900) -> None:
     poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
     for number in range(days * 86_400 // every_s + 1):
-        poller.take(one.clock(), inverters=True)
+        poller.poll(one.clock(), inverters=True)
         if number % 4 == 0:
-            assert poller.flush()
+            assert poller.keeper.store()
         one.clock.set(one.clock() + timedelta(seconds=every_s))
-    assert poller.finish()
+    assert poller.keeper.store_all()
 
 
 def records(engine: Engine, one: Bench, kind: Any = "daily") -> list[dict[str, Any]]:

@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
-    from logger.collector import assemble, service  # noqa: PLC0415 - only what is called
+    from logger.collector import service, wiring  # noqa: PLC0415 - only what is called
     from logger.store.door import Door  # noqa: PLC0415 - the same
 
     loaded = load_settings(ctx)
     gateways_of(loaded)
     door = Door.to(loaded.database_url)
     made = service.Service(
-        assemble.durable_pollers(loaded, door, os.environ),
+        wiring.durable_pollers(loaded, door, os.environ),
         poll_every_s=loaded.poll_every_s,
         inverters_every_s=loaded.inverters_every_s,
     )
@@ -56,17 +56,17 @@ def poll(ctx: click.Context, as_json: bool, no_store: bool) -> int:
         gateways = [Gateway(loaded, one, os.environ) for one in loaded.gateways]
         outcomes = [_asked(gateway, at) for gateway in gateways]
     else:
-        from logger.collector import assemble  # noqa: PLC0415 - the same
+        from logger.collector import wiring  # noqa: PLC0415 - the same
 
         engine = prepared_database(loaded)
-        pollers = assemble.pollers(loaded, engine, os.environ)
+        pollers = wiring.pollers(loaded, engine, os.environ)
         outcomes = []
         for one in pollers:
             polled = one.poll(at, inverters=True)
-            stored = one.finish()
-            outcomes.append((polled, one.last_error or one.store_error, one.gateway))
-            if not stored and one.store_error is not None:
-                click.echo(f"envoylog: nothing was stored: {one.store_error}", err=True)
+            stored = one.keeper.store_all()
+            outcomes.append((polled, one.last_error or one.keeper.error, one.gateway))
+            if not stored and one.keeper.error is not None:
+                click.echo(f"envoylog: nothing was stored: {one.keeper.error}", err=True)
         engine.dispose()
     _show(outcomes, loaded.gateways, as_json=as_json)
     return _exit_code(outcomes)

@@ -1,156 +1,100 @@
-"""One gateway: poll, keep, roll up.
+"""One gateway, asked slot by slot; each poll is handed to its keeper.
 
-A poll waits in its queue until the database has it; the collector's queue is a file, so that
-neither a database that is away nor a process that dies loses one. Taking polls and storing them
-are two things, so that a slow database delays no poll: ``take`` is for the thread that polls,
-``flush`` for the one that stores. Log lines are written on the edge of a change, not per poll.
+A poll that fails is a poll too: it says why, and the next slot is the retry. Log lines are written
+on the edge of a change, not per poll.
+
+Walk: collector.service -> here -> gateway.client, then collector.keeper
 """
 
 import logging
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 
-from sqlalchemy import Engine
-
-from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
+from logger.collector.keeper import MOST_MOVED, Keeper
 from logger.errors import (
     AuthenticationError,
     CertificateChangedError,
     GatewayReplacedError,
     LoggerError,
-    RowRefusedError,
-    SettingsError,
-    StoreError,
 )
 from logger.gateway.client import Gateway
-from logger.readings import Event, GatewayInfo, Outcome, Poll, SourceFailure
-from logger.rollups.clock_check import BEHIND_S, WRONG_S
-from logger.rollups.rollup import bring_up_to_date, clock_was_set
-from logger.settings import GatewaySettings, Settings
-from logger.store.database import translated_errors
-from logger.store.door import Ready
-from logger.store.queries import gateway_named, last_production_source
-from logger.store.spool import MemoryQueue, Queue
-from logger.store.writer import remember_gateway, save
+from logger.readings import ClockSet, Event, GatewayInfo, Outcome, Poll, SourceFailure
 
 log = logging.getLogger(__name__)
 
-#: So many polls are stored in one transaction.
-BATCH = 200
-
 
 class Poller:
-    """Polls one gateway and keeps what it says; one thread takes, another may flush.
+    """Polls one gateway; everything here belongs to the thread that polls."""
 
-    ``ready`` is asked before anything is stored: it raises while the database is away.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        gateway_settings: GatewaySettings,
-        gateway: Gateway,
-        engine: Engine,
-        *,
-        queue: Queue | None = None,
-        ready: Ready | None = None,
-        clock: Clock = utc_now,
-    ) -> None:
-        self.settings = settings
-        self.gateway_settings = gateway_settings
+    def __init__(self, gateway: Gateway, keeper: Keeper) -> None:
         self.gateway = gateway
-        self.engine = engine
-        self.clock = clock
+        self.keeper = keeper
+        self.name = keeper.name
         self.stopped_by: LoggerError | None = None  #: why this gateway is not polled any more
         self.last_error: LoggerError | None = None  #: why the last poll failed altogether
-        self.store_error: LoggerError | None = None  #: why what waits could not be stored
-        self.stored = 0  #: how many polls the database has taken from this process
-        self.queue: Queue = queue or MemoryQueue()
-        self._ready = ready
-        self._knows_past = False
         self._events: list[Event] = []  #: of this machine, for the next poll
-        self._first_at: datetime | None = None  #: of the first poll since the clock was set
-        #: from when to when polls were taken with a clock that was set by much since
-        self._wrong_run: tuple[datetime, datetime] | None = None
+        self._clock_set: ClockSet | None = None  #: for the next poll
+        #: how many polls were taken since the last on which the gateway's clock agreed with ours
+        self._unproven = 0
         self._certificate_changed = False
         self._replaced = False
-        self._storing = threading.Lock()
+        self._is_bound = False
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
         self._failed_polls = 0
-        self._person_called = False
-        self._store_down = False
-        self._rolled_up_s = 0
-        self._gateway_id: int | None = None
+        self._lockout_reported = False
 
-    @property
-    def name(self) -> str:
-        """The gateway's name in the configuration."""
-        return self.gateway_settings.name
+    def poll(self, at: datetime, *, inverters: bool) -> Poll:
+        """Ask the gateway once, and hand over what it says."""
+        self._bind()
+        poll = self._hand_over(self._ask(at, inverters=inverters))
+        self._log_changes(poll)
+        return poll
 
-    def recall(self) -> None:
+    def skip(self, at: datetime) -> None:
+        """Record a slot in which the poll before was still running."""
+        failure = SourceFailure(source="slot", error="the poll before was still running")
+        self._hand_over(Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,)))
+
+    def clock_was_set(self, by_s: int, at: datetime) -> None:
+        """Keep as an event that this machine's clock was set, to ``at``.
+
+        The polls before move with it, back to the last one on which the gateway's clock agreed
+        with ours: until then ours was right.
+        """
+        before = at - timedelta(seconds=by_s)
+        moved = min(self._unproven, MOST_MOVED)
+        detail = (
+            f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}; "
+            f"{moved} {'poll' if moved == 1 else 'polls'} moved"
+        )
+        self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
+        already_s = self._clock_set.by_s if self._clock_set else 0
+        self._clock_set = ClockSet(by_s=already_s + by_s, polls=moved)
+
+    def _bind(self) -> None:
         """Bind the gateway to its serial, and production to its source, as the database has them.
 
         A restart changes neither.
-
-        Raises:
-            StoreError: the database can't be read.
         """
-        with translated_errors(), self.engine.connect() as connection:
-            known = gateway_named(connection, self.name)
-            source = last_production_source(connection, known.gateway_id) if known else None
-        self._knows_past = True
-        if known is None:
+        identity = self.keeper.identity
+        if self._is_bound or identity is None:
             return
-        self._gateway_id = known.gateway_id  # Its rollups may lag behind, with nothing waiting.
+        self._is_bound = True
         if self.gateway.known_serial is None:
-            self.gateway.known_serial = self.gateway_settings.serial or known.serial
-        if source is not None and known.serial == self.gateway.known_serial:
-            self.gateway.previous = (source, known.firmware or "")
+            self.gateway.known_serial = identity.serial
+        if identity.source is not None and identity.serial == self.gateway.known_serial:
+            self.gateway.previous = (identity.source, identity.firmware)
 
-    def poll(self, at: datetime, *, inverters: bool) -> Poll:
-        """Take a poll, store what is due, and roll up when a quarter hour has passed."""
-        poll = self.take(at, inverters=inverters)
-        if self.is_due(at):
-            self.flush()
+    def _hand_over(self, poll: Poll) -> Poll:
+        poll = replace(poll, events=(*self._events, *poll.events), clock_set=self._clock_set)
+        self._events, self._clock_set = [], None
+        self._unproven = 0 if poll.clocks_agree else self._unproven + 1
+        self.keeper.append(poll)
         return poll
-
-    def take(self, at: datetime, *, inverters: bool) -> Poll:
-        """Ask the gateway once, and let what it says wait for the database."""
-        self._first_at = self._first_at or at
-        poll = self._ask(at, inverters=inverters)
-        if self._events:
-            poll = replace(poll, events=(*self._events, *poll.events))
-            self._events = []
-        self._notice(poll)
-        self.queue.append(poll)
-        return poll
-
-    def is_due(self, at: datetime) -> bool:
-        """Return whether what waits has waited long enough."""
-        oldest = self.queue.oldest()
-        patience_s = self.settings.commit_every_s - self.settings.poll_every_s
-        return oldest is not None and not 0 <= (at - oldest).total_seconds() < patience_s
-
-    def clock_was_set(self, by_s: int, at: datetime) -> None:
-        """Keep as an event that this machine's clock was set, to ``at``."""
-        before = at - timedelta(seconds=by_s)
-        detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}"
-        self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
-        if (by_s > BEHIND_S or by_s < -WRONG_S) and self._first_at is not None:
-            self._wrong_run = self._first_at, before
-        self._first_at = None
-
-    def skipped(self, at: datetime) -> None:
-        """Record a slot in which the poll before was still running."""
-        failure = SourceFailure(source="slot", error="the poll before was still running")
-        self.queue.append(Poll(gateway_serial="", polled_at=at, took_s=0.0, failures=(failure,)))
 
     def _ask(self, at: datetime, *, inverters: bool) -> Poll:
-        started = self.clock()
+        started_s = self.gateway.elapsed()
         self.last_error = None
         try:
             poll = self.gateway.poll(inverters=inverters, at=at)
@@ -174,107 +118,21 @@ class Poller:
         return Poll(
             gateway_serial=self._info.serial if self._info else "",
             polled_at=at,
-            took_s=(self.clock() - started).total_seconds(),
+            took_s=self.gateway.elapsed() - started_s,
             failures=(SourceFailure(source="gateway", error=str(failure)),),
             events=tuple(events),
         )
 
-    def flush(self, *, to_the_minute: bool = False) -> bool:
-        """Store what waits, and roll up; return whether nothing waits any more.
-
-        Rollups follow at each quarter hour, or with ``to_the_minute`` now.
-        """
-        with self._storing:
-            try:
-                if self._ready is not None:
-                    self._ready()
-                if not self._knows_past:
-                    self.recall()
-                newest_s = self._store_waiting()
-                quarter_s = quarter_start_s(newest_s)
-                # Another quarter hour, not a later one: the clock may have been set back.
-                is_new = newest_s > 0 and quarter_s != self._rolled_up_s
-                if self._gateway_id is not None and (to_the_minute or is_new):
-                    self._roll_up(self._gateway_id)
-                    self._rolled_up_s = quarter_s
-            except (StoreError, SettingsError) as error:
-                self.store_error = error
-                if not self._store_down:
-                    log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
-                self._store_down = True
-                return False
-            if self._store_down:
-                log.info("database back gateway=%s", self.name)
-            self._store_down, self.store_error = False, None
-        return True
-
-    def _store_waiting(self) -> int:
-        """Store what waits, oldest first, a batch per transaction; return the newest's second."""
-        newest_s = 0
-        waiting = self.queue.waiting()
-        # While the database is away one poll is enough to see whether it is back.
-        most = 1 if self._store_down else BATCH
-        while batch := list(islice(waiting, most)):
-            most = BATCH
-            try:
-                self._store(batch)
-            except RowRefusedError:
-                for poll in batch:
-                    self._store_or_set_aside(poll)
-            self.stored += len(batch)
-            newest_s = to_epoch_s(batch[-1].polled_at)
-        self.queue.clear()
-        return newest_s
-
-    def _store_or_set_aside(self, poll: Poll) -> None:
-        """Keep one poll that the database will never take from holding up those behind it."""
-        try:
-            self._store([poll])
-        except RowRefusedError as error:
-            log.error("gateway=%s poll of %s set aside: %s", self.name, poll.polled_at, error)  # noqa: TRY400 - the sentence is enough
-            self.queue.set_aside(poll)
-
-    def _store(self, polls: Sequence[Poll]) -> None:
-        """Store polls in one transaction."""
-        with translated_errors(), self.engine.begin() as connection:
-            gateway_id = self._gateway_id
-            for poll in polls:
-                if poll.info is not None:
-                    gateway_id = remember_gateway(
-                        connection, poll.info, self.gateway_settings, poll.polled_at
-                    )
-                elif gateway_id is None:
-                    known = gateway_named(connection, self.name)
-                    gateway_id = known.gateway_id if known else None
-                if gateway_id is None:
-                    continue  # A gateway that never answered has no row to hang failures on.
-                save(connection, gateway_id, poll)
-        self._gateway_id = gateway_id
-
-    def _roll_up(self, gateway_id: int) -> None:
-        now, gap_s = self.clock(), self.settings.normal_gap_s
-        with translated_errors():
-            if self._wrong_run is not None:
-                since, until = self._wrong_run
-                with self.engine.begin() as connection:
-                    clock_was_set(connection, gateway_id, now=now, since=since, until=until)
-                self._wrong_run = None
-            bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
-
-    def finish(self) -> bool:
-        """Store what waits and bring the rollups up to this minute; for a clean stop."""
-        return self.flush(to_the_minute=True)
-
-    def _notice(self, poll: Poll) -> None:
+    def _log_changes(self, poll: Poll) -> None:
         """Log when a gateway stops or starts answering, or changes."""
         for event in poll.events:
             log.warning("%s gateway=%s %s: %s", event.kind, self.name, event.subject, event.detail)
         if poll.outcome is Outcome.FAILED:
-            # A gateway that comes back from a restart may need a person only then.
-            needs_person = isinstance(self.last_error, AuthenticationError)
-            if self._failing_since is None or (needs_person and not self._person_called):
+            # A gateway that comes back from a restart may lock us out only then.
+            lockout = isinstance(self.last_error, AuthenticationError)
+            if self._failing_since is None or (lockout and not self._lockout_reported):
                 self._failing_since = self._failing_since or poll.polled_at
-                self._person_called = needs_person
+                self._lockout_reported = lockout
                 log.warning("gateway=%s does not answer: %s", self.name, poll.error)
             self._failed_polls += 1
         elif self._failing_since is not None:
@@ -285,4 +143,4 @@ class Poller:
                 minutes,
                 self._failed_polls,
             )
-            self._failing_since, self._failed_polls, self._person_called = None, 0, False
+            self._failing_since, self._failed_polls, self._lockout_reported = None, 0, False

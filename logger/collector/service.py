@@ -4,6 +4,8 @@ The schedule library thinks in naive local time, which loses an hour each autumn
 put into UTC before the first job. Slots are fixed (:00, :05 …), so a slow poll never shifts the
 next one; a slot that comes while the last poll still runs is skipped and recorded. One thread
 polls and another stores, so that a database that makes wait costs no slot.
+
+Walk: here -> collector.poller
 """
 
 import logging
@@ -14,129 +16,143 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from types import FrameType
 
 import schedule
 
-from logger.clock import Clock, from_epoch_s, running_s, to_epoch_s, utc_now
-from logger.collector.notify import notify
+from logger.clock import epoch_now_s, from_epoch_s, running_s, to_epoch_s
+from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import CollectorRunningError, LoggerError
+from logger.collector.systemd import notify
+from logger.errors import CollectorRunningError, LoggerError, guarded
+from logger.readings import CLOCKS_AGREE_S
 
 log = logging.getLogger(__name__)
 
 #: systemd and people wait this long for a clean stop.
 STOP_WITHIN_S = 4.0
-#: Whether the database is back, and whether something waited long enough, is looked at so often.
+#: How often it is looked whether the database is back, and whether something waited long enough.
 LOOK_EVERY_S = 60.0
-#: A clock that is off by more than this against the time that passed was set.
-CLOCK_STEP_S = 30
 
 
-class Guard:
-    """Lets nothing unexpected end a thread; tells of it once, and again after it went well."""
+def log_once(what: str, name: str) -> Callable[[Callable[[], object]], None]:
+    """Return what does a piece of work without ever raising.
 
-    def __init__(self, what: str, poller: Poller) -> None:
-        self._what = what
-        self._name = poller.name
-        self._told = ""
+    A bug is logged once, and again after the work went well.
+    """
+    last = [""]
 
-    def __call__(self, work: Callable[[], object]) -> None:
-        """Do a piece of work without ever raising."""
-        try:
+    def report(error: Exception) -> None:
+        if repr(error) != last[0]:
+            log.error("%s failed unexpectedly gateway=%s", what, name, exc_info=error)
+        last[0] = repr(error)
+
+    def do(work: Callable[[], object]) -> None:
+        def well() -> None:
             work()
-        except Exception as error:  # a bug in one piece must not end years of logging
-            if repr(error) != self._told:
-                log.exception("%s failed unexpectedly gateway=%s", self._what, self._name)
-            self._told = repr(error)
-        else:
-            self._told = ""
+            last[0] = ""
+
+        guarded(well, report)
+
+    return do
 
 
-class Worker(threading.Thread):
-    """Polls one gateway whenever a slot is handed to it."""
+class PollThread(threading.Thread):
+    """Polls one gateway whenever a slot is handed to it.
 
-    def __init__(self, poller: Poller, keeper: "Keeper", inverters_every_s: int) -> None:
+    What it is asked to do it does in that order, so that it always knows which polls were taken
+    before the clock was set.
+    """
+
+    def __init__(self, poller: Poller, storing: "StoreThread", inverters_every_s: int) -> None:
         super().__init__(name=f"poll {poller.name}", daemon=True)
         self.poller = poller
-        self.keeper = keeper
+        self.storing = storing
         self.inverters_every_s = inverters_every_s
-        self._slots: queue.Queue[datetime | None] = queue.Queue()
-        self._busy = threading.Event()
-        self._guarded = Guard("poll", poller)
-        self._first = True
+        self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._is_busy = threading.Event()
+        self._guarded = log_once("poll", poller.name)
+        self._is_first = True
 
     def offer(self, slot: datetime) -> None:
         """Hand over a slot; while a poll is running, the slot is skipped and recorded."""
         if self.poller.stopped_by is not None:
             return
-        if self._busy.is_set():
-            self.poller.skipped(slot)
+        if self._is_busy.is_set():
+            self._work.put(partial(self.poller.skip, slot))
         else:
-            self._busy.set()
-            self._slots.put(slot)
+            self._is_busy.set()
+            self._work.put(partial(self._poll, slot))
+
+    def clock_was_set(self, by_s: int, at: datetime) -> None:
+        """Let the polls before move, once the one in flight is over."""
+        self._work.put(partial(self.poller.clock_was_set, by_s, at))
 
     def stop(self) -> None:
         """Ask the thread to end after the poll in flight."""
-        self._slots.put(None)
+        self._work.put(None)
 
     def run(self) -> None:
-        """Poll slot by slot until stopped."""
-        while (slot := self._slots.get()) is not None:
-            due = to_epoch_s(slot) % self.inverters_every_s == 0
-            self.take(slot, inverters=due or self._first)
-            self._first = False
-            self._busy.clear()
+        """Poll slot by slot until stopped: the next slot is the retry."""
+        while (work := self._work.get()) is not None:
+            self._guarded(work)
 
-    def take(self, slot: datetime, *, inverters: bool) -> None:
-        """Poll without ever raising: the next slot is the retry."""
-        self._guarded(lambda: self.poller.take(slot, inverters=inverters))
-        if self.poller.is_due(slot):
-            self.keeper.wake()
+    def _poll(self, slot: datetime) -> None:
+        due = to_epoch_s(slot) % self.inverters_every_s == 0
+        try:
+            self.poller.poll(slot, inverters=due or self._is_first)
+        finally:
+            self._is_first = False
+            self._is_busy.clear()
+            if self.poller.keeper.is_due(slot):
+                self.storing.wake()
         if self.poller.stopped_by is not None:
             name, reason = self.poller.name, self.poller.stopped_by
             log.error("gateway=%s is not polled any more: %s", name, reason)
 
 
-class Keeper(threading.Thread):
+class StoreThread(threading.Thread):
     """Stores what one gateway's poller took, and rolls up."""
 
-    def __init__(self, poller: Poller, clock: Clock, fail: Callable[[LoggerError], None]) -> None:
-        super().__init__(name=f"keep {poller.name}", daemon=True)
-        self.poller = poller
-        self.clock = clock
+    def __init__(
+        self, keeper: Keeper, now: Callable[[], datetime], fail: Callable[[LoggerError], None]
+    ) -> None:
+        super().__init__(name=f"store {keeper.name}", daemon=True)
+        self.keeper = keeper
+        self._now = now
         self._fail = fail
-        self._due = threading.Event()
-        self._guarded = Guard("storing", poller)
+        self._is_due = threading.Event()
+        self._guarded = log_once("storing", keeper.name)
         self._is_stopping = False
 
     def wake(self) -> None:
         """Let what waits be stored now."""
-        self._due.set()
+        self._is_due.set()
 
     def stop(self) -> None:
         """Ask the thread to store all that waits, and end."""
         self._is_stopping = True
-        self._due.set()
+        self._is_due.set()
 
     def run(self) -> None:
         """Store whenever woken, and look by itself now and then."""
         while not self._is_stopping:
-            woken = self._due.wait(LOOK_EVERY_S)
-            self._due.clear()
-            if woken or self.poller.is_due(self.clock()):
-                self._store(self.poller.flush)
-        self._store(self.poller.finish)
+            woken = self._is_due.wait(LOOK_EVERY_S)
+            self._is_due.clear()
+            if woken or self.keeper.is_due(self._now()):
+                self._store(self.keeper.store)
+        self._store(self.keeper.store_all)
 
     def _store(self, store: Callable[[], bool]) -> None:
         """Store without ever raising: what waits goes on waiting."""
         self._guarded(store)
-        if isinstance(self.poller.store_error, CollectorRunningError):
-            self._fail(self.poller.store_error)
+        if isinstance(self.keeper.error, CollectorRunningError):
+            self._fail(self.keeper.error)
 
 
 class Service:
-    """Runs workers on a schedule until told to stop."""
+    """Runs the threads on a schedule until it is stopped."""
 
     def __init__(
         self,
@@ -144,18 +160,23 @@ class Service:
         *,
         poll_every_s: int,
         inverters_every_s: int,
-        clock: Clock = utc_now,
+        epoch_s: Callable[[], float] = epoch_now_s,
         running_s: Callable[[], float] = running_s,
     ) -> None:
         self.poll_every_s = poll_every_s
-        self.clock = clock
+        self.epoch_s = epoch_s
         self.running_s = running_s
-        self.keepers = [Keeper(poller, clock, self._fail) for poller in pollers]
-        self.workers = [Worker(one.poller, one, inverters_every_s) for one in self.keepers]
+        self.storing = [StoreThread(one.keeper, self._now, self._fail) for one in pollers]
+        self.polling = [
+            PollThread(poller, storing, inverters_every_s)
+            for poller, storing in zip(pollers, self.storing, strict=True)
+        ]
         self.failure: LoggerError | None = None
         self.slots_offered = 0
-        self._stored = 0
         self.last_slot: datetime | None = None
+        self._stored = 0
+        self._offset_s = epoch_s() - running_s()
+        self._scheduler = schedule.Scheduler()
         self._stop = threading.Event()
 
     def stop(self, *_: int | FrameType | None) -> None:
@@ -166,6 +187,9 @@ class Service:
         self.failure = error
         self._stop.set()
 
+    def _now(self) -> datetime:
+        return from_epoch_s(self.epoch_s())
+
     def run(self) -> None:
         """Collect until ``stop`` is called, then finish what is in flight.
 
@@ -174,18 +198,13 @@ class Service:
         """
         os.environ["TZ"] = "UTC"
         time.tzset()
-        scheduler = schedule.Scheduler()
-        self._plan(scheduler)
-        for thread in (*self.keepers, *self.workers):
+        scheduler = self._scheduler
+        self._plan()
+        for thread in (*self.storing, *self.polling):
             thread.start()
         notify("READY=1")
-        started_s = self._clock_offset_s()
         while not self._stop.is_set():
-            offset_s = self._clock_offset_s()
-            if abs(offset_s - started_s) > CLOCK_STEP_S:
-                self._clock_was_set(round(offset_s - started_s))
-                self._plan(scheduler)
-            started_s = offset_s
+            self._read_clock_s()
             scheduler.run_pending()
             self._feed_watchdog()
             idle_s = scheduler.idle_seconds
@@ -195,51 +214,58 @@ class Service:
         if self.failure is not None:
             raise self.failure
 
-    def _plan(self, scheduler: schedule.Scheduler) -> None:
+    def _plan(self) -> None:
         """Plan every slot anew: jobs wait for the time that the old clock would have shown."""
-        scheduler.clear()
-        for job in slots(scheduler, self.poll_every_s):
+        self._scheduler.clear()
+        for job in slots(self._scheduler, self.poll_every_s):
             job.do(self._slot)
 
-    def _clock_offset_s(self) -> float:
-        """Return how far the clock is from the time that passed, suspended time included."""
-        return self.clock().timestamp() - self.running_s()
+    def _read_clock_s(self) -> float:
+        """Return what the clock shows, epoch seconds; see whether it was set.
 
-    def _clock_was_set(self, by_s: int) -> None:
-        log.warning("this machine's clock was set by %+d s", by_s)
-        self.last_slot = None
-        for worker in self.workers:
-            worker.poller.clock_was_set(by_s, self.clock())
+        Its distance from the time that passed, suspended time included, shows that.
+        """
+        now_s = self.epoch_s()
+        before_s, self._offset_s = self._offset_s, now_s - self.running_s()
+        by_s = round(self._offset_s - before_s)
+        if abs(by_s) > CLOCKS_AGREE_S:
+            log.warning("this machine's clock was set by %+d s", by_s)
+            self.last_slot = None
+            for thread in self.polling:
+                thread.clock_was_set(by_s, from_epoch_s(now_s))
+            self._plan()
+        return now_s
 
     def _feed_watchdog(self) -> None:
         """Tell systemd that we live, but only when the database took another poll."""
-        stored = sum(worker.poller.stored for worker in self.workers)
+        stored = sum(thread.keeper.stored for thread in self.storing)
         if stored > self._stored:
             self._stored = stored
             notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
 
     def _slot(self) -> None:
-        now_s = to_epoch_s(self.clock())
+        now_s = int(self._read_clock_s())
         slot = from_epoch_s(now_s - now_s % self.poll_every_s)
         if slot == self.last_slot:
             return  # A job that ran late shares its slot with the next one.
         self.slots_offered, self.last_slot = self.slots_offered + 1, slot
-        for worker in self.workers:
-            worker.offer(slot)
+        for thread in self.polling:
+            thread.offer(slot)
 
     def _finish(self) -> None:
         until = time.monotonic() + STOP_WITHIN_S
-        for worker in self.workers:
-            worker.stop()
-        for worker in self.workers:
-            worker.join(max(0.0, until - time.monotonic()))
-            if worker.is_alive():
-                log.warning("gateway=%s was still being asked and is left", worker.poller.name)
-            worker.keeper.stop()
-        for keeper in self.keepers:
-            keeper.join(max(1.0, until - time.monotonic()))
-            if keeper.is_alive():
-                log.warning("gateway=%s what waits is stored at the next start", keeper.poller.name)
+        for thread in self.polling:
+            thread.stop()
+        for thread in self.polling:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.warning("gateway=%s was still being asked and is left", thread.poller.name)
+            thread.storing.stop()
+        for storing in self.storing:
+            storing.join(max(1.0, until - time.monotonic()))
+            if storing.is_alive():
+                name = storing.keeper.name
+                log.warning("gateway=%s what waits is stored at the next start", name)
 
 
 def slots(scheduler: schedule.Scheduler, every_s: int) -> list[schedule.Job]:

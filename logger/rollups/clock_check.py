@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Select, func, literal, select, union_all
 
 from logger.clock import from_epoch_s
 from logger.energy.streams import Decision
@@ -158,23 +158,6 @@ class ClockCheck:
             else:
                 self._right_s = at_s
         return found
-
-    @property
-    def first_misplaced_s(self) -> int | None:
-        """The first of the samples that were found not to be taken when they say."""
-        return min((at_s for at_s, is_wrong in self._verdicts.items() if is_wrong), default=None)
-
-    def look_at_all(self) -> None:
-        """Decide about every sample whose clocks disagree."""
-        for table in _AGED:
-            time, age = table.c.polled_at, table.c.reading_age_s
-            query = select(epoch(time), age).where(
-                table.c.gateway_id == self._gateway_id,
-                time.between(from_epoch_s(self._since_s), from_epoch_s(self._until_s)),
-                or_(age > WRONG_S, age < -BEHIND_S),
-            )
-            for at_s, age_s in self._connection.execute(query.order_by(time)):
-                self.is_misplaced(at_s, age_s)
 
     @cached_property
     def _clocks(self) -> Clocks:

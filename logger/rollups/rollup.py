@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Table, delete, or_, select
 
 from logger.clock import (
     QUARTER_S,
     day_start_s,
+    from_epoch_s,
     local_day,
     quarter_start_s,
     to_epoch_s,
@@ -25,17 +26,23 @@ from logger.energy.series import RECOVERY_S, RETIRED_S
 from logger.energy.streams import IMPORT, PRODUCTION, TOTAL, limits_of
 from logger.rollups import checkpoints, inverters, sums
 from logger.rollups.checkpoints import Checkpoint
-from logger.rollups.clock_check import ClockCheck, misplaced_decisions
+from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, report_ends, sample_ends, site_of
 from logger.rollups.write import Rolled, quarter_rows, replace_events, replace_rows
-from logger.store.database import epoch
-from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, INVERTER_DAILY
+from logger.store.models import (
+    CONSUMPTION_SAMPLES,
+    ENERGY_15MIN,
+    ENERGY_DAILY,
+    ENERGY_HOURLY,
+    EVENTS,
+    INVERTER_DAILY,
+    METER_READINGS,
+    PRODUCTION_SAMPLES,
+)
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
-#: Samples that carry a wrong time not longer ago are taken out of what was counted.
-RECOUNTED_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,34 +196,49 @@ LEDGERS = (ENERGY, INVERTERS)
 
 
 # -- again
-def clock_was_set(
-    connection: Connection, gateway_id: int, *, now: datetime, since: datetime, until: datetime
+def samples_moved(
+    connection: Connection, gateway_id: int, *, first: datetime, last: datetime, by_s: int
 ) -> None:
-    """Look again at the samples of a clock that was set, now that it is known to have been wrong.
+    """Forget what was counted of samples that lay between two instants, and lie later now.
 
-    ``since`` and ``until`` are what it said. Nothing is counted twice: what lies elsewhere than it
-    was taken is reported and, where it was the first that was ever counted, taken out.
+    They are counted where they lie when the tables are brought up to date the next time.
     """
-    since_s, until_s, now_s = to_epoch_s(since), to_epoch_s(until), to_epoch_s(now)
-    check = ClockCheck(connection, gateway_id, since_s, until_s)
-    check.look_at_all()
-    ends = sample_ends(connection, gateway_id, now_s)
-    if ends is None or not (days := ends.misplaced_days | check.misplaced_days):
-        return
-    site = site_of(connection, gateway_id)
-    decisions = misplaced_decisions(days)
-    replace_events(connection, site, now_s, None, decisions, of_inverters=False)
-    first_s = check.first_misplaced_s
-    if first_s is not None and first_s > now_s - RECOUNTED_S:
-        checkpoints.forget_after(connection, gateway_id, ENERGY.name, first_s)
-    query = select(epoch(func.min(ENERGY_15MIN.c.starts_at)))
-    query = query.where(ENERGY_15MIN.c.gateway_id == gateway_id)
-    oldest_s: int | None = connection.execute(query).scalar_one()
-    if oldest_s is not None and since_s - QUARTER_S <= oldest_s < ends.first_s:
-        first_s = quarter_start_s(ends.first_s)
+    first_s, last_s = to_epoch_s(first), to_epoch_s(last)
+    that_day = from_epoch_s(first_s - first_s % 86_400)
+    mine = (EVENTS.c.gateway_id == gateway_id) & (EVENTS.c.kind == KIND)
+    connection.execute(delete(EVENTS).where(mine, EVENTS.c.at.between(that_day, last)))
+    newest = checkpoints.last(connection, gateway_id, ENERGY.name)
+    was_counted = (
+        newest is None
+        or newest.at_s <= last_s
+        or _reopened(connection, gateway_id, first_s + by_s, last_s + by_s, by_s)
+    )
+    since_s = min(first_s, first_s + by_s) if was_counted else first_s + by_s
+    checkpoints.forget_after(connection, gateway_id, ENERGY.name, since_s - 1)
+    if checkpoints.last(connection, gateway_id, ENERGY.name) is None:
+        # Counting begins with the first sample, which may come after what was counted of these.
+        site = site_of(connection, gateway_id)
         for table in (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY):
-            replace_rows(connection, table, site, oldest_s, first_s, [])
-        checkpoints.forget_after(connection, gateway_id, ENERGY.name, -1)
+            replace_rows(connection, table, site, quarter_start_s(since_s), None, [])
+
+
+def _reopened(
+    connection: Connection, gateway_id: int, since_s: int, until_s: int, by_s: int
+) -> bool:
+    """Return whether samples that were moved had been counted although others came after them.
+
+    Those whose clock was clearly wrong had not been (store.writer).
+    """
+    for table in (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS):
+        age_before = table.c.reading_age_s - by_s
+        query = select(table.c.polled_at).where(
+            table.c.gateway_id == gateway_id,
+            table.c.polled_at.between(from_epoch_s(since_s), from_epoch_s(until_s)),
+            or_(age_before.is_(None), age_before.between(-WRONG_S, WRONG_S)),
+        )
+        if connection.execute(query.limit(1)).first() is not None:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from logger.readings import (
+    ClockSet,
     ConsumptionSample,
     Event,
     GatewayInfo,
@@ -82,4 +83,5 @@ def _poll(said: dict[str, Any]) -> Poll:
             Event(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in said["events"]
         ),
         info=info,
+        clock_set=ClockSet(**clock_set) if (clock_set := said.get("clock_set")) else None,
     )

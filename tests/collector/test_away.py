@@ -17,13 +17,13 @@ from sqlalchemy import Engine, text
 
 from logger import standing
 from logger.cli import run
-from logger.collector.assemble import durable_pollers
+from logger.collector.wiring import durable_pollers
 from logger.errors import CollectorRunningError, StoreAwayError
 from logger.rollups import rollup
 from logger.store.collectorlock import CollectorLock, collector_lock
 from logger.store.database import open_engine
 from logger.store.door import Door
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, collect
 
 STEP = timedelta(minutes=5)
 
@@ -95,19 +95,19 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     def poll(times: int) -> None:
         for _ in range(times):
             asked.append(one.clock())
-            poller.poll(one.clock(), inverters=False)
+            collect(poller, one.clock())
             one.clock.set(one.clock() + STEP)
 
     poll(3)
     server.stop()
     try:
         poll(288)
-        assert isinstance(poller.store_error, StoreAwayError)
+        assert isinstance(poller.keeper.error, StoreAwayError)
         assert run(["--config", str(config_of(one)), "health"]) == 2
     finally:
         server.start()
     poll(1)
-    assert poller.store_error is None
+    assert poller.keeper.error is None
     assert times_of(door.engine) == asked
     with door.engine.connect() as connection:
         outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
@@ -162,10 +162,10 @@ def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
     with blocker.begin():
         (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
         for _ in range(3):
-            poller.poll(one.clock(), inverters=False)
+            collect(poller, one.clock())
             one.clock.set(one.clock() + timedelta(minutes=1))
-        assert isinstance(poller.store_error, StoreAwayError)
-    assert poller.finish()
+        assert isinstance(poller.keeper.error, StoreAwayError)
+    assert poller.keeper.store_all()
     assert len(times_of(door.engine)) == 3
     door.close()
 
@@ -201,7 +201,7 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
 
     def poll() -> None:
         asked.append(one.clock())
-        poller.poll(one.clock(), inverters=False)
+        collect(poller, one.clock())
         one.clock.set(one.clock() + STEP)
 
     def health() -> standing.Health:
@@ -216,11 +216,11 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
     fill_up(ballast)
     for _ in range(100):
         poll()
-    assert isinstance(poller.store_error, StoreAwayError)
+    assert isinstance(poller.keeper.error, StoreAwayError)
     assert health().level == 2
     ballast.unlink()
     poll()
-    assert poller.store_error is None
+    assert poller.keeper.error is None
     assert health().level == 0
     assert times_of(door.engine) == asked
     door.close()

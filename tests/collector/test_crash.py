@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.collector.assemble import durable_pollers
+from logger.collector.wiring import durable_pollers
 from logger.errors import SettingsError
 from logger.rollups import rollup
 from logger.store import maintenance
@@ -15,7 +15,7 @@ from logger.store.collectorlock import collector_lock
 from logger.store.database import open_engine
 from logger.store.door import Door
 from tests import random_month, soak
-from tests.conftest import Benches
+from tests.conftest import Benches, collect
 
 
 def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
@@ -31,15 +31,15 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     door = Door.to(database_url)
     (killed,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
     for _ in range(7):
-        killed.take(one.clock(), inverters=False)
+        killed.poll(one.clock(), inverters=False)
         one.clock.set(one.clock() + timedelta(minutes=1))
-    killed._store_waiting()
+    killed.keeper._store_waiting()
     door.close()
     door = Door.to(database_url)
     elsewhere = replace(one.settings, state_dir=one.directory / "again")
     (again,) = durable_pollers(elsewhere, door, one.environ, clock=one.clock)
-    assert again.queue.oldest() is None
-    assert again.finish()
+    assert again.keeper.queue.oldest() is None
+    assert again.keeper.store_all()
     with door.engine.connect() as connection:
         changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
     assert changes == []
@@ -65,10 +65,10 @@ def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> Non
     quick = open_engine(one.settings.database_url)
     with quick.begin():  # BEGIN IMMEDIATE: another writer
         for _ in range(3):
-            poller.poll(one.clock(), inverters=False)
+            collect(poller, one.clock())
             one.clock.set(one.clock() + timedelta(minutes=1))
-        assert poller.store_error is not None
-    assert poller.finish()
+        assert poller.keeper.error is not None
+    assert poller.keeper.store_all()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 3
 

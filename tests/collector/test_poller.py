@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select, text
 
-from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
+from logger.collector.wiring import pollers
 from logger.errors import GatewayReplacedError
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
 from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, collect
 
 MINUTE = timedelta(minutes=1)
 
@@ -24,7 +24,7 @@ def poller_of(one: Bench, engine: Engine) -> Poller:
 
 def run(one: Bench, poller: Poller, minutes: int, step: timedelta = MINUTE) -> None:
     for _ in range(minutes):
-        poller.poll(one.clock(), inverters=False)
+        collect(poller, one.clock())
         one.clock.set(one.clock() + step)
 
 
@@ -38,7 +38,7 @@ def test_each_poll_is_stored_once_with_all_it_said(
 ) -> None:
     one = bench(database_url=database_url, cts="net")
     poller = poller_of(one, engine)
-    poll = poller.poll(one.clock(), inverters=True)
+    poll = collect(poller, one.clock(), inverters=True)
     with engine.begin() as connection:
         from logger.store.writer import save  # noqa: PLC0415 - the second time, by hand
 
@@ -56,7 +56,7 @@ def test_what_is_stored_is_what_the_gateway_said(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
     one = bench(database_url=database_url, cts="net")
-    poll = poller_of(one, engine).poll(one.clock(), inverters=True)
+    poll = collect(poller_of(one, engine), one.clock(), inverters=True)
     with engine.connect() as connection:
         row = connection.execute(select(PRODUCTION_SAMPLES)).one()
     (said,) = poll.production
@@ -118,11 +118,11 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
 ) -> None:
     one = bench(database_url=database_url, cts="net", generation="7")
     poller = poller_of(one, engine)
-    poller.poll(one.clock(), inverters=False)
+    collect(poller, one.clock())
     one.simulation.fault("firmware", argument="8.2.4286")
     one.simulation.fault("meter_off")
     one.clock.set(one.clock() + timedelta(hours=2))
-    poller.poll(one.clock(), inverters=False)
+    collect(poller, one.clock())
     with engine.connect() as connection:
         kinds = connection.execute(select(EVENTS.c.kind, EVENTS.c.detail))
         found = {kind: detail for kind, detail in kinds if kind != "outage"}

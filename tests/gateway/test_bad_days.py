@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.collector.assemble import pollers
 from logger.collector.poller import Poller
+from logger.collector.wiring import pollers
 from logger.errors import AuthenticationError, GatewayError, GatewayUnreachableError
 from logger.gateway.client import Gateway
 from logger.gateway.http import Address, Http
@@ -24,7 +24,7 @@ from logger.simulator.access import ACCOUNT
 from logger.simulator.server import GatewayServer
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, collect
 
 MINUTE = timedelta(minutes=1)
 QUARTER_WH = 5_600 / 4
@@ -59,7 +59,7 @@ def collecting(one: Bench, **changes: object) -> tuple[Poller, Engine]:
 def polled(one: Bench, poller: Poller, minutes: int) -> list[str]:
     made = []
     for _ in range(minutes):
-        made.append(str(poller.poll(one.clock(), inverters=False).outcome))
+        made.append(str(collect(poller, one.clock()).outcome))
         one.clock.set(one.clock() + MINUTE)
     return made
 
@@ -95,7 +95,7 @@ def test_firmware_7_comes_over_5_and_polling_goes_on_with_the_token_that_is_ther
     after = polled(one, poller, 20)
     assert after.count("complete") >= 18
     assert after[2:] == ["complete"] * 18
-    assert poller.finish()
+    assert poller.keeper.store_all()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
     assert poller.gateway.endpoints.http.scheme == "https"
     # Inverters report each 15 minutes under firmware 5 and each 5 under 7: that, and no jump.
@@ -150,7 +150,7 @@ def test_firmware_7_without_a_token_says_once_that_it_needs_one_and_waits_for_it
     assert len(asked) <= 30
     write_secret(poller.gateway.endpoints.tokens.kept_path, token)
     assert polled(one, poller, 3) == ["complete"] * 3
-    assert poller.finish()
+    assert poller.keeper.store_all()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
 
 
@@ -165,7 +165,7 @@ def test_firmware_8_comes_over_7_and_never_joins_two_counters(
     restarted(one, "8.3.5422")._server.context = kept
     after = polled(one, poller, 40)
     assert after[2:] == ["complete"] * 38
-    assert poller.finish()
+    assert poller.keeper.store_all()
     said = events(engine)
     assert ("firmware_change", "7.6.175 to 8.3.5422") in said
     assert "source_change" in {kind for kind, _ in said}

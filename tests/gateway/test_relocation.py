@@ -12,7 +12,7 @@ from itertools import count, pairwise
 import pytest
 from sqlalchemy import text
 
-from logger.collector.assemble import pollers
+from logger.collector.wiring import pollers
 from logger.errors import (
     CertificateChangedError,
     GatewayError,
@@ -27,7 +27,7 @@ from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.store.database import open_engine
 from logger.store.maintenance import upgrade
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, collect
 
 Announce = Callable[..., None]
 Move = Callable[..., GatewayServer]
@@ -206,7 +206,7 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     def polled(times: int) -> list[str]:
         made = []
         for _ in range(times):
-            made.append(str(poller.poll(one.clock(), inverters=False).outcome))
+            made.append(str(collect(poller, one.clock()).outcome))
             one.clock.set(one.clock() + MINUTE)
         return made
 

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.collector.assemble import pollers
-from logger.collector.poller import Poller
 from logger.rollups import rollup
-from tests.conftest import Bench, Benches
 from tests.filled import instant, utc
 
 NOW = utc(2026, 6, 3)
@@ -106,32 +103,6 @@ def test_a_gateway_whose_clock_is_wrong_loses_nothing(
     assert {kind for _, kind, _ in events} == {"outage"}
 
 
-def test_a_collector_whose_clock_is_set_counts_only_what_is_right(
-    bench: Benches, engine: Engine, database_url: str
-) -> None:
-    one = bench(cts="net", start=START, born=START - timedelta(days=1), database_url=database_url)
-    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
-
-    def poll(times: int, by: timedelta) -> None:
-        for _ in range(times):
-            poller.poll(one.clock() + by, inverters=False)
-            one.clock.set(one.clock() + timedelta(minutes=5))
-
-    wrong = WrongClock(one, poller)
-    wrong.by = -YEARS
-    poll(8, -YEARS)
-    wrong.by = timedelta(0)
-    poller.clock_was_set(int(YEARS.total_seconds()), one.clock())
-    poll(30, timedelta(0))
-    assert poller.finish()
-    live = told(engine)
-    assert {day for day, _ in live[0]} == {"2026-06-01"}
-    assert {"clock_set", "misplaced_samples"} <= {kind for kind, _ in live[1]}
-    with engine.begin() as connection:
-        assert rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
-    assert told(engine) == live
-
-
 @pytest.mark.parametrize("off_h", [1, 10, 30])
 def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(
     engine: Engine, off_h: int
@@ -166,54 +137,3 @@ def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(
             text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")
         ).scalar_one()
     assert covered == 48 * 3600
-
-
-@pytest.mark.parametrize(("until_h", "wrong_polls"), [(8, 3), (21, 10)])
-def test_a_collector_that_boots_with_its_old_clock_counts_as_a_rebuild_does(
-    bench: Benches, engine: Engine, database_url: str, until_h: int, wrong_polls: int
-) -> None:
-    one = bench(cts="net", start=START, born=START - timedelta(days=1), database_url=database_url)
-    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
-    wrong = WrongClock(one, poller)
-
-    def poll(times: int) -> None:
-        for _ in range(times):
-            poller.poll(one.clock() + wrong.by, inverters=False)
-            one.clock.set(one.clock() + timedelta(minutes=5))
-
-    poll(12 * until_h)
-    off = timedelta(hours=5, minutes=2)
-    one.clock.set(one.clock() + off)
-    (poller,) = pollers(one.settings, engine, one.environ, clock=one.clock)
-    wrong = WrongClock(one, poller)
-    wrong.by = -off
-    poll(wrong_polls)
-    wrong.by = timedelta(0)
-    poller.clock_was_set(int(off.total_seconds()), one.clock())
-    poll(30)
-    assert poller.finish()
-    live = told(engine)
-    assert {"clock_set", "misplaced_samples", "outage"} == {kind for kind, _ in live[1]}
-    made = one.simulation.site.energy_between_wh(
-        "production", START, one.clock() - timedelta(minutes=5)
-    )
-    assert sum(wh for _, wh in live[0]) == pytest.approx(made, rel=1e-4)
-    with engine.begin() as connection:
-        assert rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
-    assert told(engine) == live
-
-
-class WrongClock:
-    """What the collector believes the time is."""
-
-    def __init__(self, one: Bench, poller: Poller) -> None:
-        self.by = timedelta(0)
-        self.right = one.clock
-        poller.clock = lambda: self.right() + self.by
-
-
-def told(engine: Engine) -> tuple[list[Any], list[Any]]:
-    with engine.connect() as connection:
-        days = connection.execute(text("SELECT day, production_wh FROM energy_daily")).all()
-        events = connection.execute(text("SELECT kind, detail FROM events ORDER BY at, kind")).all()
-    return [(str(day), wh) for day, wh in days], [tuple(event) for event in events]

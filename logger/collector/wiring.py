@@ -1,4 +1,4 @@
-"""Puts pollers together: settings, gateways, and what the database knows of them."""
+"""Puts pollers and keepers together: settings, gateways, spools and the database."""
 
 import contextlib
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import Engine
 
 from logger.clock import Clock, utc_now
+from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
 from logger.errors import StoreAwayError
 from logger.gateway.client import Gateway
@@ -27,13 +28,12 @@ def pollers(
         SettingsError: a host or a cloud address that can't be used.
         StoreError: the database can't be read.
     """
-    made = [
-        Poller(settings, one, Gateway(settings, one, environ, clock=clock), engine, clock=clock)
-        for one in settings.gateways
-    ]
-    for poller in made:
-        poller.recall()
-    return made
+    found = []
+    for gateway in settings.gateways:
+        keeper = Keeper(settings, gateway, engine, clock=clock)
+        keeper.load_identity()
+        found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
+    return found
 
 
 def durable_pollers(
@@ -48,16 +48,14 @@ def durable_pollers(
         SettingsError: a host, a cloud address or a state directory that can't be used.
         StoreError: the database can't be used, now or later.
     """
-    made = []
-    for one in settings.gateways:
-        spool = Spool(settings.state_dir, one.name)
+    found = []
+    for gateway in settings.gateways:
+        spool = Spool(settings.state_dir, gateway.name)
         spool.claim()
-        gateway = Gateway(settings, one, environ, clock=clock)
-        made.append(
-            Poller(settings, one, gateway, door.engine, queue=spool, ready=door.ready, clock=clock)
-        )
+        keeper = Keeper(settings, gateway, door.engine, queue=spool, ready=door.ready, clock=clock)
+        found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
     with contextlib.suppress(StoreAwayError):
         door.ready()
-        for poller in made:
-            poller.recall()
-    return made
+        for poller in found:
+            poller.keeper.load_identity()
+    return found

@@ -16,4 +16,4 @@ def notify(message: str) -> None:
             out.connect(address)
             out.sendall(message.encode())
     except OSError:
-        return  # Nobody listens: collecting matters more than telling of it.
+        return  # Nobody listens: collecting matters more than reporting it.

@@ -1,0 +1,239 @@
+"""What a gateway's polls come to: they wait, are stored, and are rolled up.
+
+A poll waits in its queue until the database has it; the collector's queue is a file, so that
+neither a database that is away nor a process that dies loses one. Taking polls and storing them
+are two things, so that a slow database delays no poll: ``append`` is for the thread that polls,
+``store`` for the one that stores.
+
+Walk: collector.poller -> here -> store.spool, store.writer, rollups.rollup
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine
+
+from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
+from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreError
+from logger.readings import ClockSet, Poll
+from logger.rollups.rollup import bring_up_to_date, samples_moved
+from logger.settings import GatewaySettings, Settings
+from logger.store.database import translated_errors
+from logger.store.door import Ready
+from logger.store.queries import gateway_named, last_production_source
+from logger.store.restamp import is_stored, move_polls, restamped
+from logger.store.spool import MemoryQueue, Queue
+from logger.store.writer import remember_gateway, save
+
+log = logging.getLogger(__name__)
+
+#: This many polls are stored in one transaction.
+BATCH = 200
+#: This many polls can move when the clock is set: two weeks of one a minute.
+MOST_MOVED = 20_000
+
+
+class Identity(NamedTuple):
+    """What the database knows of a gateway from before this start."""
+
+    serial: str
+    firmware: str
+    source: str | None  #: where its production last came from
+
+
+class Keeper:
+    """Stores one gateway's polls and keeps its rollups up to date.
+
+    ``ready`` is asked before anything is stored: it raises while the database is away.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        gateway_settings: GatewaySettings,
+        engine: Engine,
+        *,
+        queue: Queue | None = None,
+        ready: Ready | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.gateway_settings = gateway_settings
+        self.engine = engine
+        self.clock = clock
+        self.queue: Queue = queue or MemoryQueue()
+        self.identity: Identity | None = None  #: None until the database was read, or is new
+        self.error: LoggerError | None = None  #: why what waits could not be stored
+        self.stored = 0  #: how many polls the database has taken from this process
+        self._ready = ready
+        self._is_identity_loaded = False
+        self._storing = threading.Lock()
+        self._is_down = False
+        self._rolled_up_s = 0
+        self._gateway_id: int | None = None
+        #: the polls since the last on which the gateway's clock agreed with ours: where they are
+        #: stored, or themselves where another poll is stored at that instant
+        self._unproven: list[datetime | Poll] = []
+
+    @property
+    def name(self) -> str:
+        """The gateway's name in the configuration."""
+        return self.gateway_settings.name
+
+    # ------------------------------------------------------------- for the thread that polls
+
+    def append(self, poll: Poll) -> None:
+        """Let a poll wait for the database."""
+        self.queue.append(poll)
+
+    def is_due(self, at: datetime) -> bool:
+        """Return whether what waits has waited long enough."""
+        oldest = self.queue.oldest()
+        patience_s = self.settings.commit_every_s - self.settings.poll_every_s
+        return oldest is not None and not 0 <= (at - oldest).total_seconds() < patience_s
+
+    # ------------------------------------------------------------ for the thread that stores
+
+    def load_identity(self) -> None:
+        """Read what the database knows of the gateway.
+
+        Raises:
+            StoreError: the database can't be read.
+        """
+        with translated_errors(), self.engine.connect() as connection:
+            row = gateway_named(connection, self.name)
+            if row is not None:
+                self._gateway_id = row.gateway_id  # Its rollups may lag, with nothing waiting.
+                source = last_production_source(connection, row.gateway_id)
+                self.identity = Identity(row.serial, row.firmware or "", source)
+        self._is_identity_loaded = True
+
+    def store(self, *, to_the_minute: bool = False) -> bool:
+        """Store what waits, and roll up; return whether nothing waits any more.
+
+        Rollups follow at each quarter hour, or with ``to_the_minute`` now.
+        """
+        with self._storing:
+            try:
+                if self._ready is not None:
+                    self._ready()
+                if not self._is_identity_loaded:
+                    self.load_identity()
+                newest_s = self._store_waiting()
+                quarter_s = quarter_start_s(newest_s)
+                # Another quarter hour, not a later one: the clock may have been set back.
+                is_new = newest_s > 0 and quarter_s != self._rolled_up_s
+                if self._gateway_id is not None and (to_the_minute or is_new):
+                    self._roll_up(self._gateway_id)
+                    self._rolled_up_s = quarter_s
+            except (StoreError, SettingsError) as error:
+                self.error = error
+                if not self._is_down:
+                    log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
+                self._is_down = True
+                return False
+            if self._is_down:
+                log.info("database back gateway=%s", self.name)
+            self._is_down, self.error = False, None
+        return True
+
+    def store_all(self) -> bool:
+        """Store what waits and bring the rollups up to this minute; for a clean stop."""
+        return self.store(to_the_minute=True)
+
+    def _store_waiting(self) -> int:
+        """Store what waits, oldest first, a batch per transaction; return the newest's second."""
+        newest_s = 0
+        # While the database is away one poll is enough to see whether it is back.
+        for batch in _batches(self.queue.waiting(), first=1 if self._is_down else BATCH):
+            try:
+                self._store(batch)
+            except RowRefusedError:
+                for poll in batch:
+                    self._store_or_set_aside(poll)
+            self.stored += len(batch)
+            newest_s = to_epoch_s(batch[-1].polled_at)
+        self.queue.clear()
+        return newest_s
+
+    def _store_or_set_aside(self, poll: Poll) -> None:
+        """Keep one poll that the database will never take from holding up those behind it."""
+        try:
+            self._store([poll])
+        except RowRefusedError as error:
+            log.error("gateway=%s poll of %s set aside: %s", self.name, poll.polled_at, error)  # noqa: TRY400 - the sentence is enough
+            self.queue.set_aside(poll)
+
+    def _store(self, polls: Sequence[Poll]) -> None:
+        """Store polls in one transaction."""
+        gateway_id, unproven = self._gateway_id, list(self._unproven)
+        with translated_errors(), self.engine.begin() as connection:
+            for poll in polls:
+                if poll.info is not None:
+                    gateway_id = remember_gateway(
+                        connection, poll.info, self.gateway_settings, poll.polled_at
+                    )
+                elif gateway_id is None:
+                    known = gateway_named(connection, self.name)
+                    gateway_id = known.gateway_id if known else None
+                if poll.clock_set is not None and gateway_id is not None:
+                    self._restamp(connection, gateway_id, poll.clock_set, unproven)
+                if gateway_id is None:  # Before its first answer it has no row.
+                    unproven.append(poll.polled_at)
+                elif poll.clocks_agree:
+                    unproven.clear()
+                    save(connection, gateway_id, poll)
+                elif is_stored(connection, gateway_id, poll.polled_at):
+                    # A clock that went on from where it stopped shows the same time twice.
+                    unproven.append(replace(poll, inverters=(), events=()))
+                    rest = replace(poll, production=(), consumption=(), meter_readings=())
+                    save(connection, gateway_id, rest)
+                else:
+                    unproven.append(poll.polled_at)
+                    save(connection, gateway_id, poll)
+        self._gateway_id, self._unproven = gateway_id, unproven[-MOST_MOVED:]
+
+    def _restamp(
+        self,
+        connection: Connection,
+        gateway_id: int,
+        clock_set: ClockSet,
+        unproven: list[datetime | Poll],
+    ) -> None:
+        """Move the polls of a clock that was set since, where they lie in the database."""
+        run = unproven[max(0, len(unproven) - clock_set.polls) :]
+        if not run:
+            return
+        by = timedelta(seconds=clock_set.by_s)
+        stored = [poll for poll in run if isinstance(poll, datetime)]
+        move_polls(connection, gateway_id, stored, clock_set.by_s)
+        for poll in run:
+            if isinstance(poll, Poll):
+                save(connection, gateway_id, restamped(poll, clock_set.by_s))
+        times = [poll.polled_at if isinstance(poll, Poll) else poll for poll in run]
+        first, last = min(times), max(times)
+        samples_moved(connection, gateway_id, first=first, last=last, by_s=clock_set.by_s)
+        unproven[len(unproven) - len(run) :] = [at + by for at in times]
+        self._rolled_up_s = 0
+
+    def _roll_up(self, gateway_id: int) -> None:
+        now, gap_s = self.clock(), self.settings.normal_gap_s
+        with translated_errors():
+            bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
+
+
+def _batches(polls: Iterable[Poll], *, first: int) -> Iterator[list[Poll]]:
+    """Yield polls in lists: the first of a length of its own."""
+    batch: list[Poll] = []
+    most = first
+    for poll in polls:
+        batch.append(poll)
+        if len(batch) == most:
+            yield batch
+            batch, most = [], BATCH
+    if batch:
+        yield batch
