@@ -69,6 +69,37 @@ def test_only_one_module_knows_which_database_it_is() -> None:
     assert guilty == []
 
 
+#: of the gateway: what reads documents, and what may do none of these
+PURE = ["profile", "poll", "anomalies", "quirks", "parse", "sources/*"]
+INPUT_AND_OUTPUT = {"requests", "urllib3", "socket", "ssl", "time", "threading", "pathlib", "os"}
+
+
+def test_what_reads_a_gateways_documents_does_no_input_or_output() -> None:
+    paths = [path for name in PURE for path in (PACKAGE / "gateway").glob(f"{name}.py")]
+    assert len(paths) >= 8
+    pure = {f"logger.gateway.{path.stem}" for path in paths} | {
+        f"logger.gateway.sources.{path.stem}" for path in paths
+    }
+    seams = {f"logger.gateway.{name}" for name in ("profile", "anomalies", "sources")}
+    for path in paths:
+        modules = imports(path)
+        assert not {module.split(".")[0] for module in modules} & INPUT_AND_OUTPUT, path
+        gateways = {module for module in modules if module.startswith("logger.gateway.")}
+        assert gateways <= pure | seams, path
+
+
+def test_only_endpoints_asks_a_gateway() -> None:
+    for path in (PACKAGE / "gateway").glob("*.py"):
+        makes = [
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        assert "Http" not in makes or path.stem == "endpoints", path
+        if path.stem not in {"http", "tls", "auth", "credentials", "endpoints"}:
+            assert not {module.split(".")[0] for module in imports(path)} & {"requests", "urllib3"}
+
+
 def test_the_collector_imports_nothing_large_that_it_does_not_need() -> None:
     code = (
         "import sys, logger.cli.collect, logger.collector.service, logger.collector.wiring\n"

@@ -31,7 +31,6 @@ from logger.gateway.parse import table
 from logger.gateway.poll import read
 from logger.gateway.profile import Documents, ProductionFrom, Profile
 from logger.gateway.relocation import Relocation
-from logger.gateway.sources.meters import is_enabled, slots
 from logger.readings import Event, GatewayInfo, Outcome, Poll, Source, SourceFailure
 from logger.settings import GatewaySettings, Settings
 
@@ -113,7 +112,11 @@ class Gateway:
         if changed or is_day_over:
             self.endpoints.forget(firmware_changed=changed)
         documents: dict[str, Any] = {}
-        info = self._with_meters(info, documents, deadline)
+        self._ask_deciding(profiles.METERS, documents, deadline)
+        info = profiles.with_meters(info, profiles.known(documents, profiles.METERS))
+        if self._zone_name is None:
+            self._time_zone = self._zone(deadline)
+        info = replace(info, time_zone=self._time_zone)
         is_known = self.profile is not None and self.profile.info.meters == info.meters
         if self.profile is None or changed or is_day_over or not is_known or self._is_provisional:
             self.profile = self._detected(info, documents, deadline)
@@ -122,24 +125,6 @@ class Gateway:
             self.profile = replace(self.profile, info=info)
         self._identified_at = now
         return self.profile
-
-    def _with_meters(
-        self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline
-    ) -> GatewayInfo:
-        """Add the CTs and the time zone to what /info says."""
-        self._ask_deciding(profiles.METERS, documents, deadline)
-        meters = slots(profiles.known(documents, profiles.METERS))
-        enabled = [meter for meter in meters if is_enabled(meter)]
-        counts = [meter.phase_count for meter in enabled if meter.phase_count]
-        if self._zone_name is None:
-            self._time_zone = self._zone(deadline)
-        return replace(
-            info,
-            phase_mode=next((meter.phase_mode for meter in enabled if meter.phase_mode), None),
-            phase_count=max(counts, default=None),
-            time_zone=self._time_zone,
-            meters=meters,
-        )
 
     def _zone(self, deadline: Deadline) -> str | None:
         """Return the gateway's own time zone; a convenience that costs no poll."""

@@ -196,15 +196,16 @@ class Endpoints:
         self, path: str, deadline: Deadline, *, needed: bool = True, or_text: bool = False
     ) -> Any:
         """Return a document's JSON, asking once more when it came cut or wrong."""
-        for is_last in (or_text, True):
+        for is_last in (False, True):
             body = None
             try:
-                body = self._text(path, deadline, needed=needed)
+                answer = self._ask_as_someone(path, deadline, needed=needed)
+                body = parse.body(answer.status, answer.text)
                 document = parse.document(body)
             except MalformedDocumentError:
                 if or_text and body is not None:
                     return body
-                if is_last:
+                if is_last or or_text:
                     raise
             else:
                 break
@@ -218,35 +219,19 @@ class Endpoints:
         """Return the body of an endpoint that needs no credentials (/info).
 
         Raises:
-            GatewayUnreachableError, EndpointMissingError, MalformedDocumentError.
+            GatewayError: it did not come; over plain HTTP, firmware 7 says where it is.
         """
         answer = self._ask(path, deadline)
-        redirects = 300 <= answer.status < 400
-        if redirects and self.http.address.scheme is None:
+        if 300 <= answer.status < 400 and self.http.address.scheme is None:
             # Firmware 7 has come, and with it HTTPS: find out anew how to ask.
             self.http.forget_connection()
             answer = self._ask(path, deadline)
-            redirects = 300 <= answer.status < 400
-        if redirects and not self.http.is_secure:
+        if 300 <= answer.status < 400 and not self.http.is_secure:
             host = self.settings.host.removeprefix("http://")
             raise GatewayUnreachableError(
                 f'the gateway answers on HTTPS only; write host = "https://{host}".'
             )
-        if answer.status == 404:
-            raise EndpointMissingError("this gateway has no such page.")
-        if answer.status != 200:
-            raise NotReadyError(f"status {answer.status}: not ready.")
-        return answer.text
-
-    def _text(self, path: str, deadline: Deadline, *, needed: bool) -> str:
-        answer = self._ask_as_someone(path, deadline, needed=needed)
-        if answer.status in REFUSED:
-            raise EndpointRefusedError(f"status {answer.status}: not for this user or firmware.")
-        if answer.status == 404 or 300 <= answer.status < 400:
-            raise EndpointMissingError("this gateway has no such page.")
-        if answer.status != 200:
-            raise NotReadyError(f"status {answer.status}: not ready.")
-        return answer.text
+        return parse.body(answer.status, answer.text)
 
     def _ask_as_someone(self, path: str, deadline: Deadline, *, needed: bool) -> Answer:
         if self.info is not None and self.info.has_web_tokens:

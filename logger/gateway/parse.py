@@ -5,11 +5,33 @@ import math
 import re
 from typing import Any
 
-from logger.errors import EndpointMissingError, MalformedDocumentError
+from logger.errors import (
+    EndpointMissingError,
+    EndpointRefusedError,
+    MalformedDocumentError,
+    NotReadyError,
+)
 
 #: No site behind one gateway reaches a megawatt: such a "power" is a wrapped negative number.
 MOST_POWER_W = 1e6
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+
+def body(status: int, text: str) -> str:
+    """Return the body of an answer.
+
+    Raises:
+        EndpointRefusedError: it is not for us, while others are.
+        EndpointMissingError: this gateway has no such endpoint; redirects lead to error pages.
+        NotReadyError: an answer that says "later" (5xx).
+    """
+    if status in {401, 403}:
+        raise EndpointRefusedError(f"status {status}: not for this user or firmware.")
+    if status == 404 or 300 <= status < 400:
+        raise EndpointMissingError("this gateway has no such page.")
+    if status != 200:
+        raise NotReadyError(f"status {status}: not ready.")
+    return text
 
 
 def document(text: str) -> Any:
@@ -19,13 +41,13 @@ def document(text: str) -> Any:
         MalformedDocumentError: empty, HTML, or cut.
         EndpointMissingError: a JSON body that says so itself.
     """
-    body = text.strip()
-    if not body:
+    text = text.strip()
+    if not text:
         raise MalformedDocumentError("the answer is empty.")
-    if body.startswith("<"):
+    if text.startswith("<"):
         raise MalformedDocumentError("the answer is an HTML page instead of JSON.")
     try:
-        found = json.loads(body)
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise MalformedDocumentError("the answer is not whole JSON.") from error
     if isinstance(found, dict) and "error" in found:

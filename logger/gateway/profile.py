@@ -8,7 +8,7 @@ Walk: endpoints -> here (which document next) -> poll
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,7 @@ from logger.errors import GatewayError, MalformedDocumentError
 from logger.gateway.parse import integer, items, table
 from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of
 from logger.gateway.sources.inverters import needs_plain_list
-from logger.gateway.sources.meters import is_enabled
+from logger.gateway.sources.meters import is_enabled, slots
 from logger.gateway.sources.production import consumption_item, is_active, is_zero, production_item
 from logger.readings import GatewayInfo, Measurement, Meter
 
@@ -163,6 +163,19 @@ def parse_info(body: str) -> GatewayInfo:
         is_metered={"true": True, "false": False}.get(texts["device/imeter"].lower()),
         has_web_tokens=has_tokens or firmware_of(software) >= (7,),
         gateway_time_s=integer((root.findtext("time") or "").strip()),
+    )
+
+
+def with_meters(info: GatewayInfo, document: Any) -> GatewayInfo:
+    """Add the CT slots of /ivp/meters, and the phases in use, to what /info says."""
+    meters = slots(document)
+    enabled = [meter for meter in meters if is_enabled(meter)]
+    counts = [meter.phase_count for meter in enabled if meter.phase_count]
+    return replace(
+        info,
+        phase_mode=next((meter.phase_mode for meter in enabled if meter.phase_mode), None),
+        phase_count=max(counts, default=None),
+        meters=meters,
     )
 
 
