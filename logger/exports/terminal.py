@@ -61,8 +61,9 @@ def to_table(report: Report) -> bytes:
     columns[-1].widen(width - _needed(columns))
     text = f"{', '.join(gateways)}: {TITLES[report.kind]}\n\n{_laid_out(columns)}"
     if dropped:
-        words = ", ".join(column.title.lower() for column in dropped)
-        text += f"\nNo room for: {words}. A wider window shows them, and so does -o FILE.\n"
+        words = ", ".join(dict.fromkeys(column.title.lower() for column in dropped))
+        hint = f"No room for: {words}. A wider window shows them, and so does -o FILE."
+        text += f"\n{textwrap.fill(hint, width)}\n"
     return text.encode()
 
 

@@ -129,11 +129,15 @@ class Workbook:
         sheet.set_row(0, 48)
         for x, column_name in enumerate(report.names):
             column = report.columns.get(column_name)
-            align = "right" if column else "left"
-            sheet.write_string(0, x, report.heading(column_name), self.style(**head, align=align))
+            align = (
+                {"align": "right"} if column else {"indent": int(column_name in {STATUS, NOTES})}
+            )
+            sheet.write_string(0, x, report.heading(column_name), self.style(**head, **align))
             is_narrow = column_name == STATUS or (column is not None and column.decimals == 0)
-            sheet.set_column(x, x, WIDTHS.get(column_name, 10.5 if is_narrow else 14))
             cells = report.column(column_name)
+            # Nobody without a battery wants to see two empty columns.
+            hidden = {"hidden": not any(value is not None for value in cells)}
+            sheet.set_column(x, x, WIDTHS.get(column_name, 10.5 if is_narrow else 14), None, hidden)
             for y, value in enumerate(cells, start=1):
                 if value is not None:
                     self._cell(sheet, y, x, column or column_name, value)
@@ -151,16 +155,16 @@ class Workbook:
         if isinstance(column, Column):
             sheet.write_number(y, x, value, self.number_style(column))
         elif isinstance(value, datetime):
-            sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd hh:mm"))
+            style = self.style(num_format="yyyy-mm-dd hh:mm", align="left")
+            sheet.write_datetime(y, x, value, style)
         elif isinstance(value, date):
-            sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd"))
+            sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd", align="left"))
         elif isinstance(value, str):
             look: dict[str, Any] = {"indent": 1} if column in {STATUS, NOTES} else {}
-            if column == NOTES:
-                look |= {"text_wrap": True, "valign": "top"}
+            look |= {"text_wrap": True, "valign": "top"} if column == NOTES else {}
             sheet.write_string(y, x, escape_formula(value), self.style(**look))
         else:
-            sheet.write_number(y, x, value, self.style(num_format="0"))
+            sheet.write_number(y, x, value, self.style(num_format="0", align="left"))
 
     def number_style(self, column: Column, **look: Any) -> Any:
         """Return the format of a column's numbers."""
@@ -261,6 +265,8 @@ def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -
     y = 2
     for name, column in daily.columns.items():
         total = daily.totals[name]
+        if total is None and name.startswith("battery_"):
+            continue
         sheet.write_string(y, 0, column.title)
         if total is None:
             sheet.write_string(y, 1, "not known", book.style(align="right"))
