@@ -23,7 +23,7 @@ from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
-from logger.store import maintenance
+from logger.store import schema
 from logger.store.database import open_engine
 
 ZONE = "Europe/Madrid"
@@ -84,7 +84,7 @@ class Demo:
             loaded = self._prepare(server.url, simulation.token(days=days + 365))
             self.say(f"simulated gateway at {server.url} (HTTPS, token, 3 phases, 12 inverters)")
             engine = open_engine(loaded.database_url)
-            maintenance.upgrade(engine)
+            schema.upgrade(engine)
             poller = wiring.pollers(loaded, engine, {}, clock=simulation.clock)[0]
             self._history(poller, simulation, start, now, days)
             last = self._live(poller, simulation, live_s) or now

@@ -12,9 +12,9 @@ from logger.clock import local_day, time_zone, to_epoch_s
 from logger.readings import Outcome
 from logger.rollups import checkpoints, rollup
 from logger.settings import GatewaySettings, Settings
-from logger.store.database import database_size_bytes
 from logger.store.models import ENERGY_DAILY, POLLS
 from logger.store.queries import gateway_named
+from logger.store.size import database_bytes
 from logger.store.spool import ends, spool_path
 
 #: A token with fewer days than this is worth a warning.
@@ -146,7 +146,7 @@ def _size(path: Path) -> int:
 
 def size_mb(connection: Connection) -> float:
     """Return the database's size in megabytes."""
-    return round(database_size_bytes(connection) / 1e6, 1)
+    return round(database_bytes(connection) / 1e6, 1)
 
 
 def health(found: Sequence[Standing], settings: Settings) -> Health:

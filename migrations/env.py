@@ -1,4 +1,4 @@
-"""Alembic's door: migrates the configured database, or the connection handed over in config."""
+"""For Alembic: migrates the configured database, or the connection handed over in config."""
 
 import os
 from typing import Any, Literal
@@ -7,8 +7,8 @@ from alembic import context
 from sqlalchemy import Connection, DateTime
 
 from logger import settings
-from logger.store.database import UtcDateTime, open_engine
-from logger.store.models import METADATA
+from logger.store.database import opened
+from logger.store.models import METADATA, UtcDateTime
 
 
 def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
@@ -50,5 +50,5 @@ if handed_over is not None:
 else:
     url = context.get_x_argument(as_dictionary=True).get("url")
     chosen = settings.load(settings.find_config(None, os.environ), os.environ, database_url=url)
-    with open_engine(chosen.database_url).begin() as opened:
-        migrate(opened)
+    with opened(chosen.database_url) as engine, engine.begin() as connection:
+        migrate(connection)

@@ -15,7 +15,6 @@ from typing import Any
 import hypothesis
 import pytest
 import requests
-import sqlalchemy
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from logger.clock import utc_now
@@ -27,9 +26,9 @@ from logger.settings import GatewaySettings, Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
-from logger.store import database
+from logger.store import postgresql, sqlite
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
+from logger.store.schema import upgrade
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -269,7 +268,7 @@ def nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close the connections that a test leaves to the end of its process."""
     engines: list[Engine] = []
     sessions: list[requests.Session] = []
-    real_engine, real_session = sqlalchemy.create_engine, requests.Session.__init__
+    real_engine, real_session = create_engine, requests.Session.__init__
 
     def create(*args: Any, **options: Any) -> Engine:
         engines.append(real_engine(*args, **options))
@@ -279,7 +278,8 @@ def nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         real_session(session)
         sessions.append(session)
 
-    monkeypatch.setattr(database, "create_engine", create)
+    for module in (sqlite, postgresql):
+        monkeypatch.setattr(module, "create_engine", create)
     monkeypatch.setattr(requests.Session, "__init__", begin)
     yield
     for session in sessions:

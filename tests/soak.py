@@ -40,11 +40,11 @@ from datetime import datetime
 from pathlib import Path
 from logger import settings
 from logger.collector.wiring import durable_pollers
-from logger.store.door import Door
+from logger.store.lock import CollectorDatabase
 loaded = settings.load(Path(sys.argv[1]), {})
-door = Door.to(loaded.database_url)
+database = CollectorDatabase(loaded.database_url)
 now = [datetime.fromisoformat(sys.argv[2])]
-pollers = durable_pollers(loaded, door, {}, clock=lambda: now[0])
+pollers = durable_pollers(loaded, database, {}, clock=lambda: now[0])
 for poller in pollers:
     poller.gateway.budget_s = 5.0  # Slow answers take real time.
 for line in sys.stdin:
@@ -58,7 +58,7 @@ for line in sys.stdin:
     print(now[0].isoformat(), resident, threading.active_count(), flush=True)
 for poller in pollers:
     poller.keeper.store_all()
-door.close()
+database.close()
 """
 
 

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
-from logger.store import maintenance
+from logger.store import schema
 from logger.store.models import METADATA
 
 
@@ -32,10 +32,10 @@ def test_models_and_migrations_do_not_differ(engine: Engine) -> None:
 
 def test_down_to_nothing_and_up_again_gives_the_same_schema(engine: Engine) -> None:
     with engine.begin() as connection:
-        maintenance.migrate(connection, "base", down=True)
+        schema.migrate(connection, "base", down=True)
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
     assert inspect(engine).get_view_names() == []
-    maintenance.upgrade(engine)
+    schema.upgrade(engine)
     assert differences(engine) == []
 
 
@@ -55,7 +55,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaOutdatedError, match="newer envoylog"):
-        maintenance.upgrade(engine)
+        schema.upgrade(engine)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
 def test_the_texts_of_views_are_frozen_with_their_migration(
     revision: str, count: int, digest: str
 ) -> None:
-    paths = sorted((maintenance.migrations_path() / "versions" / "views" / revision).rglob("*.sql"))
+    paths = sorted((schema.migrations_path() / "versions" / "views" / revision).rglob("*.sql"))
     texts = [" ".join(path.read_text(encoding="utf-8").split()) for path in paths]
     assert len(texts) == count
     assert hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16] == digest

@@ -14,7 +14,7 @@ from logger.rollups import rollup
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Shape
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
+from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches
 from tests.filled import utc
 

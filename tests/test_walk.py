@@ -82,7 +82,7 @@ def test_sites_without_cts_count_through_wraps_and_zeros(
             poll_every_s=900, gateways=(one.gateway(token_file=None).settings,),
         )  # fmt: skip
     from logger.store.database import open_engine  # noqa: PLC0415 - only here
-    from logger.store.maintenance import upgrade  # noqa: PLC0415
+    from logger.store.schema import upgrade  # noqa: PLC0415
 
     engine = open_engine(one.settings.database_url)
     upgrade(engine)

@@ -1,5 +1,6 @@
 """``envoylog run`` and ``envoylog poll``."""
 
+import contextlib
 import json
 import logging
 import os
@@ -23,21 +24,20 @@ log = logging.getLogger(__name__)
 def run(ctx: click.Context) -> None:
     """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
     from logger.collector import service, wiring  # noqa: PLC0415 - only what is called
-    from logger.store.door import Door  # noqa: PLC0415 - the same
+    from logger.store.lock import CollectorDatabase  # noqa: PLC0415 - the same
 
     loaded = load_settings(ctx)
     gateways_of(loaded)
-    door = Door.to(loaded.database_url)
-    made = service.Service(
-        wiring.durable_pollers(loaded, door, os.environ),
-        poll_every_s=loaded.poll_every_s,
-        inverters_every_s=loaded.inverters_every_s,
-    )
-    service.catch_signals(made)
-    names = ", ".join(one.name for one in loaded.gateways)
-    log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
-    made.run()
-    door.close()
+    with contextlib.closing(CollectorDatabase(loaded.database_url)) as database:
+        made = service.Service(
+            wiring.durable_pollers(loaded, database, os.environ),
+            poll_every_s=loaded.poll_every_s,
+            inverters_every_s=loaded.inverters_every_s,
+        )
+        service.catch_signals(made)
+        names = ", ".join(one.name for one in loaded.gateways)
+        log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
+        made.run()
     log.info("stopped")
 
 

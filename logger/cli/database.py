@@ -23,13 +23,13 @@ for command in (size, backup, restore, copy):
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Create the tables, or bring them to this version's schema."""
-    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store import schema  # noqa: PLC0415
     from logger.store.database import open_engine  # noqa: PLC0415
 
     engine = open_engine(load_settings(ctx).database_url)
-    before = maintenance.current(engine)
-    maintenance.upgrade(engine)
-    after = maintenance.current(engine)
+    before = schema.current(engine)
+    schema.upgrade(engine)
+    after = schema.current(engine)
     words = "is up to date" if before == after else f"upgraded from {before or 'nothing'}"
     click.echo(f"schema {after} {words}")
 
@@ -38,11 +38,11 @@ def upgrade(ctx: click.Context) -> None:
 @click.pass_context
 def current(ctx: click.Context) -> None:
     """Show the database's schema version and the one this program needs."""
-    from logger.store import maintenance  # noqa: PLC0415
+    from logger.store import schema  # noqa: PLC0415
     from logger.store.database import open_engine  # noqa: PLC0415
 
     engine = open_engine(load_settings(ctx).database_url)
-    click.echo(f"database {maintenance.current(engine) or 'empty'}, program {maintenance.head()}")
+    click.echo(f"database {schema.current(engine) or 'empty'}, program {schema.head()}")
 
 
 @db.command()
@@ -60,9 +60,9 @@ def rebuild(
     everything after --from is computed; --to only shortens what is printed.
     """
     from logger.rollups import rollup, site  # noqa: PLC0415
-    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
+    from logger.store.writer import reserve_rollups  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     engine = open_database(loaded)
@@ -121,16 +121,15 @@ def check(ctx: click.Context) -> int:
     """
     from logger.rollups import site  # noqa: PLC0415
     from logger.rollups.check import findings  # noqa: PLC0415
-    from logger.store import maintenance  # noqa: PLC0415
-    from logger.store.bulk import reserve_rollups  # noqa: PLC0415
     from logger.store.database import translated_errors  # noqa: PLC0415
-    from logger.store.queries import gateways  # noqa: PLC0415
+    from logger.store.queries import gateways, problems  # noqa: PLC0415
+    from logger.store.writer import reserve_rollups  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     readers, engine = open_database(loaded, read_only=True), open_database(loaded)
     now = clock.utc_now()
     with translated_errors(), readers.connect() as connection:
-        found = maintenance.problems(connection)
+        found = problems(connection)
     with translated_errors(), engine.connect() as connection:
         reserve_rollups(connection)
         for one in gateways(connection):
@@ -151,10 +150,10 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
     from logger.rollups import site  # noqa: PLC0415
     from logger.rollups.prune import prune as go  # noqa: PLC0415
-    from logger.store import bulk  # noqa: PLC0415
-    from logger.store.database import translated_errors  # noqa: PLC0415
+    from logger.store.database import backend, translated_errors  # noqa: PLC0415
     from logger.store.queries import gateways  # noqa: PLC0415
     from logger.store.size import free_bytes  # noqa: PLC0415
+    from logger.store.writer import reserve_rollups  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     if not loaded.keep_samples_days:
@@ -166,7 +165,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
         )
     pruned: dict[str, int] = {}
     with translated_errors(), engine.connect() as connection:
-        bulk.reserve_rollups(connection)
+        reserve_rollups(connection)
         for one in gateways(connection):
             gone = go(
                 connection,
@@ -176,7 +175,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
                 gap_s=site.gap_s(connection, one.gateway_id, loaded),
             )
             pruned[one.name] = sum(gone.rows.values())
-        free_mb = free_bytes(connection) / 1e6
+        free_mb = (free_bytes(connection) or 0) / 1e6
         if dry_run:
             connection.rollback()
         else:
@@ -188,7 +187,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
         return
     if vacuum:
         with translated_errors():
-            bulk.vacuum(engine)
+            backend(engine).vacuum(engine)
     elif free_mb >= 1:
         click.echo(
             f"{free_mb:.1f} MB of the file are free for new samples; "

@@ -14,7 +14,7 @@ from logger import clock
 from logger.cli.options import load_settings, open_database
 
 if TYPE_CHECKING:
-    from logger.store.copy import Step
+    from logger.store.transfer import Step
 
 
 WRITTEN = {
@@ -31,12 +31,12 @@ def size(ctx: click.Context, as_json: bool) -> None:
     """Show how large the database is, for what, what a year adds, and what a day writes."""
     from logger.store.database import translated_errors  # noqa: PLC0415
     from logger.store.size import size as measured  # noqa: PLC0415
-    from logger.store.wear import wear  # noqa: PLC0415
+    from logger.store.size import wear  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     engine = open_database(loaded, read_only=True)
     with translated_errors(), engine.connect() as connection:
-        found, written = measured(connection), wear(connection, engine, loaded)
+        found, written = measured(connection), wear(connection, loaded)
     if as_json:
         click.echo(json.dumps(asdict(found) | asdict(written), indent=2))
         return
@@ -80,13 +80,13 @@ def _progress() -> Iterator["Step | None"]:
 @click.pass_context
 def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
     """Copy the database into a SQLite file while it is in use; verified, the newest are kept."""
-    from logger.store import backup as made_by  # noqa: PLC0415
+    from logger.store import transfer  # noqa: PLC0415
 
     loaded = load_settings(ctx)
     engine = open_database(loaded)
     stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
     with _progress() as step:
-        made = made_by.backup(engine, directory or loaded.state_dir / "backups", stamp, keep, step)
+        made = transfer.backup(engine, directory or loaded.state_dir / "backups", stamp, keep, step)
     click.echo(f"{made}: {made.stat().st_size / 1e6:.1f} MB, verified")
 
 
@@ -96,8 +96,8 @@ def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
 @click.pass_context
 def restore(ctx: click.Context, source: Path, yes: bool) -> None:
     """Put a backup in the place of the database."""
-    from logger.store.backup import restore as go  # noqa: PLC0415
     from logger.store.database import open_engine  # noqa: PLC0415
+    from logger.store.transfer import restore as go  # noqa: PLC0415
 
     engine = open_engine(load_settings(ctx).database_url)
     if not yes:
@@ -113,8 +113,8 @@ def restore(ctx: click.Context, source: Path, yes: bool) -> None:
 @click.pass_context
 def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
     """Copy everything into another, empty database, of either engine, while this is in use."""
-    from logger.store.copy import copy as go  # noqa: PLC0415
     from logger.store.database import open_engine  # noqa: PLC0415
+    from logger.store.transfer import copy as go  # noqa: PLC0415
 
     source = open_database(load_settings(ctx), read_only=True)
     target = open_engine(target_url)

@@ -51,7 +51,7 @@ def open_database(loaded: Settings, *, read_only: bool = False) -> Engine:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
     from logger.store.database import open_engine  # noqa: PLC0415 - only where a database is
-    from logger.store.maintenance import require_current  # noqa: PLC0415
+    from logger.store.schema import require_current  # noqa: PLC0415
 
     engine = open_engine(loaded.database_url, read_only=read_only)
     require_current(engine)
@@ -65,7 +65,7 @@ def prepared_database(loaded: Settings) -> Engine:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
     from logger.store.database import open_engine  # noqa: PLC0415 - only where a database is
-    from logger.store.door import prepare  # noqa: PLC0415 - the same
+    from logger.store.schema import prepare  # noqa: PLC0415 - the same
 
     engine = open_engine(loaded.database_url)
     prepare(engine)

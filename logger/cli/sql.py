@@ -44,7 +44,7 @@ def metadata(ctx: click.Context, output: Path | None) -> None:
 @click.pass_context
 def create_reader(ctx: click.Context, role: str) -> None:
     """Make a PostgreSQL role that reads everything and writes nothing."""
-    from logger.store import database  # noqa: PLC0415 - only what is called
+    from logger.store.database import backend  # noqa: PLC0415 - only what is called
 
     engine = open_database(load_settings(ctx))
     if sys.stdin.isatty():
@@ -53,6 +53,6 @@ def create_reader(ctx: click.Context, role: str) -> None:
         password = sys.stdin.readline().rstrip("\n")
     if not password:
         raise UsageError("The role needs a password: type one, or pipe it in.")
-    database.create_reader(engine, role, password)
+    backend(engine).create_reader(engine, role, password)
     engine.dispose()
     click.echo(f"{role} can read now")

@@ -23,7 +23,7 @@ from logger.readings import ClockSet, Poll
 from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import translated_errors
-from logger.store.door import Ready
+from logger.store.lock import Ready
 from logger.store.queries import gateway_named, last_production_source
 from logger.store.restamp import is_stored, move_polls, restamped
 from logger.store.spool import MemoryQueue, Queue

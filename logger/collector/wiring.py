@@ -11,7 +11,7 @@ from logger.collector.poller import Poller
 from logger.errors import StoreAwayError
 from logger.gateway.client import Gateway
 from logger.settings import Settings
-from logger.store.door import Door
+from logger.store.lock import CollectorDatabase
 from logger.store.spool import Spool
 
 
@@ -37,7 +37,11 @@ def pollers(
 
 
 def durable_pollers(
-    settings: Settings, door: Door, environ: Mapping[str, str], *, clock: Clock = utc_now
+    settings: Settings,
+    database: CollectorDatabase,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock = utc_now,
 ) -> list[Poller]:
     """Return a poller per configured gateway, whose polls wait in files of the state directory.
 
@@ -52,10 +56,12 @@ def durable_pollers(
     for gateway in settings.gateways:
         spool = Spool(settings.state_dir, gateway.name)
         spool.claim()
-        keeper = Keeper(settings, gateway, door.engine, queue=spool, ready=door.ready, clock=clock)
+        keeper = Keeper(
+            settings, gateway, database.engine, queue=spool, ready=database.ready, clock=clock
+        )
         found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
     with contextlib.suppress(StoreAwayError):
-        door.ready()
+        database.ready()
         for poller in found:
             poller.keeper.load_identity()
     return found

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
-from logger.store.database import rows
+from logger.store.database import backend, rows
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     GATEWAYS,
@@ -72,6 +72,7 @@ def select_samples(
     if gateway is not None and not chosen:
         names = ", ".join(str(row.name) for row in known) or "none yet"
         raise UsageError(f"There is no gateway {gateway!r} in the database; known: {names}.")
+    plain = backend(connection).plain
     columns = [column for column in table.c if column.name != "gateway_id"]
     queries, count = [], 0
     for row in chosen:
@@ -81,7 +82,7 @@ def select_samples(
         where += [time < from_epoch_s(day_end_s(until, zone))] if until else []
         counting = select(func.count()).select_from(table).where(*where)
         count += connection.execute(counting).scalar_one()
-        named = select(gateways.c.name.label("gateway"), *columns)
+        named = select(gateways.c.name, *(plain(column) for column in columns))
         joined = named.join(gateways, gateways.c.gateway_id == table.c.gateway_id)
         queries.append(joined.where(*where).order_by(time))
     if not count:
@@ -105,13 +106,13 @@ def write_csv(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) 
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for batch in batches:
-        writer.writerows(_texts(batch))
+        writer.writerows(batch)
 
 
 def write_jsonl(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) -> None:
     """Write one JSON object a line; null where unknown."""
     for batch in batches:
-        lines = (json.dumps(dict(zip(names, row, strict=True))) for row in _texts(batch))
+        lines = (json.dumps(dict(zip(names, row, strict=True))) for row in batch)
         out.write("\n".join(lines) + "\n")
 
 
@@ -132,7 +133,7 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
     for batch in batches:
         at = names.index(time)
         for (gateway, month), group in itertools.groupby(
-            _texts(batch), key=lambda row: (row[0], row[at][:7])
+            batch, key=lambda row: (row[0], row[at][:7])
         ):
             columns = list(zip(*group, strict=True))
             arrays = {
@@ -155,17 +156,3 @@ def _arrow_type(name: str, arrow: Any) -> Any:
         return arrow.int64()
     texts = {"phase", "measurement", "source", "serial", "outcome", "error"}
     return arrow.string() if name in texts else arrow.float64()
-
-
-def _texts(batch: list[Any]) -> Iterator[Any]:
-    """Return rows with instants as text, as SQLite keeps them."""
-    for row in batch:
-        if any(isinstance(value, dt.datetime) for value in row):
-            yield tuple(
-                value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
-                if isinstance(value, dt.datetime)
-                else value
-                for value in row
-            )
-        else:
-            yield row

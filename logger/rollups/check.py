@@ -14,8 +14,7 @@ from logger.clock import QUARTER_S, from_epoch_s, to_epoch_s, utc_text
 from logger.rollups import checkpoints, rollup
 from logger.rollups.site import Site, site_of
 from logger.rollups.verify import Difference, differences, digests
-from logger.store.database import epoch
-from logger.store.models import ENERGY_15MIN, INVERTER_DAILY
+from logger.store.models import ENERGY_15MIN, INVERTER_DAILY, epoch
 from logger.store.queries import ends_s
 
 #: A collector rolls up each quarter hour; what is further behind, it should have taken up.

@@ -19,8 +19,7 @@ from sqlalchemy import Connection, Select, func, literal, select, union_all
 from logger.clock import from_epoch_s
 from logger.energy.streams import Decision
 from logger.rollups.pivot import Row
-from logger.store.database import UtcDateTime, epoch
-from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES
+from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES, UtcDateTime, epoch
 
 #: Two clocks that disagree by more can't both be right.
 WRONG_S = 86_400

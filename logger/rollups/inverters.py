@@ -25,8 +25,8 @@ from logger.rollups.pivot import by_series, drop_missing
 from logger.rollups.read import Window
 from logger.rollups.site import Site
 from logger.rollups.write import SUBJECT, Rolled
-from logger.store.database import batches, epoch
-from logger.store.models import INVERTER_SAMPLES
+from logger.store.database import batches
+from logger.store.models import INVERTER_SAMPLES, epoch
 
 #: An inverter that was silent for this long no longer holds the ledger back.
 RETIRED_S = 2 * 86_400

@@ -26,11 +26,12 @@ from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, StaleFilter
 from logger.rollups.pivot import Peaks, Row, by_series, drop_missing
 from logger.rollups.site import Site
-from logger.store.database import batches, epoch
+from logger.store.database import batches
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     METER_READINGS,
     PRODUCTION_SAMPLES,
+    epoch,
 )
 
 #: measurement -> the streams of its delivered and received counters

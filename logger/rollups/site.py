@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Table, func, or_, select, true, update
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import OLDEST_S, WRONG_S, ClockCheck, note
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.store.database import epoch
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     GATEWAYS,
     INVERTER_SAMPLES,
     METER_READINGS,
     PRODUCTION_SAMPLES,
+    epoch,
 )
 from logger.store.queries import ends_s, typical_step_s
 

@@ -18,8 +18,8 @@ from logger.clock import (
 )
 from logger.rollups.site import Site
 from logger.rollups.write import replace_rows
-from logger.store.database import epoch, rows
-from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY
+from logger.store.database import rows
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, epoch
 from logger.store.queries import ends_s
 
 FLOWS = (

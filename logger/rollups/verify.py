@@ -16,13 +16,15 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, sele
 from logger.clock import local_day
 from logger.rollups.site import Site
 from logger.rollups.write import KINDS
-from logger.store.database import UtcDateTime, epoch, rows
+from logger.store.database import rows
 from logger.store.models import (
     ENERGY_15MIN,
     ENERGY_DAILY,
     ENERGY_HOURLY,
     EVENTS,
     INVERTER_DAILY,
+    UtcDateTime,
+    epoch,
 )
 
 TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]

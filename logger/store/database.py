@@ -1,32 +1,19 @@
-"""Everything that differs between SQLite and PostgreSQL, and nothing else.
+"""Opening a database, writing and reading its rows, and what its errors mean.
 
-Instants are aware UTC with whole seconds on both: timestamptz in PostgreSQL, text such as
-``2026-03-29 01:00:00`` in SQLite, so that a plain comparison reads well and uses the key.
+What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``postgresql``;
+``backend`` gives the one of a connection. Only the types of columns (``models``) know them too.
 """
 
 import contextlib
-import logging
-import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    DateTime,
-    Dialect,
-    Engine,
-    Select,
-    String,
-    Table,
-    create_engine,
-    event,
-    make_url,
-)
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -35,153 +22,139 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     SQLAlchemyError,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger, TypeDecorator
 
 from logger.errors import RowRefusedError, StoreAwayError, StoreError
 
-log = logging.getLogger(__name__)
-
-BUSY_TIMEOUT_MS = 10_000
-#: Few enough that they stay in the processor's cache until they are sorted.
+#: Few enough rows that they stay in the processor's cache until they are sorted.
 BATCH = 500
-FORMAT = "%Y-%m-%d %H:%M:%S"
+OTHER_COLLECTOR = (
+    "Another envoylog is collecting into this database; stop it first "
+    "(systemctl stop envoylog), or give this one a database_url of its own."
+)
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: aware UTC in and out, whole seconds."""
+class Meaning(NamedTuple):
+    """What a driver's error means: whether it may pass by itself, and the sentence for people."""
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Return text for SQLite, timestamptz for PostgreSQL."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(String(19))
-        return dialect.type_descriptor(DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Return the instant as the engine stores it."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        whole = value.astimezone(UTC).replace(microsecond=0)
-        return whole.strftime(FORMAT) if dialect.name == "sqlite" else whole
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the instant that the engine stored."""
-        if value is None:
-            return None
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        aware: datetime = value.replace(tzinfo=value.tzinfo or UTC)
-        return aware.astimezone(UTC).replace(microsecond=0)
+    passes: bool
+    sentence: str
 
 
-class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
-    """An instant's epoch seconds, computed by the engine."""
-
-    inherit_cache = True
-    name = "epoch"
-    type = BigInteger()
+FULL = Meaning(True, "The database's disk is full; make room, polls wait meanwhile.")
+LOCKED = Meaning(True, "The database is locked by another program; stop it and try again.")
 
 
-@compiles(epoch)
-def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
-    inner = compiler.process(element.clauses, **options)
-    if compiler.dialect.name == "sqlite":
-        if sqlite3.sqlite_version_info >= (3, 38):
-            return f"unixepoch({inner})"
-        return f"CAST(strftime('%s', {inner}) AS INTEGER)"
-    return f"CAST(floor(extract(epoch FROM {inner})) AS BIGINT)"
+class Written(NamedTuple):
+    """How much was written in how long, and who counted: collector or server."""
+
+    source: str
+    size_bytes: int
+    passed_s: float
+
+
+class CollectorLock(Protocol):
+    """The right to be the one collector of a database."""
+
+    def hold(self) -> None:
+        """Take the lock, or see that it is still ours.
+
+        Raises:
+            CollectorRunningError: another collector has it.
+            StoreAwayError: the server can't be asked.
+        """
+
+    def release(self) -> None:
+        """Let another collector have it."""
+
+
+class _Backend(Protocol):
+    """All that differs. A row "as SQLite keeps it" has instants as text, and yes and no as 1 and 0.
+
+    In upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read them until the end of
+    the transaction; ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
+    """
+
+    SIZE_BYTES: str
+    FREE_BYTES: str  #: of the size: waits to be filled again; NULL where nobody knows
+    TABLE_BYTES: str  #: each table's name and size
+    INTEGRITY: str  #: what is broken in the files themselves, or ok
+    LOCK_WRITES: str
+    WAIT_AT_MOST: str
+
+    def create(self, url: URL, *, read_only: bool) -> Engine: ...
+    def meaning(self, error: Exception) -> Meaning | None: ...
+    def insert(self, table: Table) -> Any: ...
+    def bulk_insert(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+    ) -> None: ...
+    def plain(self, column: ColumnElement[Any]) -> ColumnElement[Any]: ...
+    def truncate(self, connection: Connection, tables: Sequence[Table]) -> None: ...
+    def vacuum(self, engine: Engine) -> None: ...
+    def write_file(self, engine: Engine, path: Path) -> bool: ...
+    def replace_file(self, engine: Engine, source: Path) -> bool: ...
+    def written(self, connection: Connection) -> Written | None: ...
+    def collector_lock(self, engine: Engine) -> CollectorLock: ...
+    def create_reader(self, engine: Engine, role: str, password: str) -> None: ...
+
+    def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...
+    def large_transaction(
+        self, engine: Engine, *, is_new: bool
+    ) -> AbstractContextManager[Connection]: ...
+    def foreign_keys_deferred(
+        self, connection: Connection, tables: Sequence[Table]
+    ) -> AbstractContextManager[None]: ...
+
+
+@lru_cache
+def _module(name: str) -> _Backend:
+    # Imported on use: each brings its drivers along.
+    return cast("_Backend", import_module(f"logger.store.{name}"))
+
+
+def backend(bind: Connection | Engine) -> _Backend:
+    """Return what a database's engine does in its own way."""
+    return _module(bind.dialect.name)
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Return an engine for a database URL.
+    """Return an engine for a database URL; who opens it disposes of it.
 
     Raises:
         StoreError: the URL, its driver, its directory or its server can't be used.
     """
-    made = _parse(url)
+    parsed = _parse(url)
     with translated_errors():
-        if made.get_backend_name() == "sqlite":
-            return _open_sqlite(made, read_only=read_only)
-        engine = create_engine(
-            made.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            pool_size=3,
-            connect_args={"connect_timeout": 10, "application_name": "envoylog"},
-        )
-        if read_only:
-            event.listen(engine, "connect", _only_read)
-        return engine
+        return _module(parsed.get_backend_name()).create(parsed, read_only=read_only)
+
+
+@contextlib.contextmanager
+def opened(url: str, *, read_only: bool = False) -> Iterator[Engine]:
+    """Open an engine for a database URL, and close its connections at the end.
+
+    Raises:
+        StoreError: the URL, its driver, its directory or its server can't be used.
+    """
+    engine = open_engine(url, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _parse(url: str) -> URL:
     try:
         if url.startswith("postgres://"):
             url = "postgresql" + url.removeprefix("postgres")
-        made = make_url(url)
-        backend = made.get_backend_name()
+        parsed = make_url(url)
+        name = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(
             "database_url is not a database URL; write sqlite:////path/to/file.db or "
             "postgresql://user@host/name."
         ) from error
-    if backend not in {"sqlite", "postgresql"}:
-        raise StoreError(f"database_url names {backend}; envoylog keeps SQLite and PostgreSQL.")
-    return made
-
-
-def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
-    path = Path(url.database or "")
-    if not url.database or url.database == ":memory:":
-        raise StoreError("database_url must name a file: sqlite:////path/to/file.db.")
-    if read_only:
-        if not path.is_file():
-            raise StoreError(f"There is no database {path} yet; start `envoylog run` first.")
-    else:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The directory {path.parent} can't be made ({error.strerror}); "
-                "choose another database_url or fix its permissions."
-            ) from error
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-
-    def prepare(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        if read_only:
-            cursor.execute("PRAGMA query_only=ON")
-        else:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            # What was committed leaves the spool, so it has to outlive a power cut.
-            cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    event.listen(engine, "connect", prepare)
-    # A write transaction starts as one: no upgrade from read to write that could fail half-way.
-    if not read_only:
-        event.listen(engine, "begin", _begin_immediate)
-        event.listen(engine, "connect", _no_implicit_begin)
-    return engine
-
-
-def _no_implicit_begin(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _only_read(connection: Any, _record: Any) -> None:
-    connection.read_only = True
+    if name not in {"sqlite", "postgresql"}:
+        raise StoreError(f"database_url names {name}; envoylog keeps SQLite and PostgreSQL.")
+    return parsed
 
 
 @contextlib.contextmanager
@@ -216,91 +189,34 @@ def _errors(*wrapped: type[DBAPIError]) -> tuple[type[Exception], ...]:
 
 def sentence_of(error: Exception) -> str:
     """Return what a database's or driver's error means, with the remedy."""
-    return _meaning(error)[1]
+    return _meaning(error).sentence
 
 
-def _meaning(error: Exception) -> tuple[bool, str]:
-    """Return whether it may pass by itself, and what to tell."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    first = said.splitlines()[0] if said else "no reason given"
-    low = said.lower()
-    reason = first.rpartition("failed: ")[2]
-    away = f"The database server can't be reached ({reason}); is it running?"
-    for words, passes, sentence in (
-        ("full", True, "The database's disk is full; make room, polls wait meanwhile."),
-        ("no space left", True, "The database's disk is full; make room, polls wait meanwhile."),
-        ("locked", True, "The database is locked by another program; stop it and try again."),
-        ("readonly", False, "The database can't be written: check its file's permissions."),
-        ("unable to open", False, "The database can't be opened: check its path and permissions."),
-        ("disk i/o", True, "The database's disk can't be read or written; is it there, and whole?"),
-        ("not a database", False, "The file is not a database; choose another database_url."),
-        ("starting up", True, away),
-        ("shutting down", True, away),
-        ("recovery", True, away),
-        ("too many clients", True, away),
-        ("password", False, "The database server refused the user or password of database_url."),
-        ("does not exist", False, f"The database server says: {first}; create it first."),
-        ("no such table", False, "The database has no tables yet; run: envoylog db upgrade"),
-        ("connection", True, away),
-        ("server closed", True, away),
-        ("timeout", True, away),
-    ):  # fmt: skip
-        if words in low:
-            return passes, sentence
-    return False, f"The database refused: {first}."
+def _meaning(error: Exception) -> Meaning:
+    cause = getattr(error, "orig", None) or error
+    driver = type(cause).__module__.partition(".")[0]
+    name = {"sqlite3": "sqlite", "psycopg": "postgresql"}.get(driver)
+    if name is not None and (found := _module(name).meaning(cause)) is not None:
+        return found
+    return Meaning(False, f"The database refused: {first_line(cause)}.")
 
 
-def is_full(error: StoreError) -> bool:
-    """Return whether it was a file's disk that had no room."""
-    cause = error.__cause__
-    said = getattr(cause, "orig", cause)
-    return getattr(said, "sqlite_errorname", None) == "SQLITE_FULL"
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no reason given"
 
 
 def wait_at_most(connection: Connection, seconds: int) -> None:
     """Let what this transaction asks for fail when others hold it for longer."""
-    if is_file(connection):
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * seconds}")
-    else:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
-
-
-def is_file(bind: Connection | Engine) -> bool:
-    """Return whether the database is a file of ours, rather than a server."""
-    return bool(bind.dialect.name == "sqlite")
+    connection.exec_driver_sql(backend(connection).WAIT_AT_MOST.format(seconds))
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows whose natural key is new; a row that is there stays as it is."""
     if rows:
-        connection.execute(_insert(connection)(table).on_conflict_do_nothing(), list(rows))
-
-
-def insert_all(connection: Connection, table: Table, made: Sequence[dict[str, Any]]) -> None:
-    """Insert rows that all name the same columns, straight to the driver: for thousands of rows."""
-    if not made:
-        return
-    names = tuple(made[0])
-    statement = _insertion(table, connection.dialect, names)
-    order = statement.positiontup if statement.positional else names
-    processors = statement._bind_processors  # noqa: SLF001 - the public road is the slow one
-    columns = []
-    for name in order:
-        column: list[Any] = [row[name] for row in made]
-        if (processor := processors.get(name)) is not None:
-            # Instants and days come again in many rows: of each phase, of each inverter.
-            bound = {value: processor(value) for value in dict.fromkeys(column)}
-            column = [bound[value] for value in column]
-        columns.append(column)
-    found: Any = zip(*columns, strict=True)
-    if not statement.positional:
-        found = (dict(zip(order, row, strict=True)) for row in found)
-    connection.exec_driver_sql(str(statement), list(found))
-
-
-@lru_cache(maxsize=64)
-def _insertion(table: Table, dialect: Dialect, names: tuple[str, ...]) -> Any:
-    return table.insert().compile(dialect=dialect, column_keys=list(names))
+        statement = backend(connection).insert(table)
+        connection.execute(statement.on_conflict_do_nothing(), list(rows))
 
 
 def upsert(
@@ -309,7 +225,7 @@ def upsert(
     """Insert rows; where the natural key exists, replace some columns."""
     if not rows:
         return
-    statement = _insert(connection)(table)
+    statement = backend(connection).insert(table)
     statement = statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
         set_={name: statement.excluded[name] for name in replace},
@@ -317,15 +233,20 @@ def upsert(
     connection.execute(statement, list(rows))
 
 
-def _insert(connection: Connection) -> Any:
-    # Imported on use: each brings its asynchronous drivers along.
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
-
-        return sqlite_insert
-    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
-
-    return insert
+def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that all name the same columns, straight to the driver: for thousands of rows."""
+    if not rows:
+        return
+    names, dialect = tuple(rows[0]), connection.dialect
+    columns = []
+    for name in names:
+        values: Sequence[Any] = [row[name] for row in rows]
+        if (bind := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None:
+            # Instants and days come again in many rows: of each phase, of each inverter.
+            bound = {value: bind(value) for value in dict.fromkeys(values)}
+            values = [bound[value] for value in values]
+        columns.append(values)
+    backend(connection).bulk_insert(connection, table, names, zip(*columns, strict=True))
 
 
 def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
@@ -335,72 +256,6 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
 
 
 def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
-    """Return a query's rows as plain tuples, straight from the driver and in batches.
-
-    For millions of rows: SQLAlchemy's result objects would take half of the time. The query's
-    columns must be of types that need no conversion (numbers, text, ``epoch``).
-    """
-    dialect = connection.dialect
-    # From the engine's cache, as it compiles everything else.
-    compiled: Any
-    compiled, extracted, *_ = query._compile_w_cache(  # noqa: SLF001
-        dialect,
-        compiled_cache=connection.engine._compiled_cache,  # noqa: SLF001
-        column_keys=[],
-    )
-    bound: Any = compiled.construct_params(extracted_parameters=extracted)
-    processors: Any = compiled._bind_processors  # noqa: SLF001 - the public road is the slow one
-    values = {key: processors[key](v) if key in processors else v for key, v in bound.items()}
-    driver = connection.connection.dbapi_connection
-    assert driver is not None  # noqa: S101 - a checked-out connection has one
-    given: Any = values
-    if compiled.positional:
-        given = tuple(values[name] for name in compiled.positiontup or ())
-        cursor = driver.cursor()
-    else:
-        # A cursor with a name stays on the server: otherwise all rows would come at once.
-        cursor = driver.cursor("envoylog_rows")
-    cursor.execute(str(compiled), given)
-    try:
-        while batch := cursor.fetchmany(BATCH):
-            yield batch
-    finally:
-        cursor.close()
-
-
-def database_size_bytes(connection: Connection) -> int:
-    """Return how much room the database takes."""
-    if connection.dialect.name == "sqlite":
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-    size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
-    return int(size)
-
-
-def create_reader(engine: Engine, role: str, password: str) -> None:
-    """Make a PostgreSQL role that can read everything here, also what comes later, and no more.
-
-    Raises:
-        StoreError: this is SQLite, or the user of database_url may not make roles.
-    """
-    if engine.dialect.name == "sqlite":
-        raise StoreError(
-            "SQLite has no roles: open the file read-only instead, sqlite3 -readonly FILE."
-        )
-    from psycopg import sql  # noqa: PLC0415 - PostgreSQL only
-
-    name, secret = sql.Identifier(role), sql.Literal(password)
-    with translated_errors(), engine.begin() as connection:
-        database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-        driver: Any = connection.connection.dbapi_connection
-        for statement in (
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, secret),
-            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
-            sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
-            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
-            sql.SQL(
-                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}"
-            ).format(name),
-        ):
-            connection.exec_driver_sql(statement.as_string(driver))
+    """Return a query's rows in batches, of which a server sends one at a time."""
+    with connection.execute(query, execution_options={"yield_per": BATCH}) as result:
+        yield from result.partitions()

@@ -1,26 +1,92 @@
-"""The schema on one page. Migrations make it; a test keeps the two alike.
+"""The schema on one page, with its types. Migrations make it; a test keeps the two alike.
 
 Natural keys: the gateway first, then time, then the series. Everything outside a key may be
 missing, so that tables can be filled by plain SQL too. Units end names. SQLAlchemy Core alone:
 its ORM would cost the collector 6 MiB.
+
+Instants are aware UTC with whole seconds on both engines: timestamptz in PostgreSQL, text such as
+``2026-03-29 01:00:00`` in SQLite, so that a plain comparison reads well and uses the key.
 """
 
+import sqlite3
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
     Date,
+    DateTime,
+    Dialect,
     Double,
     ForeignKey,
     Integer,
     MetaData,
     SmallInteger,
+    String,
     Table,
     Text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import BigInteger, TypeDecorator
 
-from logger.store.database import UtcDateTime
+#: An instant as SQLite keeps it.
+INSTANT = "%Y-%m-%d %H:%M:%S"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware UTC in and out, whole seconds."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Return text for SQLite, timestamptz for PostgreSQL."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(19))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Return the instant as the engine stores it."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        whole = value.astimezone(UTC).replace(microsecond=0)
+        return whole.strftime(INSTANT) if dialect.name == "sqlite" else whole
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the instant that the engine stored."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        aware: datetime = value.replace(tzinfo=value.tzinfo or UTC)
+        return aware.astimezone(UTC).replace(microsecond=0)
+
+
+class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """An instant's epoch seconds, computed by the engine."""
+
+    inherit_cache = True
+    name = "epoch"
+    type = BigInteger()
+
+
+@compiles(epoch, "sqlite")
+def _epoch_of_text(element: epoch, compiler: Any, **options: Any) -> str:
+    instant = compiler.process(element.clauses, **options)
+    if sqlite3.sqlite_version_info >= (3, 38):
+        return f"unixepoch({instant})"
+    return f"CAST(strftime('%s', {instant}) AS INTEGER)"
+
+
+@compiles(epoch)
+def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
+    instant = compiler.process(element.clauses, **options)
+    return f"CAST(floor(extract(epoch FROM {instant})) AS BIGINT)"
+
 
 METADATA = MetaData(
     naming_convention={
@@ -45,21 +111,23 @@ def _gateway_id() -> Column[Any]:
     return Column("gateway_id", SmallInteger, ForeignKey("gateways.gateway_id"), primary_key=True)
 
 
+def _columns(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
 #: One gateway, by its serial.
 GATEWAYS = _table(
     "gateways",
     Column("gateway_id", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text),
     Column("serial", Text, unique=True, nullable=False),
-    Column("part_number", Text),
-    Column("firmware", Text),
+    *_columns(Text, "part_number", "firmware"),
     Column("is_metered", Boolean),
     Column("phase_mode", Text),
     Column("phase_count", Integer),
     Column("time_zone", Text),
     Column("peak_power_kwp", Double),
-    Column("first_seen_at", UtcDateTime),
-    Column("last_seen_at", UtcDateTime),
+    *_columns(UtcDateTime, "first_seen_at", "last_seen_at"),
 )
 
 #: One CT slot, as last seen.
@@ -68,10 +136,7 @@ METERS = _table(
     _gateway_id(),
     Column("measurement", Text),
     _key("eid", Integer),
-    Column("state", Text),
-    Column("metering_status", Text),
-    Column("status_flags", Text),
-    Column("phase_mode", Text),
+    *_columns(Text, "state", "metering_status", "status_flags", "phase_mode"),
     Column("phase_count", Integer),
 )
 
@@ -81,8 +146,7 @@ INVERTERS = _table(
     _gateway_id(),
     _key("serial", Text),
     Column("device_type", Integer),
-    Column("first_seen_at", UtcDateTime),
-    Column("last_seen_at", UtcDateTime),
+    *_columns(UtcDateTime, "first_seen_at", "last_seen_at"),
 )
 
 #: One poll and how it ended.
@@ -91,8 +155,7 @@ POLLS = _table(
     _gateway_id(),
     _key("polled_at", UtcDateTime),
     Column("took_s", Double),
-    Column("outcome", Text),
-    Column("error", Text),
+    *_columns(Text, "outcome", "error"),
 )
 
 #: Production at one instant.
@@ -101,8 +164,7 @@ PRODUCTION_SAMPLES = _table(
     _gateway_id(),
     _key("polled_at", UtcDateTime),
     _key("phase", Text),
-    Column("power_w", Double),
-    Column("energy_lifetime_wh", Double),
+    *_columns(Double, "power_w", "energy_lifetime_wh"),
     Column("reading_age_s", Integer),
     Column("source", Text),
 )
@@ -114,8 +176,7 @@ CONSUMPTION_SAMPLES = _table(
     _key("polled_at", UtcDateTime),
     _key("measurement", Text),
     _key("phase", Text),
-    Column("power_w", Double),
-    Column("energy_lifetime_wh", Double),
+    *_columns(Double, "power_w", "energy_lifetime_wh"),
     Column("reading_age_s", Integer),
     Column("source", Text),
 )
@@ -127,15 +188,8 @@ METER_READINGS = _table(
     _key("polled_at", UtcDateTime),
     _key("measurement", Text),
     _key("phase", Text),
-    Column("power_w", Double),
-    Column("delivered_wh", Double),
-    Column("received_wh", Double),
-    Column("voltage_v", Double),
-    Column("current_a", Double),
-    Column("power_factor", Double),
-    Column("apparent_power_va", Double),
-    Column("reactive_power_var", Double),
-    Column("frequency_hz", Double),
+    *_columns(Double, "power_w", "delivered_wh", "received_wh", "voltage_v", "current_a"),
+    *_columns(Double, "power_factor", "apparent_power_va", "reactive_power_var", "frequency_hz"),
     Column("reading_age_s", Integer),
 )
 
@@ -145,17 +199,10 @@ INVERTER_SAMPLES = _table(
     _gateway_id(),
     _key("reported_at", UtcDateTime),
     _key("serial", Text),
-    Column("power_w", Double),
-    Column("max_power_w", Double),
-    Column("energy_lifetime_wh", Double),
-    Column("energy_interval_wh", Double),
+    *_columns(Double, "power_w", "max_power_w", "energy_lifetime_wh", "energy_interval_wh"),
     Column("interval_s", Integer),
-    Column("dc_voltage_v", Double),
-    Column("dc_current_a", Double),
-    Column("ac_voltage_v", Double),
-    Column("ac_current_a", Double),
-    Column("frequency_hz", Double),
-    Column("temperature_c", Double),
+    *_columns(Double, "dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a"),
+    *_columns(Double, "frequency_hz", "temperature_c"),
 )
 
 #: A change worth knowing when energy is read years later.
@@ -171,15 +218,10 @@ EVENTS = _table(
 
 def _energy() -> list[Column[Any]]:
     return [
-        Column("production_wh", Double),
-        Column("consumption_wh", Double),
-        Column("grid_import_wh", Double),
-        Column("grid_export_wh", Double),
-        Column("battery_charge_wh", Double),
-        Column("battery_discharge_wh", Double),
+        *_columns(Double, "production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh"),
+        *_columns(Double, "battery_charge_wh", "battery_discharge_wh"),
         Column("covered_s", Integer),
-        Column("bridged_wh", Double),
-        Column("peak_production_w", Double),
+        *_columns(Double, "bridged_wh", "peak_production_w"),
         Column("peak_production_at", UtcDateTime),
         Column("peak_consumption_w", Double),
         Column("peak_consumption_at", UtcDateTime),
@@ -202,8 +244,7 @@ ENERGY_HOURLY = _table(
     _gateway_id(),
     _key("starts_at", UtcDateTime),
     _key("phase", Text),
-    Column("utc_offset_s", Integer),
-    Column("period_s", Integer),
+    *_columns(Integer, "utc_offset_s", "period_s"),
     *_energy(),
 )
 
@@ -223,8 +264,7 @@ INVERTER_DAILY = _table(
     _gateway_id(),
     _key("day", Date),
     _key("serial", Text),
-    Column("energy_wh", Double),
-    Column("peak_power_w", Double),
+    *_columns(Double, "energy_wh", "peak_power_w"),
     Column("covered_s", Integer),
 )
 

@@ -1,21 +1,19 @@
 """Small questions about what is stored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from logger.store.database import epoch
-from logger.store.models import GATEWAYS, POLLS, PRODUCTION_SAMPLES
-
-_gateways = GATEWAYS
+from logger.store.database import backend
+from logger.store.models import GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, epoch
 
 
 def gateways(connection: Connection) -> Sequence[Any]:
     """Return all gateway rows, in the order in which they were first seen."""
-    return connection.execute(select(_gateways).order_by(_gateways.c.gateway_id)).all()
+    return connection.execute(select(GATEWAYS).order_by(GATEWAYS.c.gateway_id)).all()
 
 
 def ends_s(
@@ -35,11 +33,10 @@ def ends_s(
 
 def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
     """Return the median time between a gateway's first few hundred samples; None for too few."""
-    table = PRODUCTION_SAMPLES
     query = (
-        select(epoch(table.c.polled_at))
-        .where(table.c.gateway_id == gateway_id, table.c.phase == "total")
-        .order_by(table.c.polled_at)
+        select(epoch(PRODUCTION_SAMPLES.c.polled_at))
+        .where(PRODUCTION_SAMPLES.c.gateway_id == gateway_id, PRODUCTION_SAMPLES.c.phase == "total")
+        .order_by(PRODUCTION_SAMPLES.c.polled_at)
         .limit(500)
     )
     times = list(connection.execute(query).scalars())
@@ -56,23 +53,47 @@ def logged_days(connection: Connection) -> float:
 
 def gateway_named(connection: Connection, name: str) -> Any:
     """Return the row of the newest gateway that goes by a name, or None."""
-    query = select(_gateways).where(_gateways.c.name == name)
-    return connection.execute(query.order_by(_gateways.c.gateway_id.desc()).limit(1)).first()
+    query = select(GATEWAYS).where(GATEWAYS.c.name == name)
+    return connection.execute(query.order_by(GATEWAYS.c.gateway_id.desc()).limit(1)).first()
 
 
 def last_production_source(connection: Connection, gateway_id: int) -> str | None:
     """Return where a gateway's production last came from."""
-    table = PRODUCTION_SAMPLES
-    query = select(table.c.source).where(table.c.gateway_id == gateway_id)
+    query = select(PRODUCTION_SAMPLES.c.source).where(PRODUCTION_SAMPLES.c.gateway_id == gateway_id)
     found: str | None = connection.execute(
-        query.order_by(table.c.polled_at.desc()).limit(1)
+        query.order_by(PRODUCTION_SAMPLES.c.polled_at.desc()).limit(1)
     ).scalar_one_or_none()
     return found
 
 
 def last_poll_at(connection: Connection, gateway_id: int) -> datetime | None:
     """Return when a gateway was last polled."""
-    table = POLLS
-    query = select(func.max(table.c.polled_at)).where(table.c.gateway_id == gateway_id)
+    query = select(func.max(POLLS.c.polled_at)).where(POLLS.c.gateway_id == gateway_id)
     found: datetime | None = connection.execute(query).scalar_one()
     return found
+
+
+def problems(connection: Connection) -> list[str]:
+    """Return what is broken in the database itself; nothing when it is sound."""
+    found = [
+        f"the file is damaged: {finding}"
+        for (finding,) in connection.exec_driver_sql(backend(connection).INTEGRITY)
+        if finding != "ok"
+    ]
+    known = {row.gateway_id for row in gateways(connection)}
+    for table in METADATA.sorted_tables:
+        strays = [number for number in _gateway_ids(connection, table) if number not in known]
+        found += [f"{table.name} has rows of gateway {n}, which there is not" for n in strays]
+    return found
+
+
+def _gateway_ids(connection: Connection, table: Table) -> Iterator[int]:
+    """Return whose rows a table has, by one seek in its key for each."""
+    column = table.c.get("gateway_id")
+    if column is None:
+        return
+    query = select(func.min(column))
+    number = connection.execute(query).scalar_one()
+    while number is not None:
+        yield number
+        number = connection.execute(query.where(column > number)).scalar_one()

@@ -1,14 +1,19 @@
-"""How much room a database takes, for what, and how much a year adds."""
+"""How much room a database takes, for what, how much a year adds, and how much a day writes.
+
+An SD card bears only so much writing.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy.exc import OperationalError
 
 from logger.clock import from_epoch_s
-from logger.store.database import database_size_bytes, is_file
+from logger.settings import Settings
+from logger.store.database import backend
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     ENERGY_15MIN,
@@ -16,7 +21,6 @@ from logger.store.models import (
     ENERGY_HOURLY,
     INVERTER_DAILY,
     INVERTER_SAMPLES,
-    METADATA,
     METER_READINGS,
     POLLS,
     PRODUCTION_SAMPLES,
@@ -25,23 +29,19 @@ from logger.store.models import (
 from logger.store.queries import ends_s, gateways, logged_days
 
 RAW = (POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS, INVERTER_SAMPLES)
-ROLLUPS = (
-    ENERGY_15MIN,
-    ENERGY_HOURLY,
-    ENERGY_DAILY,
-    INVERTER_DAILY,
-    ROLLUP_CHECKPOINTS,
-)
-#: The pace of so many days says how a year will be.
+ROLLUPS = (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, ROLLUP_CHECKPOINTS)
+#: The pace of this many days tells how a year will be.
 RECENT_DAYS = 30.0
-
-_samples = PRODUCTION_SAMPLES.c.polled_at
-_quarters = ENERGY_15MIN.c.starts_at
+#: What a collector wrote in a shorter time tells little about a day.
+LONG_ENOUGH_S = 600
+#: What one commit was measured to write: pages, their log, and the spool.
+COMMIT_BYTES = 48 * 1024
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A database's size; None where it can't be told."""
+    """A database's size; None where nobody knows it."""
 
     database_mb: float
     raw_mb: float | None
@@ -54,65 +54,63 @@ class Size:
 
 def size(connection: Connection) -> Size:
     """Measure a database; reads all of a file."""
-    database, free = database_size_bytes(connection), free_bytes(connection)
-    of_tables = _bytes_of_tables(connection)
-    raw, rollups = _sum(of_tables, RAW), _sum(of_tables, ROLLUPS)
-    days = logged_days(connection)
+    database, free = database_bytes(connection), free_bytes(connection)
+    by_table = _bytes_by_table(connection)
+    raw, rollups = _sum(by_table, RAW), _sum(by_table, ROLLUPS)
+    days, used = logged_days(connection), database - (free or 0)
     return Size(
         database_mb=round(database / 1e6, 1),
         raw_mb=_mb(raw),
         rollups_mb=_mb(rollups),
-        rest_mb=_mb(None if raw is None or rollups is None else database - raw - rollups - free),
-        free_mb=_mb(free if is_file(connection) else None),
+        rest_mb=_mb(None if raw is None or rollups is None else used - raw - rollups),
+        free_mb=_mb(free),
         days_logged=round(days, 1),
-        growth_gb_per_year=_growth(connection, days, raw, rollups, database - free),
+        growth_gb_per_year=_growth(connection, days, raw, rollups, used),
     )
 
 
-def free_bytes(connection: Connection) -> int:
-    """Return how much of a file waits to be filled again; a server does not tell."""
-    if not is_file(connection):
-        return 0
-    pages = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-    return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+def database_bytes(connection: Connection) -> int:
+    """Return how much room the database takes."""
+    return int(connection.exec_driver_sql(backend(connection).SIZE_BYTES).scalar_one())
 
 
-def _bytes_of_tables(connection: Connection) -> dict[str, int] | None:
-    if not is_file(connection):
-        query = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
-        return {
-            name: int(connection.execute(query, {"name": name}).scalar_one())
-            for name in METADATA.tables
-        }
-    known = connection.exec_driver_sql("SELECT sqlite_compileoption_used('ENABLE_DBSTAT_VTAB')")
-    if not known.scalar_one():
-        return None
-    found = connection.exec_driver_sql("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name")
+def free_bytes(connection: Connection) -> int | None:
+    """Return how much of that waits to be filled again; None where a server does not know."""
+    free: int | None = connection.exec_driver_sql(backend(connection).FREE_BYTES).scalar_one()
+    return free
+
+
+def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
+    try:
+        found = connection.exec_driver_sql(backend(connection).TABLE_BYTES)
+    except OperationalError:
+        return None  # A SQLite that was built without its statistics.
     return {name: int(taken) for name, taken in found}
 
 
-def _sum(of_tables: dict[str, int] | None, tables: Sequence[Table]) -> int | None:
-    if of_tables is None:
-        return None
-    return sum(of_tables.get(table.name, 0) for table in tables)
+def _sum(by_table: dict[str, int] | None, tables: Sequence[Table]) -> int | None:
+    return None if by_table is None else sum(by_table.get(table.name, 0) for table in tables)
 
 
 def _growth(
-    connection: Connection, days: float, raw: int | None, rollups: int | None, taken: int
+    connection: Connection, days: float, raw: int | None, rollups: int | None, used: int
 ) -> float | None:
     """Return what a year adds when it goes on as in the last days, in GB."""
     if days < 1:
         return None
     recent = min(RECENT_DAYS, days)
-    added = (taken if raw is None else raw) * _recent_share(connection, _samples, recent)
-    added += (rollups or 0) * _recent_share(connection, _quarters, recent)
+    added = (used if raw is None else raw) * _recent_share(
+        connection, PRODUCTION_SAMPLES.c.polled_at, recent
+    )
+    added += (rollups or 0) * _recent_share(connection, ENERGY_15MIN.c.starts_at, recent)
     return round(added / recent * 365 / 1e9, 2)
 
 
 def _recent_share(connection: Connection, column: ColumnElement[Any], days: float) -> float:
     """Return which part of a table's rows is of its last days."""
-    known = [ends_s(connection, column, one.gateway_id) for one in gateways(connection)]
-    last_s = max((last for _, last in filter(None, known)), default=None)
+    ids = [row.gateway_id for row in gateways(connection)]
+    ends = [ends_s(connection, column, gateway_id) for gateway_id in ids]
+    last_s = max((last for _, last in filter(None, ends)), default=None)
     if last_s is None:
         return 0.0
     since = from_epoch_s(last_s) - timedelta(days=days)
@@ -120,12 +118,31 @@ def _recent_share(connection: Connection, column: ColumnElement[Any], days: floa
     # By gateway, as the key is.
     recent = sum(
         connection.execute(
-            counted.where(column.table.c.gateway_id == one.gateway_id, column > since)
+            counted.where(column.table.c.gateway_id == gateway_id, column > since)
         ).scalar_one()
-        for one in gateways(connection)
+        for gateway_id in ids
     )
     return float(recent / connection.execute(counted).scalar_one())
 
 
 def _mb(taken: int | None) -> float | None:
     return None if taken is None else round(taken / 1e6, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """Megabytes written in a day, and who counted them: collector, server or estimate."""
+
+    written_mb_per_day: float
+    written_source: str
+
+
+def wear(connection: Connection, settings: Settings) -> Wear:
+    """Return what is written in a day, measured where that is possible."""
+    measured = backend(connection).written(connection)
+    if measured is not None and measured.passed_s >= LONG_ENOUGH_S:
+        per_day = measured.size_bytes / measured.passed_s * DAY_S
+        return Wear(round(per_day / 1e6, 1), measured.source)
+    commits = DAY_S / max(settings.poll_every_s, settings.commit_every_s)
+    estimate = commits * COMMIT_BYTES * max(1, len(settings.gateways))
+    return Wear(round(estimate / 1e6, 1), "estimate")

@@ -9,11 +9,13 @@ from sqlalchemy import Connection, delete, func, select, update
 from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GatewaySettings
-from logger.store.database import insert_or_ignore, upsert
+from logger.store.database import backend, insert_or_ignore, upsert
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
+    ENERGY_15MIN,
     EVENTS,
     GATEWAYS,
+    INVERTER_DAILY,
     INVERTER_SAMPLES,
     INVERTERS,
     METER_READINGS,
@@ -159,3 +161,9 @@ def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) 
             table.c.gateway_id == gateway_id, table.c.ledger == ledger, table.c.at >= at
         )
     )
+
+
+def reserve_rollups(connection: Connection) -> None:
+    """Let nobody else roll up until the end of the transaction; reading goes on."""
+    names = f"{ENERGY_15MIN.name}, {INVERTER_DAILY.name}"
+    connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(names))

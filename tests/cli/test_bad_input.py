@@ -4,14 +4,16 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, event, text
 
 from logger.cli import run
 from logger.clock import utc_now
+from logger.store import sqlite
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
+from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, daytime_zone
 
 
@@ -190,19 +192,30 @@ def test_a_directory_without_write_permission_exits_6(
 
 
 def test_a_full_disk_stores_nothing_half_and_exits_6(
-    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, path = ready
     engine = open_engine(one.settings.database_url)
     upgrade(engine)
     with engine.begin() as connection:
-        # SQLite's own words, at the last table of a poll that is written.
-        connection.execute(
-            text(
+        # The last table of a poll that is written needs more room than there is.
+        for statement in (
+            "CREATE TABLE ballast (room)",
+            (
                 "CREATE TRIGGER full BEFORE INSERT ON inverter_samples "
-                "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
-            )
-        )
+                "BEGIN INSERT INTO ballast VALUES (zeroblob(1000000)); END"
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+
+    def with_a_full_disk(*args: Any, **options: Any) -> Engine:
+        small = create_engine(*args, **options)
+        limit = f"PRAGMA max_page_count={pages + 1}"
+        event.listen(small, "connect", lambda driver, _: driver.execute(limit))
+        return small
+
+    monkeypatch.setattr(sqlite, "create_engine", with_a_full_disk)
     code, _, err = said(capsys, "--config", path, "poll")
     assert code == 6
     assert "disk is full; make room" in err

@@ -20,9 +20,9 @@ from logger.cli import run
 from logger.collector.wiring import durable_pollers
 from logger.errors import CollectorRunningError, StoreAwayError
 from logger.rollups import rollup
-from logger.store.collectorlock import CollectorLock, collector_lock
 from logger.store.database import open_engine
-from logger.store.door import Door
+from logger.store.lock import CollectorDatabase, collector_lock
+from logger.store.postgresql import ServerLock
 from tests.conftest import Bench, Benches, collect
 
 STEP = timedelta(minutes=5)
@@ -87,8 +87,8 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     bench: Benches, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(database_url=server.url, cts="net", poll_every_s=300)
-    door = Door.to(server.url)
-    (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    database = CollectorDatabase(server.url)
+    (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
     asked: list[datetime] = []
     caplog.set_level("INFO")
 
@@ -108,36 +108,36 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
         server.start()
     poll(1)
     assert poller.keeper.error is None
-    assert times_of(door.engine) == asked
-    with door.engine.connect() as connection:
+    assert times_of(database.engine) == asked
+    with database.engine.connect() as connection:
         outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
         assert list(outcomes) == ["complete"]
         changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
     assert changes == []
     lines = [one.getMessage() for one in caplog.records if "database" in one.getMessage()]
     assert len(lines) == 2, lines
-    door.close()
+    database.close()
 
 
 def test_the_lock_is_taken_again_after_the_server_was_away(server: Server) -> None:
-    door = Door.to(server.url)
-    door.ready()
+    database = CollectorDatabase(server.url)
+    database.ready()
     server.stop()
     with pytest.raises(StoreAwayError):
-        door.ready()
+        database.ready()
     server.start()
-    door.ready()
+    database.ready()
     other = open_engine(server.url)
     with pytest.raises(CollectorRunningError, match="Another envoylog"), collector_lock(other):
         pass
-    door.close()
+    database.close()
 
 
 def test_a_lock_that_the_server_keeps_for_a_dead_connection_of_ours_is_no_other_collector(
     server: Server,
 ) -> None:
     engine = open_engine(server.url)
-    lock = CollectorLock(engine)
+    lock = ServerLock(engine)
     lock.hold()
     # What a cut network leaves: the server believes in a connection that we gave up.
     forgotten, lock._connection = lock._connection, None
@@ -152,22 +152,22 @@ def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
 ) -> None:
     one = bench(cts="net", database_url=f"sqlite:///{tmp_path}/away/x.db")
     (tmp_path / "away").mkdir()
-    door = Door.to(one.settings.database_url)
+    database = CollectorDatabase(one.settings.database_url)
     blocker = open_engine(one.settings.database_url)
     with blocker.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE somebody_elses (x)")
         connection.commit()
-    with door.engine.connect() as connection:
+    with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     with blocker.begin():
-        (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+        (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
         for _ in range(3):
             collect(poller, one.clock())
             one.clock.set(one.clock() + timedelta(minutes=1))
         assert isinstance(poller.keeper.error, StoreAwayError)
     assert poller.keeper.store_all()
-    assert len(times_of(door.engine)) == 3
-    door.close()
+    assert len(times_of(database.engine)) == 3
+    database.close()
 
 
 @pytest.fixture
@@ -195,8 +195,8 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
     one = bench(cts="net", poll_every_s=300, database_url=f"sqlite:///{small_disk}/x.db")
     if state_too:
         one.settings = replace(one.settings, state_dir=small_disk / "state")
-    door = Door.to(one.settings.database_url)
-    (poller,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    database = CollectorDatabase(one.settings.database_url)
+    (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
     asked: list[datetime] = []
 
     def poll() -> None:
@@ -222,8 +222,8 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
     poll()
     assert poller.keeper.error is None
     assert health().level == 0
-    assert times_of(door.engine) == asked
-    door.close()
+    assert times_of(database.engine) == asked
+    database.close()
 
 
 def test_run_polls_into_the_spool_until_the_database_is_there(
@@ -235,6 +235,8 @@ def test_run_polls_into_the_spool_until_the_database_is_there(
     (one.directory / "roof.token").write_text(one.simulation.token())
     config = config_of(one)
     config.write_text(config.read_text().replace("= 300", "= 5\ninverters_every_s = 60"))
+    with contextlib.closing(CollectorDatabase(server.url)) as database:
+        database.ready()
     with open_engine(server.url).connect() as connection:
         before = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
     server.stop()

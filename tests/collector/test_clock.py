@@ -13,7 +13,7 @@ from logger.collector.poller import Poller
 from logger.collector.service import Service
 from logger.collector.wiring import durable_pollers, pollers
 from logger.rollups import rollup
-from logger.store.door import Door
+from logger.store.lock import CollectorDatabase
 from tests.conftest import Bench, Benches
 
 START = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -239,18 +239,18 @@ def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
     one = bench(start=START, born=START - timedelta(days=1), database_url=database_url, **AGELESS)
     by = timedelta(days=-300)
 
-    def collector() -> tuple[Poller, Door]:
-        door = Door.to(database_url)
+    def collector() -> tuple[Poller, CollectorDatabase]:
+        database = CollectorDatabase(database_url)
         clock = lambda: one.clock() + by  # noqa: E731
-        (poller,) = durable_pollers(one.settings, door, one.environ, clock=clock)
-        return poller, door
+        (poller,) = durable_pollers(one.settings, database, one.environ, clock=clock)
+        return poller, database
 
     def poll(poller: Poller, times: int) -> None:
         for _ in range(times):
             poller.poll(one.clock() + by, inverters=False)
             one.clock.set(one.clock() + STEP)
 
-    poller, door = collector()
+    poller, database = collector()
     poll(poller, 5)
     by = NONE
     poller.clock_was_set(300 * 86_400, one.clock())
@@ -259,13 +259,13 @@ def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
     left = spool.read_bytes()
     for _ in range(2):  # The second time as if it was killed before it forgot what it stored.
         spool.write_bytes(left)
-        door.close()
+        database.close()
         os.close(poller.keeper.queue._claimed)  # type: ignore[attr-defined]
-        poller, door = collector()
+        poller, database = collector()
         assert poller.keeper.store_all()
-        assert times_of(door.engine) == [START + n * STEP for n in range(8)]
-        assert times_of(door.engine, "production_samples") == times_of(door.engine)
-    door.close()
+        assert times_of(database.engine) == [START + n * STEP for n in range(8)]
+        assert times_of(database.engine, "production_samples") == times_of(database.engine)
+    database.close()
 
 
 def test_the_running_service_moves_polls_and_knows_to_the_second(

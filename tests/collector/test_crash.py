@@ -10,10 +10,9 @@ from sqlalchemy import Engine, text
 from logger.collector.wiring import durable_pollers
 from logger.errors import SettingsError
 from logger.rollups import rollup
-from logger.store import maintenance
-from logger.store.collectorlock import collector_lock
+from logger.store import schema
 from logger.store.database import open_engine
-from logger.store.door import Door
+from logger.store.lock import CollectorDatabase, collector_lock
 from tests import random_month, soak
 from tests.conftest import Benches, collect
 
@@ -28,22 +27,22 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     bench: Benches, database_url: str
 ) -> None:
     one = bench(cts="net", database_url=database_url)
-    door = Door.to(database_url)
-    (killed,) = durable_pollers(one.settings, door, one.environ, clock=one.clock)
+    database = CollectorDatabase(database_url)
+    (killed,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
     for _ in range(7):
         killed.poll(one.clock(), inverters=False)
         one.clock.set(one.clock() + timedelta(minutes=1))
     killed.keeper._store_waiting()
-    door.close()
-    door = Door.to(database_url)
+    database.close()
+    database = CollectorDatabase(database_url)
     elsewhere = replace(one.settings, state_dir=one.directory / "again")
-    (again,) = durable_pollers(elsewhere, door, one.environ, clock=one.clock)
+    (again,) = durable_pollers(elsewhere, database, one.environ, clock=one.clock)
     assert again.keeper.queue.oldest() is None
     assert again.keeper.store_all()
-    with door.engine.connect() as connection:
+    with database.engine.connect() as connection:
         changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
     assert changes == []
-    door.close()
+    database.close()
 
 
 def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
@@ -57,9 +56,10 @@ def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
 
 def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> None:
     one = bench(cts="net")
-    engine = open_engine(one.settings.database_url)
-    maintenance.upgrade(engine)
-    poller = durable_pollers(one.settings, Door(engine), one.environ, clock=one.clock)[0]
+    database = CollectorDatabase(one.settings.database_url)
+    engine = database.engine
+    schema.upgrade(engine)
+    poller = durable_pollers(one.settings, database, one.environ, clock=one.clock)[0]
     with engine.connect() as connection:  # The pool has this one connection.
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     quick = open_engine(one.settings.database_url)

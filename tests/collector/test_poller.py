@@ -11,8 +11,8 @@ from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.errors import GatewayReplacedError
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
 from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
+from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, collect
 
 MINUTE = timedelta(minutes=1)

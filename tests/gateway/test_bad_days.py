@@ -23,7 +23,7 @@ from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
 from logger.simulator.server import GatewayServer
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
+from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, collect
 
 MINUTE = timedelta(minutes=1)

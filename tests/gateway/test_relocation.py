@@ -26,7 +26,7 @@ from logger.readings import Outcome, Poll
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.store.database import open_engine
-from logger.store.maintenance import upgrade
+from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, collect
 
 Announce = Callable[..., None]

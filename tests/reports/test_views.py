@@ -11,10 +11,10 @@ from logger.reports.columns import ENERGY, FLOWS, Column, Ratio
 from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from logger.store import maintenance
+from logger.store import schema
 from tests.filled import fill, times, utc
 
-VIEWS = maintenance.migrations_path() / "versions" / "views"
+VIEWS = schema.migrations_path() / "versions" / "views"
 COVERED_ONCE = (
     "CASE WHEN SUM(e.covered_s) > MAX(e.period_s) THEN MAX(e.period_s) ELSE SUM(e.covered_s) END"
 )

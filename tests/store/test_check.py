@@ -12,7 +12,7 @@ from logger.clock import time_zone
 from logger.rollups.prune import prune
 from logger.rollups.site import Site
 from logger.rollups.verify import TABLES, differences, digests
-from logger.store.database import UtcDateTime
+from logger.store.models import UtcDateTime
 from tests.filled import instant
 from tests.store.conftest import NOW, SINCE
 

@@ -11,9 +11,10 @@ from sqlalchemy import Engine, text
 from logger.cli import run
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from logger.store import bulk, copy, maintenance
-from logger.store.collectorlock import collector_lock
-from logger.store.database import open_engine
+from logger.store import schema, transfer
+from logger.store.database import backend, open_engine
+from logger.store.lock import collector_lock
+from logger.store.queries import problems
 from tests.conftest import administer, with_database
 from tests.filled import fill, instant, times, utc
 
@@ -71,8 +72,10 @@ def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def rows(engine: Engine) -> dict[str, list[object]]:
-    with bulk.snapshot(engine) as connection:
-        return {table.name: list(bulk.plain_rows(connection, table)) for table in copy.TABLES}
+    with backend(engine).snapshot(engine) as connection:
+        return {
+            table.name: list(transfer.plain_rows(connection, table)) for table in transfer.TABLES
+        }
 
 
 def source_of(url: str) -> Engine:
@@ -91,7 +94,7 @@ def test_a_copy_holds_the_same_in_every_table(
     target = open_engine(target_url)
     assert rows(source_of(target_url)) == before
     with target.begin() as connection:
-        assert maintenance.problems(connection) == []
+        assert problems(connection) == []
         assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     assert rows(source_of(target_url)) == before
     target.dispose()
@@ -101,7 +104,7 @@ def test_a_copy_holds_the_same_in_every_table(
 def test_a_copy_is_of_the_instant_at_which_it_began(
     filled: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy, "BATCH", 50)
+    monkeypatch.setattr(transfer, "BATCH", 50)
     target_url = f"sqlite:///{tmp_path / 'target.db'}"
     source, target = source_of(database_url), open_engine(target_url)
     before = rows(source)
@@ -119,7 +122,7 @@ def test_a_copy_is_of_the_instant_at_which_it_began(
             )
             connection.execute(text("UPDATE energy_daily SET covered_s = covered_s + 1"))
 
-    copied = copy.copy(source, target, write)
+    copied = transfer.copy(source, target, write)
     assert written == list(copied)
     assert rows(source_of(target_url)) == before
     assert len(rows(source_of(database_url))["polls"]) == len(before["polls"]) + len(written)
@@ -130,7 +133,7 @@ def test_a_target_that_holds_data_is_refused_and_left_as_it_is(
     source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = open_engine(target_url)
-    maintenance.upgrade(target)
+    schema.upgrade(target)
     with target.begin() as connection:
         connection.execute(
             text("INSERT INTO gateways (gateway_id, serial, name) VALUES (9, '9', 'mine')")
@@ -155,9 +158,9 @@ def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
             raise PowerCutError
 
     with pytest.raises(PowerCutError):
-        copy.copy(source, target, cut)
-    assert maintenance.current(target) is None
-    copy.copy(source, target)
+        transfer.copy(source, target, cut)
+    assert schema.current(target) is None
+    transfer.copy(source, target)
     assert rows(source_of(target_url)) == rows(source)
     target.dispose()
 
@@ -174,7 +177,7 @@ def test_rows_that_do_not_all_arrive_are_not_kept(
 ) -> None:
     # A trigger or a rule of the target's owner that drops rows.
     target = open_engine(target_url)
-    maintenance.upgrade(target)
+    schema.upgrade(target)
     with target.begin() as connection:
         for statement in (
             ["CREATE TRIGGER sieve AFTER INSERT ON polls BEGIN DELETE FROM polls; END"]

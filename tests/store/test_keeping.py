@@ -22,9 +22,10 @@ from logger.rollups.prune import prune
 from logger.rollups.site import Site as GatewaySite
 from logger.rollups.verify import digests
 from logger.simulator.site import Shape, Site
-from logger.store import backup, maintenance
-from logger.store.collectorlock import collector_lock
+from logger.store import schema, transfer
 from logger.store.database import open_engine, translated_errors
+from logger.store.lock import collector_lock
+from logger.store.queries import problems
 from logger.store.size import free_bytes
 from tests.filled import instant, times
 from tests.store.conftest import NOW, SINCE
@@ -105,7 +106,7 @@ def test_the_room_of_pruned_samples_is_told_and_given_back_on_request(
     assert "samples gone, every total stays" in capsys.readouterr().out
     assert count(filled, "production_samples") == 0  # By now they are all old.
     with filled.connect() as connection:
-        assert free_bytes(connection) == 0
+        assert not free_bytes(connection)
     assert report(filled) == days
 
 
@@ -130,7 +131,7 @@ def test_a_backup_is_restored_with_the_same_reports(
         assert command("db", "backup", "-o", str(tmp_path / "b")) == 0
     (made,) = (tmp_path / "b").iterdir()
     with open_engine(f"sqlite:///{made}", read_only=True).connect() as connection:
-        assert maintenance.problems(connection) == []
+        assert problems(connection) == []
     with filled.begin() as connection:
         connection.execute(text("DELETE FROM energy_daily"))
         connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (2, 'later')"))
@@ -166,7 +167,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
 
     writer = threading.Thread(target=store)
     writer.start()
-    made = backup.backup(filled, tmp_path, "20260506-070000", keep=1)
+    made = transfer.backup(filled, tmp_path, "20260506-070000", keep=1)
     done.set()
     writer.join()
     copied = open_engine(f"sqlite:///{made}")
@@ -199,7 +200,7 @@ def test_a_file_that_is_no_backup_is_refused(
     older = tmp_path / "older.db"
     old = open_engine(f"sqlite:///{older}")
     with old.begin() as connection:
-        maintenance.migrate(connection, "0002")
+        schema.migrate(connection, "0002")
     old.dispose()
     for name, remedy in (("broken.db", "not a database"), ("older.db", f"{older} db upgrade")):
         args = ["db", "restore", str(tmp_path / name), "--yes"]
@@ -217,9 +218,9 @@ def test_a_restore_that_breaks_off_changes_nothing(postgresql_url: str, sqlite_u
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backup.restore(server, empty, cut)
+        transfer.restore(server, empty, cut)
     assert count(server, "gateways") == 1
-    backup.restore(server, empty)
+    transfer.restore(server, empty)
     assert count(server, "gateways") == 0
     with server.connect() as connection:
         assert len(inspect(connection).get_foreign_keys("polls")) == 1
@@ -230,7 +231,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"can't be written to .*file"):
-        backup.backup(filled, tmp_path / "file", "20260506-070000", keep=1)
+        transfer.backup(filled, tmp_path / "file", "20260506-070000", keep=1)
 
     def half(_engine: Engine, path: Path, _step: object) -> None:
         path.write_text("half")
@@ -239,9 +240,9 @@ def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
             small.execute("PRAGMA max_page_count=1")
             small.execute("CREATE TABLE more (than fits)")
 
-    monkeypatch.setattr(backup, "_write", half)
+    monkeypatch.setattr(transfer, "_write", half)
     with pytest.raises(StoreError, match=r"disk of .*room is full.*no new backup"):
-        backup.backup(filled, tmp_path / "room", "20260506-070000", keep=1)
+        transfer.backup(filled, tmp_path / "room", "20260506-070000", keep=1)
     assert list((tmp_path / "room").iterdir()) == []
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from logger.cli import run
 from logger.settings import Settings
-from logger.store import size, wear
-from logger.store.collectorlock import collector_lock
+from logger.store import size
+from logger.store.lock import collector_lock
 
 
 def test_the_size_is_told_by_what_it_is_for_with_a_forecast(
@@ -42,11 +42,11 @@ def test_what_is_written_in_a_day_is_measured_where_a_collector_runs(
 ) -> None:
     settings = Settings(database_url="", state_dir=tmp_path, commit_every_s=900)
     is_file = filled.dialect.name == "sqlite"
-    monkeypatch.setattr(wear, "LONG_ENOUGH_S", 0)
+    monkeypatch.setattr(size, "LONG_ENOUGH_S", 0)
     with filled.connect() as connection:
         with collector_lock(filled):
-            held = wear.wear(connection, filled, settings)
-        left = wear.wear(connection, filled, settings)
+            held = size.wear(connection, settings)
+        left = size.wear(connection, settings)
     assert held.written_source == ("collector" if is_file else "server")
     assert held.written_mb_per_day >= 0
     assert left.written_source == ("estimate" if is_file else "server")

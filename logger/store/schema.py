@@ -1,14 +1,12 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Table, func, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
-from logger.store.database import is_file, translated_errors
-from logger.store.models import GATEWAYS, METADATA
+from logger.store.database import translated_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,10 +24,10 @@ def config() -> "Config":
     """Return Alembic's configuration; needs no alembic.ini."""
     from alembic.config import Config  # noqa: PLC0415 - 10 MB that only a migration needs
 
-    made = Config()
-    made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    made.set_main_option("path_separator", "os")
-    return made
+    settings = Config()
+    settings.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    return settings
 
 
 def revisions() -> list[str]:
@@ -75,9 +73,9 @@ def migrate(connection: Connection, revision: str, *, down: bool = False) -> Non
     """Run migrations on an open connection."""
     from alembic import command  # noqa: PLC0415 - only a migration needs it
 
-    made = config()
-    made.attributes["connection"] = connection
-    (command.downgrade if down else command.upgrade)(made, revision)
+    settings = config()
+    settings.attributes["connection"] = connection
+    (command.downgrade if down else command.upgrade)(settings, revision)
 
 
 def require_current(engine: Engine) -> None:
@@ -97,6 +95,17 @@ def require_current(engine: Engine) -> None:
     )
 
 
+def prepare(engine: Engine) -> None:
+    """Give an empty database its tables; refuse one of another version.
+
+    Raises:
+        StoreError: it can't be used, or needs `envoylog db upgrade`.
+    """
+    if current(engine) is None:
+        upgrade(engine)
+    require_current(engine)
+
+
 def refuse_newer(found: str) -> None:
     """Check that this program knows a schema version.
 
@@ -109,31 +118,3 @@ def refuse_newer(found: str) -> None:
             f"The database has schema {found}, which a newer envoylog made; "
             "upgrade the program: pip install --upgrade envoylog"
         )
-
-
-def problems(connection: Connection) -> list[str]:
-    """Return what is broken in the database itself; nothing when it is sound."""
-    found: list[str] = []
-    if is_file(connection):  # A server checks its pages itself.
-        found = [
-            f"the file is damaged: {said}"
-            for (said,) in connection.exec_driver_sql("PRAGMA integrity_check")
-            if said != "ok"
-        ]
-    known = set(connection.execute(select(GATEWAYS.c.gateway_id)).scalars())
-    for table in METADATA.sorted_tables:
-        strays = [one for one in _gateway_ids(connection, table) if one not in known]
-        found += [f"{table.name} has rows of gateway {one}, which there is not" for one in strays]
-    return found
-
-
-def _gateway_ids(connection: Connection, table: Table) -> Iterator[int]:
-    """Return whose rows a table has, by one seek in its key for each."""
-    column = table.c.get("gateway_id")
-    if column is None:
-        return
-    query = select(func.min(column))
-    one = connection.execute(query).scalar_one()
-    while one is not None:
-        yield one
-        one = connection.execute(query.where(column > one)).scalar_one()

@@ -1,0 +1,319 @@
+"""What PostgreSQL does in its own way: a server that can be away, with roles, locks and COPY."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
+from sqlalchemy import (
+    URL,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Date,
+    Engine,
+    ForeignKeyConstraint,
+    Integer,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    event,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import AddConstraint, DropConstraint
+
+from logger.errors import CollectorRunningError
+from logger.store.database import (
+    FULL,
+    LOCKED,
+    OTHER_COLLECTOR,
+    CollectorLock,
+    Meaning,
+    Written,
+    first_line,
+    translated_errors,
+)
+from logger.store.models import UtcDateTime
+
+__all__ = ["insert"]
+
+#: any number that no other program uses for its own locks
+_LOCK_KEY = 0x656E766F796C6F67
+#: by SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html
+MEANINGS = {
+    "53100": FULL,  # disk_full
+    "40P01": LOCKED,  # deadlock_detected
+    "55P03": LOCKED,  # lock_not_available
+    # undefined_table
+    "42P01": Meaning(False, "The database has no tables yet; run: envoylog db upgrade"),
+}
+#: classes of SQLSTATE: connection, resources (too many clients), operator intervention
+AWAY = ("08", "53", "57")
+#: how long a server may take to say whether it is there, after it refused a connection
+PING_S = 3
+
+SIZE_BYTES = "SELECT pg_database_size(current_database())"
+FREE_BYTES = "SELECT NULL"
+TABLE_BYTES = (
+    "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
+    "WHERE relkind = 'r' AND pg_table_is_visible(oid)"
+)
+INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
+LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
+WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
+
+
+def create(url: URL, *, read_only: bool) -> Engine:
+    """Return an engine of a server's database."""
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=3,
+        connect_args={"connect_timeout": 10, "application_name": "envoylog"},
+    )
+    if read_only:
+        event.listen(engine, "connect", _only_read)
+    return engine
+
+
+def _only_read(connection: Any, _record: Any) -> None:
+    connection.read_only = True
+
+
+def meaning(error: Exception) -> Meaning | None:
+    """Return what an error of psycopg means."""
+    state: str | None = getattr(error, "sqlstate", None)
+    reason = first_line(error).rpartition("failed: ")[2]
+    if state is None:
+        if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            return None
+        if _refused_us(error):
+            return Meaning(
+                False,
+                f"The database server refused database_url ({reason}); check its user, password "
+                "and database.",
+            )
+    elif state in MEANINGS:
+        return MEANINGS[state]
+    elif not state.startswith(AWAY):
+        return None
+    return Meaning(True, f"The database server can't be reached ({reason}); is it running?")
+
+
+def _refused_us(error: psycopg.Error) -> bool:
+    """Return whether a server that takes connections did not take ours.
+
+    The reason has no code: libpq gives none before a connection stands.
+    """
+    refused = error.pgconn
+    if refused is None or isinstance(error, psycopg.errors.ConnectionTimeout):
+        return False
+    host, port = refused.host.decode(), refused.port.decode()
+    address = make_conninfo(host=host, port=port, connect_timeout=PING_S)
+    return bool(PGconn.ping(address.encode()) == Ping.OK)
+
+
+def bulk_insert(
+    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+) -> None:
+    """Insert rows by COPY."""
+    if not connection.in_transaction():
+        connection.begin()
+    driver: Any = connection.connection.driver_connection
+    columns = ", ".join(f'"{name}"' for name in names)
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out,
+    ):
+        write = out.write_row
+        for row in rows:
+            write(row)
+
+
+@contextlib.contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Read in one transaction that sees no other."""
+    still = engine.execution_options(isolation_level="REPEATABLE READ")
+    with still.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL DateStyle TO ISO")
+        yield connection
+
+
+@contextlib.contextmanager
+def large_transaction(engine: Engine, *, is_new: bool) -> Iterator[Connection]:
+    """Write everything or nothing; instants without an offset are UTC."""
+    del is_new
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL TimeZone TO 'UTC'")
+        yield connection
+
+
+def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column with instants and days as text, and yes and no as 1 and 0."""
+    if isinstance(column.type, UtcDateTime):
+        return cast(func.timezone("UTC", column), Text)
+    if isinstance(column.type, Date):
+        return cast(column, Text)
+    if isinstance(column.type, Boolean):
+        return cast(column, Integer)
+    return column
+
+
+@contextlib.contextmanager
+def foreign_keys_deferred(connection: Connection, tables: Sequence[Table]) -> Iterator[None]:
+    """Drop the foreign keys and add them at the end: a server would remember every new row."""
+    keys = [
+        constraint
+        for table in tables
+        for constraint in table.constraints
+        if isinstance(constraint, ForeignKeyConstraint)
+    ]
+    for key in keys:
+        connection.execute(DropConstraint(key))
+    yield
+    for key in keys:
+        connection.execute(AddConstraint(key))
+
+
+def truncate(connection: Connection, tables: Sequence[Table]) -> None:
+    """Delete all rows."""
+    names = ", ".join(f'"{table.name}"' for table in tables)
+    connection.exec_driver_sql(f"TRUNCATE {names}")
+
+
+def vacuum(engine: Engine) -> None:
+    """Give the room of deleted rows to new rows."""
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with alone.connect() as connection:
+        connection.exec_driver_sql("VACUUM")
+
+
+def write_file(engine: Engine, path: Path) -> bool:
+    """Say that rows must be copied."""
+    del engine, path
+    return False
+
+
+def replace_file(engine: Engine, source: Path) -> bool:
+    """Say that rows must be copied."""
+    del engine, source
+    return False
+
+
+def written(connection: Connection) -> Written | None:
+    """Return how much the server's log grew since its counters began (PostgreSQL 14 and newer)."""
+    view = connection.exec_driver_sql("SELECT to_regclass('pg_catalog.pg_stat_wal')")
+    if view.scalar_one() is None:
+        return None
+    size, passed_s = connection.exec_driver_sql(
+        "SELECT wal_bytes, extract(epoch FROM now() - stats_reset) FROM pg_stat_wal"
+    ).one()
+    return None if passed_s is None else Written("server", int(size), float(passed_s))
+
+
+def collector_lock(engine: Engine) -> CollectorLock:
+    """Return the lock of the server."""
+    return ServerLock(engine)
+
+
+class ServerLock:
+    """The right to be the one collector: a lock of the server, gone with its connection.
+
+    It must be held anew after the server was away.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._server_process: int | None = None
+
+    def hold(self) -> None:
+        """Take the lock, or see that it is still ours."""
+        if self._still_ours():
+            return
+        alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with translated_errors():
+            connection = alone.connect()
+            try:
+                held = self._take(connection)
+            except BaseException:
+                connection.close()
+                raise
+        if not held:
+            connection.close()
+            raise CollectorRunningError(OTHER_COLLECTOR)
+        self._connection = connection
+        driver: Any = connection.connection.driver_connection
+        self._server_process = driver.info.backend_pid
+
+    def release(self) -> None:
+        """Let another collector have it; a server that went away has released it already."""
+        if self._connection is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_KEY})")
+            self._close()
+
+    def _still_ours(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError:
+            self._close()
+            return False
+        return True
+
+    def _take(self, connection: Connection) -> bool:
+        take = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
+        if connection.exec_driver_sql(take).scalar_one():
+            return True
+        # A connection of ours that the network cut, but that the server still believes in.
+        left = connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND granted AND (classid::bigint << 32) + objid::bigint = :key AND pid = :pid"
+            ),
+            {"key": _LOCK_KEY, "pid": self._server_process or 0},
+        ).all()
+        if left:
+            time.sleep(0.5)
+        return bool(left) and bool(connection.exec_driver_sql(take).scalar_one())
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                self._connection.invalidate()
+                self._connection.close()
+        self._connection = None
+
+
+def create_reader(engine: Engine, role: str, password: str) -> None:
+    """Make a role that can read everything here, also what comes later, and no more.
+
+    Raises:
+        StoreError: the user of database_url may not make roles.
+    """
+    name, secret = sql.Identifier(role), sql.Literal(password)
+    with translated_errors(), engine.begin() as connection:
+        database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        driver: Any = connection.connection.driver_connection
+        for statement in (
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, secret),
+            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
+            sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
+            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
+            sql.SQL(
+                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}"
+            ).format(name),
+        ):
+            connection.exec_driver_sql(statement.as_string(driver))

@@ -1,0 +1,303 @@
+"""What SQLite does in its own way: a file, its lock beside it, and the processes that use it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Date,
+    Engine,
+    Integer,
+    Table,
+    Text,
+    create_engine,
+    event,
+    type_coerce,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from logger.clock import running_s
+from logger.errors import CollectorRunningError, StoreAwayError, StoreError
+from logger.store.database import (
+    FULL,
+    LOCKED,
+    OTHER_COLLECTOR,
+    CollectorLock,
+    Meaning,
+    Written,
+    translated_errors,
+)
+from logger.store.models import UtcDateTime
+
+__all__ = ["insert"]
+
+BUSY_TIMEOUT_MS = 10_000
+BATCH = 10_000
+#: by the first part of an error's name; https://sqlite.org/rescode.html
+MEANINGS = {
+    "FULL": FULL,
+    "BUSY": LOCKED,
+    "LOCKED": LOCKED,
+    "READONLY": Meaning(False, "The database can't be written: check its file's permissions."),
+    "CANTOPEN": Meaning(False, "The database can't be opened: check its path and permissions."),
+    "IOERR": Meaning(True, "The database's disk can't be read or written; is it there, and whole?"),
+    "NOTADB": Meaning(False, "The file is not a database; choose another database_url."),
+    "CORRUPT": Meaning(
+        False, "The database's file is damaged; restore a backup: envoylog db restore"
+    ),
+}
+
+SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+FREE_BYTES = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
+INTEGRITY = "PRAGMA integrity_check"
+LOCK_WRITES = "SELECT 1"  # A transaction that may write is the only one.
+WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
+
+
+def create(url: URL, *, read_only: bool) -> Engine:
+    """Return an engine of a file, whose directory is made; only an existing one can be read."""
+    path = path_of(url)
+    if read_only:
+        if not path.is_file():
+            raise StoreError(f"There is no database {path} yet; start `envoylog run` first.")
+    else:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The directory {path.parent} can't be made ({error.strerror}); "
+                "choose another database_url or fix its permissions."
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    def prepare(connection: Any, _record: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            if read_only:
+                cursor.execute("PRAGMA query_only=ON")
+            else:
+                cursor.execute("PRAGMA journal_mode=WAL")
+                # What was committed leaves the spool, so it has to outlive a power cut.
+                cursor.execute("PRAGMA synchronous=FULL")
+
+    event.listen(engine, "connect", prepare)
+    # A write transaction starts as one: no upgrade from read to write that could fail half-way.
+    if not read_only:
+        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "connect", _no_implicit_begin)
+    return engine
+
+
+def path_of(url: URL) -> Path:
+    """Return the file of a URL.
+
+    Raises:
+        StoreError: it names none.
+    """
+    if not url.database or url.database == ":memory:":
+        raise StoreError("database_url must name a file: sqlite:////path/to/file.db.")
+    return Path(url.database)
+
+
+def _no_implicit_begin(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def meaning(error: Exception) -> Meaning | None:
+    """Return what an error of sqlite3 means."""
+    name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")
+    return MEANINGS.get(name.partition("_")[0])
+
+
+def is_full(error: StoreError) -> bool:
+    """Return whether it was a file's disk that had no room."""
+    cause = error.__cause__
+    driver_error = getattr(cause, "orig", cause)
+    return getattr(driver_error, "sqlite_errorname", None) == "SQLITE_FULL"
+
+
+def bulk_insert(
+    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+) -> None:
+    """Insert rows by the driver's executemany."""
+    columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
+    statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 - our own names
+    source = iter(rows)
+    while batch := list(islice(source, BATCH)):
+        connection.exec_driver_sql(statement, batch)
+
+
+@contextlib.contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Read in one transaction; opened for writing, it would take the right to write."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        yield connection
+
+
+@contextlib.contextmanager
+def large_transaction(engine: Engine, *, is_new: bool) -> Iterator[Connection]:
+    """Write everything or nothing.
+
+    A new file keeps meanwhile that there was nothing, rather than all that is new beside it:
+    half of the writing, and half of the room. Nobody can be using it yet.
+    """
+    if is_new:
+        _run(engine, "PRAGMA journal_mode=DELETE")
+    with engine.begin() as connection:
+        yield connection
+    if is_new:
+        _run(engine, "PRAGMA journal_mode=WAL")
+
+
+def _run(engine: Engine, *statements: str, parameters: tuple[str, ...] = ()) -> None:
+    """Run statements that no transaction may hold."""
+    with contextlib.closing(engine.raw_connection()) as driver:
+        for statement in statements:
+            driver.cursor().execute(statement, parameters)
+
+
+def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column as it is, without its Python type."""
+    if isinstance(column.type, (UtcDateTime, Date)):
+        return type_coerce(column, Text)
+    return type_coerce(column, Integer) if isinstance(column.type, Boolean) else column
+
+
+@contextlib.contextmanager
+def foreign_keys_deferred(connection: Connection, tables: Sequence[Table]) -> Iterator[None]:
+    """Change nothing: to look at a foreign key is one seek in a small table."""
+    del connection, tables
+    yield
+
+
+def truncate(connection: Connection, tables: Sequence[Table]) -> None:
+    """Delete all rows."""
+    for table in reversed(tables):
+        connection.execute(table.delete())
+
+
+def vacuum(engine: Engine) -> None:
+    """Give the room of deleted rows back to the disk."""
+    _run(engine, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def write_file(engine: Engine, path: Path) -> bool:
+    """Write the database as it is now into another file."""
+    with translated_errors():
+        _run(engine, "VACUUM INTO ?", parameters=(str(path),))
+    return True
+
+
+def replace_file(engine: Engine, source: Path) -> bool:
+    """Put a copy of a file in the database's place; all of it or nothing."""
+    target = path_of(engine.url)
+    temporary = target.with_suffix(".restoring")
+    engine.dispose()
+    try:
+        shutil.copyfile(source, temporary)
+        sync(temporary)
+        for rest in ("-wal", "-shm"):
+            Path(f"{target}{rest}").unlink(missing_ok=True)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"{target} can't be written ({error.strerror}), so it stays as it was; make room "
+            "or fix its permissions."
+        ) from error
+    return True
+
+
+def sync(path: Path) -> None:
+    """See to it that a file outlives a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def written(connection: Connection) -> Written | None:
+    """Return what the running collector has written; None when none runs, or we may not look."""
+    path = lock_path(connection.engine)
+    try:
+        process = Path("/proc") / str(int(path.read_text()))
+        # The number may by now be another process's: this one has the file open.
+        if not any(file.exists() and file.samefile(path) for file in (process / "fd").iterdir()):
+            return None
+        counters = (process / "io").read_text()
+        # The name, in parentheses, may hold spaces.
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    counts = dict(line.split(": ") for line in counters.splitlines())
+    size = int(counts["write_bytes"]) - int(counts["cancelled_write_bytes"])
+    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return Written("collector", size, running_s() - started_s)
+
+
+def lock_path(engine: Engine) -> Path:
+    """Return the file beside a database file that its collector holds; it names its process."""
+    return Path(f"{engine.url.database}.collector")
+
+
+def collector_lock(engine: Engine) -> CollectorLock:
+    """Return the lock of the file beside the database."""
+    return FileLock(lock_path(engine))
+
+
+class FileLock:
+    """The right to be the one collector: the lock of a file, gone with its process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def hold(self) -> None:
+        """Take the lock, unless it is ours."""
+        if self._file is not None:
+            return
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
+            raise kind(
+                f"{self._path} can't be written ({error.strerror}); make room or fix its "
+                "permissions."
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise CollectorRunningError(OTHER_COLLECTOR) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
+        self._file = handle
+
+    def release(self) -> None:
+        """Let another collector have it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def create_reader(engine: Engine, role: str, password: str) -> None:
+    """Say that there are no roles."""
+    del engine, role, password
+    raise StoreError(
+        "SQLite has no roles: open the file read-only instead, sqlite3 -readonly FILE."
+    )

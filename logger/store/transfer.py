@@ -1,0 +1,186 @@
+"""Everything of one database into another, of either engine: copies, backups and the way back.
+
+A copy is of one instant. On the way a row is as SQLite keeps it: instants and days are text, yes
+and no are 1 and 0. A backup is one verified SQLite file, whichever engine it was made of.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, func, select
+
+from logger.errors import SchemaOutdatedError, StoreAwayError, StoreError
+from logger.store import schema
+from logger.store.database import backend, opened, rows, translated_errors
+from logger.store.lock import collector_lock
+from logger.store.models import DATA_DICTIONARY, METADATA
+from logger.store.queries import problems
+from logger.store.sqlite import is_full, sync
+
+#: Gateways first; the dictionary comes with the schema.
+TABLES: Sequence[Table] = [
+    table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY
+]
+BATCH = 10_000
+#: What SQLite may leave beside a file.
+BESIDE = ("", "-journal", "-wal", "-shm", ".collector")
+
+#: hears the table, how many rows were read, and how many of all tables there are
+Step = Callable[[str, int, int], None]
+
+
+def copy(
+    source: Engine, target: Engine, step: Step | None = None, *, replacing: bool = False
+) -> dict[str, int]:
+    """Copy all rows into a database that holds none; return how many of each table.
+
+    The target gets its tables if it has none. It has everything or nothing at the end;
+    ``replacing`` what it held, or as it was.
+
+    Raises:
+        StoreError: the target holds data, or either can't be used.
+        CollectorRunningError: a collector has the target.
+    """
+    engine = backend(target)
+    with translated_errors(), collector_lock(target), backend(source).snapshot(source) as here:
+        found = schema.current(target)
+        if found is not None:
+            schema.refuse_newer(found)
+        counts = {table.name: _count(here, table) for table in TABLES}
+        total = sum(counts.values())
+        with engine.large_transaction(target, is_new=found is None) as there:
+            if found != schema.head():
+                schema.migrate(there, "head")
+            if replacing:
+                engine.truncate(there, TABLES)
+            elif held := [table.name for table in TABLES if _holds(there, table)]:
+                raise StoreError(
+                    f"The target holds data already ({', '.join(held[:3])}), so nothing was "
+                    "copied; name an empty or new database."
+                )
+            with engine.foreign_keys_deferred(there, TABLES):
+                for table in TABLES:
+                    source_rows = _reported(plain_rows(here, table), table.name, total, step)
+                    engine.bulk_insert(there, table, table.c.keys(), source_rows)
+            for table in TABLES:
+                if (arrived := _count(there, table)) != counts[table.name]:
+                    raise StoreError(
+                        f"{arrived} of {counts[table.name]} rows of {table.name} arrived, so "
+                        "nothing was kept; try again, and report this if it happens again."
+                    )
+    return counts
+
+
+def plain_rows(connection: Connection, table: Table) -> Iterator[Any]:
+    """Return a table's rows in the order of its key, as SQLite keeps them."""
+    columns = [backend(connection).plain(column) for column in table.c]
+    query = select(*columns).order_by(*table.primary_key.columns)
+    return map(tuple, rows(connection, query))
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _holds(connection: Connection, table: Table) -> bool:
+    key = next(iter(table.primary_key.columns))
+    return connection.execute(select(key).limit(1)).first() is not None
+
+
+def _reported(source: Iterator[Any], name: str, total: int, step: Step | None) -> Iterator[Any]:
+    """Pass rows on, and report now and then how many they were."""
+    if step is None:
+        yield from source
+        return
+    seen = 0
+    for row in source:
+        yield row
+        seen += 1
+        if seen == BATCH:
+            step(name, seen, total)
+            seen = 0
+    step(name, seen, total)
+
+
+def backup(
+    engine: Engine, directory: Path, stamp: str, keep: int, step: Step | None = None
+) -> Path:
+    """Write a verified copy of a database while it is in use; keep the newest ``keep``.
+
+    Raises:
+        StoreError: the copy can't be written or does not read back.
+    """
+    path = directory / f"envoylog-{stamp}.db"
+    temporary = path.with_suffix(".new")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+        try:
+            _write(engine, temporary, step)
+            verify(temporary)
+            sync(temporary)  # The older ones may go next.
+            temporary.replace(path)
+        except StoreAwayError as error:
+            if is_full(error):
+                raise StoreError(
+                    f"The disk of {directory} is full, so there is no new backup; make room, or "
+                    "choose another -o."
+                ) from error
+            raise
+        finally:
+            _remove(temporary)
+        for old in sorted(directory.glob("envoylog-*.db"))[:-keep]:
+            old.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"The backup can't be written to {directory} ({error.strerror}); choose another -o."
+        ) from error
+    return path
+
+
+def _write(engine: Engine, path: Path, step: Step | None) -> None:
+    if not backend(engine).write_file(engine, path):
+        with opened(f"sqlite:///{path}") as target:
+            copy(engine, target, step)
+
+
+def _remove(path: Path) -> None:
+    for rest in BESIDE:
+        Path(f"{path}{rest}").unlink(missing_ok=True)
+
+
+def verify(path: Path) -> None:
+    """Check that a file is a sound database of this program.
+
+    Raises:
+        StoreError: it is not.
+    """
+    with opened(f"sqlite:///{path}", read_only=True) as engine:
+        found, needed = schema.current(engine), schema.head()
+        if found is None:
+            raise StoreError(f"{path} holds no tables of envoylog; use another backup.")
+        schema.refuse_newer(found)
+        if found != needed:
+            raise SchemaOutdatedError(
+                f"{path} has schema {found}, this program needs {needed}; "
+                f"run: envoylog --database-url sqlite:///{path} db upgrade"
+            )
+        with translated_errors(), engine.connect() as connection:
+            if broken := problems(connection):
+                raise StoreError(f"{path}: {broken[0]}; use another backup.")
+
+
+def restore(engine: Engine, source: Path, step: Step | None = None) -> None:
+    """Put a verified backup in the place of what the database holds; all of it or nothing.
+
+    Raises:
+        StoreError: the backup is not sound, or the database can't be written.
+        CollectorRunningError: a collector is using the database.
+    """
+    verify(source)
+    with collector_lock(engine):
+        if backend(engine).replace_file(engine, source):
+            return
+    with opened(f"sqlite:///{source}", read_only=True) as backed_up:
+        copy(backed_up, engine, step, replacing=True)
