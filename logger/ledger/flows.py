@@ -10,19 +10,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
-from logger.ledger.consumption import Consumption, Energy, consumption
-from logger.ledger.curve import Anchor, Curve, Readings, joined
-from logger.ledger.limits import (
-    CHARGE,
-    CONSUMPTION_CT,
-    DISCHARGE,
-    EXPORT,
-    IMPORT,
-    PRODUCTION,
-    RETIRED_S,
-    StreamKey,
-    limits_of,
-)
+from logger.ledger.consumption import Energy, consumption
+from logger.ledger.curve import Anchor, Curve, Readings, Stretch, seconds_of
+from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.net_power import (
     Decision,
     MaxPower,
@@ -58,7 +48,7 @@ class Samples:
     #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
     net_power: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
 
-    def register(self, stream: str, phase: str) -> Readings:
+    def register(self, stream: Stream, phase: str) -> Readings:
         """Return the readings of a register, made on first use."""
         return self.registers.setdefault((stream, phase), Readings())
 
@@ -108,36 +98,52 @@ def settle(
         for (stream, phase), curve in curves.items()
         for event in curve.events
     ]
-    max_w = max_power_w(_of_phase(curves, "total"), peak_power_w, edges_s)
     for phase in sorted({phase for _, phase in curves}):
         streams = _of_phase(curves, phase)
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
         if phase in samples.net_power:
-            max_of_phase_w = max_power_w(streams, peak_power_w, edges_s)
-            times_s, powers_w = samples.net_power[phase]
-            good, bad = plausible(times_s, powers_w, streams, max_of_phase_w)
-            decisions += implausible_power_events(bad, phase, since_s)
-            add_net_power(energy, streams, integrate(times_s, good, gap_s=gap_s), edges_s)
+            at_s, powers_w = samples.net_power[phase]
+            max_w = max_power_w(streams, peak_power_w, edges_s)
+            found_w = plausible(at_s, powers_w, streams, max_w)
+            decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)
+            net = integrate(at_s, found_w, edges_s, gap_s=gap_s)
+            add_net_power(energy, streams, net, edges_s)
         consumed = consumption(energy, streams, edges_s, settled_s)
-        intervals += _intervals(phase, streams, energy, consumed, edges_s)
+        intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s)
         whole_s += consumed.spread_s
         open_s += consumed.open_s
-    decisions += _outages(_of_phase(curves, "total"), since_s, newest_s)
+    totals = _of_phase(curves, "total")
+    decisions += _outages(totals, since_s, newest_s)
     settled_s = max(since_s, _before_all_of(whole_s, min(open_s)))
-    kept = {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))}
-    reopen_s = [curve.reopen_s for curve in curves.values() if curve.reopen_s is not None]
-    return Settlement(intervals, decisions, settled_s, kept, min(reopen_s, default=None), max_w)
+    return Settlement(
+        intervals,
+        decisions,
+        settled_s,
+        {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))},
+        min((c.reopen_s for c in curves.values() if c.reopen_s is not None), default=None),
+        max_power_w(totals, peak_power_w, edges_s),
+    )
 
 
-def _of_phase(curves: Mapping[StreamKey, Curve], phase: str) -> dict[str, Curve]:
+def _of_phase(curves: Mapping[StreamKey, Curve], phase: str) -> dict[Stream, Curve]:
     return {stream: curve for (stream, of), curve in curves.items() if of == phase}
+
+
+def _is_over(stream: Stream, curve: Curve, imported: Curve | None) -> bool:
+    """Whether the gateway's own count of consumption ended because a net CT's registers began."""
+    return (
+        stream is Stream.CONSUMPTION_CT
+        and imported is not None
+        and curve.readings.source[-1] != "ct"
+        and curve.last_s < imported.last_s
+    )
 
 
 def _settled_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> int:
     """Return the quarter hour that the slowest living stream has not finished."""
     open_s = [newest_s]
     for (stream, phase), curve in curves.items():
-        is_over = stream == CONSUMPTION_CT and _is_elsewhere(curve, curves.get((IMPORT, phase)))
+        is_over = _is_over(stream, curve, curves.get((Stream.IMPORT, phase)))
         if not is_over and curve.last_s > newest_s - RETIRED_S:
             open_s.append(curve.last_s)
             if curve.open_s is not None:
@@ -145,7 +151,7 @@ def _settled_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> int:
     return quarter_start_s(min(open_s))
 
 
-def _before_all_of(whole_s: Iterable[tuple[int, int]], settled_s: int) -> int:
+def _before_all_of(whole_s: Iterable[Stretch], settled_s: int) -> int:
     """Return the last quarter hour up to an instant that lies within no stretch."""
     for start_s, end_s in sorted(whole_s, reverse=True):
         if start_s < settled_s <= quarter_start_s(end_s):
@@ -153,74 +159,54 @@ def _before_all_of(whole_s: Iterable[tuple[int, int]], settled_s: int) -> int:
     return settled_s
 
 
-def _is_elsewhere(consumed: Curve, imported: Curve | None) -> bool:
-    """Whether the gateway's own count of consumption ended because a net CT's registers began."""
-    if imported is None:
-        return False
-    return consumed.readings.source[-1] != "ct" and consumed.last_s < imported.last_s
-
-
 def _intervals(
     phase: str,
-    streams: Mapping[str, Curve],
-    energy: Mapping[str, Energy],
-    consumed: Consumption,
+    streams: Mapping[Stream, Curve],
+    energy: Mapping[Stream, Energy],
+    consumed: Energy,
     edges_s: range,
 ) -> Iterator[Interval]:
-    begin_s = min(curve.first_s for curve in streams.values())
-    covered_s = _covered_s(streams, begin_s, edges_s)
+    begin_s = min(curve.anchor.first_s for curve in streams.values())
     nothing: Energy = [None] * (len(edges_s) - 1)
-    names = (PRODUCTION, IMPORT, EXPORT, CHARGE, DISCHARGE)
-    flows = zip(*(energy.get(name, nothing) for name in names), strict=True)
-    bridged = streams[PRODUCTION].bridged(edges_s) if PRODUCTION in streams else [0] * len(nothing)
-    rows = zip(edges_s, flows, consumed.energy_mwh, covered_s, bridged, strict=False)
-    for start_s, (produced, imported, exported, charged, discharged), mwh, seconds, over in rows:
+    produced = streams.get(Stream.PRODUCTION)
+    rows = zip(
+        edges_s[:-1],
+        energy.get(Stream.PRODUCTION, nothing),
+        consumed,
+        energy.get(Stream.IMPORT, nothing),
+        energy.get(Stream.EXPORT, nothing),
+        energy.get(Stream.CHARGE, nothing),
+        energy.get(Stream.DISCHARGE, nothing),
+        seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s),
+        [0] * len(nothing) if produced is None else produced.bridged(edges_s),
+        strict=True,
+    )
+    for start_s, production, used, imported, exported, charge, discharge, lost_s, bridged in rows:
         if start_s + QUARTER_S > begin_s:
-            used = None if mwh is None else max(0, mwh)
-            yield Interval(
-                start_s,
-                phase,
-                produced,
-                used,
-                imported,
-                exported,
-                charged,
-                discharged,
-                seconds,
-                over,
-            )
+            used_mwh = None if used is None else max(0, used)
+            flows = production, used_mwh, imported, exported, charge, discharge
+            yield Interval(start_s, phase, *flows, QUARTER_S - lost_s, bridged)
 
 
-def _covered_s(streams: Mapping[str, Curve], begin_s: int, edges_s: range) -> list[int]:
-    """Return per quarter hour the seconds in which every stream was measured."""
-    last_s = edges_s[-1] + QUARTER_S
-    holes_s: list[tuple[int, int]] = [(quarter_start_s(begin_s), begin_s)]
+def _uncovered_s(
+    streams: Mapping[Stream, Curve], begin_s: int, edges_s: range
+) -> Iterator[Stretch]:
+    """Return the stretches in which some stream was not measured."""
+    yield edges_s[0] - QUARTER_S, begin_s
     for stream, curve in streams.items():
-        at_s = max(curve.first_s, edges_s[0])
-        for start_s, end_s in curve.runs_s():
-            if start_s > at_s:
-                holes_s.append((at_s, start_s))
-            at_s = max(at_s, end_s)
-        if not (stream == CONSUMPTION_CT and _is_elsewhere(curve, streams.get(IMPORT))):
-            holes_s.append((at_s, min(last_s, curve.last_s + RETIRED_S)))
-    covered_s = [QUARTER_S] * (len(edges_s) - 1)
-    for start_s, end_s in joined(hole for hole in holes_s if hole[0] < hole[1]):
-        first = max(0, (start_s - edges_s[0]) // QUARTER_S)
-        for i in range(first, len(covered_s)):
-            if edges_s[i] >= end_s:
-                break
-            covered_s[i] -= min(end_s, edges_s[i + 1]) - max(start_s, edges_s[i])
-    return covered_s
+        yield from ((start_s, end_s) for _, start_s, end_s in curve.steps)
+        if not _is_over(stream, curve, streams.get(Stream.IMPORT)):
+            yield curve.last_s, curve.last_s + RETIRED_S
 
 
-def _outages(totals: Mapping[str, Curve], since_s: int, newest_s: int) -> Iterator[Decision]:
+def _outages(totals: Mapping[Stream, Curve], since_s: int, newest_s: int) -> Iterator[Decision]:
     """Return one decision for each stretch without readings, naming the streams it took."""
-    gaps: dict[tuple[int, int], list[str]] = {}
+    gaps: dict[Stretch, list[str]] = {}
     gone: dict[int, list[str]] = {}
     for stream, curve in totals.items():
         for gap_s in curve.gaps_s:
             gaps.setdefault(gap_s, []).append(stream)
-        is_over = stream == CONSUMPTION_CT and _is_elsewhere(curve, totals.get(IMPORT))
+        is_over = _is_over(stream, curve, totals.get(Stream.IMPORT))
         if not is_over and since_s < curve.last_s + RETIRED_S < newest_s:
             gone.setdefault(curve.last_s, []).append(stream)
     for (end_s, start_s), streams in sorted(gaps.items()):

@@ -3,13 +3,13 @@
 A report without a register carries the energy of its interval, or the mean power over it.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Anchor, Curve, Readings, RegisterEvent
+from logger.ledger.curve import Anchor, Curve, Readings, RegisterEvent, touched
 from logger.ledger.limits import Limits
 from logger.ledger.register import read_register
 
@@ -82,7 +82,10 @@ def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:
         before.insert(0, (0, anchor.value_mwh))
     for i, before_mwh in reversed(before):
         if 0 < values[i] - before_mwh <= DAWN_W * LONGEST_S / 3.6:
-            readings.insert(i, times[i] - LONGEST_S, before_mwh)
+            times.insert(i, times[i] - LONGEST_S)
+            values.insert(i, before_mwh)
+            readings.power_w.insert(i, None)
+            readings.source.insert(i, readings.source[i])
 
 
 def read_reports(
@@ -124,8 +127,7 @@ def _spread(
     energy_mwh: list[int | None], edges_s: Sequence[int], begin_s: int, end_s: int, added_mwh: int
 ) -> None:
     """Add energy between edges, by the share of time there; before the first it is lost."""
-    first = max(0, bisect_right(edges_s, begin_s) - 1)
-    for i in range(first, bisect_left(edges_s, end_s)):
+    for i in touched(edges_s, begin_s, end_s):
         start_s = max(edges_s[i], begin_s) - begin_s
         stop_s = min(edges_s[i + 1], end_s) - begin_s
         over_s = end_s - begin_s

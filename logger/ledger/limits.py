@@ -4,17 +4,23 @@ Streams are named in the CT's language (delivered, received); flows translates t
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stream(StrEnum):
+    """A register of a site; the value names it in events."""
+
+    PRODUCTION = "production"  #: production, as its source counts it
+    STANDBY = "standby"  #: what the inverters draw at night: the production CT's received
+    IMPORT = "grid import"  #: net-consumption CT delivered
+    EXPORT = "grid export"  #: net-consumption CT received
+    CONSUMPTION_CT = "total consumption"  #: total-consumption CT delivered, or the eim register
+    CHARGE = "battery charge"  #: storage CT received
+    DISCHARGE = "battery discharge"  #: storage CT delivered
+
 
 #: (stream, phase)
-StreamKey = tuple[str, str]
-
-PRODUCTION = "production"  #: production, as its source counts it
-STANDBY = "standby"  #: what the inverters draw at night: the production CT's received
-IMPORT = "grid import"  #: net-consumption CT delivered
-EXPORT = "grid export"  #: net-consumption CT received
-CONSUMPTION_CT = "total consumption"  #: total-consumption CT delivered, or the eim register
-CHARGE = "battery charge"  #: storage CT received
-DISCHARGE = "battery discharge"  #: storage CT delivered
+StreamKey = tuple[Stream, str]
 
 #: 2^32 J, where registers of single inverters and of the inverter total roll over, in mWh.
 WRAP_MWH = 1_193_046_471
@@ -76,10 +82,11 @@ class Limits:
         return max(floor, 4 * max_quarter_mwh * 4 / 1000)
 
 
-def limits_of(stream: str, peak_power_w: float | None) -> Limits:
+def limits_of(stream: Stream, peak_power_w: float | None) -> Limits:
     """Return what a stream can do on a site of this peak power (W; None where not known)."""
-    if stream == PRODUCTION:
+    if stream is Stream.PRODUCTION:
         return Limits(peak_w=peak_power_w)
-    if stream == STANDBY:
+    if stream is Stream.STANDBY:
         return Limits(floor_w=5_000, learned_floor_w=2_000)
-    return Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=stream == CONSUMPTION_CT)
+    is_computed = stream is Stream.CONSUMPTION_CT
+    return Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=is_computed)

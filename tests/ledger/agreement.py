@@ -12,10 +12,10 @@ import tests.oracle.counters as oracle_counters
 import tests.oracle.flows as oracle_flows
 import tests.oracle.inverters as oracle_inverters
 import tests.oracle.series as oracle_series
-from logger.ledger.curve import Anchor, Curve, Readings, Tie
+from logger.ledger.curve import Anchor, Curve, Readings, Tie, joined
 from logger.ledger.flows import Samples, settle
 from logger.ledger.inverter import Report, read_inverter, read_reports
-from logger.ledger.limits import RECOVERY_S, Limits, StreamKey, limits_of
+from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey, limits_of
 from logger.ledger.register import read_register
 from tests.ledger.spoilt import START_S, Case, Row, Site, inverter, register, site
 
@@ -240,11 +240,11 @@ def _series(kind: Any, rows: Sequence[Row]) -> Any:
     return found
 
 
-def _believed(case: Site, key: StreamKey, rows: Sequence[Row]) -> list[Row]:
+def _believed(case: Site, key: tuple[str, str], rows: Sequence[Row]) -> list[Row]:
     curve = read_register(
         _series(Readings, rows),
         None,
-        limits_of(key[0], case.peak_power_w),
+        limits_of(Stream(key[0]), case.peak_power_w),
         since_s=_quarter(rows[0].at_s),
         until_s=case.until_s,
         gap_s=case.gap_s,
@@ -289,7 +289,7 @@ def by_ledger(case: Case) -> Result:
     return Result(
         {start: energy for start, (energy, _) in rows.items() if energy},
         {start: bridged for start, (_, bridged) in rows.items() if bridged},
-        curve.runs_s(),
+        _runs(curve),
         curve.gaps_s,
         sorted(curve.stretches_s(Tie.BRIDGED, Tie.CAUGHT_UP)),
         curve.stretches_s(Tie.BROKEN),
@@ -297,8 +297,20 @@ def by_ledger(case: Case) -> Result:
         [(event.at_s, event.kind, event.detail) for event in curve.events],
         curve.open_s,
         curve.last_s,
-        curve.first_s,
+        curve.anchor.first_s,
     )
+
+
+def _runs(curve: Curve) -> list[tuple[int, int]]:
+    at_s, runs = curve.anchor.at_s, []
+    for start_s, end_s in [
+        *joined((a, b) for _, a, b in curve.steps),
+        (curve.last_s, curve.last_s),
+    ]:
+        if at_s < start_s:
+            runs.append((at_s, start_s))
+        at_s = max(at_s, end_s)
+    return runs
 
 
 def _read(
@@ -345,7 +357,7 @@ def _ledger_site(
     for key, rows in case.registers.items():
         within = [row for row in rows if from_s < row.at_s <= until_s]
         if within:
-            samples.registers[key] = _series(Readings, within)
+            samples.registers[Stream(key[0]), key[1]] = _series(Readings, within)
     for phase, every in case.net_power.items():
         powers = [one for one in every if since_s - case.gap_s < one[0] <= until_s]
         if powers:
