@@ -14,7 +14,7 @@ LAYERS = [
     {"clock"},
     {"readings"},
     {"settings"},
-    {"gateway", "store", "energy", "ledger", "simulator"},
+    {"gateway", "store", "ledger", "simulator"},
     {"rollups"},
     {"reports"},
     {"collector", "exports", "cookbook", "standing"},

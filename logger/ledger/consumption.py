@@ -124,7 +124,9 @@ def _leave_out_breaks(
         for start_s, end_s in joined(s for s in every_s if s[0] < until_s and begin_s < s[1]):
             within_s = max(start_s, begin_s), min(end_s, until_s)
             for stream, curve in known.items():
-                if not any(a < within_s[1] and within_s[0] < b for a, b in breaks[stream]):
+                # What a register counted that read erroneously just then is not known either.
+                unknown_s = breaks[stream] + curve.left_out_s
+                if not any(a < within_s[1] and within_s[0] < b for a, b in unknown_s):
                     before, after = curve.counts(within_s)
                     mwh -= signs[stream] * min(after - before, parts[stream][i] or 0)
         total[i] = mwh

@@ -61,6 +61,15 @@ class RegisterEvent(NamedTuple):
     detail: str
 
 
+class Decision(NamedTuple):
+    """What the ledger decided about a stream or an inverter, to be kept as an event."""
+
+    at_s: int
+    kind: str
+    subject: str
+    detail: str
+
+
 class Anchor(NamedTuple):
     """The last believed reading before a window, and what only the past can tell of it."""
 
@@ -73,6 +82,9 @@ class Anchor(NamedTuple):
     flat_since_s: int  #: since when it did not grow although there was power at every reading
     first_s: int  #: first reading ever
     max_quarter_mwh: int  #: the most that one quarter hour held so far
+    #: Readings up to here are erroneous, whatever they look like alone. Only checkpoints of
+    #: version 0.1 say so: it took some among erroneous reads.
+    erroneous_until_s: int = 0
 
 
 @dataclass(slots=True)
@@ -111,6 +123,7 @@ class Curve:
     gaps_s: list[Stretch] = field(default_factory=list)  #: longer than normal
     #: over which it stood still under power, up to the step with which it went on
     flats_s: list[Stretch] = field(default_factory=list)
+    left_out_s: list[Stretch] = field(default_factory=list)  #: between them are erroneous reads
     whole_s: list[Stretch] = field(default_factory=list)  #: must not be cut
     events: list[RegisterEvent] = field(default_factory=list)
     open_s: int | None = None  #: more readings may change what comes after it

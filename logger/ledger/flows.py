@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
 from logger.ledger.consumption import Energy, consumption
-from logger.ledger.curve import Anchor, Curve, Readings, Stretch, seconds_of
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.net_power import (
-    Decision,
     MaxPower,
     add_net_power,
     implausible_power_events,

@@ -7,20 +7,11 @@ from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s
 from logger.ledger.consumption import Energy
-from logger.ledger.curve import Curve
+from logger.ledger.curve import Curve, Decision
 from logger.ledger.limits import Stream, limits_of
 
 #: stream, instant -> the most power (W) that it can have
 MaxPower = Callable[[Stream, int], float]
-
-
-class Decision(NamedTuple):
-    """What the ledger decided about a stream, to be kept as an event."""
-
-    at_s: int
-    kind: str
-    subject: str
-    detail: str
 
 
 class Integrated(NamedTuple):

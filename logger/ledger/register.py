@@ -69,6 +69,9 @@ class _Validation:
         """Continue by all readings after the curve's end."""
         times, odd, coming = self.readings.at_s, self._odd(), 0
         index = bisect_right(times, self.curve.last_s)
+        passed_over = bisect_right(times, self.curve.anchor.erroneous_until_s)
+        if passed_over > index:
+            index = self._leave_out(passed_over)
         while index < len(times):
             if index and times[index - 1] == self.curve.last_s:
                 coming = bisect_left(odd, index, coming)
@@ -184,7 +187,9 @@ class _Validation:
             bad_s, good = readings.at_s[end - 1], _reading(good_mwh, curve.last_s)
             detail = f"bad up to {_reading(bad_mwh, bad_s)}, good before: {good}"
             curve.events.append(RegisterEvent(bad_s, "counter_dip", detail))
-        curve.whole_s.append((curve.last_s, readings.at_s[end]))
+        if end < len(readings.at_s):
+            curve.left_out_s.append((curve.last_s, readings.at_s[end]))
+            curve.whole_s.append(curve.left_out_s[-1])
         return end
 
     def _caught_up(self, index: int, grown_mwh: int) -> int:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
-from logger.energy.inverters import Rhythm
-from logger.energy.series import CounterState
+from logger.ledger.curve import Anchor
+from logger.ledger.inverter import Rhythm
+from logger.ledger.limits import Stream, StreamKey
 from logger.rollups.site import Site
 from logger.store.models import ROLLUP_CHECKPOINTS
 
@@ -27,7 +28,8 @@ class Silent(NamedTuple):
     at_s: int  #: of its last report
 
 
-State = CounterState | Rhythm | Silent
+State = Anchor | Rhythm | Silent
+KIND_OF: dict[type[Any], str] = {Anchor: "register", Rhythm: "reports", Silent: "silent"}
 #: (stream, phase), or serial -> ``State``
 States = Mapping[Any, Any]
 
@@ -79,28 +81,62 @@ def _of(gateway_id: int, ledger: str) -> ColumnElement[bool]:
 
 
 def _to_json(states: States) -> str:
-    """Return states as text: a list for streams, by serial for inverters."""
-    if all(isinstance(key, tuple) for key in states):
-        plain: Any = [[*key, *states[key]] for key in sorted(states)]
-    else:
-        plain = {serial: _plain(state) for serial, state in states.items()}
-    return json.dumps(plain, separators=(",", ":"))
-
-
-def _plain(state: State) -> list[Any]:
-    if isinstance(state, CounterState):
-        return ["counter", state.at_s, *state]
-    return ["reports" if isinstance(state, Rhythm) else "silent", *state]
+    """Return states as text, every value by its name."""
+    named: Any = [
+        {"stream": stream, "phase": phase, **states[stream, phase]._asdict()}
+        for stream, phase in sorted(key for key in states if isinstance(key, tuple))
+    ]
+    if len(named) < len(states):
+        named = {
+            serial: {"kind": KIND_OF[type(state)], **state._asdict()}
+            for serial, state in states.items()
+        }
+    return json.dumps(named, separators=(",", ":"))
 
 
 def _from_json(text: str) -> States:
     found = json.loads(text)
-    if isinstance(found, list):
-        return {(name, phase): CounterState(*values) for name, phase, *values in found}
-    return {serial: _state(*values) for serial, values in found.items()}
+    if isinstance(found, dict):
+        return {serial: _state(state) for serial, state in found.items()}
+    states: dict[StreamKey, Anchor] = {}
+    for state in found:
+        if isinstance(state, list):
+            states[Stream(state[0]), state[1]] = _anchor_of_0_1(*state[2:])
+        else:
+            key = Stream(state.pop("stream")), state.pop("phase")
+            states[key] = Anchor(**state)
+    return states
 
 
-def _state(kind: str, at_s: int, *values: Any) -> State:
-    if kind == "counter":
-        return CounterState(*values)
-    return Rhythm(at_s, *values) if kind == "reports" else Silent(at_s)
+def _state(state: Any) -> State:
+    if isinstance(state, list):  # of version 0.1
+        kind, at_s, *values = state
+        if kind == "counter":
+            return _anchor_of_0_1(*values)
+        return Rhythm(at_s, *values) if kind == "reports" else Silent(at_s)
+    kind = state.pop("kind")
+    found: State = next(of for of, name in KIND_OF.items() if name == kind)(**state)
+    return found
+
+
+#: What version 0.1 wrote of a register as a list, by its place.
+ORDER_0_1 = (
+    "source",
+    "at_s",
+    "value_mwh",
+    "last_increase_s",
+    "flat_since_s",
+    "below_high_mwh",
+    "first_s",
+    "max_quarter_mwh",
+    "stuck_since_s",
+    "erroneous_until_s",
+    "power_w",
+)
+
+
+def _anchor_of_0_1(*values: Any) -> Anchor:
+    named = dict(zip(ORDER_0_1, values, strict=False))
+    # Since when it was stuck, 0 while it was not.
+    named["flat_since_s"] = named.pop("stuck_since_s", 0) or named["flat_since_s"]
+    return Anchor(**{"power_w": None} | named)

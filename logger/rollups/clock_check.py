@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, func, literal, select, union_all
 
 from logger.clock import from_epoch_s
-from logger.energy.streams import Decision
+from logger.ledger.curve import Decision
 from logger.rollups.pivot import Row
 from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES, UtcDateTime, epoch
 

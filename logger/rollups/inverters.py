@@ -1,25 +1,24 @@
 """inverter_daily: each microinverter's energy per local day, recomputed by whole days."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from datetime import date
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day
-from logger.energy.inverters import (
+from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
+from logger.ledger.curve import Anchor, Curve, Decision
+from logger.ledger.inverter import (
     MOST_W,
     Inverter,
     Report,
     Reported,
     Rhythm,
-    Share,
-    from_counter,
-    from_reports,
+    read_inverter,
+    read_reports,
 )
-from logger.energy.series import Counted, CounterState
-from logger.energy.streams import Decision
 from logger.rollups.checkpoints import Silent, State
 from logger.rollups.pivot import by_series, drop_missing
 from logger.rollups.read import Window
@@ -32,6 +31,13 @@ from logger.store.models import INVERTER_SAMPLES, epoch
 RETIRED_S = 2 * 86_400
 
 
+class Share(NamedTuple):
+    """What an inverter made by day."""
+
+    energy_mwh: list[int | None]
+    covered_s: list[int]
+
+
 def count(window: Window) -> Rolled:
     """Return the days of a window of reports, and where to go on: at a local midnight."""
     since_s, zone, states = window.since_s, window.site.zone, window.states
@@ -40,22 +46,25 @@ def count(window: Window) -> Rolled:
     if back := [silent[serial].at_s for serial in inverters.keys() & silent]:
         return Rolled(since_s, reopen_s=min(back))
     shares: dict[str, Share] = {}
-    tracks: dict[str, Counted | Reported] = {}
+    tracks: dict[str, Curve | Reported] = {}
     open_s: list[int] = []
     newest_s = max((_last_s(inverter) for inverter in inverters.values()), default=since_s)
+    days = _days(since_s, max(newest_s, window.until_s), zone)
+    edges_s = [since_s, *(day_end_s(day, zone) for day in days)]
     for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
-        if inverter.series.times_s or isinstance(state, CounterState):
-            before = state if isinstance(state, CounterState) else None
-            shares[serial], counted = from_counter(
-                inverter, before, since_s=since_s, until_s=window.until_s
+        if inverter.readings.at_s or isinstance(state, Anchor):
+            anchor = state if isinstance(state, Anchor) else None
+            curve = read_inverter(
+                inverter.readings, anchor, since_s=since_s, until_s=window.until_s
             )
-            tracks[serial] = counted
-            seen_s = counted.last.at_s if counted.last else since_s
-            open_s.append(min(seen_s, counted.unsettled_s or seen_s))
+            shares[serial] = Share(curve.energy(edges_s), curve.covered(edges_s))
+            tracks[serial] = curve
+            open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
         else:
             rhythm = state if isinstance(state, Rhythm) else None
-            shares[serial], reported = from_reports(inverter, rhythm, since_s=since_s)
+            reported = read_reports(inverter.reports, rhythm, edges_s)
+            shares[serial] = Share(reported.energy_mwh, reported.covered_s)
             tracks[serial] = reported
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
     alive_s = newest_s - RETIRED_S
@@ -65,7 +74,7 @@ def count(window: Window) -> Rolled:
     return Rolled(
         settled_s,
         silent | {serial: state for serial, state in kept.items() if state is not None},
-        _day_rows(window.site, shares, peaks),
+        _day_rows(window.site, days, shares, peaks),
         [
             Decision(event.at_s, event.kind, f"{SUBJECT}{serial}", event.detail)
             for serial, track in tracks.items()
@@ -75,19 +84,19 @@ def count(window: Window) -> Rolled:
 
 
 def _last_s(inverter: Inverter) -> int:
-    times = [*inverter.series.times_s[-1:], *(report.at_s for report in inverter.reports[-1:])]
+    times = [*inverter.readings.at_s[-1:], *(report.at_s for report in inverter.reports[-1:])]
     return max(times)
 
 
-def _state_at(track: Counted | Reported, at_s: int) -> State | None:
-    """Return what to remember: the counter's state, the rhythm, or since when it is silent."""
+def _state_at(track: Curve | Reported, at_s: int) -> State | None:
+    """Return what to remember: the register's anchor, the rhythm, or since when it is silent."""
     if isinstance(track, Reported):
         rhythms = [rhythm for rhythm in track.rhythms if rhythm.at_s <= at_s]
         return rhythms[-1] if rhythms else None
-    if track.last is not None and track.last.at_s < at_s:
+    if track.last_s < at_s:
         # What it counts next has to be spread from here on, whatever lies between.
-        return Silent(track.last.at_s)
-    return track.state_at(at_s)
+        return Silent(track.last_s)
+    return track.anchor_at(at_s)
 
 
 def _read(
@@ -118,7 +127,7 @@ def _read(
             times, powers, lifetimes, intervals, over = columns
             inverter = inverters.setdefault(serial, Inverter())
             values, counted_at = drop_missing(lifetimes, times)
-            inverter.series.extend("device", counted_at, values, [None] * len(values))
+            inverter.readings.extend("device", counted_at, values, [None] * len(values))
             if len(values) < len(lifetimes):
                 inverter.reports += [
                     Report(times[i], powers[i], intervals[i], over[i])
@@ -150,25 +159,27 @@ def _day(at_s: int, site: Site, known: dict[int, date]) -> date:
     return day
 
 
+def _days(since_s: int, until_s: int, zone: ZoneInfo) -> list[date]:
+    first, last = local_day(since_s, zone), local_day(until_s, zone)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
 def _day_rows(
-    site: Site, shares: Mapping[str, Share], peaks: Mapping[tuple[date, str], float]
+    site: Site,
+    days: Sequence[date],
+    shares: Mapping[str, Share],
+    peaks: Mapping[tuple[date, str], float],
 ) -> list[dict[str, Any]]:
-    energy: dict[tuple[date, str], int] = {}
-    covered: dict[tuple[date, str], int] = {}
-    known: dict[int, date] = {}
-    for serial, share in shares.items():
-        for result, parts in ((energy, share.energy_mwh), (covered, share.covered_s)):
-            for start_s, amount in parts.items():
-                day = known.get(start_s // QUARTER_S) or _day(start_s + 1, site, known)
-                result[day, serial] = result.get((day, serial), 0) + amount
     return [
         {
             "gateway_id": site.gateway_id,
-            "day": key[0],
-            "serial": key[1],
-            "energy_wh": energy[key] / 1000 if key in energy else None,
-            "peak_power_w": peaks.get(key),
-            "covered_s": covered.get(key, 0),
+            "day": day,
+            "serial": serial,
+            "energy_wh": None if mwh is None else mwh / 1000,
+            "peak_power_w": peaks.get((day, serial)),
+            "covered_s": covered_s,
         }
-        for key in sorted(energy.keys() | covered.keys() | peaks.keys())
+        for serial, share in shares.items()
+        for day, mwh, covered_s in zip(days, share.energy_mwh, share.covered_s, strict=True)
+        if mwh is not None or covered_s or (day, serial) in peaks
     ]

@@ -1,4 +1,4 @@
-"""Raw rows of a window of time, as the series that energy arithmetic counts."""
+"""Raw rows of a window of time, as the readings of registers that the ledger settles."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -10,18 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
-from logger.energy.flows import Samples
-from logger.energy.series import ABSURD_W, RETIRED_S
-from logger.energy.streams import (
-    CHARGE,
-    DISCHARGE,
-    EXPORT,
-    IMPORT,
-    PRODUCTION,
-    STANDBY,
-    TOTAL,
-    StreamKey,
-)
+from logger.ledger.flows import Samples
+from logger.ledger.limits import ABSURD_W, RETIRED_S, Stream, StreamKey
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, StaleFilter
 from logger.rollups.pivot import Peaks, Row, by_series, drop_missing
@@ -36,10 +26,10 @@ from logger.store.models import (
 
 #: measurement -> the streams of its delivered and received counters
 METERS = {
-    "production": (PRODUCTION, STANDBY),
-    "net-consumption": (IMPORT, EXPORT),
-    "total-consumption": (TOTAL, None),
-    "storage": (DISCHARGE, CHARGE),
+    "production": (Stream.PRODUCTION, Stream.STANDBY),
+    "net-consumption": (Stream.IMPORT, Stream.EXPORT),
+    "total-consumption": (Stream.CONSUMPTION_CT, None),
+    "storage": (Stream.DISCHARGE, Stream.CHARGE),
 }
 
 
@@ -99,20 +89,20 @@ def _feed(
     sources: Sequence[str | None] = (),
     unnamed: str = "ct",
 ) -> None:
-    """Add the samples that have a value to a counter's series."""
+    """Add the samples that have a value to the readings of a register."""
     values: Any
     if not sources:
         values, times_s, powers_w = drop_missing(values_wh, times_s, powers_w)
         if values:
-            samples.counter(*key).extend(unnamed, times_s, values, powers_w)
+            samples.register(*key).extend(unnamed, times_s, values, powers_w)
         return
     values, times_s, powers_w, sources = drop_missing(values_wh, times_s, powers_w, sources)
     first = 0
     for source, run in groupby(sources):
         end = first + sum(1 for _ in run)
-        series = samples.counter(*key)
+        readings = samples.register(*key)
         part = slice(first, end)
-        series.extend(source or unnamed, times_s[part], values[part], powers_w[part])
+        readings.extend(source or unnamed, times_s[part], values[part], powers_w[part])
         first = end
 
 
@@ -143,7 +133,7 @@ def _read_production(window: Window, found: Read) -> set[int]:
             }
         fresh = window.within(stale.drop_stale(counted))
         for phase, (times, powers, energies, _, sources) in by_series(fresh, 1):
-            _feed(found.samples, (PRODUCTION, phase), times, energies, powers, sources)
+            _feed(found.samples, (Stream.PRODUCTION, phase), times, energies, powers, sources)
             if phase == "total":
                 found.production_peaks.extend(*_sane(times, powers))
     return inactive_s
@@ -161,7 +151,7 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
         "received_wh",
     )
     samples = found.samples
-    sampled = {phase for name, phase in samples.counters if name == PRODUCTION}
+    sampled = {phase for name, phase in samples.registers if name is Stream.PRODUCTION}
     battery_w: dict[int, float] = {}
     stale = StaleFilter(window.clock, itemgetter(1, 2))
     for batch in batches(window.connection, query):
@@ -189,7 +179,7 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
 
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
     samples = found.samples
-    counted = {name for name, _ in samples.counters}
+    counted = {name for name, _ in samples.registers}
     query = window.query(
         CONSUMPTION_SAMPLES,
         "measurement",
@@ -224,12 +214,20 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
                     both = zip(sane_times, sane_powers, strict=True)
                     sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
                 found.consumption_peaks.extend(sane_times, sane_powers)
-        if TOTAL not in counted:
+        if Stream.CONSUMPTION_CT not in counted:
             used = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
             for (_, phase), (times, powers, energies, _, sources) in by_series(used, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
-                _feed(samples, (TOTAL, phase), times, energies, possible, sources, "eim")
-    if TOTAL in counted and IMPORT not in counted and not samples.net_power:
+                _feed(
+                    samples,
+                    (Stream.CONSUMPTION_CT, phase),
+                    times,
+                    energies,
+                    possible,
+                    sources,
+                    "eim",
+                )
+    if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
 
 
@@ -238,8 +236,10 @@ def _elsewhere_s(window: Window, samples: Samples) -> tuple[float, float]:
 
     Before they began, and after they are no longer waited for.
     """
-    known_s = [state.at_s for (name, _), state in window.states.items() if name == IMPORT]
-    read = [series.times_s for (name, _), series in samples.counters.items() if name == IMPORT]
+    known_s = [state.at_s for (name, _), state in window.states.items() if name is Stream.IMPORT]
+    read = [
+        readings.at_s for (name, _), readings in samples.registers.items() if name is Stream.IMPORT
+    ]
     if not known_s and not read:
         return inf, inf
     until_s = -inf if known_s else min(times_s[0] for times_s in read)
@@ -248,13 +248,13 @@ def _elsewhere_s(window: Window, samples: Samples) -> tuple[float, float]:
 
 def _derive_net_power(samples: Samples) -> None:
     """Where only total consumption has a CT, net is total minus production (rule C3)."""
-    for (name, phase), total in list(samples.counters.items()):
-        made = samples.counters.get((PRODUCTION, phase))
-        if name != TOTAL or made is None:
+    for (name, phase), total in list(samples.registers.items()):
+        produced = samples.registers.get((Stream.PRODUCTION, phase))
+        if name is not Stream.CONSUMPTION_CT or produced is None:
             continue
-        made_w = dict(zip(made.times_s, made.powers_w, strict=True))
+        produced_w = dict(zip(produced.at_s, produced.power_w, strict=True))
         times, powers = samples.net_power.setdefault(phase, ([], []))
-        for at_s, used_w in zip(total.times_s, total.powers_w, strict=True):
-            if used_w is not None and (given_w := made_w.get(at_s)) is not None:
+        for at_s, used_w in zip(total.at_s, total.power_w, strict=True):
+            if used_w is not None and (given_w := produced_w.get(at_s)) is not None:
                 times.append(at_s)
                 powers.append(used_w - given_w)

@@ -21,9 +21,8 @@ from logger.clock import (
     quarter_start_s,
     to_epoch_s,
 )
-from logger.energy.flows import account
-from logger.energy.series import RECOVERY_S, RETIRED_S
-from logger.energy.streams import IMPORT, PRODUCTION, TOTAL, limits_of
+from logger.ledger.flows import settle
+from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.rollups import checkpoints, inverters, sums
 from logger.rollups.checkpoints import Checkpoint
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
@@ -140,9 +139,9 @@ def advance(
 def _count(window: Window) -> Rolled:
     """Return the quarter hours of a window of samples, and where to go on."""
     found = read(window)
-    if (back_s := _came_back(window, found.samples.counters)) is not None:
+    if (back_s := _came_back(window, found.samples.registers)) is not None:
         return Rolled(window.since_s, reopen_s=back_s)
-    result = account(
+    result = settle(
         found.samples,
         window.states,
         since_s=window.since_s,
@@ -152,26 +151,28 @@ def _count(window: Window) -> Rolled:
     )
     if result.reopen_s is not None:
         return Rolled(window.since_s, reopen_s=result.reopen_s)
-    max_power_w = result.most_w
-    always_w = limits_of(PRODUCTION, window.site.peak_power_w).least_power_w
+    max_power_w = result.max_power_w
+    always_w = limits_of(Stream.PRODUCTION, window.site.peak_power_w).least_power_w
 
     def max_used_w(start_s: int) -> float:
-        drawn_w = max(max_power_w(TOTAL, start_s), max_power_w(IMPORT, start_s))
-        return drawn_w + max_power_w(PRODUCTION, start_s)
+        drawn_w = max(
+            max_power_w(Stream.CONSUMPTION_CT, start_s), max_power_w(Stream.IMPORT, start_s)
+        )
+        return drawn_w + max_power_w(Stream.PRODUCTION, start_s)
 
     production, consumption = found.production_peaks, found.consumption_peaks
-    production.drop_implausible(lambda start_s: max_power_w(PRODUCTION, start_s), always_w)
+    production.drop_implausible(lambda start_s: max_power_w(Stream.PRODUCTION, start_s), always_w)
     consumption.drop_implausible(max_used_w, always_w)
-    rows = quarter_rows(window.site, result.quarters, production, consumption)
-    return Rolled(result.settled_s, result.states, rows, result.decisions)
+    rows = quarter_rows(window.site, result.intervals, production, consumption)
+    return Rolled(result.settled_s, result.anchors, rows, result.decisions)
 
 
-def _came_back(window: Window, counters: Any) -> int | None:
+def _came_back(window: Window, registers: Any) -> int | None:
     """Return since when a stream that had been given up was silent, if it speaks again."""
     silent = [
         state.at_s
         for key, state in window.states.items()
-        if key in counters and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
+        if key in registers and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
     ]
     return min(silent, default=None)
 

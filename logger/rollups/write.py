@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, not_
 
 from logger.clock import from_epoch_s, local_day, utc_offset_s
-from logger.energy.flows import Quarter
-from logger.energy.streams import Decision
+from logger.ledger.curve import Decision
+from logger.ledger.flows import Interval
 from logger.rollups import clock_check
 from logger.rollups.checkpoints import States
 from logger.rollups.pivot import Peaks
@@ -44,31 +44,31 @@ class Rolled:
 
 
 def quarter_rows(
-    site: Site, quarters: Iterable[Quarter], production: Peaks, consumption: Peaks
+    site: Site, intervals: Iterable[Interval], production: Peaks, consumption: Peaks
 ) -> list[dict[str, Any]]:
     """Return the rows of energy_15min."""
     offsets: dict[int, int] = {}
     rows = []
-    for quarter in quarters:
-        start = quarter.starts_s
+    for interval in intervals:
+        start = interval.starts_s
         offset = offsets.get(start)
         if offset is None:
             offset = offsets[start] = utc_offset_s(start, site.zone)
         row: dict[str, Any] = {
             "gateway_id": site.gateway_id,
             "starts_at": from_epoch_s(start),
-            "phase": quarter.phase,
+            "phase": interval.phase,
             "utc_offset_s": offset,
-            "production_wh": _wh(quarter.production),
-            "consumption_wh": _wh(quarter.consumption),
-            "grid_import_wh": _wh(quarter.grid_import),
-            "grid_export_wh": _wh(quarter.grid_export),
-            "battery_charge_wh": _wh(quarter.battery_charge),
-            "battery_discharge_wh": _wh(quarter.battery_discharge),
-            "covered_s": quarter.covered_s,
-            "bridged_wh": quarter.bridged / 1000,
+            "production_wh": _wh(interval.production_mwh),
+            "consumption_wh": _wh(interval.consumption_mwh),
+            "grid_import_wh": _wh(interval.grid_import_mwh),
+            "grid_export_wh": _wh(interval.grid_export_mwh),
+            "battery_charge_wh": _wh(interval.battery_charge_mwh),
+            "battery_discharge_wh": _wh(interval.battery_discharge_mwh),
+            "covered_s": interval.covered_s,
+            "bridged_wh": interval.bridged_mwh / 1000,
         }
-        is_total = quarter.phase == "total"
+        is_total = interval.phase == "total"
         for name, peaks in (("production", production), ("consumption", consumption)):
             peak = peaks.of.get(start) if is_total else None
             row[f"peak_{name}_w"] = peak[0] if peak else None

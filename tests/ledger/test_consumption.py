@@ -135,12 +135,10 @@ def test_what_is_unknown_stays_unknown() -> None:
     st.lists(st.integers(-(10**7), 10**7), min_size=96, max_size=96),
     st.lists(st.tuples(st.integers(0, 86_399), st.integers(1, 40_000)), max_size=4),
 )
-def test_the_sum_over_all_quarter_hours_stays(
-    values: list[int], gaps: list[tuple[int, int]]
-) -> None:
-    balance: Energy = [*values]
+def test_the_sum_over_all_quarter_hours_stays(values: Energy, gaps: list[tuple[int, int]]) -> None:
+    balance = values.copy()
     spread_evenly(balance, EDGES_S, joined((s, s + d) for s, d in gaps))
-    assert sum(mwh or 0 for mwh in balance) == sum(values)
+    assert sum(mwh or 0 for mwh in balance) == sum(mwh or 0 for mwh in values)
 
 
 def test_what_a_register_catches_up_with_soon_is_spread_over_what_it_stood_still() -> None:
@@ -151,7 +149,7 @@ def test_what_a_register_catches_up_with_soon_is_spread_over_what_it_stood_still
 
 def test_what_nothing_makes_up_for_soon_stays_and_is_open_while_more_may_come() -> None:
     late = RECOVERED_S // 900 + 2
-    balance: Energy = [-10] * late + [10**6]
+    balance: Energy = [*(-10 for _ in range(late)), 10**6]
     before = balance.copy()
     assert recover_deficits(balance[:3], edges(balance[:3]), [], 2700) == ([], [0, 900, 1800])
     spread_s, open_s = recover_deficits(balance, edges(balance), [], 900 * (late + 20))

@@ -120,15 +120,15 @@ def checkpoints(connection: Connection) -> dict[str, str]:
 def last_samples(ledger: str, state: Any) -> Iterator[list[Any]]:
     """Stream, source, instant and value (mWh) of each stream's last good sample."""
     if ledger == "energy":
-        for name, phase, source, at_s, value_mwh, *_ in state:
-            yield [f"{name} {phase}", source, at_s, value_mwh]
+        for one in state:
+            name = f"{one['stream']} {one['phase']}"
+            yield [name, one["source"], one["at_s"], one["value_mwh"]]
         return
-    for serial, (kind, at_s, *rest) in state.items():
-        if kind == "counter":
-            source, good_s, value_mwh, *_ = rest
-            yield [serial, source, good_s, value_mwh]
+    for serial, one in state.items():
+        if one["kind"] == "register":
+            yield [serial, one["source"], one["at_s"], one["value_mwh"]]
         else:
-            yield [serial, kind, at_s, -1]
+            yield [serial, one["kind"], one["at_s"], -1]
 
 
 def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
