@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from requests import PreparedRequest, Response
@@ -20,7 +21,8 @@ from requests.hooks import default_hooks
 from logger.clock import Clock
 from logger.errors import AuthenticationError, NotReadyError, TokenError
 from logger.gateway.credentials import Token, Tokens
-from logger.gateway.http import LARGEST_BODY_BYTES, Deadline, Http
+from logger.gateway.http import LARGEST_BODY_BYTES, Http
+from logger.gateway.tls import Deadline
 from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,12 @@ def _sent_again(response: Response) -> PreparedRequest:
     for header in ("Authorization", "Cookie"):
         request.headers.pop(header, None)
     request.hooks = default_hooks()  # The copy shares them with the request that is being answered.
+    return request
+
+
+def _with_token(token: Token | None, request: PreparedRequest) -> PreparedRequest:
+    assert token is not None  # noqa: S101 - TokenAuth.open has set it
+    request.headers["Authorization"] = f"Bearer {token.text}"
     return request
 
 
@@ -70,13 +78,9 @@ class TokenAuth(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Dress a request; ``open`` comes first."""
         if "Cookie" not in request.headers:
-            self._add_token(request)
+            _with_token(self._token, request)
         request.hooks["response"].append(self._ask_again)
         return request
-
-    def _add_token(self, request: PreparedRequest) -> None:
-        assert self._token is not None  # noqa: S101 - open has set it
-        request.headers["Authorization"] = f"Bearer {self._token.text}"
 
     def _ask_again(self, response: Response, **options: Any) -> Response:
         if response.status_code in REFUSED:
@@ -84,7 +88,7 @@ class TokenAuth(AuthBase):
             self.end_session()
             self.open(self._serial, self._deadline)
             request.prepare_cookies(self.http.cookies)
-            self._add_token(request)
+            _with_token(self._token, request)
             response = response.connection.send(request, **options)
         self._used_at = self.clock()
         return response
@@ -141,7 +145,7 @@ class TokenAuth(AuthBase):
     def _is_taken(self, token: Token) -> bool:
         """Ask the gateway whether it takes a token; on success it hands out a session cookie."""
         self.http.cookies.clear()
-        answer = self.http.get(CHECK_JWT, self._deadline, _Bearer(token))
+        answer = self.http.get(CHECK_JWT, self._deadline, partial(_with_token, token))
         if answer.status not in {200, 404, *REFUSED}:
             raise NotReadyError(f"{CHECK_JWT}: status {answer.status}: not ready.")
         return answer.status not in REFUSED
@@ -152,17 +156,6 @@ class TokenAuth(AuthBase):
         if reason and reason != self._renewal_alarm:
             log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
         self._renewal_alarm = reason
-
-
-class _Bearer(AuthBase):
-    """Asks with a token, and takes the answer as it is."""
-
-    def __init__(self, token: Token) -> None:
-        self._token = token
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.text}"
-        return request
 
 
 class LocalUsers(AuthBase):

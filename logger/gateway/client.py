@@ -26,11 +26,11 @@ from logger.gateway import discovery
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly, Watch
 from logger.gateway.endpoints import Endpoints
-from logger.gateway.http import Deadline
 from logger.gateway.parse import table
 from logger.gateway.poll import read
 from logger.gateway.profile import Documents, ProductionFrom, Profile
 from logger.gateway.relocation import Relocation
+from logger.gateway.tls import Deadline
 from logger.readings import Event, GatewayInfo, Outcome, Poll, Source, SourceFailure
 from logger.settings import GatewaySettings, Settings
 

@@ -30,8 +30,9 @@ from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
 from logger.gateway.credentials import Enlighten, Tokens
-from logger.gateway.http import Address, Answer, Deadline, Http
+from logger.gateway.http import Address, Answer, Http
 from logger.gateway.quirks import firmware_of
+from logger.gateway.tls import Deadline
 from logger.readings import GatewayInfo
 from logger.settings import GatewaySettings
 

@@ -6,14 +6,20 @@ Walk: endpoints -> here -> endpoints
 """
 
 import logging
+import socket
+import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from logger.errors import (
     CertificateChangedError,
@@ -24,8 +30,10 @@ from logger.errors import (
 )
 from logger.gateway.tls import (
     CONNECT_S,
-    Adapter,
+    READ_S,
+    Deadline,
     Pins,
+    dial,
     fingerprint_at,
     reason_of,
     unverified_context,
@@ -35,10 +43,13 @@ from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-READ_S = 45.0
+#: A kept connection that is of no use any more ends at once; one that hangs, only later.
+STALE_WITHIN_S = 2.0
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
-#: With less time than this nothing is begun.
-LEAST_S = 0.05
+
+
+#: adds to a request who we are: requests' AuthBase, or a plain function
+Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +93,62 @@ class Address:
         return f"{scheme}://{name}" + (f":{self.port}" if self.port else "")
 
 
-class Deadline:
-    """A point in time after which nothing is waited for."""
+class _Adapter(HTTPAdapter):
+    """Hands our context and pin to the pool, and watches its one connection."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._until = time.monotonic() + seconds
+    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
+        self.deadline = Deadline(0)  #: of the request that is being made
+        self.answers = 0  #: that the present connection has given
+        self._pool: dict[str, Any] = {"ssl_context": context, "assert_fingerprint": fingerprint}
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def extend(self, seconds: float) -> None:
-        """Allow more time."""
-        self.seconds += seconds
-        self._until += seconds
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        """Make the pool with our context; its connections dial as we do."""
+        super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
+        plain = type("Pool", (urllib3.HTTPConnectionPool,), {})
+        secure = type("SecurePool", (urllib3.HTTPSConnectionPool,), {})
+        plain.ConnectionCls = _watched(HTTPConnection, self)  # type: ignore[attr-defined]
+        secure.ConnectionCls = _watched(HTTPSConnection, self)  # type: ignore[attr-defined]
+        self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
 
-    @property
-    def left_s(self) -> float:
-        """Seconds that remain, 0 when it has passed."""
-        return max(0.0, self._until - time.monotonic())
+    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
+        """Send a request, once more on a new connection where a kept one ended at once.
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is begun any more."""
-        return self.left_s <= LEAST_S
+        Old gateways reset the second request of a connection that they promised to keep.
+        """
+        started = time.monotonic()
+        try:
+            response = super().send(request, *args, **options)
+        except requests.exceptions.ConnectionError:
+            # Another kind of end than silence, which is a ReadTimeout.
+            if self.answers == 0 or time.monotonic() - started > STALE_WITHIN_S:
+                raise
+            log.debug("a kept connection ended without an answer, asking on a new one")
+            response = super().send(request, *args, **options)
+        self.answers += 1
+        return response
+
+
+def _watched(base: Any, adapter: _Adapter) -> Any:
+    class Watched(base):  # type: ignore[misc]
+        """Connects to any address of its host, and reads no longer than its adapter may."""
+
+        def _new_conn(self) -> socket.socket:
+            adapter.answers = 0
+            try:
+                return dial(self.host, self.port, self.timeout)
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, f"connecting timed out: {error}") from error
+            except OSError as error:
+                raise NewConnectionError(self, str(error)) from error
+
+        def connect(self) -> None:
+            super().connect()
+            self.sock.adapter = adapter
+
+    return Watched
 
 
 class Http:
@@ -114,7 +160,7 @@ class Http:
         self.pins = Pins(state_dir, settings.name)
         self.scheme = self.address.scheme
         self.cookies = requests.cookies.RequestsCookieJar()
-        self._opened: tuple[requests.Session, Adapter] | None = None
+        self._opened: tuple[requests.Session, _Adapter] | None = None
 
     @property
     def is_secure(self) -> bool:
@@ -140,7 +186,7 @@ class Http:
         self.forget_connection()
         self.cookies.clear()
 
-    def get(self, path: str, deadline: Deadline, auth: AuthBase | None = None) -> Answer:
+    def get(self, path: str, deadline: Deadline, auth: Dress | None = None) -> Answer:
         """Return the gateway's answer, whatever its status.
 
         Raises:
@@ -155,44 +201,33 @@ class Http:
         if deadline.is_over:
             self.forget_connection()  # What its silence seemed to say of the scheme, too.
             raise GatewayUnreachableError("no answer in time.")
-        left_s = deadline.left_s
+        adapter.deadline, left_s = deadline, deadline.left_s
+        timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
         try:
-            with (
-                adapter.cut_after(left_s),
-                session.get(
-                    url,
-                    auth=auth,
-                    timeout=(min(CONNECT_S, left_s), min(READ_S, left_s)),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
+            with session.get(
+                url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True
+            ) as response:
                 body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
                 log.debug("%s %s %d bytes", path, response.status_code, len(body))
                 return Answer(response.status_code, body.decode("utf-8", "replace"))
         except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             self.forget_connection()
-            raise self._translated(error, deadline, left_s, was_cut=adapter.was_cut) from error
+            raise self._translated(error, deadline, left_s) from error
 
-    def _translated(
-        self, error: Exception, deadline: Deadline, left_s: float, *, was_cut: bool
-    ) -> Exception:
+    def _translated(self, error: Exception, deadline: Deadline, left_s: float) -> Exception:
         """Return what an error of the libraries means; ``left_s`` is the time that it had."""
         match error:
             case requests.exceptions.SSLError():
                 return self._tls_error(error)
+            case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
+                in_time = f"within {left_s:.0f} s" if deadline.is_over else "in time"
+                return NotReadyError(f"no answer {in_time}.")
             case (
                 requests.exceptions.ChunkedEncodingError()
                 | urllib3.exceptions.ProtocolError()
                 | urllib3.exceptions.DecodeError()
             ):
-                if deadline.is_over:
-                    return NotReadyError(f"no whole answer within {left_s:.0f} s.")
                 return MalformedDocumentError("the answer was cut short.")
-            case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-                return NotReadyError("no answer in time.")
-        if was_cut:
-            return NotReadyError(f"no answer within {left_s:.0f} s.")
         return GatewayUnreachableError(f"{reason_of(error)}.")
 
     def _tls_error(self, error: Exception) -> Exception:
@@ -210,7 +245,7 @@ class Http:
             )
         return GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
 
-    def _open(self, deadline: Deadline) -> tuple[requests.Session, Adapter]:
+    def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
         if self.scheme is None:
             self.scheme = self._detected_scheme(deadline)
         fingerprint = self._trusted(deadline) if self.is_secure else None
@@ -221,7 +256,7 @@ class Http:
         session.verify = self.settings.tls == "verify"
         session.cookies = self.cookies
         session.headers.update({"Accept": "*/*", "User-Agent": "envoylog"})
-        adapter = Adapter(
+        adapter = _Adapter(
             verified_context() if session.verify else unverified_context(), fingerprint
         )
         session.mount("https://", adapter)

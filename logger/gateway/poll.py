@@ -6,6 +6,7 @@ which document is what ``profile`` has pinned.
 Walk: profile -> here -> sources -> client
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,137 +51,134 @@ def read(
 
     ``frozen`` names the meters (eid) whose own reading time stands still.
     """
-    parts = Parts()
+    reader = _Reader(profile, documents, at_s, frozen)
     # Production is read from meters or inverters, consumption also from production.
-    steps = {
-        "meters": (bool(profile.meters), _read_meters),
-        "inverters": (
-            with_inverters or profile.production is ProductionFrom.SUM,
-            _read_inverters,
-        ),
-        "production": (True, _read_production),
-        "consumption": (profile.consumption is not None, _read_consumption),
-    }
-    for source, (is_wanted, step) in steps.items():
-        if not is_wanted:
-            continue
+    if profile.meters:
+        reader.guarded("meters", reader.meters)
+    if with_inverters or profile.production is ProductionFrom.SUM:
+        reader.guarded("inverters", reader.inverters)
+    reader.guarded("production", reader.production)
+    if profile.consumption is not None:
+        reader.guarded("consumption", reader.consumption)
+    reader.look()
+    return reader.parts
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one stream after the other into ``parts``."""
+
+    profile: Profile
+    documents: Documents
+    at_s: int
+    frozen: frozenset[int]
+    parts: Parts = field(default_factory=Parts)
+
+    def guarded(self, source: str, read_stream: Callable[[], None]) -> None:
+        """Read a stream; where its document failed, that is this stream's failure alone."""
         try:
-            step(parts, profile, documents, at_s, frozen)
+            read_stream()
         except GatewayError as error:
-            parts.failures.append(SourceFailure(source=source, error=str(error)))
-    parts.anomalies += _anomalies(parts, documents)
-    return parts
+            self.parts.failures.append(SourceFailure(source=source, error=str(error)))
 
+    def meters(self) -> None:
+        document = self._answer(profiles.READINGS)
+        readings = meters.parse(document, self.profile.meters, self.at_s, self.frozen)
+        self.parts.meter_readings = readings
+        for meter in self.profile.meters.values():
+            if not any(reading.measurement == meter.measurement for reading in readings):
+                if meter.eid in self.frozen:
+                    self._note("frozen_readings", meter.measurement, "its own time stands still")
+                raise MalformedDocumentError(f"no new reading of the {meter.measurement} meter.")
 
-def _read_meters(
-    parts: Parts, profile: Profile, documents: Documents, at_s: int, frozen: frozenset[int]
-) -> None:
-    document = _answer(documents, profiles.READINGS)
-    parts.meter_readings = meters.parse(document, profile.meters, at_s, frozen)
-    read = {reading.measurement for reading in parts.meter_readings}
-    for meter in profile.meters.values():
-        if meter.measurement not in read:
-            if meter.eid in frozen:
-                detail = "its own time stands still"
-                parts.anomalies.append(Anomaly("frozen_readings", meter.measurement, detail))
-            raise MalformedDocumentError(f"no new reading of the {meter.measurement} meter.")
+    def inverters(self) -> None:
+        detail = known(self.documents, profiles.DEVICE_DATA)
+        # The plain list adds the units that the detail leaves out; alone it has to be there.
+        plain = known(self.documents, profiles.V1_INVERTERS)
+        if detail is None:
+            needed = self.profile.production is ProductionFrom.SUM
+            if self._is_left_alone(profiles.V1_INVERTERS) and not needed:
+                return
+            plain = self._answer(profiles.V1_INVERTERS)
+        self.parts.inverters = inverters.parse(detail, plain, self.at_s)
 
+    def production(self) -> None:
+        parts, now_s = self.parts, self.at_s
+        match self.profile.production:
+            case ProductionFrom.CT:
+                self._production_ct()
+            case ProductionFrom.EIM | ProductionFrom.EIM_PLAIN:
+                page = self._answer(self.profile.eim_endpoint)
+                parts.production = production.from_eim(page, self._phases, now_s)
+                if not production.is_active(production.production_item(page, "eim")):
+                    raise self._inactive(Source.EIM)
+            case ProductionFrom.V1:
+                parts.production = production.from_v1(self._answer(profiles.V1))
+            case ProductionFrom.INVERTERS:
+                page = self._answer(profiles.PRODUCTION_JSON)
+                parts.production = production.from_inverters_item(page, now_s)
+            case ProductionFrom.HTML:
+                parts.production = production.from_html(self._answer(profiles.PRODUCTION))
+            case ProductionFrom.SUM:
+                parts.production = inverters.production(parts.inverters, now_s)
 
-def _read_inverters(
-    parts: Parts, profile: Profile, documents: Documents, at_s: int, _: frozenset[int]
-) -> None:
-    detail = known(documents, profiles.DEVICE_DATA)
-    if detail is None:
-        plain = documents.get(profiles.V1_INVERTERS)
-        if isinstance(plain, NotAskedError) and profile.production is not ProductionFrom.SUM:
-            return  # Known since this day's detection, and recorded then.
-        plain = _answer(documents, profiles.V1_INVERTERS)
-    else:
-        # The plain list adds the units that the detail leaves out; without it some are missing.
-        plain = known(documents, profiles.V1_INVERTERS)
-    parts.inverters = inverters.parse(detail, plain, at_s)
+    def _production_ct(self) -> None:
+        """Take the CT's reading, unless the gateway calls its own production meter inactive."""
+        readings = self.parts.meter_readings
+        self.parts.production = meters.production(readings)
+        if self._is_left_alone(profiles.PRODUCTION_JSON):
+            return
+        item = production.production_item(self._answer(profiles.PRODUCTION_JSON), "eim")
+        if item and not production.is_active(item):
+            others = [one for one in readings if one.measurement != Measurement.PRODUCTION]
+            self.parts.meter_readings = others
+            raise self._inactive(Source.CT)
 
+    def _inactive(self, source: Source) -> GatewayError:
+        """Make production unknown: there is no fallback, for it would break the register."""
+        self.parts.production = production.unknown(source, len(self.parts.production) - 1)
+        detail = "the gateway calls its production meter inactive"
+        self._note("inactive_meter", "production", detail)
+        return MalformedDocumentError(f"{detail}.")
 
-def _read_production(
-    parts: Parts, profile: Profile, documents: Documents, at_s: int, _: frozenset[int]
-) -> None:
-    match profile.production:
-        case ProductionFrom.CT:
-            _read_production_ct(parts, documents)
-        case ProductionFrom.EIM | ProductionFrom.EIM_PLAIN:
-            page = _answer(documents, profile.eim_endpoint)
-            parts.production = production.from_eim(page, _phases(profile), at_s)
-            if not production.is_active(production.production_item(page, "eim")):
-                raise _inactive(parts, Source.EIM)
-        case ProductionFrom.V1:
-            parts.production = production.from_v1(_answer(documents, profiles.V1))
-        case ProductionFrom.INVERTERS:
-            page = _answer(documents, profiles.PRODUCTION_JSON)
-            parts.production = production.from_inverters_item(page, at_s)
-        case ProductionFrom.HTML:
-            parts.production = production.from_html(_answer(documents, profiles.PRODUCTION))
-        case ProductionFrom.SUM:
-            parts.production = inverters.production(parts.inverters, at_s)
+    def consumption(self) -> None:
+        readings, produced = self.parts.meter_readings, self.parts.production
+        match self.profile.consumption:
+            case ConsumptionFrom.NET_CT:
+                self.parts.consumption = meters.consumption_by_net(readings, produced)
+            case ConsumptionFrom.TOTAL_CT:
+                self.parts.consumption = meters.consumption_by_total(readings, produced)
+            case ConsumptionFrom.EIM:
+                page = self._answer(self.profile.eim_endpoint)
+                self.parts.consumption = production.consumption_from_eim(
+                    page, produced, self.profile.firmware, self._phases, self.at_s
+                )
 
+    def look(self) -> None:
+        """Note what is odd about what came."""
+        parts, found = self.parts, self.parts.anomalies
+        if not any(anomaly.kind == "inactive_meter" for anomaly in found):
+            found += anomalies.in_values(parts.production, parts.meter_readings, parts.inverters)
+        found += anomalies.in_meters(parts.meter_readings)
+        found += anomalies.in_production_page(known(self.documents, profiles.PRODUCTION_JSON))
+        lists = (profiles.DEVICE_DATA, profiles.V1_INVERTERS)
+        found += anomalies.in_lists(*(known(self.documents, path) for path in lists))
 
-def _read_production_ct(parts: Parts, documents: Documents) -> None:
-    """Take the CT's reading, unless the gateway calls its own production meter inactive."""
-    parts.production = meters.production(parts.meter_readings)
-    if isinstance(documents.get(profiles.PRODUCTION_JSON), NotAskedError):
-        return
-    page = _answer(documents, profiles.PRODUCTION_JSON)
-    item = production.production_item(page, "eim")
-    if item and not production.is_active(item):
-        parts.meter_readings = [
-            reading
-            for reading in parts.meter_readings
-            if reading.measurement != Measurement.PRODUCTION
-        ]
-        raise _inactive(parts, Source.CT)
+    @property
+    def _phases(self) -> int:
+        """How many lines count; without CT information every one does."""
+        return self.profile.info.phase_count or 3
 
+    def _note(self, kind: str, subject: str, detail: str) -> None:
+        self.parts.anomalies.append(Anomaly(kind, subject, detail))
 
-def _inactive(parts: Parts, source: Source) -> GatewayError:
-    """Make production unknown: there is no fallback, for it would break the counter's series."""
-    parts.production = production.unknown(source, len(parts.production) - 1)
-    detail = "the gateway calls its production meter inactive"
-    parts.anomalies.append(Anomaly("inactive_meter", "production", detail))
-    return MalformedDocumentError(f"{detail}.")
+    def _is_left_alone(self, path: str) -> bool:
+        """Whether a document was not asked for: known for a while, and recorded then."""
+        return isinstance(self.documents.get(path), NotAskedError)
 
-
-def _read_consumption(
-    parts: Parts, profile: Profile, documents: Documents, at_s: int, _: frozenset[int]
-) -> None:
-    match profile.consumption:
-        case ConsumptionFrom.NET_CT:
-            parts.consumption = meters.consumption_by_net(parts.meter_readings, parts.production)
-        case ConsumptionFrom.TOTAL_CT:
-            parts.consumption = meters.consumption_by_total(parts.meter_readings, parts.production)
-        case ConsumptionFrom.EIM:
-            page = _answer(documents, profile.eim_endpoint)
-            parts.consumption = production.consumption_from_eim(
-                page, parts.production, profile.firmware, _phases(profile), at_s
-            )
-
-
-def _phases(profile: Profile) -> int:
-    """Return how many lines count; without CT information every one does."""
-    return profile.info.phase_count or 3
-
-
-def _anomalies(parts: Parts, documents: Documents) -> list[Anomaly]:
-    found: list[Anomaly] = []
-    if not any(anomaly.kind == "inactive_meter" for anomaly in parts.anomalies):
-        found += anomalies.in_values(parts.production, parts.meter_readings, parts.inverters)
-    found += anomalies.in_meters(parts.meter_readings)
-    found += anomalies.in_production_page(known(documents, profiles.PRODUCTION_JSON))
-    return found + anomalies.in_lists(
-        known(documents, profiles.DEVICE_DATA), known(documents, profiles.V1_INVERTERS)
-    )
-
-
-def _answer(documents: Documents, path: str) -> Any:
-    """Return a document, or raise why there is none."""
-    document = documents[path]
-    if isinstance(document, GatewayError):
-        raise document
-    return document
+    def _answer(self, path: str) -> Any:
+        """Return a document, or raise why there is none."""
+        document = self.documents[path]
+        if isinstance(document, GatewayError):
+            raise document
+        return document

@@ -19,7 +19,8 @@ from logger.errors import (
 )
 from logger.gateway import discovery
 from logger.gateway.endpoints import Endpoints
-from logger.gateway.http import Address, Deadline
+from logger.gateway.http import Address
+from logger.gateway.tls import Deadline
 from logger.readings import Event, GatewayInfo
 
 log = logging.getLogger(__name__)

@@ -7,35 +7,65 @@ request, kept as a file in the state directory, and compared before any later re
 
 import contextlib
 import hashlib
-import logging
 import os
 import selectors
 import socket
 import ssl
 import threading
 import time
-import weakref
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
 from logger.errors import GatewayUnreachableError, SettingsError
 from logger.settings import file_stem
 
-log = logging.getLogger(__name__)
+#: part of what the libraries report, the first that fits -> a few words for people
+REASONS = {
+    "temporary failure in name": "name not found",
+    "name or service not known": "no such host",
+    "nodename nor servname": "no such host",
+    "refused": "connection refused",
+    "no route": "no route to host",
+    "unreachable": "network unreachable",
+    "timed out": "no answer in time",
+    "timeout": "no answer in time",
+    "reset by peer": "connection reset",
+    "without response": "connection closed without an answer",
+    "connection aborted": "connection closed without an answer",
+    "wrong_version": "not a TLS server",
+    "record layer failure": "not a TLS server",
+}
 
 CONNECT_S = 10.0
+READ_S = 45.0
+#: With less time than this nothing is begun.
+LEAST_S = 0.05
 #: An address that has not answered for this long is no longer the only one that is tried.
 HEAD_START_S = 0.3
-#: A kept connection that is of no use any more ends at once; one that hangs, only later.
-STALE_WITHIN_S = 2.0
+
+
+class Deadline:
+    """A point in time after which nothing is waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until = time.monotonic() + seconds
+
+    def extend(self, seconds: float) -> None:
+        """Allow more time."""
+        self.seconds += seconds
+        self._until += seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that remain, 0 when it has passed."""
+        return max(0.0, self._until - time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is begun any more."""
+        return self.left_s <= LEAST_S
 
 
 def dial(host: str, port: int, timeout_s: float) -> socket.socket:
@@ -88,7 +118,7 @@ def _connecting(
 
 def _taken(winner: socket.socket, timeout_s: float) -> socket.socket:
     """Return the same connection as a socket of its own: the one that was tried gets closed."""
-    taken = socket.socket(fileno=winner.detach())
+    taken: socket.socket = _PlainSocket(fileno=winner.detach())
     taken.settimeout(timeout_s)
     return taken
 
@@ -119,25 +149,8 @@ def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
 def reason_of(error: BaseException) -> str:
     """Return what went wrong in a few words, without addresses of objects."""
     message = str(error).lower()
-    for needle, words in (
-        ("temporary failure in name", "name not found"),
-        ("name or service not known", "no such host"),
-        ("nodename nor servname", "no such host"),
-        ("failed to resolve", "no such host"),
-        ("refused", "connection refused"),
-        ("no route", "no route to host"),
-        ("unreachable", "network unreachable"),
-        ("timed out", "no answer in time"),
-        ("timeout", "no answer in time"),
-        ("reset by peer", "connection reset"),
-        ("without response", "connection closed without an answer"),
-        ("connection aborted", "connection closed without an answer"),
-        ("wrong_version", "not a TLS server"),
-        ("record layer failure", "not a TLS server"),
-    ):
-        if needle in message:
-            return words
-    return type(error).__name__
+    found = (words for part, words in REASONS.items() if part in message)
+    return next(found, type(error).__name__)
 
 
 @lru_cache
@@ -149,6 +162,7 @@ def unverified_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.sslsocket_class = _TlsSocket
     context.set_ciphers("DEFAULT")  # The web server of older firmware knows no newer ones.
     return context
 
@@ -156,7 +170,9 @@ def unverified_context() -> ssl.SSLContext:
 @lru_cache
 def verified_context() -> ssl.SSLContext:
     """Return the process's context for gateways behind a certificate that the system trusts."""
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
@@ -178,85 +194,22 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
     return hashlib.sha256(certificate or b"").hexdigest()
 
 
-class Adapter(HTTPAdapter):
-    """Hands our context and pin to the pool, and watches its one connection."""
+def _patient(base: Any) -> Any:
+    class Patient(base):  # type: ignore[misc]
+        """Ends each read at the adapter's deadline: an answer that drips takes no longer."""
 
-    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
-        #: what is connected at present, so that a deadline can end a read
-        self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.was_cut = False
-        self.answers = 0  #: that the present connection has given
-        self._pool: dict[str, Any] = {"ssl_context": context, "assert_fingerprint": fingerprint}
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        adapter: Any = None  #: whose deadline it is
 
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **options: Any
-    ) -> None:
-        """Make the pool with our context; its connections dial as we do."""
-        super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
-        plain = type("Pool", (urllib3.HTTPConnectionPool,), {})
-        secure = type("SecurePool", (urllib3.HTTPSConnectionPool,), {})
-        plain.ConnectionCls = _watched(HTTPConnection, self)  # type: ignore[attr-defined]
-        secure.ConnectionCls = _watched(HTTPSConnection, self)  # type: ignore[attr-defined]
-        self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
+        def recv_into(self, *args: Any, **options: Any) -> int:
+            if self.adapter is not None:
+                self.settimeout(max(0.001, min(READ_S, self.adapter.deadline.left_s)))
+            count: int = super().recv_into(*args, **options)
+            return count
 
-    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
-        """Send a request, once more on a new connection where a kept one ended at once.
-
-        Old gateways reset the second request of a connection that they promised to keep.
-        """
-        started = time.monotonic()
-        try:
-            response = super().send(request, *args, **options)
-        except requests.exceptions.ConnectionError as error:
-            was_stale = self.answers > 0 and time.monotonic() - started < STALE_WITHIN_S
-            if not was_stale or self.was_cut or isinstance(error, requests.Timeout):
-                raise
-            log.debug("a kept connection ended without an answer, asking on a new one")
-            response = super().send(request, *args, **options)
-        self.answers += 1
-        return response
-
-    @contextlib.contextmanager
-    def cut_after(self, seconds: float) -> Iterator[None]:
-        """End whatever is still being read after this long, also an answer that drips."""
-        self.was_cut = False
-        timer = threading.Timer(seconds, self._cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _cut(self) -> None:
-        for sock in list(self.sockets):
-            try:
-                sock.getpeername()  # Only who is connected is cut.
-                self.was_cut = True  # First: the read ends at once, and asks whether it was.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                continue
+    return Patient
 
 
-def _watched(base: Any, adapter: Adapter) -> Any:
-    class Watched(base):  # type: ignore[misc]
-        """Connects to any address of its host within its time, and is known to the adapter."""
-
-        def _new_conn(self) -> socket.socket:
-            adapter.answers = 0
-            try:
-                return dial(self.host, self.port, self.timeout)
-            except TimeoutError as error:
-                raise ConnectTimeoutError(self, f"connecting timed out: {error}") from error
-            except OSError as error:
-                raise NewConnectionError(self, str(error)) from error
-
-        def connect(self) -> None:
-            super().connect()
-            adapter.sockets.add(self.sock)
-
-    return Watched
+_PlainSocket, _TlsSocket = _patient(socket.socket), _patient(ssl.SSLSocket)
 
 
 class Pins:

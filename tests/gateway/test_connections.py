@@ -12,7 +12,8 @@ import pytest
 
 from logger.errors import GatewayUnreachableError
 from logger.gateway import tls
-from logger.gateway.http import Deadline, Http
+from logger.gateway.http import Http
+from logger.gateway.tls import Deadline
 from logger.readings import Outcome, Poll, Source
 from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches

@@ -21,7 +21,8 @@ from logger.errors import (
 )
 from logger.gateway import discovery, relocation
 from logger.gateway.client import Gateway
-from logger.gateway.http import Address, Deadline
+from logger.gateway.http import Address
+from logger.gateway.tls import Deadline
 from logger.readings import Outcome, Poll
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
