@@ -69,8 +69,8 @@ def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
 
 def in_production_page(page: Any) -> list[Anomaly]:
     """Return what production.json's consumption items say wrongly."""
-    total = consumption_item(page, Measurement.TOTAL_CONSUMPTION)
-    net = consumption_item(page, Measurement.NET_CONSUMPTION)
+    total = consumption_item(page, meters.TOTAL)
+    net = consumption_item(page, meters.NET)
     produced = production_item(page, "eim")
     if not (is_active(total) and is_active(net) and is_active(produced)):
         return []

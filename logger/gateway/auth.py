@@ -3,8 +3,6 @@
 Both are requests' own seam: they dress a request, and a hook looks at its answer. A 401 on one
 endpoint while others answer is that endpoint's refusal alone; what refuses the token itself
 locks us out until a person acts.
-
-Walk: endpoints -> here -> http
 """
 
 import hashlib

@@ -2,10 +2,9 @@
 
 A poll asks for the documents that this kind of gateway needs, one after the other within a time
 budget, and reads them. An endpoint that fails costs what depends on it; the others still deliver.
-
-Walk: collector -> here -> profile, endpoints, poll -> here -> collector
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -75,8 +74,6 @@ class Gateway:
         """Close the connection; a later poll opens another."""
         self.endpoints.http.forget_connection()
 
-    # ------------------------------------------------------------------ who and what it is
-
     def identify(self, deadline: Deadline | None = None) -> GatewayInfo:
         """Return who answers, asking /info anew.
 
@@ -129,13 +126,9 @@ class Gateway:
     def _zone(self, deadline: Deadline) -> str | None:
         """Return the gateway's own time zone; a convenience that costs no poll."""
         name = table(self.endpoints.get(profiles.HOME, deadline, needed=False)).get("timezone")
-        if not isinstance(name, str):
-            return None
-        try:
-            time_zone(name)
-        except SettingsError:
-            return None
-        return name
+        with contextlib.suppress(SettingsError):
+            return time_zone(name).key if isinstance(name, str) else None
+        return None
 
     def _detected(
         self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline
@@ -169,8 +162,6 @@ class Gateway:
         documents[path] = self.endpoints.get_deciding(
             path, deadline, is_first=self.profile is None, or_text=path == profiles.PRODUCTION
         )
-
-    # ------------------------------------------------------------------------ what it says
 
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
         """Return what the gateway says, under the instant ``at``.
@@ -268,9 +259,9 @@ class Gateway:
                 or_text=profile.production is ProductionFrom.HTML and path == profiles.PRODUCTION,
             )
             is_there = is_there or not isinstance(document, GatewayError)
-            is_silent = type(document) is GatewayUnreachableError and not is_there
-            # The plain list of inverters has all that can't be done without.
-            if is_silent and path != profiles.DEVICE_DATA:
+            # Without device_data there still is the plain list of inverters.
+            can_go_on = is_there or path == profiles.DEVICE_DATA
+            if type(document) is GatewayUnreachableError and not can_go_on:
                 raise document
         return documents
 
@@ -284,8 +275,7 @@ class Gateway:
         page = profiles.known(documents, profiles.PRODUCTION_JSON)
         if (zone := self._zone_name) is not None and page is not None:
             found = [*found, *self._watch.day_count(page, at.astimezone(time_zone(zone)).date())]
-        noticed, self.endpoints.anomalies = self.endpoints.anomalies, []
-        return [*found, *noticed]
+        return [*found, *self.endpoints.take_anomalies()]
 
     @property
     def _zone_name(self) -> str | None:
@@ -295,9 +285,7 @@ class Gateway:
         """Return whether the gateway is in its nightly restart, when long documents hang it."""
         if (zone := self._zone_name) is None:
             return False
-        local = at.astimezone(time_zone(zone))
-        minute = local.hour * 60 + local.minute
-        return 22 * 60 + 58 <= minute < 23 * 60 + 6
+        return "22:58" <= at.astimezone(time_zone(zone)).strftime("%H:%M") < "23:06"
 
 
 def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:

@@ -44,7 +44,6 @@ class Token:
     serial: str | None  #: claim aud; None for a gateway that was not commissioned yet
     user: str  #: claim enphaseUser: owner | installer
     expires_at: datetime | None  #: claim exp
-    issued_at: datetime | None  #: claim iat
 
     @classmethod
     def parse(cls, text: str) -> "Token":
@@ -58,13 +57,12 @@ class Token:
             _, payload, _ = text.split(".")
             padded = payload + "=" * (-len(payload) % 4)
             claims: Any = json.loads(base64.urlsafe_b64decode(padded))
-            serial = claims.get("aud")
+            serial, expires_s = claims.get("aud"), claims.get("exp")
             return cls(
                 text=text,
                 serial=None if serial in {None, "un-commissioned"} else str(serial),
                 user=str(claims.get("enphaseUser") or "owner"),
-                expires_at=_instant(claims.get("exp")),
-                issued_at=_instant(claims.get("iat")),
+                expires_at=None if expires_s is None else from_epoch_s(float(expires_s)),
             )
         except (ValueError, AttributeError, binascii.Error, OverflowError) as error:
             raise TokenError(
@@ -97,10 +95,6 @@ class Token:
         return self.expires_at is not None and now >= self.expires_at - before
 
 
-def _instant(epoch_s: Any) -> datetime | None:
-    return from_epoch_s(float(epoch_s)) if epoch_s is not None else None
-
-
 class Enlighten:
     """Enphase's cloud, or a simulated one (``ENVOYLOG_ENLIGHTEN_URL``, ``ENVOYLOG_ENTREZ_URL``)."""
 
@@ -121,8 +115,7 @@ class Enlighten:
                 f"Enlighten refused the user {username!r} or the password; check username and "
                 f"password_file, or {PASTE}"
             )
-        answer = _json_of(login)
-        session = answer.get("session_id")
+        session = _json_of(login).get("session_id")
         if not session:
             raise AuthenticationError(
                 f"Enlighten asks {username!r} for a second factor, which a logger can't "

@@ -2,8 +2,6 @@
 
 The only caller of ``http``. An answer becomes JSON or a GatewayError; what is missing, refused or
 harmful is not asked for again for a while, and all of that is remembered here.
-
-Walk: client -> here -> auth, http -> here -> poll
 """
 
 import logging
@@ -76,7 +74,7 @@ class Endpoints:
         self.token_auth = TokenAuth(settings, self.tokens, self.http, clock)
         self.users: LocalUsers | None = None
         self.info: GatewayInfo | None = None
-        self.anomalies: list[Anomaly] = []  #: not yet part of a poll
+        self._anomalies: list[Anomaly] = []
         self._known: dict[str, _Known] = {}
         self._was_there = False  # at the last request
         self._suspect: str | None = None  # asked last, and the gateway fell silent
@@ -85,6 +83,11 @@ class Endpoints:
     def refused_user(self) -> AuthenticationError | None:
         """Why the configured local user is of no use, or None."""
         return self.users.refusal if self.users else None
+
+    def take_anomalies(self) -> list[Anomaly]:
+        """Return what was noticed about endpoints and no poll has reported yet."""
+        noticed, self._anomalies = self._anomalies, []
+        return noticed
 
     def belong_to(self, info: GatewayInfo) -> None:
         """Set whose answers these are; a new serial starts with new credentials."""
@@ -106,8 +109,6 @@ class Endpoints:
         for known in self._known.values():
             if known.hangs < MOST_HANGS:
                 known.absent_until = None
-
-    # ---------------------------------------------------------------------------- documents
 
     def get(
         self, path: str, deadline: Deadline, *, needed: bool = True, or_text: bool = False
@@ -147,25 +148,21 @@ class Endpoints:
         Raises:
             GatewayUnreachableError, AuthenticationError: not final.
         """
-        if (absent := self._absent(path)) is not None:
-            return absent
+        document = self.get(path, deadline, or_text=or_text)
         known = self._known.setdefault(path, _Known())
-        try:
-            return self._document(path, deadline, or_text=or_text)
-        except (EndpointMissingError, EndpointRefusedError) as error:
-            explained = self._explained(path, error)
-            if isinstance(error, EndpointRefusedError):
+        is_final = isinstance(document, (EndpointMissingError, EndpointRefusedError))
+        match document:
+            case GatewayUnreachableError():
+                raise document
+            case EndpointRefusedError():
                 known.refused_since = known.refused_since or self.clock()
                 if known.worked and self.clock() - known.refused_since < ASK_AGAIN_AFTER:
-                    raise NotReadyError(str(explained)) from error
-            return self._set_absent(path, explained)
-        except MalformedDocumentError as error:
-            explained = self._explained(path, error)
-            if self.is_old:
-                return self._set_absent(path, explained)
-            if not is_first:
-                raise NotReadyError(str(explained)) from error
-            return explained
+                    raise NotReadyError(str(document)) from document
+            case MalformedDocumentError():
+                is_final = self.is_old
+                if not is_first and not self.is_old:
+                    raise NotReadyError(str(document)) from document
+        return self._set_absent(path, document) if is_final else document
 
     @property
     def is_old(self) -> bool:
@@ -213,8 +210,6 @@ class Endpoints:
         known = self._known.setdefault(path, _Known())
         known.worked, known.refused_since = True, None
         return document
-
-    # ------------------------------------------------------------------------------ answers
 
     def open_text(self, path: str, deadline: Deadline) -> str:
         """Return the body of an endpoint that needs no credentials (/info).
@@ -283,4 +278,4 @@ class Endpoints:
             known.why = f"{culprit}: the gateway hangs when it is asked; asked once a day."
         if known.hangs == MOST_HANGS:
             detail = f"the gateway fell silent each of {MOST_HANGS} times that it was asked for it"
-            self.anomalies.append(Anomaly("hanging_page", culprit, f"{detail}; asked once a day"))
+            self._anomalies.append(Anomaly("hanging_page", culprit, f"{detail}; asked once a day"))

@@ -1,8 +1,6 @@
 """One HTTP(S) connection to a gateway: pinned, patient up to a deadline, one request at a time.
 
 Errors of the libraries are translated here, once, into those of ``logger.errors``.
-
-Walk: endpoints -> here -> endpoints
 """
 
 import logging

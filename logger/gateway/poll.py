@@ -2,8 +2,6 @@
 
 An endpoint that failed costs what depends on it; the others still deliver. What is read from
 which document is what ``profile`` has pinned.
-
-Walk: profile -> here -> sources -> client
 """
 
 from collections.abc import Callable

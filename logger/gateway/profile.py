@@ -2,8 +2,6 @@
 
 Detection is a pure function of documents. It runs at the start, when firmware or meters change,
 and daily; between these a stream keeps its source, whatever a single poll says.
-
-Walk: endpoints -> here (which document next) -> poll
 """
 
 import xml.etree.ElementTree as ET
@@ -16,7 +14,7 @@ from logger.errors import GatewayError, MalformedDocumentError
 from logger.gateway.parse import integer, items, table
 from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of
 from logger.gateway.sources.inverters import needs_plain_list
-from logger.gateway.sources.meters import is_enabled, slots
+from logger.gateway.sources.meters import NET, TOTAL, is_enabled, slots
 from logger.gateway.sources.production import consumption_item, is_active, is_zero, production_item
 from logger.readings import GatewayInfo, Measurement, Meter
 
@@ -67,7 +65,7 @@ _ENDPOINTS = {
     ProductionFrom.INVERTERS: PRODUCTION_JSON,
     ProductionFrom.HTML: PRODUCTION,
 }
-_CONSUMPTION_CTS = (Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION)
+_CONSUMPTION_CTS = (NET, TOTAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,9 +230,9 @@ def _production(
 def _consumption(
     meters: Mapping[int, Meter], measured: set[str], documents: Documents
 ) -> ConsumptionFrom | None:
-    if Measurement.TOTAL_CONSUMPTION in measured:
+    if TOTAL in measured:
         return ConsumptionFrom.TOTAL_CT
-    if Measurement.NET_CONSUMPTION in measured:
+    if NET in measured:
         return ConsumptionFrom.NET_CT
     enabled = {meter.measurement for meter in meters.values()}
     if meters and enabled.isdisjoint(_CONSUMPTION_CTS):

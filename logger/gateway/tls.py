@@ -85,42 +85,34 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
         while (left_s := until - time.monotonic()) > 0:
             if addresses:
                 try:
-                    begun = losers.enter_context(_connecting(*addresses.pop(0)))
+                    waiting.register(_begun(losers, *addresses.pop(0)), selectors.EVENT_WRITE)
                 except OSError as problem:
                     error = problem
                     continue
-                waiting.register(begun, selectors.EVENT_WRITE)
             elif not waiting.get_map():
                 raise error
             for key, _ in waiting.select(min(left_s, head_start_s) if addresses else left_s):
                 ended: Any = key.fileobj
                 waiting.unregister(ended)
                 if (code := ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:
-                    return _taken(ended, timeout_s)
+                    # What was tried gets closed: the connection goes on as a socket of its own.
+                    taken: socket.socket = _PlainSocket(fileno=ended.detach())
+                    taken.settimeout(timeout_s)
+                    return taken
                 error = OSError(code, os.strerror(code))
     raise TimeoutError("timed out") if waiting.get_map() else error
 
 
-def _connecting(
-    family: int, kind: int, protocol: int, _: str, address: tuple[Any, ...]
+def _begun(
+    losers: contextlib.ExitStack, family: int, kind: int, protocol: int, _: str, address: Any
 ) -> socket.socket:
-    begun = socket.socket(family, kind, protocol)
-    try:
-        begun.setblocking(False)
-        begun.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(BlockingIOError):
-            begun.connect(address)
-    except OSError:
-        begun.close()
-        raise
+    """Return a socket that is connecting; ``losers`` closes it."""
+    begun = losers.enter_context(socket.socket(family, kind, protocol))
+    begun.setblocking(False)
+    begun.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with contextlib.suppress(BlockingIOError):
+        begun.connect(address)
     return begun
-
-
-def _taken(winner: socket.socket, timeout_s: float) -> socket.socket:
-    """Return the same connection as a socket of its own: the one that was tried gets closed."""
-    taken: socket.socket = _PlainSocket(fileno=winner.detach())
-    taken.settimeout(timeout_s)
-    return taken
 
 
 def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:

@@ -3,8 +3,6 @@
 Detail comes from device_data, which cuts its list at a limit that counts every device; the plain
 list has every unit. ``active`` decides there, devType here: 11 is a battery, not a panel.
 Samples are keyed by the time of their report: a unit that has not reported anew gives no new one.
-
-Walk: endpoints -> here -> readings.InverterSample
 """
 
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 Slots and readings are joined on ``eid``: firmware 8.3 lists readings of CTs that are not fitted.
 Each meter has three channels everywhere; those beyond its phaseCount hold noise or another
 meter's data. The total is the gateway's own, never a sum of channels.
-
-Walk: endpoints -> here -> readings.MeterReading, ProductionSample, ConsumptionSample
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,6 +20,8 @@ from logger.readings import (
     ProductionSample,
     Source,
 )
+
+NET, TOTAL = Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION
 
 
 def slots(document: Any) -> tuple[Meter, ...]:
@@ -139,9 +139,10 @@ def consumption_by_net(
     produced = {sample.phase: sample for sample in production}
     by_phase = _by_phase(readings, Measurement.PRODUCTION)
     samples: list[ConsumptionSample] = []
-    for net in _by_phase(readings, Measurement.NET_CONSUMPTION).values():
+    for net in _by_phase(readings, NET).values():
         net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
-        samples.append(_sample(Measurement.NET_CONSUMPTION, net, net.power_w, net_wh, Source.CT))
+        age_s = net.reading_age_s
+        samples.append(consumption(NET, net.phase, net.power_w, net_wh, age_s, Source.CT))
         if (own := produced.get(net.phase)) is None:
             continue
         produced_wh = own.energy_lifetime_wh
@@ -149,8 +150,7 @@ def consumption_by_net(
             ct = by_phase.get(net.phase)
             produced_wh = plus(produced_wh, ct.received_wh if ct else None, sign=-1)
         total_w, total_wh = plus(own.power_w, net.power_w), plus(produced_wh, net_wh)
-        kind = Measurement.TOTAL_CONSUMPTION
-        samples.append(_sample(kind, net, total_w, total_wh, Source.DERIVED))
+        samples.append(consumption(TOTAL, net.phase, total_w, total_wh, age_s, Source.DERIVED))
     return samples
 
 
@@ -164,13 +164,12 @@ def consumption_by_total(
     """
     produced = {sample.phase: sample for sample in production}
     samples: list[ConsumptionSample] = []
-    for total in _by_phase(readings, Measurement.TOTAL_CONSUMPTION).values():
-        kind = Measurement.TOTAL_CONSUMPTION
-        samples.append(_sample(kind, total, total.power_w, total.delivered_wh, Source.CT))
-        if (own := produced.get(total.phase)) is not None:
-            net_w = plus(total.power_w, own.power_w, sign=-1)
-            kind = Measurement.NET_CONSUMPTION
-            samples.append(_sample(kind, total, net_w, None, Source.DERIVED))
+    for total in _by_phase(readings, TOTAL).values():
+        phase, total_w, age_s = total.phase, total.power_w, total.reading_age_s
+        samples.append(consumption(TOTAL, phase, total_w, total.delivered_wh, age_s, Source.CT))
+        if (own := produced.get(phase)) is not None:
+            net_w = plus(total_w, own.power_w, sign=-1)
+            samples.append(consumption(NET, phase, net_w, None, age_s, Source.DERIVED))
     return samples
 
 
@@ -178,19 +177,21 @@ def _by_phase(readings: Iterable[MeterReading], measurement: str) -> dict[Phase,
     return {reading.phase: reading for reading in readings if reading.measurement == measurement}
 
 
-def _sample(
+def consumption(
     measurement: Measurement,
-    reading: MeterReading,
+    phase: Phase,
     power_w: float | None,
     energy_wh: float | None,
+    age_s: int | None,
     source: Source,
 ) -> ConsumptionSample:
+    """Return a sample of what the house or the grid says."""
     return ConsumptionSample(
         measurement=measurement,
-        phase=reading.phase,
+        phase=phase,
         power_w=power_w,
         energy_lifetime_wh=energy_wh,
-        reading_age_s=reading.reading_age_s,
+        reading_age_s=age_s,
         source=source,
     )
 

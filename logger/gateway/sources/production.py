@@ -3,8 +3,6 @@
 What is read is what ``profile`` has pinned; here each of these documents is taken at its word.
 ``activeCount`` decides whether an ``eim`` item is real: a gateway without a CT fills it as well.
 Powers are W, energies Wh; net-consumption is positive for import.
-
-Walk: endpoints -> here -> readings.ProductionSample, ConsumptionSample
 """
 
 import re
@@ -14,7 +12,7 @@ from typing import Any
 from logger.errors import MalformedDocumentError
 from logger.gateway.parse import counter, integer, items, number, power, table, text
 from logger.gateway.quirks import Firmware, copies_net
-from logger.gateway.sources.meters import plus
+from logger.gateway.sources.meters import NET, TOTAL, consumption, plus
 from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
 
 ENERGIES = ("wattHoursToday", "wattHoursSevenDays", "wattHoursLifetime")
@@ -39,7 +37,7 @@ def consumption_item(page: Any, measurement: str) -> dict[str, Any]:
         if text(item.get("measurementType")) == measurement:
             return item
     unnamed = len(found) == 1 and "measurementType" not in found[0]
-    return found[0] if unnamed and measurement == Measurement.TOTAL_CONSUMPTION else {}
+    return found[0] if unnamed and measurement == TOTAL else {}
 
 
 def is_active(item: dict[str, Any]) -> bool:
@@ -128,15 +126,15 @@ def consumption_from_eim(
     is kept.
     """
     produced = {sample.phase: sample for sample in production}
-    total_item = consumption_item(page, Measurement.TOTAL_CONSUMPTION)
-    net_item = consumption_item(page, Measurement.NET_CONSUMPTION)
+    total_item = consumption_item(page, TOTAL)
+    net_item = consumption_item(page, NET)
     nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
     totals = _parts(total_item, phases) if is_active(total_item) else []
     samples: list[ConsumptionSample] = []
     age_s = _age_s(net_item, now_s)
     for phase, net in nets.items():
         net_w = power(net.get("wNow"))
-        samples.append(_consumption(Measurement.NET_CONSUMPTION, phase, net_w, None, age_s))
+        samples.append(consumption(NET, phase, net_w, None, age_s, Source.EIM))
     age_s = _age_s(total_item, now_s)
     for phase, total in totals:
         power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
@@ -144,8 +142,7 @@ def consumption_from_eim(
             own = produced.get(phase)
             power_w = plus(power_w, own.power_w if own else None)
             total_wh = plus(total_wh, own.energy_lifetime_wh if own else None)
-        kind = Measurement.TOTAL_CONSUMPTION
-        samples.append(_consumption(kind, phase, power_w, total_wh, age_s))
+        samples.append(consumption(TOTAL, phase, power_w, total_wh, age_s, Source.EIM))
     return samples
 
 
@@ -176,21 +173,4 @@ def _sample(
         energy_lifetime_wh=energy_wh,
         reading_age_s=age_s,
         source=source,
-    )
-
-
-def _consumption(
-    measurement: Measurement,
-    phase: Phase,
-    power_w: float | None,
-    energy_wh: float | None,
-    age_s: int | None,
-) -> ConsumptionSample:
-    return ConsumptionSample(
-        measurement=measurement,
-        phase=phase,
-        power_w=power_w,
-        energy_lifetime_wh=energy_wh,
-        reading_age_s=age_s,
-        source=Source.EIM,
     )
