@@ -18,7 +18,8 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_z
 from logger.collector import service, wiring
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
-from logger.reports.energy import Report, energy_report
+from logger.reports import Report
+from logger.reports.energy import energy_report
 from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation, serving

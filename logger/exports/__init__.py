@@ -19,7 +19,7 @@ from typing import IO, Any
 from logger.errors import UsageError
 from logger.exports.terminal import to_table
 from logger.exports.text import escape_formula, to_csv, to_json, to_markdown
-from logger.reports.energy import Report
+from logger.reports import Report
 
 __all__ = [
     "EXPORTERS", "format_for", "replacing", "to_csv", "to_json", "to_markdown", "to_ods",

@@ -138,7 +138,9 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
             columns = list(zip(*group, strict=True))
             arrays = {
                 name: pa.array(
-                    [dt.datetime.fromisoformat(at) for at in values] if name == time else values,
+                    [dt.datetime.fromisoformat(text) for text in values]
+                    if name == time
+                    else values,
                     type=kinds[name],
                 )
                 for name, values in zip(names[1:], columns[1:], strict=True)

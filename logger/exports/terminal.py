@@ -11,8 +11,8 @@ import sys
 import textwrap
 
 from logger.exports.text import UNKNOWN, text_cells
+from logger.reports import Report
 from logger.reports.columns import NOTES
-from logger.reports.energy import Report
 
 TITLES = {
     "hourly": "energy by hour",
@@ -83,41 +83,26 @@ class Shown:
         """Use what room is left for a long text."""
         self.width = min(self.width + max(0, room), max(self.width, *map(len, self.texts)))
 
-    def lines(self, text: str) -> list[str]:
-        """Return a cell in lines of the column's width."""
-        lines = textwrap.wrap(text, self.width) if len(text) > self.width else [text]
-        return [line.rjust(self.width) if self.is_number else line.ljust(self.width)
-                for line in lines]  # fmt: skip
-
 
 def _needed(columns: list[Shown]) -> int:
     return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
 
 
 def _laid_out(columns: list[Shown]) -> str:
-    """Return columns side by side: headings, rows, and the totals below a rule."""
+    """Return columns side by side: headings, rows, and the totals below a rule.
 
-    def side_by_side(cells: list[list[str]]) -> list[str]:
-        height = max(map(len, cells))
-        blanks = [" " * column.width for column in columns]
-        filled = [
-            [*lines, *[blank] * (height - len(lines))]
-            for lines, blank in zip(cells, blanks, strict=True)
-        ]
-        return [GAP.join(line).rstrip() for line in zip(*filled, strict=True)]
-
+    Only the last column may be text that is longer than its column is wide.
+    """
+    form = GAP.join(f"{{:{'>' if own.is_number else '<'}{own.width}}}" for own in columns)
     rule = RULE * _needed(columns)
     tall = max(len(column.heading) for column in columns)
     heads = [[""] * (tall - len(column.heading)) + column.heading for column in columns]
-    lines = side_by_side(
-        [
-            [aligned for line in head for aligned in column.lines(line)]
-            for column, head in zip(columns, heads, strict=True)
-        ]
-    )
-    lines.append(rule)
-    rows = list(zip(*(map(column.lines, column.texts) for column in columns), strict=True))
-    for row in rows[:-1]:
-        lines += side_by_side(list(row))
-    lines += [rule, *side_by_side(list(rows[-1]))]
-    return "\n".join(lines) + "\n"
+    lines = [form.format(*parts).rstrip() for parts in zip(*heads, strict=True)]
+    for texts in zip(*(column.texts for column in columns), strict=True):
+        lines.append(form.format(*texts).rstrip())
+        if len(texts[-1]) > columns[-1].width:
+            first, *more = textwrap.wrap(texts[-1], columns[-1].width)
+            blank = [""] * (len(columns) - 1)
+            lines[-1:] = [form.format(*texts[:-1], first).rstrip()]
+            lines += [form.format(*blank, part).rstrip() for part in more]
+    return "\n".join([*lines[:tall], rule, *lines[tall:-1], rule, lines[-1]]) + "\n"

@@ -11,7 +11,7 @@ import json
 from datetime import date, datetime
 from typing import Any
 
-from logger.reports.energy import Report
+from logger.reports import Report
 
 #: How people see what is not known.
 UNKNOWN = "\N{EN DASH}"

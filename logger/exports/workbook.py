@@ -16,8 +16,8 @@ from xlsxwriter.utility import xl_col_to_name
 
 from logger import __version__
 from logger.exports.text import escape_formula
+from logger.reports import Report
 from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Ratio
-from logger.reports.energy import Report
 
 WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
 COLOURS = {

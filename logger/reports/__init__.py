@@ -1,1 +1,50 @@
-"""Rollups in, tables for people out. Reads the views, so reports and SQL agree to the digit."""
+"""Rollups in, tables for people out; what a report is.
+
+Walk: the views -> energy, details, quality -> here -> exports
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from logger.reports.columns import LABELS, Column, totals_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows of labels and numbers, None where unknown; for people also a row of totals."""
+
+    kind: str
+    names: list[str]
+    columns: Mapping[str, Column]  #: those of ``names`` that hold numbers
+    rows: list[tuple[Any, ...]]
+    #: what ratios weigh rows by, a value for each row: covered_s, period_s, peak_power_kwp
+    weights: Mapping[str, list[float | None]] = field(default_factory=dict)
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column or weight."""
+        if name in self.weights:
+            return self.weights[name]
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
+
+    def heading(self, name: str) -> str:
+        """Return what people read above a column."""
+        return self.columns[name].heading if name in self.columns else LABELS[name]
+
+    @cached_property
+    def totals(self) -> dict[str, float | None]:
+        """The totals of the columns of numbers; None where unknown."""
+        return totals_of(self.columns, self.column)
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a frame; NaN where unknown. For files that pandas writes."""
+        import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
+
+        frame = pd.DataFrame.from_records(self.rows, columns=self.names)
+        return frame.astype(dict.fromkeys(self.columns, "float64"))

@@ -7,26 +7,18 @@ Walk: views -> here -> exports
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
-from logger.reports.columns import (
-    ENERGY,
-    LABELS,
-    STATUS,
-    UNCOUNTED,
-    Column,
-    status_of,
-    totals_of,
-)
+from logger.reports import Report
+from logger.reports.columns import ENERGY, STATUS, UNCOUNTED, status_of
 from logger.reports.periods import (
     PERIOD_NAMES,
     Kind,
@@ -39,47 +31,8 @@ from logger.reports.periods import (
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 #: A daily report without a range shows this many days.
 DEFAULT_DAYS = 31
-
-
-@dataclass(frozen=True)
-class Report:
-    """Rows of labels and numbers, None where unknown; for people also a row of totals."""
-
-    kind: str
-    names: list[str]
-    columns: Mapping[str, Column]  #: those of ``names`` that hold numbers
-    rows: list[tuple[Any, ...]]
-    #: what ratios weigh rows by, a value for each row: covered_s, period_s, peak_power_kwp
-    weights: Mapping[str, list[float | None]] = field(default_factory=dict)
-
-    def column(self, name: str) -> list[Any]:
-        """Return the values of a column or weight."""
-        if name in self.weights:
-            return self.weights[name]
-        index = self.names.index(name)
-        return [row[index] for row in self.rows]
-
-    def heading(self, name: str) -> str:
-        """Return what people read above a column."""
-        return self.columns[name].heading if name in self.columns else LABELS[name]
-
-    @cached_property
-    def totals(self) -> dict[str, float | None]:
-        """The totals of the columns of numbers; None where unknown."""
-        return totals_of(self.columns, self.column)
-
-    @cached_property
-    def frame(self) -> "pd.DataFrame":
-        """The rows as a frame; NaN where unknown. For files that pandas writes."""
-        import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
-
-        frame = pd.DataFrame.from_records(self.rows, columns=self.names)
-        return frame.astype(dict.fromkeys(self.columns, "float64"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +168,12 @@ def _rows(
         return
     first = period_of(kind, first)
     last_of = next_period(kind, period_of(kind, last))
-    key = _keys(kind)[-1]  # The range is one of local days.
-    values = ", ".join(column.name for column in ENERGY)
-    query = (
-        f"SELECT {PERIOD_NAMES[kind]}, {values} FROM v_energy_{kind} "  # noqa: S608 - names are ours
-        f"WHERE gateway = :gateway AND CAST({key} AS VARCHAR) >= :first "
-        f"AND CAST({key} AS VARCHAR) < :last ORDER BY 1"
-    )
-    bounds = {"first": _bound(kind, first), "last": _bound(kind, last_of)}
-    found: dict[Any, Any] = {}
-    for row in connection.execute(text(query), {"gateway": site.name, **bounds}):
-        found[_label(kind, row[0])] = row[1:]
+    names = ", ".join(column.name for column in ENERGY)
+    rows = view_rows(
+        connection, f"v_energy_{kind}", f"{PERIOD_NAMES[kind]}, {names}", site,
+        _bound(kind, first), _bound(kind, last_of), key=_keys(kind)[-1],
+    )  # fmt: skip
+    found = {_label(kind, row[0]): row[1:] for row in rows}
     covered = [column.name for column in ENERGY].index("coverage_pct")
     unknown = (None,) * len(ENERGY)
     # What is lost between two samples is nothing to a month.
@@ -236,6 +184,19 @@ def _rows(
         is_broken = has_break(breaks, start_s, end_s)
         status = status_of(numbers[covered], is_over=end_s <= now_s, is_broken=is_broken)
         yield (site.name, *labels, *numbers, status), site.lasted_s(start_s, end_s, today_s)
+
+
+def view_rows(
+    connection: Connection, view: str, what: str, site: Site, since: date | str, until: date | str,
+    *, key: str = "day", group: str = "",
+) -> Sequence[Any]:  # fmt: skip
+    """Return what a view has of a site, from one local day to before another."""
+    query = text(
+        f"SELECT {what} FROM {view} WHERE gateway = :gateway "  # noqa: S608 - all names are ours
+        f"AND CAST({key} AS VARCHAR) >= :since AND CAST({key} AS VARCHAR) < :until {group}"
+    )
+    bounds = {"gateway": site.name, "since": str(since), "until": str(until)}
+    return connection.execute(query, bounds).all()
 
 
 def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:

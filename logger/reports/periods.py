@@ -58,8 +58,7 @@ def parse(text: str, today: date) -> Days:
 def span(since: str | None, until: str | None, today: date) -> tuple[date | None, date | None]:
     """Return the first and last day of ``--from`` and ``--to``; None where not given.
 
-    ``--from last-month`` alone means that month, as does ``--from 2026-03``: a name that covers
-    many days without ``--to`` is the whole of them.
+    ``--from`` alone is from then on, but for a word: ``--from last-month`` is that month.
     """
     first = parse(since, today) if since else None
     last = parse(until, today) if until else None

@@ -7,19 +7,20 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, text
+from sqlalchemy import Connection, case, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.reports import Report
 from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
 from logger.reports.details import days_of
 from logger.reports.energy import (
-    Report,
     Site,
     as_date,
     breaks_s,
     has_break,
     nothing_in_range,
     sites_of,
+    view_rows,
 )
 from logger.store.models import EVENTS, POLLS
 
@@ -118,21 +119,15 @@ def _energy(
     connection: Connection, site: Site, first: date, last: date
 ) -> tuple[dict[date, Any], dict[date, float | None]]:
     """Return by day: production, coverage and bridged energy; and the sum of the inverters."""
-    bounds = {"gateway": site.name, "first": str(first), "last": str(last)}
-    where = "gateway = :gateway AND CAST(day AS VARCHAR) BETWEEN :first AND :last"
-    days = text(
-        "SELECT day, production_kwh, coverage_pct, bridged_kwh "  # noqa: S608 - ours
-        f"FROM v_energy_daily WHERE {where}"
-    )
-    inverters = text(
-        "SELECT day, SUM(energy_kwh) FROM v_inverter_daily "  # noqa: S608 - ours
-        f"WHERE {where} GROUP BY day"
-    )
-    energy = {as_date(day): numbers for day, *numbers in connection.execute(days, bounds)}
-    sums = {
-        as_date(day): None if kwh is None else round(kwh, 6)
-        for day, kwh in connection.execute(inverters, bounds)
-    }
+    until = last + timedelta(days=1)
+    what = "day, production_kwh, coverage_pct, bridged_kwh"
+    days = view_rows(connection, "v_energy_daily", what, site, first, until)
+    inverters = view_rows(
+        connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, until,
+        group="GROUP BY day",
+    )  # fmt: skip
+    energy = {as_date(row[0]): row[1:] for row in days}
+    sums = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in inverters}
     return energy, sums
 
 
@@ -141,7 +136,7 @@ def _events(connection: Connection, site: Site, begin_s: int, end_s: int) -> dic
     zone = time_zone(site.zone)
     query = (
         select(_events_of.at, _events_of.kind, _events_of.subject, _events_of.detail)
-        .where(_of(site, _events_of), _events_of.at >= from_epoch_s(begin_s))
+        .where(_events_of.gateway_id.in_(site.gateway_ids), _events_of.at >= from_epoch_s(begin_s))
         .where(_events_of.at < from_epoch_s(end_s))
         .order_by(_events_of.at)
     )
@@ -155,18 +150,12 @@ def _polls(connection: Connection, site: Site, start_s: int, end_s: int) -> tupl
     """Return how many polls a day had, and how many of them failed."""
     failed = func.sum(case((_polls_of.outcome == "failed", 1), else_=0))
     query = select(func.count(), failed).where(
-        _of(site, _polls_of),
+        _polls_of.gateway_id.in_(site.gateway_ids),
         _polls_of.polled_at >= from_epoch_s(start_s),
         _polls_of.polled_at < from_epoch_s(end_s),
     )
     polls, bad = connection.execute(query).one()
     return polls, bad or 0
-
-
-def _of(site: Site, columns: Any) -> ColumnElement[bool]:
-    """Return the condition that a row is of one of the gateways of a name."""
-    condition: ColumnElement[bool] = columns.gateway_id.in_(site.gateway_ids)
-    return condition
 
 
 def _excess_pct(inverters_kwh: float | None, production_kwh: float | None) -> float | None:

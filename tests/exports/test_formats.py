@@ -17,7 +17,8 @@ from logger import exports
 from logger.cli import run
 from logger.cli.report import FORMATS
 from logger.errors import UsageError
-from logger.reports.energy import Report, energy_report
+from logger.reports import Report
+from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site

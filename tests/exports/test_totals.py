@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from logger import exports
+from logger.reports import Report
 from logger.reports.columns import ENERGY
-from logger.reports.energy import Report
 
 COLUMNS = {column.name: column for column in ENERGY}
 NAMES = ["gateway", "day", *COLUMNS, "status"]

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, text
 
 from logger import exports
 from logger.errors import NoDataError
+from logger.reports import Report
 from logger.reports.details import detail_report
-from logger.reports.energy import Report, energy_report
+from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
