@@ -1,11 +1,16 @@
 """Who may import whom; arrows point down only."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
+import pytest
+
 import logger
+from logger.cli import COMMANDS, cli
 
 PACKAGE = Path(logger.__file__).parent
 #: from the bottom to the top; packages of one layer do not see each other
@@ -17,7 +22,7 @@ LAYERS = [
     {"gateway", "store", "ledger", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports", "cookbook", "standing"},
+    {"collector", "exports", "cookbook", "status"},
     {"demo"},
     {"cli"},
 ]
@@ -100,12 +105,38 @@ def test_only_endpoints_asks_a_gateway() -> None:
             assert not {module.split(".")[0] for module in imports(path)} & {"requests", "urllib3"}
 
 
+def imported_by(*args: str) -> set[str]:
+    """Return what a command of its own process has imported at its end."""
+    code = (
+        "import sys\n"
+        "from logger.cli import run\n"
+        f"run({list(args)!r})\n"
+        "done = [n for n, m in sys.modules.items() if type(m).__name__ != '_LazyModule']\n"
+        "print('\\n' + ' '.join(done))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    return set(result.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["poll", "--help"]])
+def test_help_imports_nothing_that_takes_long(args: list[str]) -> None:
+    assert imported_by(*args).isdisjoint({"sqlalchemy", "requests", "schedule", "alembic"})
+
+
+def test_the_list_of_commands_says_what_the_commands_say() -> None:
+    context = click.Context(cli)
+    said = {name: getattr(cli.get_command(context, name), "help", "") for name in COMMANDS}
+    assert {name: text for name, (_, text) in COMMANDS.items()} == {
+        name: re.split(r"(?<=[.?])\s", text, maxsplit=1)[0] for name, text in said.items()
+    }
+
+
 def test_the_collector_imports_nothing_large_that_it_does_not_need() -> None:
     code = (
         "import sys, logger.cli.collect, logger.collector.service, logger.collector.wiring\n"
-        "from logger.cli import run\n"
-        "run(['run', '--help'])\n"
-        "sys.exit(not {'pandas', 'numpy', 'zeroconf'}.isdisjoint(sys.modules))"
+        "sys.exit(not {'pandas', 'numpy', 'zeroconf', 'alembic'}.isdisjoint(sys.modules))"
     )
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode

@@ -1,54 +1,118 @@
-"""The command line: parse, call one function, print. Errors become exit codes here."""
+"""The command line: parse, call one function, print. Errors become exit codes here.
 
+``--help`` has to answer at once, also on a Raspberry Pi, and ``envoylog run`` should hold nothing
+in memory that only reports need. So a command's module is imported when that command is called,
+and what it imports at its top is not executed before it is used.
+"""
+
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
 from typing import Any
 
 import click
 
 from logger import __version__
-from logger.errors import LoggerError
+from logger.errors import LoggerError, guarded
+
+#: command -> the module that holds it under its own name, and the first sentence of its help;
+#: in the order of a user's first hour
+COMMANDS = {
+    "discover": ("gateway", "List the gateways on this network, by mDNS."),
+    "run": ("collect", "Collect from every gateway until stopped (SIGTERM or Ctrl-C)."),
+    "poll": ("collect", "Poll every gateway once, store what it says, and show it."),
+    "status": ("status", "Show on one screen how things stand."),
+    "health": (
+        "status",
+        "For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.",
+    ),
+    "report": (
+        "report",
+        "Energy per hour, day, month or year, with what is known of its quality.",
+    ),
+    "export": (
+        "export",
+        "Write raw samples as the gateway gave them, years in one go, in a stream.",
+    ),
+    "sql": ("sql", "For analysts: a web face for SQLite, a reading role for PostgreSQL."),
+    "db": ("database", "The database: its schema, its size, and its totals computed anew."),
+    "token": ("gateway", "The token that firmware 7 and newer asks for."),
+    "trust": ("gateway", "The certificate that a gateway is known by."),
+    "simulate": ("simulate", "Serve a simulated gateway on this machine until stopped."),
+    "demo": (
+        "simulate",
+        "Log a simulated gateway into SQLite, report it, and compare with what was true.",
+    ),
+    "config": (
+        "configuration",
+        "The configuration: is it right, and where does each value come from?",
+    ),
+}
 
 
-class Commands(click.Group):
-    """A group whose errors are sentences, and that loads a command only when it is called."""
+class _LazyFinder:
+    """Finds our own modules as the interpreter does, but has them executed on first use."""
 
-    #: command -> module that holds it under its own name
-    modules = {  # noqa: RUF012 - click gives groups no other place
-        "discover": "discover",
-        "run": "collect",
-        "poll": "collect",
-        "status": "standing",
-        "health": "standing",
-        "report": "report",
-        "export": "export",
-        "sql": "sql",
-        "db": "database",
-        "token": "gateway",
-        "trust": "gateway",
-        "simulate": "simulate",
-        "demo": "simulate",
-        "config": "configuration",
-    }
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name.startswith("logger.") else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+@contextlib.contextmanager
+def _lazily() -> Iterator[None]:
+    sys.meta_path.insert(0, _LazyFinder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_LazyFinder)
+
+
+with _lazily():
+    from logger.store import database
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return all commands, in the order of a user's first hour."""
-        return list(self.modules)
+        """Return all commands in their order."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, importing its module."""
-        if cmd_name not in self.modules:
+        if cmd_name not in COMMANDS:
             return None
-        from importlib import import_module  # noqa: PLC0415 - only what is called
-
-        module = import_module(f"logger.cli.{self.modules[cmd_name]}")
-        command = getattr(module, cmd_name)
+        with _lazily():
+            command = getattr(import_module(f"logger.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
         return command
 
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the list of commands as click does, but without importing any."""
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        stubs = {name: click.Command(name, help=text) for name, (_, text) in COMMANDS.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, stub.get_short_help_str(width)) for name, stub in stubs.items()]
+            )
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="envoylog")
 @click.option("--config", metavar="FILE", help="The configuration to use.")
 @click.option("--database-url", metavar="URL", help="Overrides the configured database.")
@@ -75,6 +139,10 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    return guarded(lambda: _run(args), _unexpected)
+
+
+def _run(args: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=args, prog_name="envoylog", standalone_mode=False)
     except LoggerError as error:
@@ -90,8 +158,6 @@ def run(args: list[str] | None = None) -> int:
         # The reader has had enough: keep the interpreter from flushing into a closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
-        return _unexpected(error)
     return result if isinstance(result, int) else 0
 
 
@@ -101,9 +167,7 @@ def _unexpected(error: Exception) -> int:
     log.debug("unexpected", exc_info=error)
     kind = type(error).__module__.partition(".")[0]
     if kind in {"sqlalchemy", "sqlite3", "psycopg"}:
-        from logger.store.database import sentence_of  # noqa: PLC0415 - loaded by now
-
-        click.echo(f"envoylog: {sentence_of(error)}", err=True)
+        click.echo(f"envoylog: {database.sentence_of(error)}", err=True)
         return 6
     click.echo(
         f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what "

@@ -4,17 +4,23 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from logger.cli.options import gateways_of, load_settings, prepared_database
+from logger.cli.options import gateways_of, load_settings, prepared
 from logger.clock import utc_now
+from logger.collector import service, wiring
 from logger.errors import GatewayError, LoggerError
-from logger.readings import Outcome, Phase, Poll
+from logger.gateway import client
+from logger.store import lock
+
+if TYPE_CHECKING:
+    from logger.gateway.client import Gateway
+    from logger.readings import Poll
+    from logger.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +29,17 @@ log = logging.getLogger(__name__)
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
-    from logger.collector import service, wiring  # noqa: PLC0415 - only what is called
-    from logger.store.lock import CollectorDatabase  # noqa: PLC0415 - the same
-
     loaded = load_settings(ctx)
-    gateways_of(loaded)
-    with contextlib.closing(CollectorDatabase(loaded.database_url)) as database:
-        made = service.Service(
+    names = ", ".join(gateway.name for gateway in gateways_of(loaded))
+    with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:
+        collector = service.Service(
             wiring.durable_pollers(loaded, database, os.environ),
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
         )
-        service.catch_signals(made)
-        names = ", ".join(one.name for one in loaded.gateways)
+        service.catch_signals(collector)
         log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
-        made.run()
+        collector.run()
     log.info("stopped")
 
 
@@ -49,99 +51,104 @@ def poll(ctx: click.Context, as_json: bool, no_store: bool) -> int:
     """Poll every gateway once, store what it says, and show it."""
     loaded = load_settings(ctx)
     gateways_of(loaded)
-    at = utc_now()
-    if no_store:
-        from logger.gateway.client import Gateway  # noqa: PLC0415 - only what is called
-
-        gateways = [Gateway(loaded, one, os.environ) for one in loaded.gateways]
-        outcomes = [_asked(gateway, at) for gateway in gateways]
-    else:
-        from logger.collector import wiring  # noqa: PLC0415 - the same
-
-        engine = prepared_database(loaded)
-        pollers = wiring.pollers(loaded, engine, os.environ)
-        outcomes = []
-        for one in pollers:
-            polled = one.poll(at, inverters=True)
-            stored = one.keeper.store_all()
-            outcomes.append((polled, one.last_error or one.keeper.error, one.gateway))
-            if not stored and one.keeper.error is not None:
-                click.echo(f"envoylog: nothing was stored: {one.keeper.error}", err=True)
-        engine.dispose()
-    _show(outcomes, loaded.gateways, as_json=as_json)
-    return _exit_code(outcomes)
-
-
-def _asked(gateway: Any, at: datetime) -> tuple[Poll | None, LoggerError | None, Any]:
-    try:
-        return gateway.poll(at=at, inverters=True), None, gateway
-    except LoggerError as error:
-        return None, error, gateway
-
-
-def _exit_code(outcomes: list[tuple[Poll | None, LoggerError | None, Any]]) -> int:
-    for polled, error, gateway in outcomes:
-        if error is not None:
-            return error.exit_code
-        if gateway.endpoints.refused_user is not None:
-            return int(gateway.endpoints.refused_user.exit_code)
-        if polled is not None and polled.outcome is Outcome.FAILED:
-            return GatewayError.exit_code
-    return 0
-
-
-def _show(outcomes: list[Any], names: Any, *, as_json: bool) -> None:
-    from logger.gateway.client import unreachable  # noqa: PLC0415 - loaded by now
-
-    records = []
-    for (polled, error, gateway), settings in zip(outcomes, names, strict=True):
-        if error is not None:
-            shown = unreachable(settings, error) if isinstance(error, GatewayError) else error
-            click.echo(f"envoylog: {shown}", err=True)
-        elif polled.failures:
-            for failure in polled.failures:
-                click.echo(
-                    f"envoylog: {settings.name}: {failure.source}: {failure.error}", err=True
-                )
-        if polled is not None and gateway.is_nightly_outage(polled.polled_at):
-            click.echo(
-                f"envoylog: {settings.name}: inverters are not asked from 22:58 to 23:06, while "
-                "gateways restart",
-                err=True,
-            )
-        if as_json:
-            records.append({"gateway": settings.name, **_record(polled, error)})
-        elif polled is not None and error is None:
-            click.echo("\n".join(_lines(settings.name, polled)))
+    answers = _asked(loaded) if no_store else _stored(loaded)
+    for answer in answers:
+        for problem in answer.problems():
+            click.echo(f"envoylog: {problem}", err=True)
+        if not as_json and answer.poll is not None and answer.error is None:
+            click.echo("\n".join(_lines(answer.gateway.settings.name, answer.poll)))
     if as_json:
+        records = [answer.record() for answer in answers]
         click.echo(json.dumps(records, indent=2, default=str, ensure_ascii=False))
+    return next((code for answer in answers if (code := answer.exit_code)), 0)
 
 
-def _record(polled: Poll | None, error: LoggerError | None) -> dict[str, Any]:
-    if polled is None:
-        return {"outcome": Outcome.FAILED, "error": str(error)}
-    record = asdict(polled)
-    return {**record, "outcome": polled.outcome, "error": polled.error}
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of one poll of one gateway."""
+
+    gateway: "Gateway"
+    poll: "Poll | None"
+    error: LoggerError | None
+
+    @property
+    def exit_code(self) -> int:
+        if self.error is not None:
+            return self.error.exit_code
+        if (refused := self.gateway.endpoints.refused_user) is not None:
+            return refused.exit_code
+        has_failed = self.poll is not None and self.poll.outcome == "failed"
+        return GatewayError.exit_code if has_failed else 0
+
+    def problems(self) -> Iterator[str]:
+        """Yield what a person should hear."""
+        settings = self.gateway.settings
+        if isinstance(self.error, GatewayError):
+            yield str(client.unreachable(settings, self.error))
+        elif self.error is not None:
+            yield str(self.error)
+        elif self.poll is not None:
+            for failure in self.poll.failures:
+                yield f"{settings.name}: {failure.source}: {failure.error}"
+        if self.poll is not None and self.gateway.is_nightly_outage(self.poll.polled_at):
+            yield (
+                f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways "
+                "restart"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it for a program."""
+        name = {"gateway": self.gateway.settings.name}
+        if self.poll is None:
+            return {**name, "outcome": "failed", "error": str(self.error)}
+        record = {key: value for key, value in asdict(self.poll).items() if key != "clock_set"}
+        return {**name, **record, "outcome": self.poll.outcome, "error": self.poll.error}
 
 
-def _lines(name: str, polled: Poll) -> Iterator[str]:
+def _asked(loaded: "Settings") -> Sequence[_Answer]:
+    """Poll every gateway and keep nothing."""
+    at = utc_now()
+    answers = []
+    for settings in loaded.gateways:
+        gateway = client.Gateway(loaded, settings, os.environ)
+        try:
+            answers.append(_Answer(gateway, gateway.poll(at=at, inverters=True), None))
+        except LoggerError as error:
+            answers.append(_Answer(gateway, None, error))
+    return answers
+
+
+def _stored(loaded: "Settings") -> Sequence[_Answer]:
+    """Poll every gateway and store what it says."""
+    at = utc_now()
+    answers = []
+    with prepared(loaded) as engine:
+        for poller in wiring.pollers(loaded, engine, os.environ):
+            polled = poller.poll(at, inverters=True)
+            if not poller.keeper.store_all():
+                click.echo(f"envoylog: nothing was stored: {poller.keeper.error}", err=True)
+            error = poller.last_error or poller.keeper.error
+            answers.append(_Answer(poller.gateway, polled, error))
+    return answers
+
+
+def _lines(name: str, polled: "Poll") -> Iterator[str]:
     info = polled.info
     firmware = f", firmware {info.firmware}" if info else ""
     when = polled.polled_at.strftime("%Y-%m-%d %H:%M:%S")
     yield f"{name}  serial {polled.gateway_serial}{firmware}  {when} UTC  {polled.outcome}"
-    for made in polled.production:
-        yield _line("production", made.phase, made.power_w, made.energy_lifetime_wh, made.source)
+    for sample in polled.production:
+        wh = sample.energy_lifetime_wh
+        yield _line("production", sample.phase, sample.power_w, wh, sample.source)
     for used in polled.consumption:
-        yield _line(
-            used.measurement, used.phase, used.power_w, used.energy_lifetime_wh, used.source
-        )
+        wh = used.energy_lifetime_wh
+        yield _line(used.measurement, used.phase, used.power_w, wh, used.source)
     for meter in polled.meter_readings:
-        if meter.phase is Phase.TOTAL:
+        if meter.phase == "total":
             volts = "" if meter.voltage_v is None else f"{meter.voltage_v:10.1f} V"
             yield _line(f"{meter.measurement} CT", meter.phase, meter.power_w, None, "") + volts
-    reporting = [one for one in polled.inverters if one.power_w is not None]
     if polled.inverters:
-        watts = sum(one.power_w or 0 for one in reporting)
+        watts = sum(inverter.power_w or 0 for inverter in polled.inverters)
         yield f"  {len(polled.inverters)} inverters, last reports add up to {watts:.0f} W"
 
 

@@ -4,8 +4,8 @@ import re
 
 import click
 
+from logger import settings
 from logger.cli.options import load_settings
-from logger.settings import TOP_KEYS, Settings
 
 
 @click.group()
@@ -27,20 +27,20 @@ def show(ctx: click.Context) -> None:
     """Show every value and where it came from; secrets are masked."""
     loaded = load_settings(ctx)
     click.echo(f"# file: {loaded.config_path or 'none'}")
-    for key in TOP_KEYS:
+    for key in settings.TOP_KEYS:
         if key != "gateways":
-            value = _masked(loaded) if key == "database_url" else getattr(loaded, key)
+            value = _masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
             click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
-    for one in loaded.gateways:
-        click.echo(f"\n[[gateways]]\nname = {one.name}\nhost = {one.host}")
+    for gateway in loaded.gateways:
+        click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
-            if (value := getattr(one, key)) is not None:
+            if (value := getattr(gateway, key)) is not None:
                 click.echo(f"{key} = {value}")
-        click.echo(f"mdns = {str(one.mdns).lower()}")
+        click.echo(f"mdns = {str(gateway.mdns).lower()}")
         for key in ("token", "password"):
-            if getattr(one, key) is not None:
+            if getattr(gateway, key) is not None:
                 click.echo(f"{key} = (set, hidden)")
 
 
-def _masked(loaded: Settings) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", loaded.database_url)
+def _masked(database_url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database_url)

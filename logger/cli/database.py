@@ -1,13 +1,37 @@
 """``envoylog db``."""
 
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from logger import clock
-from logger.cli.keeping import backup, copy, restore, size
-from logger.cli.options import load_settings, open_database
+from logger.cli.options import engine_of, load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, UsageError
+from logger.reports import periods
+from logger.rollups import check as checks
+from logger.rollups import prune as pruning
+from logger.rollups import rollup, site
+from logger.store import database, queries, schema, transfer
+from logger.store import size as sizes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from logger.rollups.rollup import DayChange
+    from logger.store.transfer import Step
+
+WRITTEN = {
+    "collector": "MB written a day, by the running collector",
+    "server": "MB written a day, as the log of the server's databases",
+    "estimate": "MB written a day, estimated from the number of commits",
+}
 
 
 @click.group()
@@ -15,21 +39,114 @@ def db() -> None:
     """The database: its schema, its size, and its totals computed anew."""
 
 
-for command in (size, backup, restore, copy):
-    db.add_command(command)
+# -- what it is
+@db.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one record.")
+@click.pass_context
+def size(ctx: click.Context, as_json: bool) -> None:
+    """Show how large the database is, for what, what a year adds, and what a day writes."""
+    loaded = load_settings(ctx)
+    with reading(loaded) as connection:
+        found = sizes.size(connection)
+        written = sizes.wear(connection, loaded)
+    record = asdict(found) | asdict(written)
+    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_size_lines(record)))
 
 
+def _size_lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['database_mb']:.1f} MB, {found['days_logged']:.1f} days logged"
+    for key, what in (
+        ("raw_mb", "raw samples"),
+        ("rollups_mb", "rollups"),
+        ("rest_mb", "the rest"),
+        ("free_mb", "free for new rows"),
+    ):
+        if found[key] is not None:
+            yield f"{found[key]:10.1f} MB {what}"
+    if found["growth_gb_per_year"] is not None:
+        yield f"about {found['growth_gb_per_year']:.2f} GB a year at this pace"
+    source = found["written_source"]
+    about = "about " if source == "estimate" else ""
+    yield f"{about}{found['written_mb_per_day']:.1f} {WRITTEN[source]}"
+
+
+@db.command()
+@click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
+@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
+@click.pass_context
+def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
+    """Copy the database into a SQLite file while it is in use; verified, the newest are kept."""
+    loaded = load_settings(ctx)
+    directory = directory or loaded.state_dir / "backups"
+    stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
+    with opened(loaded) as engine, _progress() as step:
+        path = transfer.backup(engine, directory, stamp, keep, step)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, verified")
+
+
+@db.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def restore(ctx: click.Context, source: Path, yes: bool) -> None:
+    """Put a backup in the place of the database."""
+    with engine_of(load_settings(ctx).database_url) as engine:
+        if not yes:
+            click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
+        with _progress() as step:
+            transfer.restore(engine, source, step)
+    click.echo("restored")
+
+
+@db.command()
+@click.argument("target_url")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
+    """Copy everything into another, empty database, of either engine, while this is in use."""
+    with opened(load_settings(ctx), read_only=True) as source, engine_of(target_url) as target:
+        if not yes:
+            click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
+        began_s = clock.running_s()
+        with _progress() as step:
+            counts = transfer.copy(source, target, step)
+        took_s = clock.running_s() - began_s
+    for table, rows in counts.items():
+        click.echo(f"{table:<20} {rows:>12}")
+    total = sum(counts.values())
+    click.echo(
+        f"{total} rows in {took_s:.1f} s ({total / max(took_s, 0.001):.0f} a second), verified"
+    )
+
+
+@contextlib.contextmanager
+def _progress() -> "Iterator[Step | None]":
+    """Show on a terminal how far a copy is."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        bars: list[Any] = []
+
+        def step(table: str, rows: int, of_all: int) -> None:
+            if not bars:
+                bar: Any = click.progressbar(length=of_all, file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].label = f"{table:<20}"
+            bars[0].update(rows)
+
+        yield step
+
+
+# -- its schema
 @db.command()
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Create the tables, or bring them to this version's schema."""
-    from logger.store import schema  # noqa: PLC0415
-    from logger.store.database import open_engine  # noqa: PLC0415
-
-    engine = open_engine(load_settings(ctx).database_url)
-    before = schema.current(engine)
-    schema.upgrade(engine)
-    after = schema.current(engine)
+    with engine_of(load_settings(ctx).database_url) as engine:
+        before = schema.current(engine)
+        schema.upgrade(engine)
+        after = schema.current(engine)
     words = "is up to date" if before == after else f"upgraded from {before or 'nothing'}"
     click.echo(f"schema {after} {words}")
 
@@ -38,13 +155,12 @@ def upgrade(ctx: click.Context) -> None:
 @click.pass_context
 def current(ctx: click.Context) -> None:
     """Show the database's schema version and the one this program needs."""
-    from logger.store import schema  # noqa: PLC0415
-    from logger.store.database import open_engine  # noqa: PLC0415
-
-    engine = open_engine(load_settings(ctx).database_url)
-    click.echo(f"database {schema.current(engine) or 'empty'}, program {schema.head()}")
+    with engine_of(load_settings(ctx).database_url) as engine:
+        version = schema.current(engine)
+    click.echo(f"database {version or 'empty'}, program {schema.head()}")
 
 
+# -- its totals
 @db.command()
 @click.option("--from", "since", metavar="D", help="First local day to compute anew.")
 @click.option("--to", "until", metavar="D", help="Show changes up to this day only.")
@@ -59,56 +175,38 @@ def rebuild(
     Days whose samples were pruned keep their totals. Counters run on from day to day, so
     everything after --from is computed; --to only shortens what is printed.
     """
-    from logger.rollups import rollup, site  # noqa: PLC0415
-    from logger.store.database import translated_errors  # noqa: PLC0415
-    from logger.store.queries import gateways  # noqa: PLC0415
-    from logger.store.writer import reserve_rollups  # noqa: PLC0415
-
-    loaded = load_settings(ctx)
-    engine = open_database(loaded)
-    first, last = _day(since, first=True), _day(until, first=False)
-    now = clock.utc_now()
-    with translated_errors(), engine.connect() as connection:
-        reserve_rollups(connection)
-        known = gateways(connection)
-        chosen = [one for one in known if gateway in {None, one.name}]
-        if not chosen and gateway:
-            names = ", ".join(one.name for one in known) or "none yet"
-            raise UsageError(f"There is no gateway {gateway!r} in the database; known: {names}.")
-        if not chosen:
-            raise NoDataError("The database holds no gateway yet; start `envoylog run` first.")
-        changes = []
-        for one in chosen:
-            moved = site.adopt(connection, one.gateway_id, loaded.gateways)
-            start = None if moved else first
-            gap_s = site.gap_s(connection, one.gateway_id, loaded)
-            changes += rollup.rebuild(connection, one.gateway_id, now=now, gap_s=gap_s, since=start)
-        if dry_run:
-            connection.rollback()
-        else:
-            connection.commit()
-    shown = [change for change in changes if last is None or change.day <= last]
+    loaded, now = load_settings(ctx), clock.utc_now()
+    first, last = (text and periods.parse(text, now.date()) for text in (since, until))
+    changes: list[DayChange] = []
+    with rolling_up(loaded, keep=not dry_run) as connection:
+        for row in _chosen(connection, gateway):
+            moved = site.adopt(connection, row.gateway_id, loaded.gateways)
+            start = first.first if first and not moved else None
+            gap_s = site.gap_s(connection, row.gateway_id, loaded)
+            changes += rollup.rebuild(connection, row.gateway_id, now=now, gap_s=gap_s, since=start)
+    shown = [change for change in changes if not last or change.day <= last.last]
     for change in shown:
-        made, used = change.production_kwh, change.consumption_kwh
-        click.echo(
-            f"{change.gateway} {change.day} production {_kwh(made[0])} -> {_kwh(made[1])} kWh, "
-            f"consumption {_kwh(used[0])} -> {_kwh(used[1])} kWh"
-        )
-    verb = "would change" if dry_run else "changed"
-    click.echo(f"{len(shown)} days {verb}", err=True)
+        production, consumption = _change(change.production_kwh), _change(change.consumption_kwh)
+        day: date = change.day
+        click.echo(f"{change.gateway} {day} production {production}, consumption {consumption}")
+    click.echo(f"{len(shown)} days {'would change' if dry_run else 'changed'}", err=True)
 
 
-def _day(text: str | None, *, first: bool) -> date | None:
-    from logger.reports.periods import parse  # noqa: PLC0415
+def _chosen(connection: "Connection", name: str | None) -> list[Any]:
+    """Return the rows of all gateways, or of one."""
+    known = queries.gateways(connection)
+    chosen = [row for row in known if name in {None, row.name}]
+    if not chosen and name:
+        names = ", ".join(row.name for row in known) or "none yet"
+        raise UsageError(f"There is no gateway {name!r} in the database; known: {names}.")
+    if not chosen:
+        raise NoDataError("The database holds no gateway yet; start `envoylog run` first.")
+    return chosen
 
-    if text is None:
-        return None
-    days = parse(text, clock.utc_now().date())
-    return days.first if first else days.last
 
-
-def _kwh(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
+def _change(kwh: tuple[float | None, float | None]) -> str:
+    before, after = ("unknown" if value is None else f"{value:.3f}" for value in kwh)
+    return f"{before} -> {after} kWh"
 
 
 @db.command()
@@ -119,25 +217,14 @@ def check(ctx: click.Context) -> int:
     Everything is computed anew and compared with what is stored; nothing is changed. Meanwhile
     nothing else is written: new polls wait in the spool.
     """
-    from logger.rollups import site  # noqa: PLC0415
-    from logger.rollups.check import findings  # noqa: PLC0415
-    from logger.store.database import translated_errors  # noqa: PLC0415
-    from logger.store.queries import gateways, problems  # noqa: PLC0415
-    from logger.store.writer import reserve_rollups  # noqa: PLC0415
-
-    loaded = load_settings(ctx)
-    readers, engine = open_database(loaded, read_only=True), open_database(loaded)
-    now = clock.utc_now()
-    with translated_errors(), readers.connect() as connection:
-        found = problems(connection)
-    with translated_errors(), engine.connect() as connection:
-        reserve_rollups(connection)
-        for one in gateways(connection):
-            gap_s = site.gap_s(connection, one.gateway_id, loaded)
-            found += findings(connection, one.gateway_id, now=now, gap_s=gap_s)
-        connection.rollback()
-    for said in found or ["ok"]:
-        click.echo(said)
+    loaded, now = load_settings(ctx), clock.utc_now()
+    with reading(loaded) as connection:
+        found = queries.problems(connection)
+    with rolling_up(loaded, keep=False) as connection:
+        for row in queries.gateways(connection):
+            gap_s = site.gap_s(connection, row.gateway_id, loaded)
+            found += checks.findings(connection, row.gateway_id, now=now, gap_s=gap_s)
+    click.echo("\n".join(found or ["ok"]))
     return CheckFailedError.exit_code if found else 0
 
 
@@ -148,47 +235,29 @@ def check(ctx: click.Context) -> int:
 @click.pass_context
 def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
-    from logger.rollups import site  # noqa: PLC0415
-    from logger.rollups.prune import prune as go  # noqa: PLC0415
-    from logger.store.database import backend, translated_errors  # noqa: PLC0415
-    from logger.store.queries import gateways  # noqa: PLC0415
-    from logger.store.size import free_bytes  # noqa: PLC0415
-    from logger.store.writer import reserve_rollups  # noqa: PLC0415
-
-    loaded = load_settings(ctx)
-    if not loaded.keep_samples_days:
+    loaded, now = load_settings(ctx), clock.utc_now()
+    keep_days = loaded.keep_samples_days
+    if not keep_days:
         raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")
-    engine = open_database(loaded)
-    if not (dry_run or yes):
-        click.confirm(
-            f"Delete raw samples older than {loaded.keep_samples_days} days?", abort=True, err=True
-        )
+    with opened(loaded):
+        if not (dry_run or yes):
+            click.confirm(f"Delete raw samples older than {keep_days} days?", abort=True, err=True)
     pruned: dict[str, int] = {}
-    with translated_errors(), engine.connect() as connection:
-        reserve_rollups(connection)
-        for one in gateways(connection):
-            gone = go(
-                connection,
-                one.gateway_id,
-                now=clock.utc_now(),
-                keep_days=loaded.keep_samples_days,
-                gap_s=site.gap_s(connection, one.gateway_id, loaded),
+    with rolling_up(loaded, keep=not dry_run) as connection:
+        for row in queries.gateways(connection):
+            gap_s = site.gap_s(connection, row.gateway_id, loaded)
+            gone = pruning.prune(
+                connection, row.gateway_id, now=now, keep_days=keep_days, gap_s=gap_s
             )
-            pruned[one.name] = sum(gone.rows.values())
-        free_mb = (free_bytes(connection) or 0) / 1e6
-        if dry_run:
-            connection.rollback()
-        else:
-            connection.commit()
-    verb = "would go" if dry_run else "gone"
+            pruned[row.name] = sum(gone.rows.values())
+        free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():
+        verb = "would go" if dry_run else "gone"
         click.echo(f"{name}: {count} samples {verb}, every total stays as it was")
-    if dry_run:
-        return
-    if vacuum:
-        with translated_errors():
-            backend(engine).vacuum(engine)
-    elif free_mb >= 1:
+    if vacuum and not dry_run:
+        with opened(loaded) as engine, database.translated_errors():
+            database.backend(engine).vacuum(engine)
+    elif free_mb >= 1 and not dry_run:
         click.echo(
             f"{free_mb:.1f} MB of the file are free for new samples; "
             "`envoylog db prune --vacuum` gives them back to the disk.",

@@ -2,17 +2,21 @@
 
 import io
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from logger import clock
-from logger.cli.options import load_settings, open_database
+from logger import clock, exports
+from logger.cli.options import load_settings, reading
 from logger.errors import UsageError
+from logger.exports import raw
+from logger.reports import periods
 
+#: suffix -> format
+SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 WHAT = ("production", "consumption", "meters", "inverters", "polls")
 
 
@@ -44,23 +48,11 @@ def export(
     output: Path | None,
 ) -> None:
     """Write raw samples as the gateway gave them, years in one go, in a stream."""
-    from logger.exports import raw  # noqa: PLC0415 - only what is called
-    from logger.reports.periods import span  # noqa: PLC0415 - the same
-
-    suffix = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-    form = form or (suffix.get(output.suffix, "csv") if output else "csv")
-    begin, end = span(since, until, clock.utc_now().date())
-    engine = open_database(load_settings(ctx), read_only=True)
-    with engine.connect() as connection:
+    form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
+    begin, end = periods.span(since, until, clock.utc_now().date())
+    with reading(load_settings(ctx)) as connection:
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
-        on_terminal = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-        bar: Any = (
-            click.progressbar(length=chosen.count, label=what, file=sys.stderr)
-            if on_terminal
-            else nullcontext()
-        )
-        with bar as shown:
-            step: Callable[[int], None] = shown.update if shown else lambda _: None
+        with _progress(what, chosen.count, output) as step:
             batches = raw.stream(connection, chosen, step)
             if form == "parquet":
                 if output is None:
@@ -69,18 +61,26 @@ def export(
             else:
                 write = raw.write_csv if form == "csv" else raw.write_jsonl
                 _write(output, lambda out: write(out, chosen.names, batches))
-    engine.dispose()
     if output is not None:
         click.echo(f"{output}: {chosen.count} rows", err=True)
 
 
+@contextmanager
+def _progress(what: str, count: int, output: Path | None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far it is, unless the rows go there."""
+    if sys.stderr.isatty() and (output is not None or not sys.stdout.isatty()):
+        bar: Any = click.progressbar(length=count, label=what, file=sys.stderr)
+        with bar as shown:
+            yield shown.update
+    else:
+        yield lambda _: None
+
+
 def _write(output: Path | None, write: Callable[[Any], None]) -> None:
     """Write to stdout, or to a file that takes its place when it is complete."""
-    from logger.exports import replacing  # noqa: PLC0415 - only what is called
-
     if output is None:
         write(sys.stdout)
         sys.stdout.flush()
         return
-    with replacing(output) as file, io.TextIOWrapper(file, "utf-8", newline="") as out:
+    with exports.replacing(output) as file, io.TextIOWrapper(file, "utf-8", newline="") as out:
         write(out)

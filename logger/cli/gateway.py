@@ -1,19 +1,64 @@
-"""``envoylog token`` and ``envoylog trust``."""
+"""``envoylog discover``, ``envoylog token`` and ``envoylog trust``."""
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from logger.cli.options import gateway_named, load_settings
 from logger.clock import utc_now
-from logger.errors import GatewayError, TokenError, UsageError
-from logger.gateway.client import Gateway, unreachable
-from logger.gateway.credentials import Enlighten, Token, Tokens
-from logger.gateway.http import Address
-from logger.gateway.tls import Pins, fingerprint_at
-from logger.settings import GatewaySettings, Settings
+from logger.errors import GatewayError, GatewayUnreachableError, TokenError, UsageError
+from logger.gateway import client, credentials, discovery, http, tls
+
+if TYPE_CHECKING:
+    from logger.gateway.credentials import Tokens
+    from logger.gateway.discovery import Found
+    from logger.gateway.tls import Pins
+    from logger.settings import GatewaySettings, Settings
+
+
+@click.command()
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(0.1, 300),
+    default=5.0,
+    show_default=True,
+    help="How long to wait for answers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
+def discover(timeout_s: float, as_json: bool) -> None:
+    """List the gateways on this network, by mDNS."""
+    found = discovery.discover(timeout_s, discovery.interfaces_of(os.environ))
+    if as_json:
+        click.echo(json.dumps([asdict(gateway) for gateway in found], indent=2))
+    elif found:
+        click.echo(f"{'serial':<14}{'firmware':<12}address")
+    if not found:
+        raise GatewayUnreachableError(
+            f"No gateway announced itself within {timeout_s:g} s; mDNS does not cross routers, so "
+            "look from its own network, or write the IP address that your router shows for it as "
+            "host into the configuration."
+        )
+    if as_json:
+        return
+    for gateway in found:
+        addresses = ", ".join(gateway.addresses)
+        click.echo(f"{gateway.serial:<14}{gateway.firmware or '?':<12}{addresses}")
+    click.echo(f"\nTo log {'it' if len(found) == 1 else 'them'}, write into the configuration:",
+               err=True)  # fmt: skip
+    for number, gateway in enumerate(found, start=1):
+        click.echo(_table(gateway, "roof" if len(found) == 1 else f"roof{number}"), err=True)
+
+
+def _table(found: "Found", name: str) -> str:
+    """Return the table of a gateway in the configuration."""
+    return (
+        f'\n[[gateways]]\nname = "{name}"\nhost = "{found.addresses[0]}"\nserial = "{found.serial}"'
+    )
 
 
 @click.group()
@@ -21,10 +66,11 @@ def token() -> None:
     """The token that firmware 7 and newer asks for. It is never shown."""
 
 
-def _tokens(ctx: click.Context, name: str | None) -> tuple[Settings, GatewaySettings, Tokens]:
+def _tokens(ctx: click.Context, name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
     loaded = load_settings(ctx)
     chosen = gateway_named(loaded, name)
-    return loaded, chosen, Tokens(chosen, loaded.state_dir, Enlighten(os.environ), utc_now)
+    enlighten = credentials.Enlighten(os.environ)
+    return loaded, chosen, credentials.Tokens(chosen, loaded.state_dir, enlighten, utc_now)
 
 
 @token.command("show")
@@ -53,10 +99,10 @@ def show_token(ctx: click.Context, name: str | None) -> None:
 def set_token(ctx: click.Context, name: str | None, path: Path | None) -> None:
     """Keep a pasted token; asks for it, or reads it from a pipe."""
     _, chosen, tokens = _tokens(ctx, name)
-    made = Token.parse(_pasted(path))
-    made.check(chosen.serial or made.serial or "", utc_now())
-    tokens.keep(made)
-    until = f" until {made.expires_at:%Y-%m-%d}" if made.expires_at else ""
+    pasted = credentials.Token.parse(_pasted(path))
+    pasted.check(chosen.serial or pasted.serial or "", utc_now())
+    tokens.keep(pasted)
+    until = f" until {pasted.expires_at:%Y-%m-%d}" if pasted.expires_at else ""
     click.echo(f"gateway {chosen.name}: token kept in {tokens.kept_path}{until}")
 
 
@@ -83,9 +129,9 @@ def renew(ctx: click.Context, name: str | None) -> None:
             f"Gateway {chosen.name!r} has no Enlighten account; add username and password_file, "
             "or paste a token: envoylog token set"
         )
-    serial = chosen.serial or Gateway(loaded, chosen, os.environ).identify().serial
-    made = tokens.fetch(serial)
-    click.echo(f"gateway {chosen.name}: new token until {made.expires_at:%Y-%m-%d}")
+    serial = chosen.serial or client.Gateway(loaded, chosen, os.environ).identify().serial
+    fetched = tokens.fetch(serial)
+    click.echo(f"gateway {chosen.name}: new token until {fetched.expires_at:%Y-%m-%d}")
 
 
 @click.group()
@@ -93,18 +139,18 @@ def trust() -> None:
     """The certificate that a gateway is known by."""
 
 
-def _pinned(ctx: click.Context, name: str | None) -> tuple[GatewaySettings, Pins, str]:
+def _pinned(ctx: click.Context, name: str | None) -> "tuple[GatewaySettings, Pins, str]":
     """Return the pin and the fingerprint that the gateway shows now; no request is sent."""
     loaded = load_settings(ctx)
     chosen = gateway_named(loaded, name)
-    address = Address.parse(chosen.host)
+    address = http.Address.parse(chosen.host)
     if address.scheme == "http":
         raise UsageError(f"Gateway {chosen.name!r} is read over plain HTTP: it has no certificate.")
     try:
-        shown = fingerprint_at(address.host, address.port or 443)
+        shown = tls.fingerprint_at(address.host, address.port or 443)
     except GatewayError as error:
-        raise unreachable(chosen, error) from error
-    return chosen, Pins(loaded.state_dir, chosen.name), shown
+        raise client.unreachable(chosen, error) from error
+    return chosen, tls.Pins(loaded.state_dir, chosen.name), shown
 
 
 @trust.command("show")

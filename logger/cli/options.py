@@ -1,24 +1,30 @@
-"""What several commands share: settings and the database of a command line."""
+"""What several commands share: the settings and the database of a command line."""
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import Engine
 
 from logger import settings
 from logger.errors import SettingsError, UsageError
-from logger.settings import GatewaySettings, Settings
+from logger.store import database, schema, writer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from logger.settings import GatewaySettings, Settings
 
 
-def load_settings(ctx: click.Context) -> Settings:
+def load_settings(ctx: click.Context) -> "Settings":
     """Return the settings of this command line."""
     chosen: dict[str, Any] = ctx.find_root().obj
     path = settings.find_config(chosen["config"], os.environ)
     return settings.load(path, os.environ, database_url=chosen["database_url"])
 
 
-def gateways_of(loaded: Settings) -> tuple[GatewaySettings, ...]:
+def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":
     """Return the configured gateways.
 
     Raises:
@@ -30,43 +36,86 @@ def gateways_of(loaded: Settings) -> tuple[GatewaySettings, ...]:
     return loaded.gateways
 
 
-def gateway_named(loaded: Settings, name: str | None) -> GatewaySettings:
+def gateway_named(loaded: "Settings", name: str | None) -> "GatewaySettings":
     """Return one configured gateway; the only one when no name is given."""
     gateways = gateways_of(loaded)
     if name is None and len(gateways) == 1:
         return gateways[0]
-    known = ", ".join(one.name for one in gateways)
-    for one in gateways:
-        if one.name == name:
-            return one
+    known = ", ".join(gateway.name for gateway in gateways)
+    for gateway in gateways:
+        if gateway.name == name:
+            return gateway
     if name is None:
         raise UsageError(f"There are several gateways; name one of: {known}.")
     raise UsageError(f"No gateway is called {name!r}; configured: {known}.")
 
 
-def open_database(loaded: Settings, *, read_only: bool = False) -> Engine:
-    """Return the database with the schema of this version.
+@contextmanager
+def engine_of(url: str, *, read_only: bool = False) -> "Iterator[Engine]":
+    """Open a database of whatever schema, and close it afterwards.
+
+    Raises:
+        StoreError: it can't be opened.
+    """
+    engine = database.open_engine(url, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def opened(loaded: "Settings", *, read_only: bool = False) -> "Iterator[Engine]":
+    """Open the database with the schema of this version, and close it afterwards.
 
     Raises:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
-    from logger.store.database import open_engine  # noqa: PLC0415 - only where a database is
-    from logger.store.schema import require_current  # noqa: PLC0415
-
-    engine = open_engine(loaded.database_url, read_only=read_only)
-    require_current(engine)
-    return engine
+    with engine_of(loaded.database_url, read_only=read_only) as engine:
+        schema.require_current(engine)
+        yield engine
 
 
-def prepared_database(loaded: Settings) -> Engine:
-    """Return the database for writing; an empty one gets its tables.
+@contextmanager
+def prepared(loaded: "Settings") -> "Iterator[Engine]":
+    """Open the database for writing; an empty one gets its tables.
 
     Raises:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
-    from logger.store.database import open_engine  # noqa: PLC0415 - only where a database is
-    from logger.store.schema import prepare  # noqa: PLC0415 - the same
+    with engine_of(loaded.database_url) as engine:
+        schema.prepare(engine)
+        yield engine
 
-    engine = open_engine(loaded.database_url)
-    prepare(engine)
-    return engine
+
+@contextmanager
+def reading(loaded: "Settings") -> "Iterator[Connection]":
+    """Open the database for reading alone.
+
+    Raises:
+        StoreError: it can't be read, or needs `envoylog db upgrade`.
+    """
+    with (
+        opened(loaded, read_only=True) as engine,
+        database.translated_errors(),
+        engine.connect() as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def rolling_up(loaded: "Settings", *, keep: bool) -> "Iterator[Connection]":
+    """Open the database for a change of its rollups that nobody else makes meanwhile.
+
+    What was changed is kept, or only looked at.
+
+    Raises:
+        StoreError: it can't be written, or needs `envoylog db upgrade`.
+    """
+    with opened(loaded) as engine, database.translated_errors(), engine.connect() as connection:
+        writer.reserve_rollups(connection)
+        yield connection
+        if keep:
+            connection.commit()
+        else:
+            connection.rollback()

@@ -6,9 +6,12 @@ from typing import Any, get_args
 
 import click
 
-from logger.cli.options import load_settings, open_database
+from logger import exports
+from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
+from logger.exports import workbook
 from logger.exports.text import LOCALES
+from logger.reports import details, energy, quality
 from logger.reports.periods import Kind
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
@@ -28,37 +31,29 @@ KINDS = {
 }
 
 
-def _made(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
+def _report(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
     """Return a report."""
     if kind == "quality":
-        from logger.reports.quality import quality_report  # noqa: PLC0415
-
-        return quality_report(connection, now=utc_now(), **chosen)
+        return quality.quality_report(connection, now=utc_now(), **chosen)
     if kind in {"inverters", "phases"}:
-        from logger.reports.details import detail_report  # noqa: PLC0415
-
-        return detail_report(connection, kind, now=utc_now(), **chosen)
-    from logger.reports.energy import energy_report  # noqa: PLC0415
-
-    return energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
+        return details.detail_report(connection, kind, now=utc_now(), **chosen)
+    return energy.energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
 
 
-def _workbook(kind: str, made: Any, connection: Any, chosen: dict[str, Any]) -> bytes:
+def _workbook(kind: str, single: Any, connection: Any, chosen: dict[str, Any]) -> bytes:
     """Return the workbook of a report's range."""
-    from logger.exports.workbook import full, single  # noqa: PLC0415 - only spreadsheets
-    from logger.reports.details import inverter_ranking  # noqa: PLC0415 - the same
-    from logger.reports.energy import sites_of  # noqa: PLC0415 - the same
-
     if kind == "hourly":
-        return single(made)
+        return workbook.single(single)
     if chosen["since"] is None:
         # A workbook without a range is about everything there is.
-        first = min(site.first for site in sites_of(connection, chosen["gateway"]))
+        first = min(site.first for site in energy.sites_of(connection, chosen["gateway"]))
         chosen = {**chosen, "since": str(first)}
     reports = {
-        one: _made(one, connection, chosen) for one in ("daily", "monthly", "yearly", "quality")
+        name: _report(name, connection, chosen)
+        for name in ("daily", "monthly", "yearly", "quality")
     }
-    return full(reports, inverter_ranking(connection, now=utc_now(), **chosen))
+    ranking = details.inverter_ranking(connection, now=utc_now(), **chosen)
+    return workbook.full(reports, ranking)
 
 
 def _command(kind: str) -> click.Command:
@@ -80,22 +75,18 @@ def _command(kind: str) -> click.Command:
         sheet: bool,
         **chosen: Any,
     ) -> None:
-        from logger import exports  # noqa: PLC0415 - only reports need it
-
         chosen_form = exports.format_for(form, output)
-        engine = open_database(load_settings(ctx), read_only=True)
-        with engine.connect() as connection:
-            made = _made(kind, connection, chosen)
+        with reading(load_settings(ctx)) as connection:
+            found = _report(kind, connection, chosen)
             if chosen_form == "xlsx" and kind in get_args(Kind) and not sheet:
-                content = _workbook(kind, made, connection, chosen)
+                content = _workbook(kind, found, connection, chosen)
             elif chosen_form == "csv":
-                content = exports.to_csv(made, locale)
+                content = exports.to_csv(found, locale)
             else:
-                content = exports.EXPORTERS[chosen_form](made)
-        engine.dispose()
+                content = exports.EXPORTERS[chosen_form](found)
         if output is not None:
             exports.write_file(output, content)
-            click.echo(f"{output}: {len(made.rows)} rows", err=True)
+            click.echo(f"{output}: {len(found.rows)} rows", err=True)
         else:
             sys.stdout.buffer.write(content)
             sys.stdout.flush()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from logger import demo as walk
 from logger.clock import time_zone, utc_now
 from logger.errors import UsageError
 from logger.settings import write_secret
@@ -129,6 +130,4 @@ def _instant(text: str | None) -> datetime:
 )
 def demo(days: int, live_s: int, directory: Path) -> None:
     """Log a simulated gateway into SQLite, report it, and compare with what was true."""
-    from logger.demo import Demo  # noqa: PLC0415 - brings pandas
-
-    Demo(directory, click.echo).run(days=days, live_s=live_s)
+    walk.Demo(directory, click.echo).run(days=days, live_s=live_s)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from logger.cli.options import load_settings, open_database
+from logger import cookbook
+from logger.cli.options import load_settings, opened, reading
 from logger.errors import UsageError
+from logger.store import database
 
 
 @click.group()
@@ -20,14 +22,10 @@ def sql() -> None:
 @click.pass_context
 def metadata(ctx: click.Context, output: Path | None) -> None:
     """Describe tables, columns and the cookbook's questions for Datasette."""
-    from logger.cookbook import datasette_metadata  # noqa: PLC0415 - only what is called
-
-    engine = open_database(load_settings(ctx), read_only=True)
-    name = Path(engine.url.database or "envoylog").stem
-    with engine.connect() as connection:
-        made = datasette_metadata(connection, name)
-    engine.dispose()
-    text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    with reading(load_settings(ctx)) as connection:
+        name = Path(connection.engine.url.database or "envoylog").stem
+        found = cookbook.datasette_metadata(connection, name)
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return
@@ -44,15 +42,16 @@ def metadata(ctx: click.Context, output: Path | None) -> None:
 @click.pass_context
 def create_reader(ctx: click.Context, role: str) -> None:
     """Make a PostgreSQL role that reads everything and writes nothing."""
-    from logger.store.database import backend  # noqa: PLC0415 - only what is called
+    with opened(load_settings(ctx)) as engine:
+        database.backend(engine).create_reader(engine, role, _password(role))
+    click.echo(f"{role} can read now")
 
-    engine = open_database(load_settings(ctx))
+
+def _password(role: str) -> str:
     if sys.stdin.isatty():
         password: str = click.prompt(f"Password of {role}", hide_input=True, err=True)
     else:
         password = sys.stdin.readline().rstrip("\n")
     if not password:
         raise UsageError("The role needs a password: type one, or pipe it in.")
-    backend(engine).create_reader(engine, role, password)
-    engine.dispose()
-    click.echo(f"{role} can read now")
+    return password

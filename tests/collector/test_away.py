@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from logger import standing
+from logger import status
 from logger.cli import run
 from logger.collector.wiring import durable_pollers
 from logger.errors import CollectorRunningError, StoreAwayError
@@ -204,11 +204,11 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
         collect(poller, one.clock())
         one.clock.set(one.clock() + STEP)
 
-    def health() -> standing.Health:
+    def health() -> status.Health:
         engine = open_engine(one.settings.database_url, read_only=True)
         with engine.connect() as connection:
-            found = standing.standings(connection, one.settings, one.clock(), [None])
-        return standing.health(found, one.settings)
+            found = status.statuses(connection, one.settings, one.clock(), [None])
+        return status.health(found, one.settings)
 
     poll()
     assert health().level == 0

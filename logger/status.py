@@ -26,7 +26,7 @@ _days = ENERGY_DAILY.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class GatewayStatus:
     """One gateway."""
 
     gateway: str
@@ -51,27 +51,27 @@ class Health:
     line: str
 
 
-def standings(
+def statuses(
     connection: Connection,
     settings: Settings,
     now: datetime,
     token_days: Sequence[int | None],
-) -> list[Standing]:
+) -> list[GatewayStatus]:
     """Return how each configured gateway stands, what waits for the database included."""
     return [
-        _standing(connection, settings, one, now, days_left)
-        for one, days_left in zip(settings.gateways, token_days, strict=True)
+        _status(connection, settings, gateway, now, days_left)
+        for gateway, days_left in zip(settings.gateways, token_days, strict=True)
     ]
 
 
-def _standing(
+def _status(
     connection: Connection,
     settings: Settings,
-    one: GatewaySettings,
+    gateway: GatewaySettings,
     now: datetime,
     token_days_left: int | None,
-) -> Standing:
-    row = gateway_named(connection, one.name)
+) -> GatewayStatus:
+    row = gateway_named(connection, gateway.name)
     last: Any = None
     good_at = today = None
     if row is not None:
@@ -87,15 +87,15 @@ def _standing(
                 _days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total"
             )
         ).one_or_none()
-    path = spool_path(settings.state_dir, one.name)
+    path = spool_path(settings.state_dir, gateway.name)
     spooled = ends(path)
     if spooled is not None:
         newer = [poll for poll in spooled[1] if last is None or poll.polled_at >= last.polled_at]
         last = newer[-1] if newer else last
         measured = [poll.polled_at for poll in newer if poll.outcome is not Outcome.FAILED]
         good_at = measured[-1] if measured else good_at
-    return Standing(
-        gateway=one.name,
+    return GatewayStatus(
+        gateway=gateway.name,
         serial=row.serial if row else None,
         firmware=row.firmware if row else None,
         last_poll_at=last.polled_at if last else None,
@@ -118,8 +118,8 @@ def bring_today_up(connection: Connection, settings: Settings, now: datetime) ->
     The collector does so each quarter hour. A ledger that lies further behind is left as it is:
     catching up is not what somebody waits for who asks how things stand.
     """
-    for one in settings.gateways:
-        row = gateway_named(connection, one.name)
+    for gateway in settings.gateways:
+        row = gateway_named(connection, gateway.name)
         if row is None:
             continue
         left = checkpoints.last(connection, row.gateway_id, rollup.ENERGY.name)
@@ -149,37 +149,37 @@ def size_mb(connection: Connection) -> float:
     return round(database_bytes(connection) / 1e6, 1)
 
 
-def health(found: Sequence[Standing], settings: Settings) -> Health:
-    """Return what a monitor should hear: the worst of all gateways."""
+def health(found: Sequence[GatewayStatus], settings: Settings) -> Health:
+    """Return what to report to a monitor: the worst of all gateways."""
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
     worst, words = 0, []
-    for one in found:
-        level, said = _judged(one, settings)
+    for gateway in found:
+        level, reason = _judge(gateway, settings)
         worst = max(worst, level)
-        words.append(f"{one.gateway}: {said}")
+        words.append(f"{gateway.gateway}: {reason}")
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
     return Health(level=worst, line=f"{name} {'; '.join(words)}")
 
 
-def _judged(one: Standing, settings: Settings) -> tuple[int, str]:
-    age_s, waits_s = one.last_good_age_s, one.waiting_since_s or 0
+def _judge(gateway: GatewayStatus, settings: Settings) -> tuple[int, str]:
+    age_s, waits_s = gateway.last_good_age_s, gateway.waiting_since_s or 0
     #: what may pass between two polls, or until they are stored, when all is well
     poll_s = 2 * settings.poll_every_s + 120
     store_s = max(settings.commit_every_s, settings.poll_every_s) + poll_s
     if age_s is None:
-        if one.last_error is not None:
-            return 2, f"never measured: {one.last_error}"
+        if gateway.last_error is not None:
+            return 2, f"never measured: {gateway.last_error}"
         return 3, "never measured; is envoylog run running?"
     if waits_s > store_s:
-        size_mb = one.spool_bytes / 1e6
+        size_mb = gateway.spool_bytes / 1e6
         return 2, f"nothing stored for {waits_s // 60} min, {size_mb:.1f} MB wait for the database"
     if age_s > poll_s:
-        failed = one.last_outcome == Outcome.FAILED and one.last_error
-        reason = one.last_error if failed else "is envoylog run running?"
+        failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error
+        reason = gateway.last_error if failed else "is envoylog run running?"
         return 2, f"nothing measured for {age_s // 60} min: {reason}"
-    if one.token_days_left is not None and one.token_days_left < TOKEN_DAYS:
-        return 1, f"the token ends in {one.token_days_left} days"
-    if one.last_outcome != Outcome.COMPLETE:
-        return 1, f"last poll {one.last_outcome}: {one.last_error}"
+    if gateway.token_days_left is not None and gateway.token_days_left < TOKEN_DAYS:
+        return 1, f"the token ends in {gateway.token_days_left} days"
+    if gateway.last_outcome != Outcome.COMPLETE:
+        return 1, f"last poll {gateway.last_outcome}: {gateway.last_error}"
     return 0, f"measured {age_s} s ago"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from logger import standing
+from logger import status
 from logger.cli import run
 from logger.clock import utc_now
 from logger.settings import load
@@ -25,15 +25,15 @@ def polled(bench: Benches) -> Path:
     return path
 
 
-def judged(path: Path, later: timedelta, token_days: int = 300) -> standing.Health:
+def judged(path: Path, later: timedelta, token_days: int = 300) -> status.Health:
     from logger.store.database import open_engine  # noqa: PLC0415 - only here
 
     loaded = load(path, {})
     engine = open_engine(loaded.database_url)
     with engine.connect() as connection:
         now: datetime = utc_now() + later
-        found = standing.standings(connection, loaded, now, [token_days])
-    return standing.health(found, loaded)
+        found = status.statuses(connection, loaded, now, [token_days])
+    return status.health(found, loaded)
 
 
 def test_all_is_well_after_a_poll(polled: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,106 @@
+"""``envoylog status`` and ``envoylog health``."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from logger import status as overview
+from logger.cli.options import load_settings, opened, reading
+from logger.clock import utc_now
+from logger.errors import LoggerError, StoreAwayError, StoreError
+from logger.gateway import credentials
+from logger.store import database
+
+if TYPE_CHECKING:
+    from logger.settings import Settings
+    from logger.status import GatewayStatus
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one record.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show on one screen how things stand."""
+    loaded = load_settings(ctx)
+    with reading(loaded) as connection:
+        found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
+        size_mb = overview.size_mb(connection)
+    found = _up_to_now(loaded) or found
+    if as_json:
+        record = {"database_mb": size_mb, "gateways": [asdict(gateway) for gateway in found]}
+        click.echo(json.dumps(record, indent=2, default=str, ensure_ascii=False))
+        return
+    for gateway in found:
+        click.echo("\n".join(_lines(gateway)))
+    click.echo(f"database {size_mb:.1f} MB")
+
+
+@click.command()
+@click.pass_context
+def health(ctx: click.Context) -> int:
+    """For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown."""
+    try:
+        loaded = load_settings(ctx)
+        with reading(loaded) as connection:
+            found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
+        judged = overview.health(found, loaded)
+    except StoreAwayError as error:
+        judged = overview.Health(level=2, line=f"CRITICAL {error}")
+    except LoggerError as error:
+        judged = overview.Health(level=3, line=f"UNKNOWN {error}")
+    click.echo(judged.line)
+    return judged.level
+
+
+def _token_days(loaded: "Settings") -> list[int | None]:
+    """Return the days that each gateway's token has left; None where there is none."""
+    days: list[int | None] = []
+    for gateway in loaded.gateways:
+        enlighten = credentials.Enlighten(os.environ)
+        try:
+            token = credentials.Tokens(gateway, loaded.state_dir, enlighten, utc_now).stored()
+        except LoggerError:
+            token = None
+        ends = token.expires_at if token else None
+        days.append((ends - utc_now()).days if ends else None)
+    return days
+
+
+def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
+    """Return the same with today's energy to the minute; None where it can't be computed now."""
+    now = utc_now()
+    try:
+        with opened(loaded) as engine, database.translated_errors(), engine.connect() as connection:
+            database.wait_at_most(connection, 2)
+            overview.bring_today_up(connection, loaded, now)
+            found = overview.statuses(connection, loaded, now, _token_days(loaded))
+            connection.rollback()
+    except StoreError:
+        return None  # Somebody writes just now, or we may only read.
+    return found
+
+
+def _lines(gateway: "GatewayStatus") -> Iterator[str]:
+    age_s = gateway.last_good_age_s
+    when = "never" if age_s is None else f"{age_s} s ago"
+    production, consumption = gateway.today_production_kwh, gateway.today_consumption_kwh
+    yield (f"{gateway.gateway}  serial {gateway.serial or '?'}, firmware {gateway.firmware or '?'}")
+    yield f"  last measured  {when}, last poll {gateway.last_outcome or 'none'}"
+    if gateway.last_error:
+        yield f"  last problem   {gateway.last_error}"
+    yield f"  today          {_kwh(production)} made, {_kwh(consumption)} used"
+    if gateway.token_days_left is not None:
+        yield f"  token          {gateway.token_days_left} days left"
+    if gateway.spool_bytes:
+        yield (
+            f"  spool          {gateway.spool_bytes} bytes wait for the database, "
+            f"the oldest for {gateway.waiting_since_s or 0} s"
+        )
+
+
+def _kwh(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} kWh"
