@@ -15,9 +15,8 @@ from logger import clock
 from logger.cli.options import engine_of, load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, UsageError
 from logger.reports import periods
-from logger.rollups import check as checks
 from logger.rollups import prune as pruning
-from logger.rollups import rollup, site
+from logger.rollups import rollup, site, verify
 from logger.store import database, queries, schema, transfer
 from logger.store import size as sizes
 
@@ -210,12 +209,13 @@ def _change(kwh: tuple[float | None, float | None]) -> str:
 
 
 @db.command()
+@click.option("--all", "whole", is_flag=True, help="Everything, not only the last month.")
 @click.pass_context
-def check(ctx: click.Context) -> int:
+def check(ctx: click.Context, whole: bool) -> int:
     """Check the database: sound, complete, and all that follows from the samples.
 
-    Everything is computed anew and compared with what is stored; nothing is changed. Meanwhile
-    nothing else is written: new polls wait in the spool.
+    The last month is computed anew and compared with what is stored; nothing is changed.
+    Meanwhile nothing else is written: new polls wait in the spool.
     """
     loaded, now = load_settings(ctx), clock.utc_now()
     with reading(loaded) as connection:
@@ -223,7 +223,7 @@ def check(ctx: click.Context) -> int:
     with rolling_up(loaded, keep=False) as connection:
         for row in queries.gateways(connection):
             gap_s = site.gap_s(connection, row.gateway_id, loaded)
-            found += checks.findings(connection, row.gateway_id, now=now, gap_s=gap_s)
+            found += verify.findings(connection, row.gateway_id, now=now, gap_s=gap_s, whole=whole)
     click.echo("\n".join(found or ["ok"]))
     return CheckFailedError.exit_code if found else 0
 

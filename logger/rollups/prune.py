@@ -1,15 +1,23 @@
 """Raw samples that are old enough go; no total changes by it, which is proved before they do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete
 
-from logger.clock import from_epoch_s, to_epoch_s
+from logger.clock import from_epoch_s, local_day, to_epoch_s, utc_text
 from logger.errors import CheckFailedError
 from logger.rollups import checkpoints, rollup
-from logger.rollups.site import site_of
-from logger.rollups.verify import differences, digests
+from logger.rollups.rollup import CHUNK_S, Ledger
+from logger.rollups.site import Ends, Site, site_of
+from logger.rollups.verify import (
+    Difference,
+    Fingerprints,
+    counted_anew,
+    differences,
+    fingerprints,
+)
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     INVERTER_SAMPLES,
@@ -17,12 +25,20 @@ from logger.store.models import (
     PRODUCTION_SAMPLES,
 )
 
-#: ledger -> the tables that it was made of, and their time
+#: ledger -> the times of the samples that it is made of
 RAW = {
-    rollup.ENERGY.name: ((PRODUCTION_SAMPLES, "polled_at"), (CONSUMPTION_SAMPLES, "polled_at"),
-                   (METER_READINGS, "polled_at")),
-    rollup.INVERTERS.name: ((INVERTER_SAMPLES, "reported_at"),),
-}  # fmt: skip
+    rollup.ENERGY.name: (
+        PRODUCTION_SAMPLES.c.polled_at,
+        CONSUMPTION_SAMPLES.c.polled_at,
+        METER_READINGS.c.polled_at,
+    ),
+    rollup.INVERTERS.name: (INVERTER_SAMPLES.c.reported_at,),
+}
+
+
+REMEDY = (
+    "so nothing was deleted; run `envoylog db rebuild` first, and report this if it happens again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +54,80 @@ def prune(
 ) -> Pruned:
     """Delete a gateway's raw samples older than ``keep_days``; the caller commits.
 
-    They go up to where a ledger left off (a checkpoint), so that it can go on from there. Then
-    everything is rebuilt from what is left, and has to be what it was, in every table and column;
-    polls and events stay.
+    They go up to where a ledger left off (a checkpoint), so that it can go on from there. What
+    they were counted to is proved to follow from them, and what comes after to follow as well
+    without them; polls and events stay.
 
     Raises:
         CheckFailedError: something would change; roll back.
     """
-    site = site_of(connection, gateway_id)
+    site, now_s = site_of(connection, gateway_id), to_epoch_s(now)
     # The last minutes, which a running collector has not yet rolled up, are no change.
     rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
-    before = digests(connection, site)
     limit_s = to_epoch_s(now - timedelta(days=keep_days))
-    rows: dict[str, int] = {}
+    rows = {time.table.name: 0 for times in RAW.values() for time in times}
     until: dict[str, datetime] = {}
-    for ledger, tables in RAW.items():
-        at_s = checkpoints.last_at_s(connection, gateway_id, ledger, limit_s)
-        if at_s is None:
+    for ledger in rollup.LEDGERS:
+        ends = ledger.ends(connection, gateway_id, now_s, None)
+        until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
+        if until_s is None or ends is None:
             continue
-        until[ledger] = at = from_epoch_s(at_s)
-        for table, time in tables:
-            where = (table.c.gateway_id == gateway_id, table.c[time] <= at)
-            count = select(func.count()).select_from(table).where(*where)
-            rows[table.name] = connection.execute(count).scalar_one()
-            connection.execute(delete(table).where(*where))
-    rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=None, sums_too=False)
-    if changed := differences(before, digests(connection, site)):
+        until[ledger.name] = from_epoch_s(until_s)
+        if ends.first_s <= until_s:
+            rows |= _prune(connection, site, ledger, ends, until_s, now_s, gap_s)
+    return Pruned(rows, until)
+
+
+def _prune(
+    connection: Connection,
+    site: Site,
+    ledger: Ledger,
+    ends: Ends,
+    until_s: int,
+    now_s: int,
+    gap_s: int,
+) -> dict[str, int]:
+    """Delete the samples of a ledger up to a checkpoint; return how many rows of each table."""
+    before_s = checkpoints.last_at_s(connection, site.gateway_id, ledger.name, ends.first_s - 1)
+    since_s = ends.first_s - 1 if before_s is None else before_s
+    last_pruned = local_day(until_s, site.zone)
+    ahead_s = CHUNK_S
+    while True:
+        stop_s = None if until_s + ahead_s >= ends.last_s else until_s + ahead_s
+        made, left = counted_anew(connection, site, ledger, since_s, stop_s, now_s, gap_s)
+        stored = fingerprints(connection, site, since_s, stop_s)
+        settled = (
+            date.max if stop_s is None else local_day(left.at_s if left else until_s, site.zone)
+        )
+        changed = _changed(stored, made, settled)
+        if stop_s is None or (settled > last_pruned and not changed):
+            break
+        # What stood still for long was spread over that time when it went on: look further.
+        ahead_s *= 4
+    _require_none(changed)
+    gone: dict[str, int] = {}
+    for time in RAW[ledger.name]:
+        old = (time.table.c.gateway_id == site.gateway_id) & (time <= from_epoch_s(until_s))
+        gone[time.table.name] = connection.execute(delete(time.table).where(old)).rowcount
+    made, left_anew = counted_anew(connection, site, ledger, until_s, stop_s, now_s, gap_s)
+    later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
+    _require_none(_changed(later, made, settled))
+    if left_anew != left:
+        raise CheckFailedError(
+            f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} "
+            f"UTC, {REMEDY}"
+        )
+    return gone
+
+
+def _changed(stored: Fingerprints, made: Fingerprints, until: date) -> list[Difference]:
+    return [place for place in differences(stored, made) if place.day < until]
+
+
+def _require_none(changed: Sequence[Difference]) -> None:
+    if changed:
         first = changed[0]
         raise CheckFailedError(
-            f"Pruning would change {first.table} of {first.day} ({', '.join(first.columns)}), so "
-            "nothing was deleted; run `envoylog db rebuild` first, and report this if it happens "
-            "again."
+            f"Pruning would change {first.table} of {first.day} ({', '.join(first.columns)}), "
+            f"{REMEDY}"
         )
-    return Pruned(rows, until)

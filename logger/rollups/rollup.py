@@ -253,26 +253,20 @@ class DayChange:
 
 
 def rebuild(
-    connection: Connection,
-    gateway_id: int,
-    *,
-    now: datetime,
-    gap_s: int,
-    since: date | None,
-    sums_too: bool = True,
+    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
 ) -> list[DayChange]:
     """Recompute all rollups from raw samples and return the days that changed.
 
     From the local day ``since`` on, or from the first raw sample. What lies before the first raw
-    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given or
-    ``sums_too`` is False. One transaction: the caller commits, or rolls back to only look.
+    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given. One
+    transaction: the caller commits, or rolls back to only look.
     """
     site = site_of(connection, gateway_id)
     before = _days(connection, gateway_id)
     since_s = day_start_s(since, site.zone) if since else -1
     for ledger in LEDGERS:
         ends = ledger.ends(connection, gateway_id, to_epoch_s(now), None)
-        if since is None and sums_too and ledger is ENERGY:
+        if since is None and ledger is ENERGY:
             until_s = quarter_start_s(ends.first_s) if ends else None
             sums.recompute_kept(connection, site, until_s, to_epoch_s(now))
         if ends is not None:

@@ -111,16 +111,20 @@ def recompute(
     replace_rows(connection, ENERGY_DAILY, site, begin_s, until_s, day_rows)
 
 
-def recompute_kept(connection: Connection, site: Site, until_s: int | None, now_s: int) -> None:
+def recompute_kept(
+    connection: Connection, site: Site, until_s: int | None, now_s: int, since_s: int = 0
+) -> None:
     """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
 
-    A quarter hour of another time zone than the gateway's (it was changed) moves to its own.
+    From the local day of ``since_s`` on. A quarter hour of another time zone than the gateway's
+    (it was changed) moves to its own.
     """
     ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is None:
         return
     newest_s = ends[1] if until_s is None else min(ends[1], until_s)
-    day, last_day = local_day(ends[0], site.zone), local_day(newest_s, site.zone)
+    day = local_day(max(ends[0], since_s), site.zone)
+    last_day = local_day(newest_s, site.zone)
     while day <= last_day:
         end_s = day_end_s(day + STRETCH, site.zone)
         first_s = day_start_s(day, site.zone)

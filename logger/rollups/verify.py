@@ -1,20 +1,33 @@
-"""What the energy tables say, day by day and column by column, in eight bytes each.
+"""Whether the rollups follow from the samples, and what is missing of them.
 
-Ten years of quarter hours are compared so in a few megabytes, to the last digit as stored.
+From a checkpoint on everything is counted anew and compared with what is stored, to the last
+digit; nothing of it is kept. What is compared are fingerprints, day by day and column by column,
+in eight bytes each: ten years of quarter hours take a few megabytes.
 """
 
 import itertools
 import marshal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
 
-from logger.clock import local_day
-from logger.rollups.site import Site
+from logger.clock import (
+    QUARTER_S,
+    day_start_s,
+    from_epoch_s,
+    local_day,
+    quarter_start_s,
+    to_epoch_s,
+    utc_text,
+)
+from logger.rollups import checkpoints, rollup, sums
+from logger.rollups.checkpoints import Checkpoint
+from logger.rollups.rollup import Ledger
+from logger.rollups.site import Site, site_of
 from logger.rollups.write import KINDS
 from logger.store.database import rows
 from logger.store.models import (
@@ -26,14 +39,21 @@ from logger.store.models import (
     UtcDateTime,
     epoch,
 )
+from logger.store.queries import ends_s
 
 TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
 #: Which rows there are comes first, then the columns.
 ROWS = "rows"
 SIZE = 8
+#: A check looks at this much, unless it is asked to look at everything.
+MONTH = timedelta(days=31)
+#: A collector rolls up each quarter hour; what is further behind, it should have taken up.
+BEHIND_S = 3600
+#: Of all places that are found, this many are named.
+NAMED = 3
 
-#: (table, local day) -> the digests of its rows' keys and of each column
-Digests = dict[tuple[str, date], bytes]
+#: (table, local day) -> the fingerprints of its rows' keys and of each column
+Fingerprints = dict[tuple[str, date], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,59 +65,74 @@ class Difference:
     columns: tuple[str, ...]
 
 
-def digests(connection: Connection, site: Site) -> Digests:
-    """Return the digests of all that is rolled up of a gateway, and of what its ledger decided."""
-    found: Digests = {}
+def fingerprints(
+    connection: Connection, site: Site, since_s: int | None = None, until_s: int | None = None
+) -> Fingerprints:
+    """Return the fingerprints of all that is rolled up of a gateway, and of its ledgers' events.
+
+    From the local day of one instant to that of another, both included, or of all days.
+    """
+    found: Fingerprints = {}
     for table in TABLES:
         key_count = len(table.primary_key.columns) - 1
-        for day, part in itertools.groupby(_rows(connection, site, table), lambda row: row[0]):
+        of_days = _rows(connection, site, table, since_s, until_s)
+        for day, part in itertools.groupby(of_days, lambda row: row[0]):
             columns = list(zip(*part, strict=True))[1:]
-            digest = _digest(columns[:key_count]) + b"".join(map(_digest, columns[key_count:]))
+            made = _print(columns[:key_count]) + b"".join(map(_print, columns[key_count:]))
             # Where the clock is put back over midnight, a day comes in two parts.
             before = found.get((table.name, day))
-            found[table.name, day] = digest if before is None else _joined(before, digest)
+            found[table.name, day] = made if before is None else _joined(before, made)
     return found
 
 
-def differences(before: Digests, after: Digests) -> list[Difference]:
+def differences(before: Fingerprints, after: Fingerprints) -> list[Difference]:
     """Return what is not the same, by table and day."""
     found = []
     for table in TABLES:
         names = [ROWS, *(column.name for column in table.c if not column.primary_key)]
         keys = {key for key in before.keys() | after.keys() if key[0] == table.name}
         for key in sorted(keys):
-            one, other = before.get(key, b""), after.get(key, b"")
-            if one == other:
+            old, new = before.get(key, b""), after.get(key, b"")
+            if old == new:
                 continue
             differing = [
                 name
                 for number, name in enumerate(names)
-                if _part(one, number) != _part(other, number)
+                if _part(old, number) != _part(new, number)
             ]
             columns = (ROWS,) if ROWS in differing else tuple(differing)
             found.append(Difference(table.name, key[1], columns))
     return found
 
 
-def _rows(connection: Connection, site: Site, table: Table) -> Iterator[tuple[Any, ...]]:
-    """Return the day of each row of a table, the rest of its key, and its other columns."""
-    if table is EVENTS:
-        for row in rows(connection, _query(site, table, epoch(table.c.at))):
-            yield (local_day(row[0], site.zone), *row[1:])
-        return
-    if "day" in table.c:
-        query = _query(site, table, epoch(table.c.day))
-    else:
-        local = epoch(table.c.starts_at) + func.coalesce(table.c.utc_offset_s, 0)
-        query = _query(site, table, local)
+def _rows(
+    connection: Connection, site: Site, table: Table, since_s: int | None, until_s: int | None
+) -> Iterator[tuple[Any, ...]]:
+    """Return the local day of each row of a table, the rest of its key, and its other columns."""
+    time, *_ = (table.c[name] for name in ("day", "starts_at", "at") if name in table.c)
+    local_s: ColumnElement[Any] = epoch(time)
+    if time.name == "starts_at":
+        local_s += func.coalesce(table.c.utc_offset_s, 0)
+    query = _query(site, table, local_s)
+    if since_s is not None:
+        day = local_day(since_s, site.zone)
+        query = query.where(time >= _edge(time, day, site))
+    if until_s is not None:
+        day = local_day(until_s, site.zone) + timedelta(days=1)
+        query = query.where(time < _edge(time, day, site))
     first = date(1970, 1, 1).toordinal()
     days: dict[int, date] = {}
     for row in rows(connection, query):
+        if table is EVENTS:
+            yield (local_day(row[0], site.zone), *row[1:])
+            continue
         number = row[0] // 86_400
-        day = days.get(number)
-        if day is None:
-            day = days[number] = date.fromordinal(first + number)
+        day = days.get(number) or days.setdefault(number, date.fromordinal(first + number))
         yield (day, *row[1:])
+
+
+def _edge(time: ColumnElement[Any], day: date, site: Site) -> Any:
+    return day if time.name == "day" else from_epoch_s(day_start_s(day, site.zone))
 
 
 def _query(site: Site, table: Table, local_s: ColumnElement[Any]) -> Select[Any]:
@@ -111,15 +146,141 @@ def _query(site: Site, table: Table, local_s: ColumnElement[Any]) -> Select[Any]
     return query.where(or_(*(table.c.kind == kind for kind in KINDS))) if table is EVENTS else query
 
 
-def _digest(values: Iterable[Any]) -> bytes:
+def _print(values: Iterable[Any]) -> bytes:
     # Version 2 writes equal values alike, whether they are one object or two.
     return blake2b(marshal.dumps(tuple(values), 2), digest_size=SIZE).digest()
 
 
-def _joined(one: bytes, other: bytes) -> bytes:
-    count = len(one) // SIZE
-    return b"".join(_digest((_part(one, n), _part(other, n))) for n in range(count))
+def _joined(first: bytes, second: bytes) -> bytes:
+    count = len(first) // SIZE
+    return b"".join(_print((_part(first, n), _part(second, n))) for n in range(count))
 
 
-def _part(digest: bytes, number: int) -> bytes:
-    return digest[number * SIZE : (number + 1) * SIZE]
+def _part(fingerprint: bytes, number: int) -> bytes:
+    return fingerprint[number * SIZE : (number + 1) * SIZE]
+
+
+def counted_anew(
+    connection: Connection,
+    site: Site,
+    ledger: Ledger,
+    checkpoint_s: int,
+    stop_s: int | None,
+    now_s: int,
+    gap_s: int,
+) -> tuple[Fingerprints, Checkpoint | None]:
+    """Return what follows from a checkpoint and the samples after it, and where it is left then.
+
+    Up to ``stop_s``, or to the end; the fingerprints are of the days from the checkpoint to there.
+    """
+    trial = connection.begin_nested()
+    checkpoints.forget_after(connection, site.gateway_id, ledger.name, checkpoint_s)
+    until_s: int | None = 0
+    while until_s is not None:
+        until_s = rollup.advance(connection, site, ledger, now_s, gap_s, until_s, stop_s)
+    found = fingerprints(connection, site, checkpoint_s, stop_s)
+    left = checkpoints.last(connection, site.gateway_id, ledger.name)
+    trial.rollback()
+    return found, left
+
+
+def findings(
+    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, whole: bool
+) -> Iterator[str]:
+    """Yield a sentence for each thing that is not as it should be; the caller rolls back.
+
+    Of the last month that was rolled up, or of the ``whole`` time. What a running collector has
+    not yet rolled up is no finding.
+    """
+    site = site_of(connection, gateway_id)
+    yield from _late_checkpoints(connection, site, now)
+    quarter_s = _last_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
+    day_s = _last_s(connection, INVERTER_DAILY.c.day, gateway_id)
+    rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
+    yield from _behind(connection, site, quarter_s, day_s)
+    yield from _holes(connection, site)
+    newest_s = _last_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
+    since = None if whole or newest_s is None else local_day(newest_s, site.zone) - MONTH
+    since_s = None if since is None else day_start_s(since, site.zone)
+    stored = fingerprints(connection, site, since_s)
+    if since_s is not None:
+        # The hours and days of quarter hours whose samples were pruned.
+        ends = rollup.ENERGY.ends(connection, gateway_id, to_epoch_s(now), None)
+        until_s = quarter_start_s(ends.first_s) if ends else None
+        sums.recompute_kept(connection, site, until_s, to_epoch_s(now), since_s)
+    rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=since)
+    found = differences(stored, fingerprints(connection, site, since_s))
+    for table, of_table in itertools.groupby(found, lambda difference: difference.table):
+        yield _not_following(site.name, table, list(of_table))
+
+
+def _not_following(name: str, table: str, found: Sequence[Difference]) -> str:
+    places = ", ".join(f"{place.day} {' and '.join(place.columns)}" for place in found[:NAMED])
+    more = ", …" if len(found) > NAMED else ""
+    return (
+        f"{name}: {table}: {len(found)} days ({found[0].day} to {found[-1].day}) do not follow "
+        f"from the samples ({places}{more}); run: envoylog db rebuild"
+    )
+
+
+def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
+    for ledger in rollup.LEDGERS:
+        ends = ledger.ends(connection, site.gateway_id, to_epoch_s(now), None)
+        left = checkpoints.last(connection, site.gateway_id, ledger.name)
+        if left is not None and ends is not None and left.at_s > ends.last_s:
+            yield (
+                f"{site.name}: the ledger of {ledger.name} was left at {_utc(left.at_s)}, after "
+                f"the last sample ({_utc(ends.last_s)}); run: envoylog db rebuild"
+            )
+
+
+def _behind(
+    connection: Connection, site: Site, quarter_s: int | None, day_s: int | None
+) -> Iterator[str]:
+    ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
+    if ends is not None and ends[1] - (quarter_s or ends[0] - QUARTER_S) > BEHIND_S:
+        until = "have not begun" if quarter_s is None else f"end at {_utc(quarter_s + QUARTER_S)}"
+        yield (
+            f"{site.name}: rollups {until}, samples go to {_utc(ends[1] + QUARTER_S)}; "
+            "run envoylog db rebuild, or start envoylog run"
+        )
+    ends = ends_s(connection, INVERTER_DAILY.c.day, site.gateway_id)
+    if ends is not None and ends[1] - (day_s or ends[0] - 86_400) > 86_400:
+        until = "has not begun" if day_s is None else f"ends on {_date(day_s)}"
+        yield (
+            f"{site.name}: inverter_daily {until}, reports go to {_date(ends[1])}; "
+            "run envoylog db rebuild, or start envoylog run"
+        )
+
+
+def _holes(connection: Connection, site: Site) -> Iterator[str]:
+    """Tell which quarter hours are missing: each has a row, also when nothing was measured."""
+    start = epoch(ENERGY_15MIN.c.starts_at)
+    before = func.lag(start).over(order_by=ENERGY_15MIN.c.starts_at)
+    each = select(start.label("start_s"), before.label("before_s"))
+    quarters = each.where(ENERGY_15MIN.c.gateway_id == site.gateway_id).subquery().c
+    query = select(quarters.before_s, quarters.start_s).order_by(quarters.start_s)
+    found = connection.execute(query.where(quarters.start_s - quarters.before_s > QUARTER_S)).all()
+    if found:
+        places = ", ".join(
+            f"{_utc(before_s + QUARTER_S)} to {_utc(start_s)}"
+            for before_s, start_s in found[:NAMED]
+        )
+        more = ", …" if len(found) > NAMED else ""
+        yield (
+            f"{site.name}: energy_15min has no rows from {places}{more}; run: envoylog db rebuild, "
+            "or restore a backup where samples were pruned"
+        )
+
+
+def _last_s(connection: Connection, column: ColumnElement[Any], gateway_id: int) -> int | None:
+    ends = ends_s(connection, column, gateway_id)
+    return None if ends is None else ends[1]
+
+
+def _utc(at_s: int) -> str:
+    return f"{utc_text(at_s)} UTC"
+
+
+def _date(at_s: int) -> date:
+    return from_epoch_s(at_s).date()

@@ -9,18 +9,20 @@ from sqlalchemy.types import Float, Integer
 
 from logger.cli import run
 from logger.clock import time_zone
+from logger.rollups import rollup
 from logger.rollups.prune import prune
-from logger.rollups.site import Site
-from logger.rollups.verify import TABLES, differences, digests
+from logger.rollups.site import Site as GatewaySite
+from logger.rollups.verify import TABLES, differences, fingerprints
+from logger.simulator.site import Shape, Site
 from logger.store.models import UtcDateTime
-from tests.filled import instant
+from tests.filled import fill, instant, times
 from tests.store.conftest import NOW, SINCE
 
-SITE = Site(1, "site1", time_zone("Europe/Amsterdam"), None)
+SITE = GatewaySite(1, "site1", time_zone("Europe/Amsterdam"), None)
 
 
-def check(url: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
-    code = run(["--database-url", url, "db", "check"])
+def check(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
+    code = run(["--database-url", url, "db", "check", *options])
     return code, capsys.readouterr().out.splitlines()
 
 
@@ -40,8 +42,8 @@ def test_a_change_in_any_column_of_any_table_is_told_by_day_and_column(filled: E
                k="outage")  # fmt: skip
     expected = set()
     with filled.connect() as connection:
-        before = digests(connection, SITE)
-        assert digests(connection, SITE) == before
+        before = fingerprints(connection, SITE)
+        assert fingerprints(connection, SITE) == before
         for table in TABLES:
             columns = [column for column in table.c if not column.primary_key]
             for number, column in enumerate(columns):
@@ -62,7 +64,7 @@ def test_a_change_in_any_column_of_any_table_is_told_by_day_and_column(filled: E
                     where &= time == at
                 connection.execute(update(table).where(where).values({column: value}))
                 expected.add((table.name, day, column.name))
-        found = differences(before, digests(connection, SITE))
+        found = differences(before, fingerprints(connection, SITE))
         connection.rollback()
     assert {(one.table, one.day, name) for one in found for name in one.columns} == expected
     assert not any(isinstance(c.type, (Boolean, Date)) for t in TABLES for c in t.c
@@ -104,6 +106,25 @@ def test_what_does_not_follow_is_named_and_a_rebuild_heals_it(
     assert run(["--database-url", filled_url, "db", "rebuild"]) == 0
     capsys.readouterr()
     assert check(filled_url, capsys) == (0, ["ok"])
+
+
+def test_a_check_looks_at_the_last_month_and_at_everything_on_request(
+    engine: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    until = SINCE + timedelta(days=40)
+    fill(engine, Site(Shape(), SINCE), times(SINCE, until, 3600), zone="UTC")
+    rollup.bring_up_to_date(engine, 1, now=until, gap_s=7200)
+    assert check(database_url, capsys) == (0, ["ok"])
+    change(
+        engine,
+        "UPDATE energy_15min SET covered_s = 1 WHERE starts_at = :early OR starts_at = :late",
+        early=instant(engine, SINCE + timedelta(days=2)),
+        late=instant(engine, until - timedelta(days=20)),
+    )
+    code, (found,) = check(database_url, capsys)
+    assert (code, "1 days (2026-05-21 to 2026-05-21)" in found) == (8, True)
+    code, (found,) = check(database_url, capsys, "--all")
+    assert (code, "2 days (2026-05-03 to 2026-05-21)" in found) == (8, True)
 
 
 def test_hours_and_days_of_pruned_samples_still_follow_from_their_quarter_hours(

@@ -20,7 +20,7 @@ from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.rollups.site import Site as GatewaySite
-from logger.rollups.verify import digests
+from logger.rollups.verify import fingerprints
 from logger.simulator.site import Shape, Site
 from logger.store import schema, transfer
 from logger.store.database import open_engine, translated_errors
@@ -58,9 +58,9 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
     site = GatewaySite(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
-        before = digests(connection, site)
+        before = fingerprints(connection, site)
         pruned = prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
-        assert digests(connection, site) == before
+        assert fingerprints(connection, site) == before
     assert all_reports(filled_url, capsysbinary) == reports
     assert count(filled, "production_samples") == samples - pruned.rows["production_samples"]
     assert count(filled, "production_samples") < samples * 0.7
@@ -77,18 +77,36 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     [
         ("UPDATE energy_15min SET grid_import_wh = 1 WHERE starts_at = :at", "energy_15min"),
         ("UPDATE energy_hourly SET covered_s = 1 WHERE starts_at = :at", "energy_hourly"),
-        ("UPDATE inverter_daily SET peak_power_w = 1 WHERE day = '2026-05-05'", "inverter_daily"),
+        ("UPDATE inverter_daily SET peak_power_w = 1 WHERE day = '2026-05-03'", "inverter_daily"),
+        (
+            ("INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'outage', 'x')"),
+            "events",
+        ),
     ],
-    ids=["energy_15min", "energy_hourly", "inverter_daily"],
+    ids=["energy_15min", "energy_hourly", "inverter_daily", "events"],
 )
-def test_pruning_refuses_where_a_rebuild_would_not_give_the_same(
+def test_pruning_refuses_where_its_days_would_not_be_counted_as_they_are(
     filled: Engine, statement: str, told: str
 ) -> None:
+    at = {"at": instant(filled, NOW - timedelta(days=3))}
     with filled.connect() as connection:
-        at = {"at": instant(filled, NOW - timedelta(days=1))} if ":at" in statement else {}
-        connection.execute(text(statement), at)
-        with pytest.raises(CheckFailedError, match=f"would change {told} of 2026-05-05"):
+        connection.execute(text(statement), at if ":at" in statement else {})
+        with pytest.raises(CheckFailedError, match=f"would change {told} of 2026-05-03"):
             prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
+
+
+@pytest.mark.parametrize("ledger", ["energy", "inverters"])
+def test_pruning_refuses_where_the_checkpoint_that_stays_does_not_follow(
+    filled: Engine, ledger: str
+) -> None:
+    first = "(SELECT state FROM rollup_checkpoints WHERE ledger = :ledger ORDER BY at LIMIT 1)"
+    with filled.connect() as connection:
+        connection.execute(
+            text(f"UPDATE rollup_checkpoints SET state = {first} WHERE ledger = :ledger"),
+            {"ledger": ledger},
+        )
+        with pytest.raises(CheckFailedError, match="Pruning would change"):
+            prune(connection, 1, now=NOW, keep_days=1, gap_s=900)
 
 
 def test_the_room_of_pruned_samples_is_told_and_given_back_on_request(
