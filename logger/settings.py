@@ -12,15 +12,17 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
+import msgspec
 
 from logger.clock import time_zone
 from logger.errors import SettingsError
 
-TOP_KEYS = {
+#: what the file may say, and as what
+TOP_KEYS: dict[str, type] = {
     "database_url": str,
     "poll_every_s": int,
     "inverters_every_s": int,
@@ -29,7 +31,7 @@ TOP_KEYS = {
     "state_dir": str,
     "gateways": list,
 }
-GATEWAY_KEYS = {
+GATEWAY_KEYS: dict[str, type] = {
     "name": str,
     "host": str,
     "serial": str,
@@ -41,6 +43,10 @@ GATEWAY_KEYS = {
     "tls": str,
     "mdns": bool,
 }
+WORDS = {
+    str: "text in quotes", int: "a whole number", float: "a number", list: "tables",
+    bool: "true or false",
+}  # fmt: skip
 TLS_MODES = ("pin", "verify", "off")
 SYSTEM_CONFIG = Path("/etc/envoylog/config.toml")
 
@@ -82,11 +88,6 @@ class Settings:
     #: key -> where its value came from, for ``envoylog config show``
     origins: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def normal_gap_s(self) -> int:
-        """Samples further apart than this leave a hole in the coverage."""
-        return normal_gap_s(self.poll_every_s)
-
 
 def normal_gap_s(poll_every_s: int) -> int:
     """Return how far samples of a cadence may be apart without a hole in the coverage."""
@@ -99,8 +100,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None
     Raises:
         SettingsError: a file was named and does not exist.
     """
-    named = explicit or environ.get("ENVOYLOG_CONFIG")
-    if named:
+    if named := explicit or environ.get("ENVOYLOG_CONFIG"):
         path = Path(named).expanduser()
         if not path.is_file():
             raise SettingsError(f"There is no configuration file {path}; check the path.")
@@ -117,34 +117,27 @@ def load(
     Raises:
         SettingsError: names the file, the key and what to write instead.
     """
-    document = _read(path)
-    origins: dict[str, str] = {}
-    _check_keys(document, TOP_KEYS, where=str(path))
-    for key in document:
-        origins[key] = str(path)
-    values = {key: document[key] for key in TOP_KEYS.keys() & document.keys() - {"gateways"}}
-    for key in ("poll_every_s", "inverters_every_s", "commit_every_s", "keep_samples_days"):
+    values = _typed(_read(path), TOP_KEYS, where=str(path))
+    origins = dict.fromkeys(values, str(path))
+    tables = values.pop("gateways", [])
+    for key in (key for key, kind in TOP_KEYS.items() if kind is int):
         if (text := environ.get(f"ENVOYLOG_{key.upper()}")) is not None:
             values[key], origins[key] = _integer(text, key), "environment"
-    if url := environ.get("ENVOYLOG_DATABASE_URL"):
-        values["database_url"], origins["database_url"] = url, "environment"
-    if database_url:
-        values["database_url"], origins["database_url"] = database_url, "flag"
+    if url := database_url or environ.get("ENVOYLOG_DATABASE_URL"):
+        values["database_url"] = url
+        origins["database_url"] = "flag" if database_url else "environment"
     if state := environ.get("ENVOYLOG_STATE_DIR") or environ.get("STATE_DIRECTORY"):
         values["state_dir"], origins["state_dir"] = state.split(":")[0], "environment"
-    state_dir = Path(
-        values.get("state_dir") or platformdirs.user_state_dir("envoylog")
-    ).expanduser()
-    values["state_dir"] = state_dir
+    default = f"{environ.get('XDG_STATE_HOME', '').strip() or '~/.local/state'}/envoylog"
+    state_dir = values["state_dir"] = Path(values.get("state_dir") or default).expanduser()
     values.setdefault("database_url", f"sqlite:///{state_dir / 'envoylog.db'}")
     base = path.parent if path else Path.cwd()
     gateways = tuple(
-        _gateway(table, number, base, environ)
-        for number, table in enumerate(document.get("gateways", []), start=1)
+        _gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1)
     )
-    _check_rhythm(values)
-    _check_unique([g.name for g in gateways])
-    return Settings(gateways=gateways, config_path=path, origins=origins, **values)
+    loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
+    _check(loaded)
+    return loaded
 
 
 def _read(path: Path | None) -> dict[str, Any]:
@@ -160,22 +153,19 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise SettingsError(f"The configuration {path} is not valid TOML: {error}.") from error
 
 
-def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) -> None:
+def _typed(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) -> dict[str, Any]:
+    """Return a table's values, each of its key's type."""
+    values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
             raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
-        kind = known[key]
-        right = isinstance(value, kind) or (kind is float and isinstance(value, int))
-        if not right or (isinstance(value, bool) and kind is not bool):
-            words = {
-                str: "text in quotes",
-                int: "a whole number",
-                float: "a number",
-                list: "tables",
-                bool: "true or false",
-            }
-            raise SettingsError(f"{where}: {key} must be {words[kind]}, not {value!r}.")
+        try:
+            values[key] = msgspec.convert(value, known[key])
+        except msgspec.ValidationError as error:
+            words = WORDS[known[key]]
+            raise SettingsError(f"{where}: {key} must be {words}, not {value!r}.") from error
+    return values
 
 
 def _integer(text: str, key: str) -> int:
@@ -187,63 +177,48 @@ def _integer(text: str, key: str) -> int:
         ) from error
 
 
-def _check_rhythm(values: Mapping[str, Any]) -> None:
-    poll = values.get("poll_every_s", 60)
+def _check(loaded: Settings) -> None:
+    """Refuse what no single key shows."""
+    poll, inverters = loaded.poll_every_s, loaded.inverters_every_s
     if poll < 5 or 3600 % poll:
         raise SettingsError(
             f"poll_every_s = {poll} must be 5 or more and divide 3600: 5, 10, 15, 20, 30, 60, 300 …"
         )
-    inverters = values.get("inverters_every_s", 300)
     if inverters < poll or inverters % poll:
         raise SettingsError(
             f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}."
         )
-    if not 0 <= values.get("commit_every_s", 60) <= 900:
+    if not 0 <= loaded.commit_every_s <= 900:
         raise SettingsError("commit_every_s must lie between 0 and 900.")
-    if values.get("keep_samples_days", 0) < 0:
+    if loaded.keep_samples_days < 0:
         raise SettingsError("keep_samples_days must be 0 (keep for ever) or more.")
-
-
-def _check_unique(names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    names = sorted(gateway.name for gateway in loaded.gateways)
+    for name, other in pairwise(names):
+        if name == other:
             raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
 
 
-def _gateway(table: Any, number: int, base: Path, environ: Mapping[str, str]) -> GatewaySettings:
-    where = f"gateway {number}"
+def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:
     if not isinstance(table, dict):
         raise SettingsError(f"{where}: write gateways as [[gateways]] tables.")
-    _check_keys(table, GATEWAY_KEYS, where=where)
+    values = _typed(table, GATEWAY_KEYS, where=where)
     for key in ("name", "host"):
-        if not table.get(key):
+        if not values.get(key):
             raise SettingsError(f"{where}: {key} is missing; every gateway needs one.")
-    name = table["name"]
-    if zone := table.get("time_zone"):
-        time_zone(zone)
-    if (tls := table.get("tls", "pin")) not in TLS_MODES:
+    name = values["name"]
+    time_zone(values.get("time_zone") or "UTC")
+    if (tls := values.get("tls", "pin")) not in TLS_MODES:
         raise SettingsError(f"gateway {name!r}: tls must be pin, verify or off, not {tls!r}.")
-    peak = table.get("peak_power_kwp")
-    if peak is not None and not 0 < peak < 100_000:
+    if not 0 < values.get("peak_power_kwp", 1) < 100_000:
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
     prefix = "ENVOYLOG_GATEWAYS__" + re.sub(r"\W", "_", name).upper() + "__"
-    password = environ.get(prefix + "PASSWORD")
-    if password is None and (file := table.get("password_file")):
+    values["token"] = environ.get(prefix + "TOKEN")
+    password, file = environ.get(prefix + "PASSWORD"), values.pop("password_file", None)
+    if password is None and file:
         password = read_secret(base / Path(file).expanduser())
-    token_file = table.get("token_file")
-    return GatewaySettings(
-        name=name,
-        host=table["host"],
-        serial=table.get("serial"),
-        time_zone=zone,
-        peak_power_kwp=float(peak) if peak is not None else None,
-        token=environ.get(prefix + "TOKEN"),
-        token_file=base / Path(token_file).expanduser() if token_file else None,
-        username=table.get("username"),
-        password=password,
-        tls=tls,
-        mdns=table.get("mdns", True),
-    )
+    token_file = values.pop("token_file", None)
+    values["token_file"] = base / Path(token_file).expanduser() if token_file else None
+    return GatewaySettings(**values, password=password)
 
 
 def read_secret(path: Path) -> str:

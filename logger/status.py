@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from logger.clock import local_day, time_zone, to_epoch_s
 from logger.readings import Outcome
 from logger.rollups import checkpoints, rollup
-from logger.settings import GatewaySettings, Settings
+from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store.models import ENERGY_DAILY, POLLS
 from logger.store.queries import gateway_named
 from logger.store.size import database_bytes
@@ -128,7 +128,7 @@ def bring_today_up(connection: Connection, settings: Settings, now: datetime) ->
                 connection,
                 row.gateway_id,
                 now=now,
-                gap_s=settings.normal_gap_s,
+                gap_s=normal_gap_s(settings.poll_every_s),
                 ledgers=[rollup.ENERGY],
             )
 

@@ -11,6 +11,7 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_z
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.rollups import rollup
+from logger.settings import normal_gap_s
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Shape
 from logger.store.database import open_engine
@@ -161,7 +162,7 @@ def test_final_days_are_true_no_day_has_a_phantom_and_every_fault_is_told(
     collect(one, engine, case, step)
     check_days(one, engine, case)
     check_events(engine, case)
-    gap_s = one.settings.normal_gap_s
+    gap_s = normal_gap_s(one.settings.poll_every_s)
     with engine.begin() as connection:
         changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=gap_s, since=None)
     assert changes == []

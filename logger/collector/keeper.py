@@ -21,7 +21,7 @@ from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
 from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreError
 from logger.readings import ClockSet, Poll
 from logger.rollups.rollup import bring_up_to_date, samples_moved
-from logger.settings import GatewaySettings, Settings
+from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store.database import translated_errors
 from logger.store.lock import Ready
 from logger.store.queries import gateway_named, last_production_source
@@ -221,7 +221,7 @@ class Keeper:
         self._rolled_up_s = 0
 
     def _roll_up(self, gateway_id: int) -> None:
-        now, gap_s = self.clock(), self.settings.normal_gap_s
+        now, gap_s = self.clock(), normal_gap_s(self.settings.poll_every_s)
         with translated_errors():
             bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
 

@@ -55,7 +55,7 @@ def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
     query = select(GATEWAYS.c.name).where(GATEWAYS.c.gateway_id == gateway_id)
     name = connection.execute(query).scalar_one()
     if any(gateway.name == name for gateway in settings.gateways):
-        return settings.normal_gap_s
+        return normal_gap_s(settings.poll_every_s)
     return normal_gap_s(typical_step_s(connection, gateway_id) or settings.poll_every_s)
 
 

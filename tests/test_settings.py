@@ -1,0 +1,56 @@
+"""What the configuration says, and what is said of one that can't be used."""
+
+from pathlib import Path
+
+import pytest
+
+from logger.errors import SettingsError
+from logger.settings import load
+
+GATEWAY = "[[gateways]]\nname = 'roof'\nhost = 'envoy.local'\n"
+
+
+def loaded(tmp_path: Path, text: str, **environ: str) -> object:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return load(path, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("poll_every_s = 60.0", "poll_every_s must be a whole number, not 60.0."),
+        ("poll_every_s = true", "poll_every_s must be a whole number, not True."),
+        ("database_url = 5", "database_url must be text in quotes, not 5."),
+        ("gateways = 5", "gateways must be tables, not 5."),
+        (GATEWAY + "peak_power_kwp = '5'", "gateway 1: peak_power_kwp must be a number, not '5'."),
+        (GATEWAY + "mdns = 1", "gateway 1: mdns must be true or false, not 1."),
+        (GATEWAY + "tls = 'no'", "gateway 'roof': tls must be pin, verify or off, not 'no'."),
+        ("pol_every_s = 60", "unknown key 'pol_every_s'; did you mean 'poll_every_s'?"),
+        (GATEWAY + GATEWAY, "Two gateways are called 'roof'; give each a name of its own."),
+        ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_its_key(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(tmp_path, text)
+    assert sentence in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_whole_number_of_kwp_is_a_number(tmp_path: Path) -> None:
+    settings = load(None, {})
+    assert settings.gateways == ()
+    found = loaded(tmp_path, GATEWAY + "peak_power_kwp = 5")
+    assert repr(found).count("peak_power_kwp=5.0") == 1
+
+
+def test_state_lies_where_the_environment_says(tmp_path: Path) -> None:
+    state = load(None, {"XDG_STATE_HOME": str(tmp_path)}).state_dir
+    assert state == tmp_path / "envoylog"
+    assert load(None, {"STATE_DIRECTORY": "/a:/b"}).state_dir == Path("/a")
+    own = load(None, {})
+    assert own.state_dir == Path("~/.local/state/envoylog").expanduser()
+    assert own.database_url == f"sqlite:///{own.state_dir}/envoylog.db"
