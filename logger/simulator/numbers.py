@@ -227,8 +227,8 @@ class Numbers:
     def inverters_wh(self, wraps: str) -> float:
         """Return the sum of the inverters' lifetimes at their last reports.
 
-        ``wraps`` says what starts again at 2^32 J: each of them, the whole, or with "" nothing.
-        The fault ``wrap`` places the sum so that it passes 2^32 J when the fault says so.
+        ``wraps`` names what starts again at 2^32 J: each of them, the whole, or with "" nothing.
+        The fault ``wrap`` places the sum so that it passes 2^32 J at the time of the fault.
         """
         total_j = self._inverters_j(WRAP_J if wraps == "each" else 0)
         if placed := self.faults.all_of("wrap"):
