@@ -130,9 +130,9 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    made = open_engine(database_url)
-    yield made
-    made.dispose()
+    opened = open_engine(database_url)
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -171,8 +171,8 @@ class Bench:
         return self.simulation.clock
 
     def gateway(self, **changes: Any) -> Gateway:
-        one = replace(self.settings.gateways[0], **changes)
-        return Gateway(self.settings, one, self.environ, clock=self.clock)
+        changed = replace(self.settings.gateways[0], **changes)
+        return Gateway(self.settings, changed, self.environ, clock=self.clock)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -188,7 +188,7 @@ class Bench:
 
     def asked(self, path: str) -> list[str]:
         """The credentials of each request for a path."""
-        return [one.credentials for one in self.simulation.requests if one.path == path]
+        return [request.credentials for request in self.simulation.requests if request.path == path]
 
 
 Benches = Callable[..., Bench]
@@ -226,12 +226,12 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
         directory = Path(tempfile.mkdtemp(dir=tmp_path))
         token = directory / "roof.token"
         write_secret(token, simulation.token())
-        one = GatewaySettings(name="roof", host=server.url, token_file=token, mdns=False)
+        roof = GatewaySettings(name="roof", host=server.url, token_file=token, mdns=False)
         loaded = Settings(
             database_url=database_url or f"sqlite:///{directory / 'envoylog.db'}",
             state_dir=directory / "state",
             poll_every_s=poll_every_s,
-            gateways=(one,),
+            gateways=(roof,),
         )
         return Bench(simulation, server, loaded, directory)
 
@@ -284,5 +284,5 @@ def nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for session in sessions:
         session.close()
-    for one in engines:
-        one.dispose()
+    for engine in engines:
+        engine.dispose()

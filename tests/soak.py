@@ -33,7 +33,7 @@ from logger.store.database import open_engine
 START = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = "Europe/Amsterdam"
 
-#: A collector whose clock is what it is told: one instant per line in, one answer per line out.
+#: A collector whose clock is what it is given: one instant per line in, one answer per line out.
 CHILD = """
 import os, sys, threading
 from datetime import datetime
@@ -74,10 +74,10 @@ class Collector:
             text=True,
             cwd=Path(__file__).parent.parent,
         )
-        self._said: list[str] = []
+        self._log: list[str] = []
         errors = self.process.stderr
         assert errors is not None
-        self._reader = threading.Thread(target=lambda: self._said.extend(errors), daemon=True)
+        self._reader = threading.Thread(target=lambda: self._log.extend(errors), daemon=True)
         self._reader.start()
 
     @property
@@ -91,7 +91,7 @@ class Collector:
         self._in.flush()
 
     def answer(self) -> list[str]:
-        """Return what it said of a slot: when, resident bytes, threads; [] at its end."""
+        """Return what it reported of a slot: when, resident bytes, threads; [] at its end."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         return line.split() if line.endswith("\n") else []
@@ -105,7 +105,7 @@ class Collector:
         """End it cleanly, and return what it logged."""
         self._in.close()
         self._leave()
-        return "".join(self._said)
+        return "".join(self._log)
 
     def _leave(self) -> None:
         self.process.wait(60)
@@ -144,7 +144,7 @@ def simulated(*, inverters: int = 6, phases: int = 1, battery: bool = False, **m
 
 
 def kills(directory: Path, database_url: str, count: int, seed: int) -> int:
-    """Kill the collector so often; return how many polls it acknowledged, all of them stored."""
+    """Kill the collector ``count`` times; return how many polls it acknowledged, all stored."""
     dice = random.Random(seed)
     acknowledged: list[str] = []
     roof = simulated(cts="net")
@@ -180,7 +180,7 @@ def check(database_url: str, acknowledged: set[str], now: datetime) -> None:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT polled_at FROM polls")).scalars().all()
         stored = [datetime.fromisoformat(str(row)[:19]).replace(tzinfo=UTC) for row in rows]
-        missing = acknowledged - {one.isoformat() for one in stored}
+        missing = acknowledged - {at.isoformat() for at in stored}
         assert not missing, f"{len(missing)} polls are missing, the first {min(missing)}"
         assert len(stored) == len(set(stored)), "a poll is stored twice"
         changes = rollup.rebuild(connection, 1, now=now, gap_s=900, since=None)
@@ -222,14 +222,14 @@ def main() -> None:
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
         sys.exit(differing > 0)
-    with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as made:
-        directory = Path(made)
+    with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as folder:
+        directory = Path(folder)
         url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
         if chosen.what == "kills":
             polls = kills(directory, url, count, chosen.seed)
             click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")
         else:
-            from tests.random_month import month  # noqa: PLC0415 - it needs the collector here
+            from tests.chaos import month  # noqa: PLC0415 - it needs the collector here
 
             for name, value in month(directory, url, count, chosen.seed).items():
                 click.echo(f"{name:20} {value:.1f}")

@@ -1,4 +1,4 @@
-"""The README's SQL answers what it says, on both engines."""
+"""The README's SQL answers its questions, on both engines."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from logger.cli import run
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import database
-from tests.filled import fill, fill_inverters, times, utc
+from tests.sample_data import fill, fill_inverters, times, utc
 from tests.test_readme import README
 
 SINCE = utc(2026, 5, 20)
@@ -129,11 +129,11 @@ def test_datasette_hears_of_every_column_and_question(
 ) -> None:
     engine, _ = tables
     with engine.connect() as connection:
-        made = cookbook.datasette_metadata(connection, "envoylog")["databases"]["envoylog"]
+        metadata = cookbook.datasette_metadata(connection, "envoylog")["databases"]["envoylog"]
         for view in inspect(connection).get_view_names():
             columns = {column["name"] for column in inspect(connection).get_columns(view)}
-            assert columns == set(made["tables"][view]["columns"]), view
-    assert len(made["queries"]) == len(QUERIES)
+            assert columns == set(metadata["tables"][view]["columns"]), view
+    assert len(metadata["queries"]) == len(QUERIES)
 
 
 def test_a_reader_reads_and_writes_nothing(

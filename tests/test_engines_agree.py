@@ -11,7 +11,7 @@ from logger import cookbook
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
-from tests.filled import fill, fill_inverters, times, utc
+from tests.sample_data import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 3, 27)
 NOW = SINCE + timedelta(days=5)

@@ -23,7 +23,11 @@ def differences(engine: Engine) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": same_type})
         found = compare_metadata(context, METADATA)
     # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
-    return [one for one in found if not (isinstance(one, list) and "comment" in one[0][0])]
+    return [
+        difference
+        for difference in found
+        if not (isinstance(difference, list) and "comment" in difference[0][0])
+    ]
 
 
 def test_models_and_migrations_do_not_differ(engine: Engine) -> None:
@@ -44,11 +48,11 @@ def test_the_dictionary_knows_every_column_of_every_table_and_view(engine: Engin
     names = set(look.get_table_names()) - {"alembic_version"} | set(look.get_view_names())
     real = {(name, column["name"]) for name in names for column in look.get_columns(name)}
     with engine.connect() as connection:
-        told = {
+        described = {
             tuple(row)
             for row in connection.execute(text('SELECT "table", "column" FROM data_dictionary'))
         }
-    assert told == real
+    assert described == real
 
 
 def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:

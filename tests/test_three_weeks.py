@@ -17,7 +17,7 @@ from logger.simulator.site import INVERTERS_OVER_CT, Shape
 from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches
-from tests.filled import utc
+from tests.sample_data import utc
 
 ZONE = "Europe/Amsterdam"
 START = utc(2026, 3, 15, 23)  # midnight there; the clock changes on the 29th
@@ -26,7 +26,7 @@ HOUR_S = 3600.0
 
 
 class Planned(NamedTuple):
-    """A fault, when it begins and how long it lasts, and the event that tells of it."""
+    """A fault, when it begins and how long it lasts, and the event that reports it."""
 
     day: int
     hour: float
@@ -102,13 +102,15 @@ BATTERY = Case(
 
 def test_the_sites_together_have_every_fault() -> None:
     planned = {
-        one.fault.split("=")[0] for case in (METERED, STANDARD, BATTERY) for one in case.plan
+        planned.fault.split("=")[0]
+        for case in (METERED, STANDARD, BATTERY)
+        for planned in case.plan
     }
     assert planned == set(KINDS)
 
 
-def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
-    poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+def collect(roof: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
+    poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
     end = START + timedelta(days=DAYS)
     usual_s = poller.gateway.budget_s
     hurried = [
@@ -123,8 +125,8 @@ def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
         if planned.fault == "reset"
     ]
     number = 0
-    while one.clock() <= end and poller.stopped_by is None:
-        now = one.clock()
+    while roof.clock() <= end and poller.stopped_by is None:
+        now = roof.clock()
         # Slow answers take real time: let these polls have little of it.
         slow = any(begin <= now < until for begin, until in hurried)
         poller.gateway.budget_s = 2.0 if slow else usual_s
@@ -134,7 +136,7 @@ def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
         number += 1
         # Around a reset polls come each minute: what was counted between two polls is lost.
         near = any(abs((now - at).total_seconds()) < 1800 for at in broken)
-        one.clock.set(now + (timedelta(minutes=1) if near else step))
+        roof.clock.set(now + (timedelta(minutes=1) if near else step))
     assert poller.keeper.store_all()
     return poller
 
@@ -147,29 +149,29 @@ def collect(one: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
         pytest.param(BATTERY, timedelta(minutes=30), id="battery"),
     ],
 )
-def test_final_days_are_true_no_day_has_a_phantom_and_every_fault_is_told(
+def test_final_days_are_true_without_phantoms_and_every_fault_is_an_event(
     bench: Benches, tmp_path: Any, case: Case, step: timedelta
 ) -> None:
     every_s = int(step.total_seconds())
-    one = bench(**case.model, time_zone=ZONE, start=START, poll_every_s=every_s, shape=case.shape)
+    roof = bench(**case.model, time_zone=ZONE, start=START, poll_every_s=every_s, shape=case.shape)
     for planned in case.plan:
         kind, _, argument = planned.fault.partition("=")
         since_s = planned.day * 86_400.0 + planned.hour * HOUR_S
         until_s = since_s + planned.lasts_h * HOUR_S
-        one.simulation.faults.add(Fault(kind, since_s, until_s, argument))
+        roof.simulation.faults.add(Fault(kind, since_s, until_s, argument))
     engine = open_engine(f"sqlite:///{tmp_path}/weeks.db")
     upgrade(engine)
-    collect(one, engine, case, step)
-    check_days(one, engine, case)
+    collect(roof, engine, case, step)
+    check_days(roof, engine, case)
     check_events(engine, case)
-    gap_s = normal_gap_s(one.settings.poll_every_s)
+    gap_s = normal_gap_s(roof.settings.poll_every_s)
     with engine.begin() as connection:
-        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=gap_s, since=None)
+        changes = rollup.rebuild(connection, 1, now=roof.clock(), gap_s=gap_s, since=None)
     assert changes == []
 
 
-def check_days(one: Bench, engine: Engine, case: Case) -> None:
-    site, zone = one.simulation.site, time_zone(ZONE)
+def check_days(roof: Bench, engine: Engine, case: Case) -> None:
+    site, zone = roof.simulation.site, time_zone(ZONE)
     with engine.connect() as connection:
         rows = connection.execute(
             text("SELECT * FROM energy_daily WHERE phase = 'total' ORDER BY day")
@@ -193,16 +195,16 @@ def check_days(one: Bench, engine: Engine, case: Case) -> None:
     # Nothing is lost but what lay between the two polls around a reset.
     until = START + timedelta(days=DAYS - 1)
     whole = site.energy_between_wh("production", START, until) * case.times_made
-    made = sum(row["production_wh"] for day, row in sorted(days.items())[: DAYS - 1])
-    assert made == pytest.approx(whole, rel=1e-3)
+    production_wh = sum(row["production_wh"] for day, row in sorted(days.items())[: DAYS - 1])
+    assert production_wh == pytest.approx(whole, rel=1e-3)
 
 
 def check_events(engine: Engine, case: Case) -> None:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT at, kind FROM events")).all()
-    told = [(datetime.fromisoformat(f"{at}+00:00"), kind) for at, kind in rows]
+    events = [(datetime.fromisoformat(f"{at}+00:00"), kind) for at, kind in rows]
     for planned in case.plan:
         begin = START + timedelta(days=planned.day, hours=planned.hour)
         end = begin + timedelta(hours=planned.lasts_h + 2)
-        kinds = {one for at, one in told if begin - timedelta(minutes=31) <= at <= end}
-        assert planned.event in kinds, (planned, kinds, told)
+        kinds = {kind for at, kind in events if begin - timedelta(minutes=31) <= at <= end}
+        assert planned.event in kinds, (planned, kinds, events)

@@ -16,35 +16,35 @@ from logger.reports.energy import energy_report
 from logger.reports.periods import Kind
 from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches
-from tests.filled import utc
+from tests.sample_data import utc
 
 ZONE = "Europe/Amsterdam"
 
 
-def walk(one: Bench, engine: Engine, days: int, every_s: int = 900) -> None:
-    poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+def walk(roof: Bench, engine: Engine, days: int, every_s: int = 900) -> None:
+    poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
     for number in range(days * 86_400 // every_s + 1):
-        poller.poll(one.clock(), inverters=True)
+        poller.poll(roof.clock(), inverters=True)
         if number % 4 == 0:
             assert poller.keeper.store()
-        one.clock.set(one.clock() + timedelta(seconds=every_s))
+        roof.clock.set(roof.clock() + timedelta(seconds=every_s))
     assert poller.keeper.store_all()
 
 
-def records(engine: Engine, one: Bench, kind: Any = "daily") -> list[dict[str, Any]]:
+def records(engine: Engine, roof: Bench, kind: Any = "daily") -> list[dict[str, Any]]:
     with engine.connect() as connection:
-        made = energy_report(connection, kind, now=one.clock())
-    rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](made))
+        report = energy_report(connection, kind, now=roof.clock())
+    rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](report))
     return rows
 
 
-def true_kwh(one: Bench, flow: str, day: str) -> float:
+def true_kwh(roof: Bench, flow: str, day: str) -> float:
     tz = time_zone(ZONE)
     from datetime import date  # noqa: PLC0415 - only here
 
     start, end = (from_epoch_s(f(date.fromisoformat(day), tz)) for f in (day_start_s, day_end_s))
-    start = max(start, one.simulation.start)
-    return one.simulation.site.energy_between_wh(flow, start, end) / 1000
+    start = max(start, roof.simulation.start)
+    return roof.simulation.site.energy_between_wh(flow, start, end) / 1000
 
 
 @pytest.mark.parametrize("cts", ["net", "total", "storage"])
@@ -52,16 +52,16 @@ def test_days_are_what_the_site_made_and_used(
     bench: Benches, engine: Engine, database_url: str, cts: str
 ) -> None:
     # Midnight in Amsterdam, of the day with 23 hours.
-    one = bench(database_url=database_url, cts=cts, time_zone=ZONE, start=utc(2026, 3, 28, 23),
+    roof = bench(database_url=database_url, cts=cts, time_zone=ZONE, start=utc(2026, 3, 28, 23),
                 shape=Shape(phases=2, battery=cts == "storage"), poll_every_s=900)  # fmt: skip
-    walk(one, engine, days=1)
+    walk(roof, engine, days=1)
     flows = ["production", "consumption", "grid_import", "grid_export"]
     flows += ["battery_charge", "battery_discharge"] if cts == "storage" else []
-    whole = [row for row in records(engine, one) if row["status"] == "final"]
+    whole = [row for row in records(engine, roof) if row["status"] == "final"]
     assert [row["day"] for row in whole] == ["2026-03-29"]
     for row in whole:
         for flow in flows:
-            true = true_kwh(one, flow, row["day"])
+            true = true_kwh(roof, flow, row["day"])
             # Import and export of a total-consumption CT are integrals of power, not counters.
             rough = 0.25 if cts == "total" and flow.startswith("grid") else 0.001
             assert row[f"{flow}_kwh"] == pytest.approx(true, rel=rough, abs=0.002), flow
@@ -73,50 +73,50 @@ def test_sites_without_cts_count_through_wraps_and_zeros(
     bench: Benches, tmp_path: Any, generation: str, firmware: str
 ) -> None:
     del tmp_path
-    one = bench(cts="none", generation=generation, firmware=firmware, time_zone=ZONE,
+    roof = bench(cts="none", generation=generation, firmware=firmware, time_zone=ZONE,
                 start=utc(2026, 6, 14, 22), poll_every_s=900)  # fmt: skip
-    one.simulation.fault("wrap", since_s=12 * 3600)
+    roof.simulation.fault("wrap", since_s=12 * 3600)
     if generation == "5":
-        one.settings = one.settings.__class__(
-            database_url=one.settings.database_url, state_dir=one.settings.state_dir,
-            poll_every_s=900, gateways=(one.gateway(token_file=None).settings,),
+        roof.settings = roof.settings.__class__(
+            database_url=roof.settings.database_url, state_dir=roof.settings.state_dir,
+            poll_every_s=900, gateways=(roof.gateway(token_file=None).settings,),
         )  # fmt: skip
     from logger.store.database import open_engine  # noqa: PLC0415 - only here
     from logger.store.schema import upgrade  # noqa: PLC0415
 
-    engine = open_engine(one.settings.database_url)
+    engine = open_engine(roof.settings.database_url)
     upgrade(engine)
-    walk(one, engine, days=1)
-    row = records(engine, one)[0]
+    walk(roof, engine, days=1)
+    row = records(engine, roof)[0]
     # What inverters report is a percent off the CT and up to a report late.
-    true = true_kwh(one, "production", "2026-06-15") * 1.008
+    true = true_kwh(roof, "production", "2026-06-15") * 1.008
     assert row["production_kwh"] == pytest.approx(true, rel=0.003)
     assert row["consumption_kwh"] is None
 
 
-def test_csv_and_json_and_the_views_say_the_same(
+def test_csv_json_and_the_views_have_the_same_figures(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
+    roof = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
                 poll_every_s=900)  # fmt: skip
-    walk(one, engine, days=1)
+    walk(roof, engine, days=1)
     for kind in get_args(Kind):
         with engine.connect() as connection:
-            made = energy_report(connection, kind, now=one.clock())
+            report = energy_report(connection, kind, now=roof.clock())
             view = (
                 connection.exec_driver_sql(f"SELECT * FROM v_energy_{kind} ORDER BY 2")
                 .mappings()
                 .all()
             )
-        rows = list(csv.DictReader(io.StringIO(exports.EXPORTERS["csv"](made).decode())))
-        said = json.loads(exports.EXPORTERS["json"](made))
-        measured = [row for row in said if row["coverage_pct"] is not None]
-        assert len(rows) == len(said)
+        rows = list(csv.DictReader(io.StringIO(exports.EXPORTERS["csv"](report).decode())))
+        records = json.loads(exports.EXPORTERS["json"](report))
+        measured = [row for row in records if row["coverage_pct"] is not None]
+        assert len(rows) == len(records)
         assert len(measured) == len(view)
         for record, line in zip(measured, view, strict=True):
             assert record["production_kwh"] == line["production_kwh"]
             assert record["self_sufficiency_pct"] == line["self_sufficiency_pct"]
-        for record, cells in zip(said, rows, strict=True):
+        for record, cells in zip(records, rows, strict=True):
             text = cells["production_kwh"]
             assert (float(text) if text else None) == record["production_kwh"]
 
@@ -124,12 +124,12 @@ def test_csv_and_json_and_the_views_say_the_same(
 def test_a_month_with_a_hole_shows_the_missing_days(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
+    roof = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
                 poll_every_s=900)  # fmt: skip
-    walk(one, engine, days=1)
-    one.clock.set(one.clock() + timedelta(days=3))
-    walk(one, engine, days=1)
-    rows = records(engine, one)
+    walk(roof, engine, days=1)
+    roof.clock.set(roof.clock() + timedelta(days=3))
+    walk(roof, engine, days=1)
+    rows = records(engine, roof)
     assert [row["day"] for row in rows] == [f"2026-06-0{n}" for n in range(2, 8)]
     states = {row["day"]: row["status"] for row in rows}
     assert states["2026-06-02"] == "final"

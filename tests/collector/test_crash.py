@@ -13,7 +13,7 @@ from logger.rollups import rollup
 from logger.store import schema
 from logger.store.database import open_engine
 from logger.store.lock import CollectorDatabase, collector_lock
-from tests import random_month, soak
+from tests import chaos, soak
 from tests.conftest import Benches, collect
 
 
@@ -48,7 +48,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
 def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    result = random_month.month(tmp_path, sqlite_url, 1, seed=4)
+    result = chaos.month(tmp_path, sqlite_url, 1, seed=4)
     assert result["polls"] > 2 * 288
     assert result["not complete"] > 0
     assert result["threads at most"] <= 3

@@ -22,7 +22,7 @@ from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from tests.filled import fill, times, utc
+from tests.sample_data import fill, times, utc
 
 SINCE = utc(2026, 5, 25)
 NOW = SINCE + timedelta(days=12)
@@ -61,7 +61,7 @@ def test_a_workbook_has_a_sheet_for_every_question(
     assert book["Daily"].auto_filter.ref is not None
 
 
-def test_a_workbook_says_the_same_as_json(
+def test_a_workbook_has_the_same_figures_as_json(
     filled: Engine, database_url: str, tmp_path: Path
 ) -> None:
     _, values = workbook(filled, database_url, tmp_path / "x.xlsx")
@@ -71,9 +71,11 @@ def test_a_workbook_says_the_same_as_json(
     for record, row in zip(records, rows, strict=True):
         cells = list(record.values())
         assert row[1].date() == date.fromisoformat(cells[1])
-        for cell, said in zip(row[2:], cells[2:], strict=True):
+        for cell, expected in zip(row[2:], cells[2:], strict=True):
             # A workbook keeps 16 digits.
-            assert cell == (pytest.approx(said, rel=1e-15) if isinstance(said, float) else said)
+            assert cell == (
+                pytest.approx(expected, rel=1e-15) if isinstance(expected, float) else expected
+            )
         assert isinstance(row[2], float)
 
 
@@ -85,15 +87,18 @@ def test_every_total_is_a_live_formula_whose_value_is_right(
     last = 2 + len(frame)
     head = [cell.value for cell in book["Daily"][1]]
     for x, title in enumerate(head, start=1):
-        formula, value = (one["Daily"].cell(last, x).value for one in (book, values))
+        formula, value = (workbook["Daily"].cell(last, x).value for workbook in (book, values))
         if title in {"Production (kWh)", "Grid export (kWh)"}:
             assert formula.startswith("=SUBTOTAL(109,")
             column = {"Production (kWh)": "production_kwh", "Grid export (kWh)": "grid_export_kwh"}
             assert value == pytest.approx(frame[column[title]].sum())
         if title == "Self-sufficiency (%)":
-            used, bought = frame["consumption_kwh"].sum(), frame["grid_import_kwh"].sum()
+            consumption, grid_import = (
+                frame["consumption_kwh"].sum(),
+                frame["grid_import_kwh"].sum(),
+            )
             assert formula.count("SUBTOTAL(109,") == 4
-            assert value == pytest.approx(100 * (used - bought) / used)
+            assert value == pytest.approx(100 * (consumption - grid_import) / consumption)
 
 
 def test_the_same_input_gives_the_same_bytes(
@@ -126,9 +131,9 @@ def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
     parquet = pd.read_parquet(io.BytesIO(exports.to_parquet(report)))
     assert list(parquet["production_kwh"]) == list(report.frame["production_kwh"])
     sheet = pd.read_excel(io.BytesIO(exports.to_ods(report)), engine="odf")
-    made = list(sheet["Production (kWh)"])
-    assert made[:-1] == pytest.approx(list(report.frame["production_kwh"]))
-    assert made[-1] == pytest.approx(report.frame["production_kwh"].sum())
+    production = list(sheet["Production (kWh)"])
+    assert production[:-1] == pytest.approx(list(report.frame["production_kwh"]))
+    assert production[-1] == pytest.approx(report.frame["production_kwh"].sum())
     assert sheet["Day"].iloc[-1] == "Total"
 
 
@@ -167,12 +172,12 @@ def test_the_notes_of_a_day_are_wrapped_and_nothing_of_them_is_cut(
     filled: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with filled.connect() as connection:
-        made = quality_report(connection, now=NOW, since="2026-05-28", until="2026-05-28")
+        report = quality_report(connection, now=NOW, since="2026-05-28", until="2026-05-28")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
-    shown = exports.to_table(made).decode()
+    shown = exports.to_table(report).decode()
     assert max(len(line) for line in shown.partition("\nNo room for")[0].splitlines()) <= 200
-    (notes,) = made.column("notes")
+    (notes,) = report.column("notes")
     assert len(notes) > 24
     assert all(word in shown for word in notes.split())
 
@@ -188,8 +193,8 @@ def test_a_report_for_the_terminal_or_as_text_loads_no_pandas(
         "codes = [run([*given, '--format', one]) for one in ('table', 'csv', 'json', 'md')]\n"
         "sys.exit(any(codes) or 'pandas' in sys.modules or 'numpy' in sys.modules)"
     )
-    made = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
-    assert made.returncode == 0, made.stderr
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_every_format_that_can_be_asked_for_can_be_made() -> None:

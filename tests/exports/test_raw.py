@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from logger.cli import run
 from logger.simulator.site import Shape, Site
-from tests.filled import fill, times, utc
+from tests.sample_data import fill, times, utc
 
 SINCE = utc(2026, 5, 30)
 
@@ -55,7 +55,7 @@ def test_json_lines_and_parquet_hold_the_same(
     files = sorted((tmp_path / "pq").rglob("*.parquet"))
     table = pd.concat(pd.read_parquet(path) for path in files)
     assert len(table) == len(lines) == 2 * 289
-    assert sum(table["delivered_wh"]) == pytest.approx(sum(one["delivered_wh"] for one in lines))
+    assert sum(table["delivered_wh"]) == pytest.approx(sum(line["delivered_wh"] for line in lines))
     assert lines[0]["voltage_v"] is None
 
 
@@ -64,7 +64,7 @@ def test_json_lines_and_parquet_hold_the_same(
     [(["inverters"], 7, "no inverters samples"), (["polls", "--gateway", "x"], 2, "site1"),
      (["polls", "--from", "2001", "--to", "2001"], 7, "2026-05-30")],
 )  # fmt: skip
-def test_what_is_not_there_says_what_is(
+def test_a_range_without_samples_names_what_there_is(
     filled: Site, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     args: list[str], code: int, words: str,
 ) -> None:  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_production_page
 from tests.conftest import Benches
-from tests.filled import utc
+from tests.sample_data import utc
 
 NOON = utc(2026, 6, 1, 12)
 ODD = Anomaly("lost_channel", "storage", "gone")

@@ -10,7 +10,7 @@ from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from tests.filled import fill, instant, times, utc
+from tests.sample_data import fill, instant, times, utc
 
 SINCE = utc(2026, 5, 30)
 NOW = SINCE + timedelta(days=5)

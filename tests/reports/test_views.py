@@ -12,7 +12,7 @@ from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import schema
-from tests.filled import fill, times, utc
+from tests.sample_data import fill, times, utc
 
 VIEWS = schema.migrations_path() / "versions" / "views"
 COVERED_ONCE = (

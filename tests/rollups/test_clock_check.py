@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.rollups import rollup
-from tests.filled import instant, utc
+from tests.sample_data import instant, utc
 
 NOW = utc(2026, 6, 3)
 START = utc(2026, 6, 1)

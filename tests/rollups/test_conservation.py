@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from logger.clock import from_epoch_s, to_epoch_s
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from tests.filled import STATEMENTS, fill, instant, utc
+from tests.sample_data import STATEMENTS, fill, instant, utc
 
 SINCE = utc(2026, 3, 28, 20)
 WRAP_WH = 2**32 / 3600

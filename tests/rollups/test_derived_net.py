@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.rollups import rollup
-from tests.filled import STATEMENTS, instant, times, utc
+from tests.sample_data import STATEMENTS, instant, times, utc
 
 SINCE = utc(2026, 6, 1)
 STEP_S = 300

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from tests.filled import STATEMENTS, fill, fill_inverters, instant, times, utc
+from tests.sample_data import STATEMENTS, fill, fill_inverters, instant, times, utc
 
 FLOWS = ("production", "consumption", "grid_import", "grid_export", "battery_charge",
          "battery_discharge")  # fmt: skip
@@ -111,14 +111,14 @@ def fill_more(engine: Engine, site: Site, at: list[datetime]) -> None:
     """Append samples; the gateway is there already."""
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET gateway_id = 99, serial = 'x' WHERE 1 = 0"))
-    from tests import filled  # noqa: PLC0415 - its statements, without the gateway's
+    from tests import sample_data  # noqa: PLC0415 - its statements, without the gateway's
 
-    statements = dict(filled.STATEMENTS)
+    statements = dict(sample_data.STATEMENTS)
     try:
-        filled.STATEMENTS["gateways"] = statements["gateways"] + " ON CONFLICT DO NOTHING"
+        sample_data.STATEMENTS["gateways"] = statements["gateways"] + " ON CONFLICT DO NOTHING"
         fill(engine, site, at, zone="Europe/Amsterdam")
     finally:
-        filled.STATEMENTS.update(statements)
+        sample_data.STATEMENTS.update(statements)
 
 
 def test_late_samples_are_taken_up_by_a_rebuild_of_their_days(engine: Engine) -> None:

@@ -20,8 +20,8 @@ from logger.clock import from_epoch_s
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.store.database import open_engine
-from tests.filled import instant
 from tests.rollups.spoilt import COLUMNS, SPOILT, TIME, Spoilt
+from tests.sample_data import instant
 
 KEPT = Path(__file__).parent / "spoilt.json"
 KEYS = {

@@ -12,7 +12,7 @@ from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
 from tests.conftest import new_database, with_database
-from tests.filled import fill, fill_inverters, times, utc
+from tests.sample_data import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 5, 1)
 NOW = SINCE + timedelta(days=5, hours=7)

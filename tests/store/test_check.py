@@ -15,7 +15,7 @@ from logger.rollups.site import Site as GatewaySite
 from logger.rollups.verify import TABLES, differences, fingerprints
 from logger.simulator.site import Shape, Site
 from logger.store.models import UtcDateTime
-from tests.filled import fill, instant, times
+from tests.sample_data import fill, instant, times
 from tests.store.conftest import NOW, SINCE
 
 SITE = GatewaySite(1, "site1", time_zone("Europe/Amsterdam"), None)

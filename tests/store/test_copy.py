@@ -16,7 +16,7 @@ from logger.store.database import backend, open_engine
 from logger.store.lock import collector_lock
 from logger.store.queries import problems
 from tests.conftest import administer, with_database
-from tests.filled import fill, instant, times, utc
+from tests.sample_data import fill, instant, times, utc
 
 SINCE = utc(2026, 3, 28, 20)
 NOW = SINCE + timedelta(hours=15)

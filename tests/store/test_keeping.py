@@ -27,7 +27,7 @@ from logger.store.database import open_engine, translated_errors
 from logger.store.lock import collector_lock
 from logger.store.queries import problems
 from logger.store.size import free_bytes
-from tests.filled import instant, times
+from tests.sample_data import instant, times
 from tests.store.conftest import NOW, SINCE
 
 

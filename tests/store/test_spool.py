@@ -11,7 +11,7 @@ from logger.simulator.site import Shape
 from logger.store.lines import decode, encode
 from logger.store.spool import Spool
 from tests.conftest import Benches
-from tests.filled import utc
+from tests.sample_data import utc
 
 
 def polls(count: int) -> list[Poll]:

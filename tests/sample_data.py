@@ -48,10 +48,10 @@ def fill(
          "time_zone": zone, "phases": site.shape.phases,
          "peak": site.shape.peak_power_w / 1000}
     ]  # fmt: skip
-    for one in at:
-        key = {"gateway_id": gateway_id, "at": instant(engine, one)}
+    for moment in at:
+        key = {"gateway_id": gateway_id, "at": instant(engine, moment)}
         rows["polls"].append(key)
-        at_s = one.timestamp()
+        at_s = moment.timestamp()
         for phase in site.phases:
             name = f"L{phase}" if phase else "total"
             powers = site.powers(at_s, phase)
@@ -99,9 +99,9 @@ def fill_inverters(
 ) -> None:
     """Fill in what single inverters counted: each its share of the production, by serial."""
     rows = [
-        {"gateway_id": gateway_id, "at": instant(engine, one), "serial": serial,
-         "wh": site.counter_wh("production", one.timestamp()) * share}
-        for one in at
+        {"gateway_id": gateway_id, "at": instant(engine, moment), "serial": serial,
+         "wh": site.counter_wh("production", moment.timestamp()) * share}
+        for moment in at
         for serial, share in shares.items()
     ]  # fmt: skip
     statement = (

@@ -27,9 +27,9 @@ ANY_H = (*SHORT_H, *LONG_H)
 #: These take real time with each poll.
 SLOW_H = (1 / 12, 1 / 4)
 
-#: fault -> how long it may hold (hours), and the events that tell of it; a poll that is not
-#: complete, with its error, tells of it as well
-TOLD: dict[str, tuple[tuple[float, ...], set[str]]] = {
+#: fault -> how long it may hold (hours), and the events that report it; a poll that is not
+#: complete, with its error, reports it as well
+REPORTED: dict[str, tuple[tuple[float, ...], set[str]]] = {
     "outage": (ANY_H, set()),
     "unauthorized": (ANY_H, set()),
     "server_error": (ANY_H, set()),
@@ -103,7 +103,7 @@ def plan(days: int, dice: random.Random) -> list[Window]:
                 begin = at
                 if kind == "late_today":  # Only midnight shows it: 22:00 UTC.
                     begin = at.replace(hour=21, minute=0)
-                lasts = timedelta(hours=dice.choice(TOLD[kind][0]))
+                lasts = timedelta(hours=dice.choice(REPORTED[kind][0]))
                 found.append(Window(site, kind, begin, begin + lasts))
             at += STEP
         # At the end one of each that lasts; of a gateway that was replaced no more is heard.
@@ -122,10 +122,10 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
     spool_bytes = 0
     slots = 0
     with bench(directory, database_url, sites()) as (config, simulations):
-        for one in planned:
-            since_s, until_s = ((at - START).total_seconds() for at in (one.begin, one.end))
-            fault = Fault(one.kind, since_s, until_s, ARGUMENTS.get(one.kind, ""))
-            simulations[one.site].faults.add(fault)
+        for window in planned:
+            since_s, until_s = ((at - START).total_seconds() for at in (window.begin, window.end))
+            fault = Fault(window.kind, since_s, until_s, ARGUMENTS.get(window.kind, ""))
+            simulations[window.site].faults.add(fault)
         collector = Collector(config, START)
         at = START
         while at < START + timedelta(days=days):
@@ -139,16 +139,16 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
             spool_bytes = max(spool_bytes, spooled_bytes(directory))
             slots += 1
             at += STEP
-        said = collector.stop()
-    assert "Traceback" not in said, said[-3000:]
-    assert collector.process.returncode == 0, said[-3000:]
+        log = collector.stop()
+    assert "Traceback" not in log, log[-3000:]
+    assert collector.process.returncode == 0, log[-3000:]
     assert spooled_bytes(directory) == 0
     engine = open_engine(database_url)
     with engine.connect() as connection:
         stored = check_polls(connection, planned, slots)
-        told = check_told(connection, planned)
-        click.echo(", ".join(f"{kind} {count}" for kind, count in told.items()))
-        assert days < 14 or all(told.values()), "not every fault came about and was named"
+        named = check_named(connection, planned)
+        click.echo(", ".join(f"{kind} {count}" for kind, count in named.items()))
+        assert days < 14 or all(named.values()), "not every fault came about and was named"
         for gateway_id in range(1, len(SITES) + 1):
             changes = rollup.rebuild(connection, gateway_id, now=at, gap_s=900, since=None)
             assert changes == [], f"{len(changes)} days change by a rebuild"
@@ -168,12 +168,12 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
 
 def spooled_bytes(directory: Path) -> int:
     """Return how much waits for the database."""
-    return sum(one.stat().st_size for one in (directory / "state" / "spool").iterdir())
+    return sum(file.stat().st_size for file in (directory / "state" / "spool").iterdir())
 
 
 def check_polls(connection: Connection, planned: Iterable[Window], slots: int) -> int:
     """See that every slot of every gateway is stored, until it was replaced; return how many."""
-    ends = {one.site: one.begin for one in planned if one.kind == "new_serial"}
+    ends = {window.site: window.begin for window in planned if window.kind == "new_serial"}
     rows = connection.execute(
         text("SELECT name, polled_at FROM polls JOIN gateways USING (gateway_id)")
     ).all()
@@ -186,12 +186,12 @@ def check_polls(connection: Connection, planned: Iterable[Window], slots: int) -
         missing = {START + number * STEP for number in range(slots)} - set(times)
         if site in ends:
             # It is known to be another one when its /info is looked at: at most an hour later.
-            missing = {one for one in missing if one <= ends[site]}
+            missing = {at for at in missing if at <= ends[site]}
         assert not missing, f"{site}: {len(missing)} polls are missing, the first {min(missing)}"
     return len(rows)
 
 
-def check_told(connection: Connection, planned: Iterable[Window]) -> dict[str, int]:
+def check_named(connection: Connection, planned: Iterable[Window]) -> dict[str, int]:
     """See that each fault is named where no other one hides it; return how often each was."""
     events: dict[str, list[tuple[datetime, str]]] = {site: [] for site in SITES}
     failed: dict[str, list[datetime]] = {site: [] for site in SITES}
@@ -204,40 +204,43 @@ def check_told(connection: Connection, planned: Iterable[Window]) -> dict[str, i
     )
     for name, at in connection.execute(text(query)):
         failed[name].append(instant(at))
-    told: dict[str, int] = dict.fromkeys(KINDS, 0)
+    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     silent: list[Window] = []
-    for one in planned:
-        first, last = one.begin - STEP, one.end + HIDES
+    for window in planned:
+        first, last = window.begin - STEP, window.end + HIDES
         named = any(
-            first <= at <= last and kind in TOLD[one.kind][1] for at, kind in events[one.site]
+            first <= at <= last and kind in REPORTED[window.kind][1]
+            for at, kind in events[window.site]
         )
-        if not TOLD[one.kind][1] or one.kind == "slow":
-            named = named or any(one.begin <= at <= one.end for at in failed[one.site])
-        if one.kind == "late_today" and follows(one, planned):
-            named = True  # Of a run of such nights the first is told.
-        told[one.kind] += named
-        if not named and not hidden(one, planned):
-            silent.append(one)
+        if not REPORTED[window.kind][1] or window.kind == "slow":
+            named = named or any(window.begin <= at <= window.end for at in failed[window.site])
+        if window.kind == "late_today" and follows(window, planned):
+            named = True  # Of a run of such nights the first is reported.
+        counts[window.kind] += named
+        if not named and not hidden(window, planned):
+            silent.append(window)
     assert not silent, f"{len(silent)} faults are not named: {silent}"
-    return told
+    return counts
 
 
-def follows(one: Window, planned: Iterable[Window]) -> bool:
+def follows(window: Window, planned: Iterable[Window]) -> bool:
     """Return whether the same fault held the night before."""
     night = timedelta(days=1)
     return any(
-        other.site == one.site and other.kind == one.kind and other.begin + night == one.begin
+        other.site == window.site
+        and other.kind == window.kind
+        and other.begin + night == window.begin
         for other in planned
     )
 
 
-def hidden(one: Window, planned: Iterable[Window]) -> bool:
+def hidden(window: Window, planned: Iterable[Window]) -> bool:
     """Return whether another fault of the gateway holds in the hours around this one."""
     return any(
-        other is not one
-        and other.site == one.site
-        and other.begin < one.end + HIDES
-        and other.end > one.begin - HIDES
+        other is not window
+        and other.site == window.site
+        and other.begin < window.end + HIDES
+        and other.end > window.begin - HIDES
         for other in planned
         if other.kind not in LASTING or other.kind == "new_serial"
     )
