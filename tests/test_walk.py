@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -15,10 +16,14 @@ from logger.collector.wiring import pollers
 from logger.reports.energy import energy_report
 from logger.reports.periods import Kind
 from logger.simulator.site import Shape
+from logger.store.spool import Spool
 from tests.conftest import Bench, Benches
 from tests.sample_data import utc
+from tests.tracing import following
 
 ZONE = "Europe/Amsterdam"
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+WALK = README[README.index("## The way of one sample") : README.index("## Contributing")]
 
 
 def walk(roof: Bench, engine: Engine, days: int, every_s: int = 900) -> None:
@@ -137,3 +142,37 @@ def test_a_month_with_a_hole_shows_the_missing_days(
     assert states["2026-06-07"] == "provisional"
     bridged = [row["bridged_kwh"] for row in rows if row["day"] == "2026-06-04"]
     assert bridged[0] > 0
+
+
+def test_the_readme_names_each_file_that_gives_a_sample_a_new_form(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    start, end = utc(2026, 6, 15, 10), utc(2026, 6, 15, 10, 15)
+    roof = bench(database_url=database_url, cts="production", time_zone=ZONE, start=start,
+                 poll_every_s=900)  # fmt: skip
+    poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
+    poller.keeper.queue = Spool(roof.directory, "roof")
+    poller.poll(start, inverters=False)
+    assert poller.keeper.store_all()
+    roof.clock.set(end)
+    numbers = roof.simulation.numbers(end)
+    register_wh = numbers.delivered_wh("production")
+    energy_wh = register_wh - roof.simulation.numbers(start).delivered_wh("production")
+    units = {
+        "register Wh": register_wh,
+        "register mWh": 1000 * register_wh,
+        "Wh": energy_wh,
+        "mWh": 1000 * energy_wh,
+        "kWh": energy_wh / 1000,
+    }
+    # /production.json repeats what /ivp/meters/readings has.
+    with following(engine, units, skip={"whLifetime", "whLastSevenDays"}) as trace:
+        poller.poll(end, inverters=False)
+        assert poller.keeper.store_all()
+        with engine.connect() as connection:
+            report = energy_report(connection, "daily", now=end)
+        text = exports.EXPORTERS["csv"](report).decode()
+    assert f"{energy_wh / 1000:.6f}" in text
+    named = [row.split("`")[1] for row in WALK.splitlines() if row.startswith("| ") and "`" in row]
+    assert named == trace.files, str(trace)
+    assert len(named) == len(set(named)) <= 14
