@@ -21,6 +21,7 @@ from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Rati
 
 WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
 COLOURS = {
+    "production_kwh": "#F2A900",
     "self_consumption_kwh": "#F2A900",
     "grid_export_kwh": "#7FB069",
     "grid_import_kwh": "#4A6FA5",
@@ -120,27 +121,24 @@ class Workbook:
         sheet.set_footer("&L&A&R&P / &N")
         return sheet
 
-    def table(self, name: str, report: Report) -> Table:
+    def table(self, title: str, report: Report) -> Table:
         """Write a report with its totals row on a sheet of its own."""
-        table = Table(self.add_sheet(name), report)
+        table = Table(self.add_sheet(title), report)
         sheet = table.sheet
         head = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1,
                 "bg_color": "#F3F3F3"}  # fmt: skip
         sheet.set_row(0, 48)
-        for x, column_name in enumerate(report.names):
-            column = report.columns.get(column_name)
-            align = (
-                {"align": "right"} if column else {"indent": int(column_name in {STATUS, NOTES})}
-            )
-            sheet.write_string(0, x, report.heading(column_name), self.style(**head, **align))
-            is_narrow = column_name == STATUS or (column is not None and column.decimals == 0)
-            cells = report.column(column_name)
+        for x, name in enumerate(report.names):
+            column, cells = report.columns.get(name), report.column(name)
+            align = {"align": "right" if column else "left", "indent": int(name in {STATUS, NOTES})}
+            sheet.write_string(0, x, report.heading(name), self.style(**head, **align))
+            is_narrow = name == STATUS or (column is not None and column.decimals == 0)
             # Nobody without a battery wants to see two empty columns.
             hidden = {"hidden": not any(value is not None for value in cells)}
-            sheet.set_column(x, x, WIDTHS.get(column_name, 10.5 if is_narrow else 14), None, hidden)
+            sheet.set_column(x, x, WIDTHS.get(name, 10.5 if is_narrow else 14), None, hidden)
             for y, value in enumerate(cells, start=1):
                 if value is not None:
-                    self._cell(sheet, y, x, column or column_name, value)
+                    self._cell(sheet, y, x, column or name, value)
         self._totals(table)
         sheet.freeze_panes(1, 2)
         sheet.autofilter(0, 0, table.last, len(report.names) - 1)
@@ -154,22 +152,20 @@ class Workbook:
     def _cell(self, sheet: Any, y: int, x: int, column: Column | str, value: Any) -> None:
         if isinstance(column, Column):
             sheet.write_number(y, x, value, self.number_style(column))
-        elif isinstance(value, datetime):
-            style = self.style(num_format="yyyy-mm-dd hh:mm", align="left")
-            sheet.write_datetime(y, x, value, style)
         elif isinstance(value, date):
-            sheet.write_datetime(y, x, value, self.style(num_format="yyyy-mm-dd", align="left"))
-        elif isinstance(value, str):
-            look: dict[str, Any] = {"indent": 1} if column in {STATUS, NOTES} else {}
-            look |= {"text_wrap": True, "valign": "top"} if column == NOTES else {}
-            sheet.write_string(y, x, escape_formula(value), self.style(**look))
+            hours = " hh:mm" if isinstance(value, datetime) else ""
+            style = self.style(num_format=f"yyyy-mm-dd{hours}", align="left")
+            sheet.write_datetime(y, x, value, style)
+        elif column == NOTES:
+            style = self.style(indent=1, text_wrap=True, valign="top")
+            sheet.write_string(y, x, escape_formula(value), style)
         else:
-            sheet.write_number(y, x, value, self.style(num_format="0", align="left"))
+            style = self.style(indent=int(column == STATUS), align="left")
+            sheet.write(y, x, escape_formula(value), style)
 
     def number_style(self, column: Column, **look: Any) -> Any:
         """Return the format of a column's numbers."""
-        decimals = f".{'0' * column.decimals}" if column.decimals else ""
-        return self.style(num_format=f"0{decimals}", **look)
+        return self.style(num_format=f"{0:.{column.decimals}f}", **look)
 
     def _totals(self, table: Table) -> None:
         """Write live formulas below the rows, with their values for viewers that don't compute."""
@@ -189,39 +185,30 @@ class Workbook:
         title: str, kind: str = "column",
     ) -> None:  # fmt: skip
         """Put a native chart of some columns on a sheet."""
-        stacked = {"subtype": "stacked"} if kind == "column" else {}
-        chart: Any = self._book.add_chart({"type": kind, **stacked})
+        subtype = "stacked" if kind == "column" else None
+        chart = self._book.add_chart({"type": kind, "subtype": subtype})
         for name in names:
-            colour = {"color": COLOURS[name]} if name in COLOURS else {}
-            chart.add_series(
-                {
-                    "name": table.report.columns[name].title,
-                    "categories": table.span(labels),
-                    "values": table.span(name),
-                    "gap": 40,
-                    **({"fill": colour, "line": colour} if colour else {}),
-                }
-            )
-        chart.set_title({"name": title, "name_font": {"size": 12}})
-        values: dict[str, Any] = {
-            "name": table.report.columns[names[0]].unit,
-            "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}},
+            colour = {"color": COLOURS[name]}
+            title_of = table.report.columns[name].title
+            chart.add_series({"name": title_of, "categories": table.span(labels),
+                              "values": table.span(name), "gap": 40, "fill": colour,
+                              "line": colour})  # fmt: skip
+        unit = table.report.columns[names[0]].unit
+        values: dict[str, Any] = {"name": unit, "min": 0, "max": 100 if unit == "%" else None,
+                  "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}}}  # fmt: skip
+        axis: dict[str, Any] = {
+            "num_font": {"size": 8},
+            "date_axis": labels == "day",
+            "num_format": "d mmm",
         }
-        if names[0] == "coverage_pct":
-            values |= {"min": 0, "max": 100}
-        axis: dict[str, Any] = {"num_font": {"size": 8}}
-        if labels == "day":
-            axis |= {"date_axis": True, "num_format": "d mmm"}
-        height = 320
         if kind == "bar":
             # Bars lie: what is across is their value. The best comes first, from above.
-            chart.set_x_axis(values | {"label_position": "high"})
-            chart.set_y_axis(axis | {"reverse": True})
-            height = max(height, 22 * (table.last + 3))
-        else:
-            chart.set_x_axis(axis)
-            chart.set_y_axis(values)
+            axis, values = values | {"label_position": "high"}, axis | {"reverse": True}
+        chart.set_x_axis(axis)
+        chart.set_y_axis(values)
+        chart.set_title({"name": title, "name_font": {"size": 12}})
         chart.set_legend({"position": "bottom"} if len(names) > 1 else {"none": True})
+        height = max(320, 22 * (table.last + 3)) if kind == "bar" else 320
         chart.set_size({"width": 860, "height": height})
         sheet.insert_chart(*at, chart)
 

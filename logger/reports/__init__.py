@@ -3,12 +3,12 @@
 Walk: the views -> energy, details, quality -> here -> exports
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from logger.reports.columns import LABELS, Column, totals_of
+from logger.reports.columns import LABELS, Column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +19,22 @@ class Report:
     """Rows of labels and numbers, None where unknown; for people also a row of totals."""
 
     kind: str
-    names: list[str]
-    columns: Mapping[str, Column]  #: those of ``names`` that hold numbers
+    labels: Sequence[str]  #: columns that name a row
+    numbers: Sequence[Column]
+    remarks: Sequence[str]  #: columns of text behind the numbers
     rows: list[tuple[Any, ...]]
     #: what ratios weigh rows by, a value for each row: covered_s, period_s, peak_power_kwp
     weights: Mapping[str, list[float | None]] = field(default_factory=dict)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns of numbers by name."""
+        return {column.name: column for column in self.numbers}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of all columns, in order."""
+        return [*self.labels, *self.columns, *self.remarks]
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column or weight."""
@@ -38,8 +49,8 @@ class Report:
 
     @cached_property
     def totals(self) -> dict[str, float | None]:
-        """The totals of the columns of numbers; None where unknown."""
-        return totals_of(self.columns, self.column)
+        """The row of totals for people: a value for each column of numbers, None where unknown."""
+        return {column.name: column.total_of(self.column) for column in self.numbers}
 
     @cached_property
     def frame(self) -> "pd.DataFrame":

@@ -7,7 +7,7 @@ Walk: views -> reports.energy, details, quality -> here -> exports
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -213,10 +213,3 @@ LABELS = {
     STATUS: "Status",
     NOTES: "Notes",
 }
-
-
-def totals_of(
-    columns: Mapping[str, Column], cells: Callable[[str], Sequence[Any]]
-) -> dict[str, float | None]:
-    """Return the totals row for people: a value for each column of numbers, None where unknown."""
-    return {name: column.total_of(cells) for name, column in columns.items()}

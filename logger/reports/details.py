@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from logger.clock import day_end_s, local_day, time_zone, to_epoch_s
+from logger.clock import time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
-from logger.reports.energy import Site, as_date, nothing_in_range, sites_of, view_rows
-from logger.reports.periods import periods, span
+from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
+from logger.reports.periods import periods
 from logger.store.models import ENERGY_DAILY
 
 #: Without a range: this many days up to the last one.
@@ -51,7 +51,7 @@ def detail_report(
     numbers = ", ".join(column.name for column in columns)
     rows: list[tuple[Any, ...]] = []
     for site in sites:
-        first, last = days_of(site, since, until, now)
+        first, last = logged_days(site, since, until, now)
         found = view_rows(
             connection, view, f"day, {member}, {numbers}", site, first, last + timedelta(days=1)
         )
@@ -61,16 +61,15 @@ def detail_report(
             covered_pct = _covered_phases(connection, site, first, last)
         else:
             covered_pct = _covered_inverters(found)
-        for day in periods("daily", first, last):
-            is_over = day_end_s(day, time_zone(site.zone)) <= to_epoch_s(now)
+        for _, (day,), _, end_s in periods("daily", first, last, time_zone(site.zone)):
+            is_over = end_s <= to_epoch_s(now)
             for name in members:
                 row = measured.get((day, name), (None,) * len(columns))
                 status = status_of(covered_pct.get((day, name)), is_over=is_over)
                 rows.append((site.name, day, name, *row, status))
     if not rows:
         raise nothing_in_range(sites)
-    by_name = {column.name: column for column in columns}
-    return Report(kind, ["gateway", "day", member, *by_name, STATUS], by_name, rows)
+    return Report(kind, ["gateway", "day", member], columns, [STATUS], rows)
 
 
 def inverter_ranking(
@@ -88,15 +87,14 @@ def inverter_ranking(
     """
     ranked: list[tuple[Any, ...]] = []
     for site in sites_of(connection, gateway):
-        first, last = days_of(site, since, until, now)
+        first, last = logged_days(site, since, until, now)
         what = "gateway, serial, SUM(energy_kwh), MAX(peak_power_w)"
         found = view_rows(
             connection, "v_inverter_daily", what, site, first, last + timedelta(days=1),
             group="GROUP BY gateway, serial",
         )  # fmt: skip
         ranked += sorted(map(tuple, found), key=lambda row: (-(row[2] or 0.0), row[1]))
-    columns = {column.name: column for column in INVERTER[:2]}
-    return Report("ranking", ["gateway", "serial", *columns], columns, ranked)
+    return Report("ranking", ["gateway", "serial"], INVERTER[:2], [], ranked)
 
 
 def _covered_phases(connection: Connection, site: Site, first: date, last: date) -> _Coverage:
@@ -130,10 +128,9 @@ def _covered_inverters(rows: Iterable[Any]) -> _Coverage:
     }
 
 
-def days_of(site: Site, since: str | None, until: str | None, now: datetime) -> tuple[date, date]:
+def logged_days(
+    site: Site, since: str | None, until: str | None, now: datetime
+) -> tuple[date, date]:
     """Return the days to show: those asked for within what there is, else the last week."""
-    today = local_day(to_epoch_s(now), time_zone(site.zone))
-    begin, end = span(since, until, today)
-    last = min(end, max(site.last, today)) if end else site.last
-    first = begin or max(site.first, last - timedelta(days=DEFAULT_DAYS - 1))
+    first, last = days_of(site, since, until, now, DEFAULT_DAYS)
     return max(first, site.first), last

@@ -9,7 +9,7 @@ Walk: views -> here -> exports
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,21 +18,21 @@ from sqlalchemy import Connection, select, text
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
-from logger.reports.columns import ENERGY, STATUS, UNCOUNTED, status_of
+from logger.reports.columns import COVERAGE, ENERGY, STATUS, UNCOUNTED, status_of
 from logger.reports.periods import (
     PERIOD_NAMES,
     Kind,
-    hours,
     next_period,
     period_of,
     periods,
     span,
+    text_of,
 )
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
-#: A daily report without a range shows this many days.
-DEFAULT_DAYS = 31
+#: A report without a range shows this many days, where it is not of all.
+DEFAULT_DAYS: dict[Kind, int] = {"hourly": 1, "daily": 31}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,15 @@ def energy_report(
         NoDataError: nothing in the range; says what there is.
     """
     sites = sites_of(connection, gateway)
-    names = ["gateway", *_keys(kind), *(column.name for column in ENERGY), STATUS]
-    covered = names.index("coverage_pct")
+    labels = ["gateway", *_keys(kind)]
+    covered = len(labels) + ENERGY.index(COVERAGE)
     rows: list[tuple[Any, ...]] = []
     weights: dict[str, list[float | None]] = {}
     weights |= {name: [] for name in ("covered_s", "period_s", "peak_power_kwp")}
     is_measured = False
     for site in sites:
-        for row, length_s in _rows(connection, kind, site, since, until, now):
+        days = days_of(site, since, until, now, DEFAULT_DAYS.get(kind))
+        for row, length_s in _rows(connection, kind, site, days, to_epoch_s(now)):
             covered_pct = row[covered] or 0.0
             is_measured = is_measured or row[covered] is not None
             rows.append((*row[:covered], covered_pct, *row[covered + 1 :]))
@@ -91,7 +92,7 @@ def energy_report(
             weights["peak_power_kwp"].append(site.peak_power_kwp)
     if not is_measured:
         raise nothing_in_range(sites)
-    return Report(kind, names, {column.name: column for column in ENERGY}, rows, weights)
+    return Report(kind, labels, ENERGY, [STATUS], rows, weights)
 
 
 def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
@@ -152,38 +153,41 @@ def _rows(
     connection: Connection,
     kind: Kind,
     site: Site,
-    since: str | None,
-    until: str | None,
-    now: datetime,
-) -> Iterator[tuple[tuple[Any, ...], float]]:
+    days: tuple[date, date],
+    now_s: int,
+) -> Iterator[tuple[tuple[Any, ...], int]]:
     """Yield each period's row and how long it has lasted (s); without numbers where missing."""
+    first, last = days
     zone = time_zone(site.zone)
-    now_s = to_epoch_s(now)
-    today = local_day(now_s, zone)
-    today_s = day_start_s(today, zone)
-    begin, end = span(since, until, today)
-    first = begin or _default_first(kind, site, end or max(site.last, min(today, site.last)))
-    last = min(end, max(today, site.last)) if end else site.last
-    if last < first:
-        return
-    first = period_of(kind, first)
-    last_of = next_period(kind, period_of(kind, last))
+    since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
     names = ", ".join(column.name for column in ENERGY)
     rows = view_rows(
         connection, f"v_energy_{kind}", f"{PERIOD_NAMES[kind]}, {names}", site,
-        _bound(kind, first), _bound(kind, last_of), key=_keys(kind)[-1],
+        text_of(kind, since), text_of(kind, until), key=_keys(kind)[-1],
     )  # fmt: skip
-    found = {_label(kind, row[0]): row[1:] for row in rows}
-    covered = [column.name for column in ENERGY].index("coverage_pct")
+    found = {_text(row[0]): row[1:] for row in rows}
     unknown = (None,) * len(ENERGY)
+    covered = ENERGY.index(COVERAGE)
     # What is lost between two samples is nothing to a month.
-    begin_s = day_start_s(first, zone)
-    breaks = breaks_s(connection, site, begin_s) if kind in {"hourly", "daily"} else []
-    for labels, start_s, end_s in _expected(kind, first, last, zone):
-        numbers = found.get(labels[0], unknown)
+    is_short = kind in {"hourly", "daily"}
+    breaks = breaks_s(connection, site, day_start_s(since, zone)) if is_short else []
+    today_s = day_start_s(local_day(now_s, zone), zone)
+    for text_key, labels, start_s, end_s in periods(kind, first, last, zone):
+        numbers = found.get(text_key, unknown)
         is_broken = has_break(breaks, start_s, end_s)
         status = status_of(numbers[covered], is_over=end_s <= now_s, is_broken=is_broken)
         yield (site.name, *labels, *numbers, status), site.lasted_s(start_s, end_s, today_s)
+
+
+def days_of(
+    site: Site, since: str | None, until: str | None, now: datetime, default_days: int | None
+) -> tuple[date, date]:
+    """Return the days to show: those asked for; else the last ones, or all (None)."""
+    today = local_day(to_epoch_s(now), time_zone(site.zone))
+    begin, end = span(since, until, today)
+    last = min(end, max(today, site.last)) if end else site.last
+    oldest = last - timedelta(days=default_days - 1) if default_days else site.first
+    return begin or max(site.first, oldest), last
 
 
 def view_rows(
@@ -226,45 +230,9 @@ def _keys(kind: Kind) -> list[str]:
     return [PERIOD_NAMES[kind], *(["local_hour"] if kind == "hourly" else [])]
 
 
-def _default_first(kind: Kind, site: Site, last: date) -> date:
-    if kind == "hourly":
-        return last
-    if kind == "daily":
-        return max(site.first, date.fromordinal(last.toordinal() - DEFAULT_DAYS + 1))
-    return site.first
-
-
-def _bound(kind: Kind, day: date) -> str:
-    """Return a day in the text that the view's period starts with, on every engine."""
-    return {"monthly": f"{day:%Y-%m}", "yearly": f"{day:%Y}"}.get(kind, str(day))
-
-
-def _expected(
-    kind: Kind, first: date, last: date, zone: Any
-) -> Iterator[tuple[tuple[Any, ...], int, int]]:
-    """Yield the labels, the start and the end (epoch seconds) of each period."""
-    start_s = day_start_s(period_of(kind, first), zone)
-    if kind == "hourly":
-        for local, length_s in hours(first, last, zone):
-            labels = (from_epoch_s(start_s).replace(tzinfo=None), local)
-            yield labels, start_s, start_s + length_s
-            start_s += length_s
-        return
-    for start in periods(kind, first, last):
-        end_s = day_start_s(next_period(kind, start), zone)
-        yield (_label(kind, start),), start_s, end_s
-        start_s = end_s
-
-
-def _label(kind: Kind, value: Any) -> Any:
-    if kind == "hourly":
-        at: datetime = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-    if kind == "daily":
-        return as_date(value)
-    if kind == "monthly":
-        return value if isinstance(value, str) else f"{value:%Y-%m}"
-    return value.year if isinstance(value, date) else int(value)
+def _text(value: Any) -> str:
+    """Return how a view names a period, as text on every engine."""
+    return str(value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value)
 
 
 def as_date(value: Any) -> date:

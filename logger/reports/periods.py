@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from datetime import date, timedelta
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_offset_s
@@ -18,6 +18,15 @@ PERIOD_NAMES: dict[Kind, str] = {
     "monthly": "month",
     "yearly": "year",
 }
+
+
+class Period(NamedTuple):
+    """An hour, day, month or year of local time."""
+
+    text: str  #: how views name it
+    labels: tuple[Any, ...]  #: how reports name it: its start, for an hour in UTC and in local time
+    start_s: int  #: epoch seconds
+    end_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +100,27 @@ def next_period(kind: Kind, first: date) -> date:
     return first + timedelta(days=1)
 
 
-def periods(kind: Kind, first: date, last: date) -> Iterator[date]:
-    """Yield the first day of each period from ``first`` to ``last``."""
-    at = period_of(kind, first)
-    while at <= last:
-        yield at
-        at = next_period(kind, at)
+def text_of(kind: Kind, day: date) -> str:
+    """Return how views name the period that starts on a day."""
+    return {"monthly": f"{day:%Y-%m}", "yearly": f"{day:%Y}"}.get(kind, str(day))
 
 
-def hours(first: date, last: date, zone: ZoneInfo) -> Iterator[tuple[datetime, int]]:
-    """Yield each local hour of some days: its local start (naive) and its length in seconds.
-
-    The hour that comes twice in autumn is yielded twice.
-    """
-    at_s, end_s = day_start_s(first, zone), day_end_s(last, zone)
-    while at_s < end_s:
-        offset = utc_offset_s(at_s, zone)
-        key = (at_s + offset) // 3600
-        start_s = at_s
-        while (at_s + offset) // 3600 == key and utc_offset_s(at_s, zone) == offset:
-            at_s += QUARTER_S
-        local = from_epoch_s(start_s + offset).astimezone(UTC).replace(tzinfo=None)
-        yield local, at_s - start_s
+def periods(kind: Kind, first: date, last: date, zone: ZoneInfo) -> Iterator[Period]:
+    """Yield each period that has one of the days ``first`` to ``last``."""
+    day = period_of(kind, first)
+    start_s = day_start_s(day, zone)
+    while kind != "hourly" and day <= last:
+        text, day_of_next = text_of(kind, day), next_period(kind, day)
+        label = {"daily": day, "yearly": day.year}.get(kind, text)
+        end_s = day_start_s(day_of_next, zone)
+        yield Period(text, (label,), start_s, end_s)
+        day, start_s = day_of_next, end_s
+    # The hour that comes twice in autumn is yielded twice.
+    until_s = day_end_s(last, zone)
+    while kind == "hourly" and start_s < until_s:
+        offset_s, end_s = utc_offset_s(start_s, zone), start_s + QUARTER_S
+        while (end_s + offset_s) % 3600 and utc_offset_s(end_s, zone) == offset_s:
+            end_s += QUARTER_S
+        at, local = (from_epoch_s(s).replace(tzinfo=None) for s in (start_s, start_s + offset_s))
+        yield Period(str(at), (at, local), start_s, end_s)
+        start_s = end_s

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, case, func, select
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
-from logger.reports.details import days_of
+from logger.reports.details import logged_days
 from logger.reports.energy import (
     Site,
     as_date,
@@ -22,6 +22,7 @@ from logger.reports.energy import (
     sites_of,
     view_rows,
 )
+from logger.reports.periods import periods
 from logger.store.models import EVENTS, POLLS
 
 #: kind of event -> the column that counts it
@@ -56,16 +57,15 @@ def quality_report(
     sites = sites_of(connection, gateway)
     records: list[dict[str, Any]] = []
     for site in sites:
-        first, last = days_of(site, since, until, now)
+        first, last = logged_days(site, since, until, now)
         if first <= last:
             records += _records(connection, site, first, last, to_epoch_s(now))
     if not records:
         raise nothing_in_range(sites)
-    columns = {column.name: column for column in QUALITY}
-    names = ["gateway", "day", *columns, STATUS, NOTES]
+    names = ["gateway", "day", *(column.name for column in QUALITY), STATUS, NOTES]
     rows = [tuple(record[name] for name in names) for record in records]
     weights = {name: [record[name] for record in records] for name in ("covered_s", "period_s")}
-    return Report("quality", names, columns, rows, weights)
+    return Report("quality", names[:2], QUALITY, [STATUS, NOTES], rows, weights)
 
 
 def _records(
@@ -74,14 +74,12 @@ def _records(
     """Return a record per day: the columns of the report, and its weights."""
     zone = time_zone(site.zone)
     energy, inverters = _energy(connection, site, first, last)
-    begin_s, end_s = day_start_s(first, zone), day_end_s(last, zone)
+    begin_s = day_start_s(first, zone)
     today_s = day_start_s(local_day(now_s, zone), zone)
-    events = _events(connection, site, begin_s, end_s)
+    events = _events(connection, site, begin_s, day_end_s(last, zone))
     breaks = breaks_s(connection, site, begin_s)
     records = []
-    day = first
-    while day <= last:
-        start_s, end_s = day_start_s(day, zone), day_end_s(day, zone)
+    for _, (day,), start_s, end_s in periods("daily", first, last, zone):
         production_kwh, covered_pct, bridged_kwh = energy.get(day, (None, 0.0, None))
         share = (covered_pct or 0.0) / 100
         period_s = site.lasted_s(start_s, end_s, today_s)
@@ -111,7 +109,6 @@ def _records(
                 "period_s": period_s,
             }
         )
-        day += timedelta(days=1)
     return records
 
 

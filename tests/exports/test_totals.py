@@ -37,7 +37,7 @@ def report(*days: Day) -> Report:
         "period_s": [day.get("period_s", 86_400) for day in days],
         "peak_power_kwp": [day.get("kwp") for day in days],
     }
-    return Report("daily", NAMES, COLUMNS, rows, weights)
+    return Report("daily", NAMES[:2], ENERGY, NAMES[-1:], rows, weights)
 
 
 def two_sites(seed: int, kwp: tuple[float | None, float | None], unknown: float) -> list[Day]:
