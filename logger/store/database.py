@@ -215,22 +215,26 @@ def wait_at_most(connection: Connection, seconds: int) -> None:
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows whose natural key is new; a row that is there stays as it is."""
     if rows:
-        statement = backend(connection).insert(table)
-        connection.execute(statement.on_conflict_do_nothing(), list(rows))
+        connection.execute(_insert(connection.dialect.name, table), list(rows))
 
 
 def upsert(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]
 ) -> None:
     """Insert rows; where the natural key exists, replace some columns."""
-    if not rows:
-        return
-    statement = backend(connection).insert(table)
-    statement = statement.on_conflict_do_update(
+    if rows:
+        connection.execute(_insert(connection.dialect.name, table, tuple(replace)), list(rows))
+
+
+@lru_cache
+def _insert(name: str, table: Table, replace: tuple[str, ...] = ()) -> Any:
+    statement = _module(name).insert(table)
+    if not replace:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
         set_={name: statement.excluded[name] for name in replace},
     )
-    connection.execute(statement, list(rows))
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out
 when the database has committed it; storing it twice is storing it once. A last line that was cut
 by a crash is left out. The file is bounded: beyond ``LARGEST_BYTES`` every second of the oldest
-half of the polls is dropped, and said so. While the file can't be written (its disk is full),
+half of the polls is dropped, and logged. While the file can't be written (its disk is full),
 polls wait in memory and go into the file later.
 
 One thread appends while another takes out: ``waiting`` gives what waited when it was called, and
@@ -12,25 +12,54 @@ One thread appends while another takes out: ``waiting`` gives what waited when i
 
 import contextlib
 import errno
-import fcntl
+import json
 import logging
 import os
 import threading
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from logger.errors import CollectorRunningError, SettingsError
+import msgspec
+
+from logger.errors import SettingsError
 from logger.readings import Poll
 from logger.settings import file_stem
-from logger.store.lines import decode, encode
+from logger.store.lock import FileLock
 
 log = logging.getLogger(__name__)
 
 LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
+
+
+OTHER_PROCESS = (
+    "Another envoylog is collecting from this gateway with the same state_dir; stop it first "
+    "(systemctl stop envoylog)."
+)
+
+_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Poll)
+
+
+def encode(poll: Poll) -> bytes:
+    """Return a poll as one line: eight hex digits of its CRC, a space, JSON."""
+    try:
+        text = _encoder.encode(poll)
+    except UnicodeEncodeError:  # A broken character of a document, which no database takes.
+        plain = json.dumps(msgspec.to_builtins(poll), ensure_ascii=False)
+        text = plain.encode(errors="replace")
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def decode(line: bytes) -> Poll | None:
+    """Return the poll of a line, of older versions too; None when the line is damaged."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    try:
+        return _decoder.decode(text) if int(checksum, 16) == zlib.crc32(text) else None
+    except ValueError:
+        return None
 
 
 def spool_path(state_dir: Path, name: str) -> Path:
@@ -54,25 +83,6 @@ def ends(path: Path) -> tuple[Poll, list[Poll]] | None:
     oldest = decode(first)
     newest = [poll for poll in map(decode, tail) if poll is not None]
     return (oldest, newest or [oldest]) if oldest is not None else None
-
-
-class Queue(Protocol):
-    """Polls that wait, oldest first."""
-
-    def append(self, poll: Poll) -> None:
-        """Let a poll wait."""
-
-    def waiting(self) -> Iterator[Poll]:
-        """Return what waits now, oldest first."""
-
-    def clear(self) -> None:
-        """Forget what ``waiting`` gave last: it is stored."""
-
-    def set_aside(self, poll: Poll) -> None:
-        """Keep a poll that the database refuses where it holds up no other."""
-
-    def oldest(self) -> datetime | None:
-        """Return when the oldest waiting poll was taken; None when nothing waits."""
 
 
 class MemoryQueue:
@@ -101,7 +111,7 @@ class MemoryQueue:
         self._given = 0
 
     def set_aside(self, poll: Poll) -> None:
-        """Forget a poll that the database refuses; its error is told."""
+        """Forget a poll that the database refuses; its error is logged."""
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
@@ -127,7 +137,7 @@ class Spool:
                 "writable or set state_dir."
             ) from error
         self._lock = threading.Lock()
-        self._claimed: int | None = None
+        self._claim = FileLock(self.path.with_suffix(".lock"), OTHER_PROCESS)
         #: (number, line) of what could not be written yet
         self._memory: deque[tuple[int, bytes]] = deque()
         self._number = 0
@@ -135,24 +145,19 @@ class Spool:
         self._given: tuple[int, int] | None = None
         self._is_failing = False
         self._cut_torn_line()
-        self._oldest = next((poll.polled_at for poll in self.waiting()), None)
+        self._oldest = self._first_at()
 
     def claim(self) -> None:
-        """Make this process the only one that may use the file, until it ends.
+        """Make this process the only one that may use the file, until it is closed.
 
         Raises:
             CollectorRunningError: another process has it.
         """
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            raise CollectorRunningError(
-                "Another envoylog is collecting from this gateway with the same state_dir; stop "
-                "it first (systemctl stop envoylog)."
-            ) from error
-        self._claimed = handle
+        self._claim.hold()
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        self._claim.release()
 
     def append(self, poll: Poll) -> None:
         """Append a poll; while the file can't be written it waits in memory."""
@@ -175,14 +180,12 @@ class Spool:
                 self._is_failing = False
 
     def waiting(self) -> Iterator[Poll]:
-        """Return what waits now, oldest first; a line that was damaged is left out and said so."""
+        """Return what waits now, oldest first; a line that was damaged is left out and logged."""
         with self._lock:
-            end = self.path.stat().st_size
-            held = [line for _, line in self._memory]
-            self._given = (end, self._number)
-        return self._decoded(end, held)
+            self._given = (self.path.stat().st_size, self._number)
+            return self._polls(self._given[0], [line for _, line in self._memory])
 
-    def _decoded(self, end: int, held: list[bytes]) -> Iterator[Poll]:
+    def _polls(self, end: int, held: list[bytes]) -> Iterator[Poll]:
         with self.path.open("rb") as source:
             at = number = 0
             while at < end:
@@ -205,9 +208,7 @@ class Spool:
             self._drop(end)
             while self._memory and self._memory[0][0] <= last:
                 self._memory.popleft()
-            first = self._first_line()
-            oldest = decode(first) if first else None
-            self._oldest = oldest.polled_at if oldest else None
+            self._oldest = self._first_at()
 
     def _drop(self, end: int) -> None:
         """Remove the file's first bytes; what was appended since stays."""
@@ -218,10 +219,9 @@ class Spool:
             source.seek(end)
             self._replace(source)
 
-    def _first_line(self) -> bytes | None:
-        with self.path.open("rb") as source:
-            line = source.readline()
-        return line or (self._memory[0][1] if self._memory else None)
+    def _first_at(self) -> datetime | None:
+        polls = self._polls(self.path.stat().st_size, [line for _, line in self._memory])
+        return next((poll.polled_at for poll in polls), None)
 
     def set_aside(self, poll: Poll) -> None:
         """Append a poll that the database refuses to a file beside the spool."""
@@ -295,3 +295,6 @@ class Spool:
                 temporary.unlink()
             raise
         temporary.replace(self.path)
+
+
+Queue = Spool | MemoryQueue

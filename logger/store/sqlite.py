@@ -1,8 +1,6 @@
 """What SQLite does in its own way: a file, its lock beside it, and the processes that use it."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from logger.clock import running_s
-from logger.errors import CollectorRunningError, StoreAwayError, StoreError
+from logger.errors import StoreError
 from logger.store.database import (
     FULL,
     LOCKED,
@@ -37,6 +35,7 @@ from logger.store.database import (
     Written,
     translated_errors,
 )
+from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
 __all__ = ["insert"]
@@ -257,42 +256,7 @@ def lock_path(engine: Engine) -> Path:
 
 def collector_lock(engine: Engine) -> CollectorLock:
     """Return the lock of the file beside the database."""
-    return FileLock(lock_path(engine))
-
-
-class FileLock:
-    """The right to be the one collector: the lock of a file, gone with its process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
-
-    def hold(self) -> None:
-        """Take the lock, unless it is ours."""
-        if self._file is not None:
-            return
-        try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
-            raise kind(
-                f"{self._path} can't be written ({error.strerror}); make room or fix its "
-                "permissions."
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            raise CollectorRunningError(OTHER_COLLECTOR) from error
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
-        self._file = handle
-
-    def release(self) -> None:
-        """Let another collector have it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+    return FileLock(lock_path(engine), OTHER_COLLECTOR)
 
 
 def create_reader(engine: Engine, role: str, password: str) -> None:

@@ -1,13 +1,25 @@
 """One poll into rows. Storing the same poll twice is storing it once."""
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from logger.errors import SettingsError
-from logger.readings import Event, GatewayInfo, Outcome, Poll
+from logger.readings import (
+    ConsumptionSample,
+    Event,
+    GatewayInfo,
+    InverterSample,
+    Meter,
+    MeterReading,
+    Outcome,
+    Poll,
+    ProductionSample,
+)
 from logger.settings import GatewaySettings
 from logger.store.database import backend, insert_or_ignore, upsert
 from logger.store.models import (
@@ -25,6 +37,27 @@ from logger.store.models import (
     ROLLUP_CHECKPOINTS,
 )
 
+Rows = Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]
+
+
+def _rows_of(kind: type, *without: str) -> Rows:
+    """Return what makes rows of readings and a key (dataclasses.asdict takes ten times as long)."""
+    names = tuple(field.name for field in fields(kind) if field.name not in without)
+    values = attrgetter(*names)
+    return lambda key, readings: [
+        {**key, **dict(zip(names, values(reading), strict=True))} for reading in readings
+    ]
+
+
+_METER_STATE = [column.name for column in METERS.c if not column.primary_key]
+_meter_rows, _event_rows = _rows_of(Meter), _rows_of(Event)
+_inverter_rows = _rows_of(InverterSample, "device_type")
+_POLLED = (
+    (PRODUCTION_SAMPLES, _rows_of(ProductionSample), attrgetter("production")),
+    (CONSUMPTION_SAMPLES, _rows_of(ConsumptionSample), attrgetter("consumption")),
+    (METER_READINGS, _rows_of(MeterReading), attrgetter("meter_readings")),
+)
+
 
 def remember_gateway(
     connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime
@@ -34,8 +67,9 @@ def remember_gateway(
     Raises:
         SettingsError: the configured time zone is not the one its days were made with.
     """
-    table = GATEWAYS
-    known = connection.execute(select(table).where(table.c.serial == info.serial)).one_or_none()
+    known = connection.execute(
+        select(GATEWAYS).where(GATEWAYS.c.serial == info.serial)
+    ).one_or_none()
     values: dict[str, Any] = {
         "name": settings.name,
         "part_number": info.part_number,
@@ -49,10 +83,10 @@ def remember_gateway(
         values["peak_power_kwp"] = settings.peak_power_kwp
     zone = settings.time_zone or info.time_zone
     if known is None:
-        newest = connection.execute(select(func.max(table.c.gateway_id))).scalar_one()
+        newest = connection.execute(select(func.max(GATEWAYS.c.gateway_id))).scalar_one()
         gateway_id = (newest or 0) + 1
         key = {"gateway_id": gateway_id, "serial": info.serial, "first_seen_at": at}
-        insert_or_ignore(connection, table, [{**key, **values, "time_zone": zone or "UTC"}])
+        insert_or_ignore(connection, GATEWAYS, [{**key, **values, "time_zone": zone or "UTC"}])
     else:
         gateway_id = known.gateway_id
         if settings.time_zone and known.time_zone and settings.time_zone != known.time_zone:
@@ -63,11 +97,12 @@ def remember_gateway(
             )
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
-        connection.execute(update(table).where(table.c.gateway_id == gateway_id).values(values))
+        connection.execute(
+            update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id).values(values)
+        )
         _note_changes(connection, gateway_id, known.firmware, info, at)
-    meters = [{"gateway_id": gateway_id, **asdict(meter)} for meter in info.meters]
-    replace = ("measurement", "state", "metering_status", "status_flags")
-    upsert(connection, METERS, meters, (*replace, "phase_mode", "phase_count"))
+    meters = _meter_rows({"gateway_id": gateway_id}, info.meters)
+    upsert(connection, METERS, meters, _METER_STATE)
     return int(gateway_id)
 
 
@@ -79,8 +114,7 @@ def _note_changes(
     if firmware is not None and firmware != info.firmware:
         detail = f"{firmware} to {info.firmware}"
         events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=detail))
-    table = METERS
-    query = select(table.c.eid, table.c.state).where(table.c.gateway_id == gateway_id)
+    query = select(METERS.c.eid, METERS.c.state).where(METERS.c.gateway_id == gateway_id)
     states = {row.eid: row.state for row in connection.execute(query)}
     for meter in info.meters:
         before = states.get(meter.eid)
@@ -93,8 +127,7 @@ def _note_changes(
                     detail=f"was {before}",
                 )
             )
-    rows = [{"gateway_id": gateway_id, **asdict(event)} for event in events]
-    insert_or_ignore(connection, EVENTS, rows)
+    insert_or_ignore(connection, EVENTS, _event_rows({"gateway_id": gateway_id}, events))
 
 
 def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
@@ -102,18 +135,12 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     key = {"gateway_id": gateway_id, "polled_at": poll.polled_at}
     row = {"took_s": round(poll.took_s, 3), "outcome": poll.outcome, "error": poll.error}
     insert_or_ignore(connection, POLLS, [{**key, **row}])
-    for table, readings in (
-        (PRODUCTION_SAMPLES, poll.production),
-        (CONSUMPTION_SAMPLES, poll.consumption),
-        (METER_READINGS, poll.meter_readings),
-    ):
-        insert_or_ignore(connection, table, [{**key, **asdict(one)} for one in readings])
+    for table, rows_of, readings_of in _POLLED:
+        insert_or_ignore(connection, table, rows_of(key, readings_of(poll)))
     _save_inverters(connection, gateway_id, poll)
-    events = [{"gateway_id": gateway_id, **asdict(event)} for event in poll.events]
-    insert_or_ignore(connection, EVENTS, events)
+    insert_or_ignore(connection, EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
     if poll.outcome is not Outcome.FAILED:
-        gateways = GATEWAYS
-        seen = update(gateways).where(gateways.c.gateway_id == gateway_id)
+        seen = update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id)
         connection.execute(seen.values(last_seen_at=poll.polled_at))
     ages_s = [one.reading_age_s for one in poll.production]
     ages_s += [one.reading_age_s for one in poll.meter_readings]
@@ -126,39 +153,37 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
 def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None:
     if not poll.inverters:
         return
-    samples = [{"gateway_id": gateway_id, **asdict(one)} for one in poll.inverters]
     known = [
         {
             "gateway_id": gateway_id,
-            "serial": one.serial,
-            "device_type": one.device_type,
-            "first_seen_at": one.reported_at,
-            "last_seen_at": one.reported_at,
+            "serial": sample.serial,
+            "device_type": sample.device_type,
+            "first_seen_at": sample.reported_at,
+            "last_seen_at": sample.reported_at,
         }
-        for one in poll.inverters
+        for sample in poll.inverters
     ]
     upsert(connection, INVERTERS, known, ("last_seen_at",))
-    for sample in samples:
-        del sample["device_type"]
-    table = INVERTER_SAMPLES
-    oldest = min(one.reported_at for one in poll.inverters)
-    query = select(table.c.reported_at, table.c.serial).where(
-        table.c.gateway_id == gateway_id, table.c.reported_at >= oldest
+    columns = INVERTER_SAMPLES.c
+    oldest = min(sample.reported_at for sample in poll.inverters)
+    query = select(columns.reported_at, columns.serial).where(
+        columns.gateway_id == gateway_id, columns.reported_at >= oldest
     )
     # Most reports were seen before: ask, so that only new ones can reopen a day.
     stored = {(at, serial) for at, serial in connection.execute(query)}
-    new = [one for one in samples if (one["reported_at"], one["serial"]) not in stored]
-    insert_or_ignore(connection, table, new)
+    new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
+    rows = _inverter_rows({"gateway_id": gateway_id}, new)
+    insert_or_ignore(connection, INVERTER_SAMPLES, rows)
     if new:
-        _reopen(connection, gateway_id, "inverters", min(one["reported_at"] for one in new))
+        _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
 
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:
     """Let a sample that arrives late have its days recomputed."""
-    table = ROLLUP_CHECKPOINTS
+    columns = ROLLUP_CHECKPOINTS.c
     connection.execute(
-        delete(table).where(
-            table.c.gateway_id == gateway_id, table.c.ledger == ledger, table.c.at >= at
+        delete(ROLLUP_CHECKPOINTS).where(
+            columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at
         )
     )
 

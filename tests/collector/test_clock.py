@@ -1,6 +1,5 @@
 """Our clock is set: the polls before move to when they were taken, and are counted there."""
 
-import os
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from logger.collector.service import Service
 from logger.collector.wiring import durable_pollers, pollers
 from logger.rollups import rollup
 from logger.store.lock import CollectorDatabase
+from logger.store.spool import Spool
 from tests.conftest import Bench, Benches
 
 START = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -255,13 +255,16 @@ def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
     by = NONE
     poller.clock_was_set(300 * 86_400, one.clock())
     poll(poller, 3)
-    spool = poller.keeper.queue.path  # type: ignore[attr-defined]
-    left = spool.read_bytes()
+    assert isinstance(poller.keeper.queue, Spool)
+    spool = poller.keeper.queue
+    left = spool.path.read_bytes()
     for _ in range(2):  # The second time as if it was killed before it forgot what it stored.
-        spool.write_bytes(left)
+        spool.path.write_bytes(left)
         database.close()
-        os.close(poller.keeper.queue._claimed)  # type: ignore[attr-defined]
+        spool.close()
         poller, database = collector()
+        assert isinstance(poller.keeper.queue, Spool)
+        spool = poller.keeper.queue
         assert poller.keeper.store_all()
         assert times_of(database.engine) == [START + n * STEP for n in range(8)]
         assert times_of(database.engine, "production_samples") == times_of(database.engine)

@@ -1,15 +1,17 @@
 """Polls wait in a file that survives whatever stops the process."""
 
+import json
+import zlib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from logger.errors import SettingsError
-from logger.readings import Poll
+from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
-from logger.store.lines import decode, encode
-from logger.store.spool import Spool
+from logger.store.spool import Spool, decode, encode
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -86,3 +88,31 @@ def test_a_state_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="state_dir"):
         Spool(tmp_path / "file", "roof")
+
+
+OLD_LINES = (Path(__file__).parent.parent / "data/spool/lines-before-msgspec.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("line", OLD_LINES.splitlines(), ids=range(6))
+def test_lines_of_older_versions_are_read_whole(line: bytes) -> None:
+    poll = decode(line)
+    assert poll is not None
+    checksum, _, text = encode(poll).partition(b" ")
+    assert int(checksum, 16) == zlib.crc32(text.rstrip())
+    # What they had is all there; instants end in Z now, and there are fields that they lacked.
+    written = json.loads(text.replace(b'Z"', b'+00:00"'))
+    assert {name: written[name] for name in json.loads(line[9:])} == json.loads(line[9:])
+
+
+def test_a_broken_character_costs_no_poll() -> None:
+    (poll,) = polls(1)
+    poll = replace(poll, gateway_serial="12\ud80034")
+    assert decode(encode(poll)) == replace(poll, gateway_serial="12?34")
+
+
+def test_a_number_too_large_for_any_database_waits_like_any_other() -> None:
+    (poll,) = polls(1)
+    poll = replace(
+        poll, inverters=(InverterSample(reported_at=poll.polled_at, serial="1", interval_s=10**30),)
+    )
+    assert decode(encode(poll)) == poll
