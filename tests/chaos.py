@@ -168,11 +168,7 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
 
 def spooled_bytes(directory: Path) -> int:
     """Return how much waits for the database."""
-<<<<<<< HEAD:tests/chaos.py
-    return sum(file.stat().st_size for file in (directory / "state" / "spool").iterdir())
-=======
     return sum(path.stat().st_size for path in (directory / "state" / "spool").glob("*.jsonl"))
->>>>>>> d2cff7a (Count only what waits as spooled, and mend the changelog):tests/random_month.py
 
 
 def check_polls(connection: Connection, planned: Iterable[Window], slots: int) -> int:
