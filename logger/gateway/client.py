@@ -18,7 +18,6 @@ from logger.errors import (
     GatewayError,
     GatewayReplacedError,
     GatewayUnreachableError,
-    MalformedDocumentError,
     SettingsError,
 )
 from logger.gateway import discovery
@@ -63,12 +62,15 @@ class Gateway:
         self.known_serial = gateway.serial
         #: the source and firmware of production before this start, from the database
         self.previous: tuple[str, str] | None = None
-        self.profile: Profile | None = None
         self._watch = Watch()
         self._time_zone: str | None = None
         self._identified_at: datetime | None = None
         self._detected_at: datetime | None = None
-        self._is_provisional = False
+
+    @property
+    def profile(self) -> Profile | None:
+        """What this gateway is, once that is known."""
+        return self.endpoints.profile
 
     def close(self) -> None:
         """Close the connection; a later poll opens another."""
@@ -108,24 +110,26 @@ class Gateway:
         is_day_over = self._detected_at is None or now - self._detected_at >= DETECT_EVERY
         if changed or is_day_over:
             self.endpoints.forget(firmware_changed=changed)
-        documents: dict[str, Any] = {}
-        self._ask_deciding(profiles.METERS, documents, deadline)
+        documents = {profiles.METERS: self.endpoints.get_deciding(profiles.METERS, deadline)}
         info = profiles.with_meters(info, profiles.known(documents, profiles.METERS))
         if self._zone_name is None:
             self._time_zone = self._zone(deadline)
         info = replace(info, time_zone=self._time_zone)
-        is_known = self.profile is not None and self.profile.info.meters == info.meters
-        if self.profile is None or changed or is_day_over or not is_known or self._is_provisional:
-            self.profile = self._detected(info, documents, deadline)
+        profile = self.profile
+        if profile is None or profile.is_provisional or profile.info.meters != info.meters:
+            is_day_over = True
+        if profile is None or changed or is_day_over:
+            profile = self._detected(info, documents, deadline)
             self._detected_at = now
         else:
-            self.profile = replace(self.profile, info=info)
+            profile = replace(profile, info=info)
+        self.endpoints.profile = profile
         self._identified_at = now
-        return self.profile
+        return profile
 
     def _zone(self, deadline: Deadline) -> str | None:
         """Return the gateway's own time zone; a convenience that costs no poll."""
-        name = table(self.endpoints.get(profiles.HOME, deadline, needed=False)).get("timezone")
+        name = table(self.endpoints.get(profiles.HOME, deadline)).get("timezone")
         with contextlib.suppress(SettingsError):
             return time_zone(name).key if isinstance(name, str) else None
         return None
@@ -135,7 +139,7 @@ class Gateway:
     ) -> Profile:
         """Ask for one deciding document after the other until the profile is clear."""
         while (path := profiles.next_deciding_endpoint(info, documents)) is not None:
-            self._ask_deciding(path, documents, deadline)
+            documents[path] = self.endpoints.get_deciding(path, deadline)
         before = self.profile
         keep_v1 = self.previous == (Source.V1, info.firmware) or (
             before is not None
@@ -143,10 +147,6 @@ class Gateway:
             and before.info.firmware == info.firmware
         )
         found = profiles.detect(info, documents, keep_v1=keep_v1)
-        # HTML for JSON from newer firmware: it may be unwell, and is asked again within the hour.
-        self._is_provisional = not self.endpoints.is_old and any(
-            isinstance(document, MalformedDocumentError) for document in documents.values()
-        )
         if before is None or found.production is not before.production:
             log.info(
                 "gateway=%s serial=%s firmware=%s production from %s, consumption from %s",
@@ -157,11 +157,6 @@ class Gateway:
                 found.consumption or "nothing",
             )
         return found
-
-    def _ask_deciding(self, path: str, documents: dict[str, Any], deadline: Deadline) -> None:
-        documents[path] = self.endpoints.get_deciding(
-            path, deadline, is_first=self.profile is None, or_text=path == profiles.PRODUCTION
-        )
 
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
         """Return what the gateway says, under the instant ``at``.
@@ -252,12 +247,7 @@ class Gateway:
         while (
             path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters)
         ) is not None:
-            document = documents[path] = self.endpoints.get(
-                path,
-                deadline,
-                needed=path not in profile.dispensable,
-                or_text=profile.production is ProductionFrom.HTML and path == profiles.PRODUCTION,
-            )
+            document = documents[path] = self.endpoints.get(path, deadline)
             is_there = is_there or not isinstance(document, GatewayError)
             # Without device_data there still is the plain list of inverters.
             can_go_on = is_there or path == profiles.DEVICE_DATA

@@ -4,14 +4,11 @@ The only caller of ``http``. An answer becomes JSON or a GatewayError; what is m
 harmful is not asked for again for a while, and all of that is remembered here.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from requests.auth import AuthBase
 
 from logger.clock import Clock
 from logger.errors import (
@@ -28,13 +25,12 @@ from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
 from logger.gateway.credentials import Enlighten, Tokens
-from logger.gateway.http import Address, Answer, Http
-from logger.gateway.quirks import firmware_of
+from logger.gateway.http import Address, Answer, Dress, Http
+from logger.gateway.profile import HOME, PRODUCTION, Profile
+from logger.gateway.quirks import is_old
 from logger.gateway.tls import Deadline
 from logger.readings import GatewayInfo
 from logger.settings import GatewaySettings
-
-log = logging.getLogger(__name__)
 
 #: What is missing or not for us is asked for again after this long; what worked before, sooner.
 ASK_AGAIN_AFTER = timedelta(days=1)
@@ -61,11 +57,7 @@ class Endpoints:
     """Asks one gateway for its documents, as whom it answers."""
 
     def __init__(
-        self,
-        settings: GatewaySettings,
-        state_dir: Path,
-        environ: Mapping[str, str],
-        clock: Clock,
+        self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -73,7 +65,8 @@ class Endpoints:
         self.tokens = Tokens(settings, state_dir, Enlighten(environ), clock)
         self.token_auth = TokenAuth(settings, self.tokens, self.http, clock)
         self.users: LocalUsers | None = None
-        self.info: GatewayInfo | None = None
+        self.info: GatewayInfo | None = None  #: who answers
+        self.profile: Profile | None = None  #: what it is, once that is known
         self._anomalies: list[Anomaly] = []
         self._known: dict[str, _Known] = {}
         self._was_there = False  # at the last request
@@ -110,46 +103,31 @@ class Endpoints:
             if known.hangs < MOST_HANGS:
                 known.absent_until = None
 
-    def get(
-        self, path: str, deadline: Deadline, *, needed: bool = True, or_text: bool = False
-    ) -> Any | GatewayError:
+    def get(self, path: str, deadline: Deadline) -> Any | GatewayError:
         """Return a document, or the error why there is none, for ``Documents``.
 
-        What is not ``needed`` is not asked for again for a while when it is missing, refused, or
-        takes the gateway down. ``or_text``: what is not JSON is returned as text.
+        What is dispensable is not asked for again for a while when it is missing, refused, or
+        takes the gateway down.
 
         Raises:
             AuthenticationError: nothing is for us any more; says what to do.
         """
-        if (absent := self._absent(path)) is not None:
-            return absent
-        try:
-            return self._document(path, deadline, needed=needed, or_text=or_text)
-        except AuthenticationError:
-            raise
-        except (EndpointMissingError, EndpointRefusedError) as error:
-            explained = self._explained(path, error)
-            if not needed:
-                self._set_absent(path, explained)
-            return explained
-        except GatewayError as error:
-            return self._explained(path, error)
+        document = self._document(path, deadline)
+        is_absent = isinstance(document, (EndpointMissingError, EndpointRefusedError))
+        return self._set_absent(path, document) if is_absent and self._can_wait(path) else document
 
-    def get_deciding(
-        self, path: str, deadline: Deadline, *, is_first: bool, or_text: bool = False
-    ) -> Any | GatewayError:
+    def get_deciding(self, path: str, deadline: Deadline) -> Any | GatewayError:
         """Return a document that decides what this gateway is, or a final error, for ``Documents``.
 
         One that worked and is refused now is not final for a day: a gateway that lets nobody in
         has lost no meter. Firmware 3 answers what it lacks with HTML. Newer firmware does so
-        while it is unwell: that is only believed of a gateway of which nothing is known yet
-        (``is_first``).
+        while it is unwell: that is only believed of a gateway of which nothing is known yet.
 
         Raises:
             GatewayUnreachableError, AuthenticationError: not final.
         """
-        document = self.get(path, deadline, or_text=or_text)
-        known = self._known.setdefault(path, _Known())
+        document = self._document(path, deadline)
+        known = self._of(path)
         is_final = isinstance(document, (EndpointMissingError, EndpointRefusedError))
         match document:
             case GatewayUnreachableError():
@@ -159,57 +137,60 @@ class Endpoints:
                 if known.worked and self.clock() - known.refused_since < ASK_AGAIN_AFTER:
                     raise NotReadyError(str(document)) from document
             case MalformedDocumentError():
-                is_final = self.is_old
-                if not is_first and not self.is_old:
+                is_final = self.info is not None and is_old(self.info.firmware)
+                if self.profile is not None and not is_final:
                     raise NotReadyError(str(document)) from document
         return self._set_absent(path, document) if is_final else document
 
-    @property
-    def is_old(self) -> bool:
-        """Whether firmware 3 answers, which has HTML for what it lacks."""
-        return self.info is not None and firmware_of(self.info.firmware) < (4,)
+    def _can_wait(self, path: str) -> bool:
+        return path == HOME or (self.profile is not None and path in self.profile.dispensable)
 
-    def _absent(self, path: str) -> GatewayError | None:
-        known = self._known.get(path)
-        if known is None or known.absent_until is None:
-            return None
-        if self.clock() >= known.absent_until:
-            known.absent_until = None
-            return None
-        return NotAskedError(known.why)
+    def _of(self, path: str) -> _Known:
+        return self._known.setdefault(path, _Known())
 
     def _set_absent(self, path: str, error: GatewayError) -> GatewayError:
-        known = self._known.setdefault(path, _Known())
+        known = self._of(path)
         patience = ASK_WORKING_AGAIN_AFTER if known.worked else ASK_AGAIN_AFTER
         known.absent_until, known.why = self.clock() + patience, str(error)
         return error
 
-    def _explained(self, path: str, error: GatewayError) -> GatewayError:
-        """Return the reason to show: a configured user that is refused says so."""
-        if isinstance(error, EndpointRefusedError) and self.refused_user is not None:
-            return EndpointRefusedError(str(self.refused_user))
-        return type(error)(f"{path}: {error}")
-
-    def _document(
-        self, path: str, deadline: Deadline, *, needed: bool = True, or_text: bool = False
-    ) -> Any:
-        """Return a document's JSON, asking once more when it came cut or wrong."""
-        for is_last in (False, True):
-            body = None
+    def _document(self, path: str, deadline: Deadline) -> Any | GatewayError:
+        """Return a document or an error, asking once more for what came cut or wrong."""
+        known = self._of(path)
+        if known.absent_until is not None:
+            if self.clock() < known.absent_until:
+                return NotAskedError(known.why)
+            known.absent_until = None
+        try:
             try:
-                answer = self._ask_as_someone(path, deadline, needed=needed)
-                body = parse.body(answer.status, answer.text)
-                document = parse.document(body)
+                document = self._json(path, deadline)
             except MalformedDocumentError:
-                if or_text and body is not None:
-                    return body
-                if is_last or or_text:
-                    raise
-            else:
-                break
-        known = self._known.setdefault(path, _Known())
+                document = self._json(path, deadline)
+        except AuthenticationError:
+            raise
+        except GatewayError as error:
+            if isinstance(error, EndpointRefusedError) and self.refused_user is not None:
+                return EndpointRefusedError(str(self.refused_user))
+            return type(error)(f"{path}: {error}")
         known.worked, known.refused_since = True, None
         return document
+
+    def _json(self, path: str, deadline: Deadline) -> Any:
+        answer = self._ask_as_someone(path, deadline)
+        # Firmware 3 shows its production to people alone.
+        return parse.document(answer.status, answer.text, or_html=path == PRODUCTION)
+
+    def _ask_as_someone(self, path: str, deadline: Deadline) -> Answer:
+        if self.info is not None and self.info.has_web_tokens:
+            self.token_auth.open(self.info.serial, deadline)
+            return self._ask(path, deadline, self.token_auth)
+        # What refused all users is asked as nobody for a while: each costs two requests.
+        known, now = self._of(path), self.clock()
+        if known.users_refused_at is not None and now - known.users_refused_at < TRY_AGAIN:
+            return self._ask(path, deadline)
+        answer = self._ask(path, deadline, self.users)
+        known.users_refused_at = now if answer.status in REFUSED else None
+        return answer
 
     def open_text(self, path: str, deadline: Deadline) -> str:
         """Return the body of an endpoint that needs no credentials (/info).
@@ -227,51 +208,37 @@ class Endpoints:
             raise GatewayUnreachableError(
                 f'the gateway answers on HTTPS only; write host = "https://{host}".'
             )
-        return parse.body(answer.status, answer.text)
+        parse.check(answer.status)
+        return answer.text
 
-    def _ask_as_someone(self, path: str, deadline: Deadline, *, needed: bool) -> Answer:
-        if self.info is not None and self.info.has_web_tokens:
-            self.token_auth.open(self.info.serial, deadline)
-            return self._ask(path, deadline, self.token_auth, needed=needed)
-        # What refused all users is asked as nobody for a while: each costs two requests.
-        known, now = self._known.setdefault(path, _Known()), self.clock()
-        refused_at = known.users_refused_at
-        if refused_at is not None and now - refused_at < TRY_AGAIN:
-            return self._ask(path, deadline, needed=needed)
-        answer = self._ask(path, deadline, self.users, needed=needed)
-        known.users_refused_at = now if answer.status in REFUSED else None
-        return answer
-
-    def _ask(
-        self, path: str, deadline: Deadline, auth: AuthBase | None = None, *, needed: bool = True
-    ) -> Answer:
+    def _ask(self, path: str, deadline: Deadline, dress: Dress | None = None) -> Answer:
         if deadline.is_over:
             raise NotReadyError("no time left in this poll.")
         before_s = deadline.left_s
         try:
-            answer = self.http.get(path, deadline, auth)
+            answer = self.http.get(path, deadline, dress)
         except GatewayUnreachableError:
-            used = (before_s - deadline.left_s) / deadline.seconds
-            self._fell_silent(None if needed else path, hangs=used > HANGING_SHARE)
+            share = (before_s - deadline.left_s) / deadline.seconds
+            self._fell_silent(path, hangs=share > HANGING_SHARE)
             raise
         self._was_there, self._suspect = True, None
         if path in self._known:
             self._known[path].hangs = 0
         return answer
 
-    def _fell_silent(self, path: str | None, *, hangs: bool) -> None:
-        """Note a request without an answer; ``path`` is what nobody needs, or None.
+    def _fell_silent(self, path: str, *, hangs: bool) -> None:
+        """Note a request without an answer.
 
         It was its fault where the gateway was there just before, and is not there for what is
         asked next, or has kept us waiting for most of the poll.
         """
         was_there, self._was_there = self._was_there, False
         culprit, self._suspect = self._suspect, None
-        if culprit is None and was_there and path is not None:
+        if culprit is None and was_there and self._can_wait(path):
             culprit, self._suspect = (path, None) if hangs else (None, path)
         if culprit is None:
             return
-        known = self._known.setdefault(culprit, _Known())
+        known = self._of(culprit)
         known.hangs += 1
         if known.hangs >= MOST_HANGS:
             known.absent_until = self.clock() + ASK_AGAIN_AFTER

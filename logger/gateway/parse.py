@@ -17,8 +17,8 @@ MOST_POWER_W = 1e6
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
-def body(status: int, text: str) -> str:
-    """Return the body of an answer.
+def check(status: int) -> None:
+    """Check the status of an answer.
 
     Raises:
         EndpointRefusedError: it is not for us, while others are.
@@ -31,20 +31,23 @@ def body(status: int, text: str) -> str:
         raise EndpointMissingError("this gateway has no such page.")
     if status != 200:
         raise NotReadyError(f"status {status}: not ready.")
-    return text
 
 
-def document(text: str) -> Any:
-    """Return the JSON of a body, whatever its headers said.
+def document(status: int, body: str, *, or_html: bool = False) -> Any:
+    """Return the JSON of an answer, whatever its headers said; or the text of an HTML page.
 
     Raises:
         MalformedDocumentError: empty, HTML, or cut.
-        EndpointMissingError: a JSON body that says so itself.
+        EndpointMissingError: by its status, or a JSON body that says so itself.
+        EndpointRefusedError, NotReadyError: by its status.
     """
-    text = text.strip()
+    check(status)
+    text = body.strip()
     if not text:
         raise MalformedDocumentError("the answer is empty.")
     if text.startswith("<"):
+        if or_html:
+            return body
         raise MalformedDocumentError("the answer is an HTML page instead of JSON.")
     try:
         found = json.loads(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 from logger.errors import GatewayError, MalformedDocumentError
 from logger.gateway.parse import integer, items, table
-from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of
+from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of, is_old
 from logger.gateway.sources.inverters import needs_plain_list
 from logger.gateway.sources.meters import NET, TOTAL, is_enabled, slots
 from logger.gateway.sources.production import consumption_item, is_active, is_zero, production_item
@@ -77,6 +77,7 @@ class Profile:
     production: ProductionFrom
     consumption: ConsumptionFrom | None
     meters: dict[int, Meter]  #: enabled ones by eid
+    is_provisional: bool  #: a document came wrong: the gateway may be unwell, ask again soon
 
     @property
     def has_detail(self) -> bool:
@@ -193,6 +194,8 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
         production=_production(info, measured, documents, keep_v1=keep_v1),
         consumption=_consumption(meters, measured, documents),
         meters=meters,
+        is_provisional=not is_old(info.firmware)
+        and any(isinstance(found, MalformedDocumentError) for found in documents.values()),
     )
 
 

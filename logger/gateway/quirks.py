@@ -23,6 +23,11 @@ def firmware_of(software: str) -> Firmware:
     return tuple(parts) or (0,)
 
 
+def is_old(software: str) -> bool:
+    """Return whether firmware 3 answers, which has HTML where it lacks a document."""
+    return firmware_of(software) < (4,)
+
+
 def copies_net(total: dict[str, Any], net: dict[str, Any], firmware: Firmware) -> bool:
     """Return whether total-consumption is but a copy of net-consumption (8.3.5433 on)."""
     return firmware >= COPIES_NET_FROM and is_copy(total, net)

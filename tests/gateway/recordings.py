@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from logger.clock import to_epoch_s
-from logger.errors import GatewayError, MalformedDocumentError
+from logger.errors import GatewayError
 from logger.gateway import parse
 from logger.gateway import profile as profiles
 from logger.gateway.poll import Parts, read
@@ -52,9 +52,7 @@ def _document(path: str, answer: Mapping[str, Any]) -> Any:
     body = answer["body"]
     text = body if isinstance(body, str) else json.dumps(body)
     try:
-        return parse.document(parse.body(answer["status"], text))
-    except MalformedDocumentError as error:
-        return text if path == profiles.PRODUCTION else error
+        return parse.document(answer["status"], text, or_html=path == profiles.PRODUCTION)
     except GatewayError as error:
         return error
 

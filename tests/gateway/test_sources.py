@@ -77,12 +77,12 @@ def test_no_document_breaks_a_parser(document: Any) -> None:
 @pytest.mark.parametrize("body", ["", "  ", "<html>", '{"a": 1', "nul"])
 def test_a_body_that_is_not_json_says_so(body: str) -> None:
     with pytest.raises(MalformedDocumentError):
-        parse.document(body)
+        parse.document(200, body)
 
 
 def test_a_body_with_an_error_is_a_missing_page() -> None:
     with pytest.raises(EndpointMissingError):
-        parse.document('{ "error" : "404 - Not Found" }')
+        parse.document(200, '{ "error" : "404 - Not Found" }')
 
 
 def test_only_the_phases_in_use_are_read() -> None:
