@@ -65,12 +65,11 @@ class TokenAuth(AuthBase):
         self.clock = clock
         self.lockout: AuthenticationError | None = None  #: why nothing but /info is asked
         self._serial = ""
-        self._deadline = Deadline(0)
+        self._deadline = Deadline(0)  # of the document that is being asked for
         self._token: Token | None = None
         self._used_at: datetime | None = None  # when the session was known to hold
-        self._refused: Token | None = None
-        self._refused_at: datetime | None = None
-        self._renewal_alarm: str | None = None
+        self._refused: dict[Token, datetime] = {}
+        self._renewal_alarm = ""
         self._renew_at = clock()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -119,21 +118,20 @@ class TokenAuth(AuthBase):
             self._token, self.lockout = None, error
             raise
         self._used_at, self.lockout = now, None
+        self._refused.clear()
 
     def _accepted(self, now: datetime) -> Token:
         token = self.tokens.usable(self._serial)
         self._warn_of_renewal()
         self._renew_at = now + TRY_AGAIN
-        waited = self._refused_at is None or now - self._refused_at >= TRY_AGAIN
-        if token != self._refused or waited:
+        refused_at = self._refused.get(token)
+        if refused_at is None or now - refused_at >= TRY_AGAIN:
             if self._is_taken(token):
-                self._refused = self._refused_at = None
                 return token
-            self._refused, self._refused_at = token, now
+            self._refused = {token: now}
         if self.tokens.has_account and not self.settings.token:
             token = self.tokens.fetch(self._serial)
             if self._is_taken(token):
-                self._refused = self._refused_at = None
                 return token
         raise TokenError(
             f"Gateway {self.settings.name!r} refuses the token; get a new one at "
@@ -149,9 +147,8 @@ class TokenAuth(AuthBase):
         return answer.status not in REFUSED
 
     def _warn_of_renewal(self) -> None:
-        error = self.tokens.renewal_error
-        reason = str(error) if error else None
-        if reason and reason != self._renewal_alarm:
+        reason = str(self.tokens.renewal_error or "")
+        if reason not in {"", self._renewal_alarm}:
             log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
         self._renewal_alarm = reason
 

@@ -8,6 +8,7 @@ turn an account into a token are here too; nothing else ever leaves the local ne
 
 import base64
 import binascii
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -27,13 +28,11 @@ log = logging.getLogger(__name__)
 
 ENLIGHTEN_URL = "https://enlighten.enphaseenergy.com"
 ENTREZ_URL = "https://entrez.enphaseenergy.com"
-PASTE = (
-    "get a token in the browser at https://entrez.enphaseenergy.com and store it with: "
-    "envoylog token set"
-)
+PASTE = f"get a token in the browser at {ENTREZ_URL} and store it with: envoylog token set"
 RENEW_BEFORE = {"owner": timedelta(days=30), "installer": timedelta(hours=1)}
 LEAST_PAUSE = timedelta(minutes=15)
 LONGEST_PAUSE = timedelta(days=1)
+NEVER = from_epoch_s(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,8 @@ class Token:
             )
         except (ValueError, AttributeError, binascii.Error, OverflowError) as error:
             raise TokenError(
-                "The token can't be read (cut when it was copied?); get one at "
-                "https://entrez.enphaseenergy.com and store it with: envoylog token set"
+                f"The token can't be read (cut when it was copied?); get one at {ENTREZ_URL} and "
+                "store it with: envoylog token set"
             ) from error
 
     def check(self, serial: str, now: datetime) -> None:
@@ -79,14 +78,13 @@ class Token:
         """
         if self.serial is not None and self.serial != serial:
             raise TokenError(
-                f"The token belongs to gateway {self.serial}, but {serial} answers; "
-                f"get one for {serial} at https://entrez.enphaseenergy.com and run: "
-                "envoylog token set"
+                f"The token belongs to gateway {self.serial}, but {serial} answers; get one for "
+                f"{serial} at {ENTREZ_URL} and run: envoylog token set"
             )
         if self.expires_at is not None and self.expires_at <= now:
             raise TokenExpiredError(
                 f"The token expired on {self.expires_at:%Y-%m-%d %H:%M} UTC; get a new one at "
-                "https://entrez.enphaseenergy.com and run: envoylog token set"
+                f"{ENTREZ_URL} and run: envoylog token set"
             )
 
     def is_due(self, now: datetime) -> bool:
@@ -115,8 +113,15 @@ class Enlighten:
                 f"Enlighten refused the user {username!r} or the password; check username and "
                 f"password_file, or {PASTE}"
             )
-        session = _json_of(login).get("session_id")
-        if not session:
+        answer = None
+        with contextlib.suppress(ValueError):
+            answer = login.json()
+        if login.status_code != 200 or not isinstance(answer, dict):
+            raise AuthenticationError(
+                f"Enlighten answers the login with status {login.status_code}; try again later, or "
+                f"{PASTE}"
+            )
+        if not (session := answer.get("session_id")):
             raise AuthenticationError(
                 f"Enlighten asks {username!r} for a second factor, which a logger can't "
                 f"give; {PASTE}"
@@ -135,24 +140,10 @@ class Enlighten:
         try:
             return requests.post(url, timeout=(10, 30), allow_redirects=False, **content)
         except (requests.RequestException, OSError) as error:
-            host = urlsplit(url).hostname
             raise AuthenticationError(
-                f"Enphase's {host} can't be reached to get a token; check the internet "
-                f"connection, or {PASTE}"
+                f"Enphase's {urlsplit(url).hostname} can't be reached to get a token; check the "
+                f"internet connection, or {PASTE}"
             ) from error
-
-
-def _json_of(response: requests.Response) -> dict[str, Any]:
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if response.status_code != 200 or not isinstance(answer, dict):
-        raise AuthenticationError(
-            f"Enlighten answers the login with status {response.status_code}; try again later, or "
-            f"{PASTE}"
-        )
-    return answer
 
 
 def _base(environ: Mapping[str, str], key: str, default: str) -> str:
@@ -190,24 +181,14 @@ class Tokens:
             SettingsError: a file can't be read, or others can read it.
             TokenError: what is there is no token.
         """
-        found = [Token.parse(text) for text in self._texts()]
-        # A renewed token outlives the pasted one that it replaced.
-        return max(
-            found,
-            key=lambda token: token.expires_at.timestamp() if token.expires_at else 0.0,
-            default=None,
-        )
-
-    def _texts(self) -> list[str]:
         if self.settings.token:
-            return [self.settings.token]
-        texts = []
-        path = self.settings.token_file
-        if path is not None and (path.exists() or not self.has_account):
-            texts.append(read_secret(path))
-        if self.kept_path.exists():
-            texts.append(read_secret(self.kept_path))
-        return texts
+            return Token.parse(self.settings.token)
+        pasted, is_only = self.settings.token_file, not self.has_account
+        paths = [pasted] if pasted is not None and (is_only or pasted.exists()) else []
+        paths += [self.kept_path] if self.kept_path.exists() else []
+        found = [Token.parse(read_secret(path)) for path in paths]
+        # A renewed token outlives the pasted one that it replaced.
+        return max(found, key=lambda token: token.expires_at or NEVER, default=None)
 
     def usable(self, serial: str) -> Token:
         """Return a token that this gateway should take, renewing it when it is time.
@@ -216,29 +197,22 @@ class Tokens:
             TokenError: none at hand and none to be had; says what to do.
             AuthenticationError: Enlighten refused the account.
         """
-        now = self.clock()
-        token = self.stored()
+        now, token = self.clock(), self.stored()
+        if token is None and not self.has_account:
+            raise TokenError(
+                f"Gateway {serial} needs a token; get one at {ENTREZ_URL} and run: "
+                f"envoylog token set {self.settings.name}"
+            )
         if token is None:
-            if not self.has_account:
-                raise TokenError(
-                    f"Gateway {serial} needs a token; get one at https://entrez.enphaseenergy.com "
-                    f"and run: envoylog token set {self.settings.name}"
-                )
             return self.fetch(serial)
+        is_foreign = token.serial not in {None, serial}
         if self.has_account and not self.settings.token:
-            return self._renewed(token, serial, now)
-        token.check(serial, now)
+            if not (is_foreign or token.is_due(now)):
+                return token
+            with contextlib.suppress(AuthenticationError):
+                return self.fetch(serial)
+        token.check(serial, now)  # It still serves, or raises why not.
         return token
-
-    def _renewed(self, token: Token, serial: str, now: datetime) -> Token:
-        foreign = token.serial not in {None, serial}
-        if not (foreign or token.is_due(now)):
-            return token
-        try:
-            return self.fetch(serial)
-        except AuthenticationError:
-            token.check(serial, now)  # The old one still serves, or raises why not.
-            return token
 
     def fetch(self, serial: str) -> Token:
         """Return a new token from Enlighten; at most every 15 minutes, then less and less often.

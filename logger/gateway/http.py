@@ -8,15 +8,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from logger.errors import (
@@ -50,16 +48,14 @@ LARGEST_BODY_BYTES = 16 * 1024 * 1024
 Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back: the status and the body as text; headers are not to be trusted."""
 
     status: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where a gateway listens; the scheme is None until detected."""
 
     scheme: str | None
@@ -105,11 +101,14 @@ class _Adapter(HTTPAdapter):
     ) -> None:
         """Make the pool with our context; its connections dial as we do."""
         super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
-        plain = type("Pool", (urllib3.HTTPConnectionPool,), {})
-        secure = type("SecurePool", (urllib3.HTTPSConnectionPool,), {})
-        plain.ConnectionCls = _watched(HTTPConnection, self)  # type: ignore[attr-defined]
-        secure.ConnectionCls = _watched(HTTPSConnection, self)  # type: ignore[attr-defined]
-        self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
+        pools: dict[str, Any] = {
+            "http": urllib3.HTTPConnectionPool,
+            "https": urllib3.HTTPSConnectionPool,
+        }
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self)})
+            for scheme, pool in pools.items()
+        }
 
     def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
         """Send a request, once more on a new connection where a kept one ended at once.
@@ -236,16 +235,18 @@ class Http:
                 "if you know why it changed (firmware update, new gateway), run: "
                 f"envoylog trust accept {name}"
             )
-        if self.settings.tls == "verify":
-            return CertificateChangedError(
-                f"The certificate of gateway {name!r} is not signed by an authority that this "
-                'machine trusts; write tls = "pin".'
-            )
-        return GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
+        if self.settings.tls != "verify":
+            return GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
+        return CertificateChangedError(
+            f"The certificate of gateway {name!r} is not signed by an authority that this machine "
+            'trusts; write tls = "pin".'
+        )
 
     def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
         if self.scheme is None:
-            self.scheme = self._detected_scheme(deadline)
+            # It may have had a certificate before: then it never falls back to plain HTTP.
+            has_tls = self.pins.read() is not None or self._offers_tls(deadline)
+            self.scheme = "https" if has_tls else "http"
         fingerprint = self._trusted(deadline) if self.is_secure else None
         if self.settings.tls == "off":
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -254,9 +255,8 @@ class Http:
         session.verify = self.settings.tls == "verify"
         session.cookies = self.cookies
         session.headers.update({"Accept": "*/*", "User-Agent": "envoylog"})
-        adapter = _Adapter(
-            verified_context() if session.verify else unverified_context(), fingerprint
-        )
+        context = verified_context() if session.verify else unverified_context()
+        adapter = _Adapter(context, fingerprint)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session, adapter
@@ -264,9 +264,8 @@ class Http:
     def _trusted(self, deadline: Deadline) -> str | None:
         """Return the pinned fingerprint, pinning it at first contact; None where none is used."""
         is_pinned = self.settings.tls == "pin"
-        fingerprint = self.pins.read() if is_pinned else None
-        if fingerprint is not None:
-            return fingerprint
+        if is_pinned and (pinned := self.pins.read()) is not None:
+            return pinned
         if self.address != self.configured:
             raise CertificateChangedError(
                 "no certificate is pinned that could prove it, so nothing was sent; if it is "
@@ -274,20 +273,16 @@ class Http:
             )
         if not is_pinned:
             return None
-        fingerprint = fingerprint_at(self.address.host, self.port, self._patience_s(deadline))
-        self.pins.write(fingerprint)
-        log.info("gateway=%s certificate pinned sha256=%s", self.settings.name, fingerprint)
-        return fingerprint
+        shown = self._shown(deadline)
+        self.pins.write(shown)
+        log.info("gateway=%s certificate pinned sha256=%s", self.settings.name, shown)
+        return shown
 
-    def _detected_scheme(self, deadline: Deadline) -> str:
-        if self.pins.read() is not None:
-            return "https"  # It had a certificate before: never fall back to plain HTTP.
+    def _offers_tls(self, deadline: Deadline) -> bool:
         try:
-            fingerprint_at(self.address.host, self.port, self._patience_s(deadline))
+            return bool(self._shown(deadline))
         except GatewayUnreachableError:
-            return "http"
-        return "https"
+            return False
 
-    @staticmethod
-    def _patience_s(deadline: Deadline) -> float:
-        return min(CONNECT_S, deadline.left_s)
+    def _shown(self, deadline: Deadline) -> str:
+        return fingerprint_at(self.address.host, self.port, min(CONNECT_S, deadline.left_s))

@@ -2,7 +2,8 @@
 
 What is read is what ``profile`` has pinned; here each of these documents is taken at its word.
 ``activeCount`` decides whether an ``eim`` item is real: a gateway without a CT fills it as well.
-Powers are W, energies Wh; net-consumption is positive for import.
+Powers are W, energies Wh; net-consumption is positive for import. A document without what is
+read from it raises MalformedDocumentError.
 """
 
 import re
@@ -57,11 +58,7 @@ def unknown(source: Source, phases: int) -> list[ProductionSample]:
 
 
 def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
-    """Return the eim item (wNow, whLifetime), in total and per ``lines``.
-
-    Raises:
-        MalformedDocumentError: the item is gone.
-    """
+    """Return the eim item (wNow, whLifetime), in total and per ``lines``."""
     item = production_item(page, "eim")
     if not item:
         raise MalformedDocumentError("the eim production item is missing.")
@@ -73,26 +70,17 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
 
 
 def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
-    """Return the inverters item (wNow, whLifetime).
-
-    Raises:
-        MalformedDocumentError: the item is gone or empty.
-    """
+    """Return the inverters item (wNow, whLifetime)."""
     item = production_item(page, "inverters")
     lifetime_wh, age_s = counter(item.get("whLifetime")), _age_s(item, now_s)
     if not lifetime_wh:
         raise MalformedDocumentError("the inverters item is missing or empty.")
-    return [
-        _sample(Phase.TOTAL, power(item.get("wNow")), lifetime_wh, Source.INVERTERS, age_s),
-    ]
+    power_w = power(item.get("wNow"))
+    return [_sample(Phase.TOTAL, power_w, lifetime_wh, Source.INVERTERS, age_s)]
 
 
 def from_v1(document: Any) -> list[ProductionSample]:
-    """Return /api/v1/production (wattsNow, wattHoursLifetime).
-
-    Raises:
-        MalformedDocumentError: all zeros, as after a restart of the gateway.
-    """
+    """Return /api/v1/production (wattsNow, wattHoursLifetime)."""
     v1 = table(document)
     if is_zero(v1):
         raise MalformedDocumentError("all energies are 0, as after a restart of the gateway.")
@@ -104,9 +92,6 @@ def from_html(page: Any) -> list[ProductionSample]:
     """Return the power of the HTML page /production of firmware 3 (row "Currently").
 
     Its energies have three digits and are no counters.
-
-    Raises:
-        MalformedDocumentError: the row is not there.
     """
     cell = r"Currently\s*</td>\s*<td[^>]*>\s*([-\d.,]+)\s*(k|M)?W\b"
     found = re.search(cell, page, re.IGNORECASE) if isinstance(page, str) else None
