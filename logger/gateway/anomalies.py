@@ -160,22 +160,20 @@ class Watch:
         listed = {unit.serial for unit in reports}
         if not listed:
             return []
-        if not self._missing:
-            self._missing = dict.fromkeys(listed, 0)
-            return []
-        changed: dict[str, str] = {}
-        for serial in sorted(listed | self._missing.keys()):
-            if serial in listed:
-                if serial not in self._missing:
-                    changed[serial] = "inverter_appeared"
-                self._missing[serial] = 0
-            else:
-                self._missing[serial] += 1
-                if self._missing[serial] >= REMOVED_AFTER_LISTS:
-                    del self._missing[serial]
-                    changed[serial] = "inverter_removed"
+        before = self._missing or dict.fromkeys(listed, 0)
+        missing = {serial: lists + 1 for serial, lists in before.items() if serial not in listed}
+        removed = {serial for serial, lists in missing.items() if lists >= REMOVED_AFTER_LISTS}
+        appeared = listed - before.keys()
+        self._missing = dict.fromkeys(listed, 0) | missing
+        for serial in removed:
+            del self._missing[serial]
         detail = f"{len(listed)} inverters are listed"
         return [
-            Event(at=at, kind=kind, subject=serial, detail=detail)
-            for serial, kind in changed.items()
+            Event(
+                at=at,
+                kind="inverter_appeared" if serial in appeared else "inverter_removed",
+                subject=serial,
+                detail=detail,
+            )
+            for serial in sorted(appeared | removed)
         ]

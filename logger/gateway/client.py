@@ -98,8 +98,7 @@ class Gateway:
     def detect(self, deadline: Deadline) -> Profile:
         """Return what this gateway is, asking for whatever decides it when it is time to.
 
-        Raises:
-            GatewayError: a document that decides did not come; not final, ask again.
+        A GatewayError is not final: a document that decides did not come, ask again.
         """
         info = self.identify(deadline)
         if self.profile is None:
@@ -237,11 +236,7 @@ class Gateway:
     def _documents(
         self, profile: Profile, deadline: Deadline, *, with_inverters: bool
     ) -> Documents:
-        """Ask for what a poll needs.
-
-        Raises:
-            GatewayUnreachableError: nobody is there: asking for more would only wait longer.
-        """
+        """Ask for what a poll needs; when nobody is there, more would only wait longer."""
         documents: dict[str, Any] = {}
         is_there = False
         while (

@@ -46,11 +46,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> "Token":
-        """Return the token of a text.
-
-        Raises:
-            TokenError: the text is no token; it is not repeated in the error.
-        """
+        """Return the token of a text; the TokenError of one that is none does not repeat it."""
         text = text.strip().strip('"').strip()
         try:
             _, payload, _ = text.split(".")
@@ -70,12 +66,7 @@ class Token:
             ) from error
 
     def check(self, serial: str, now: datetime) -> None:
-        """Check that a gateway would take it.
-
-        Raises:
-            TokenError: it belongs to another gateway.
-            TokenExpiredError: its time is over.
-        """
+        """Raise TokenError where it is another gateway's, TokenExpiredError where it is over."""
         if self.serial is not None and self.serial != serial:
             raise TokenError(
                 f"The token belongs to gateway {self.serial}, but {serial} answers; get one for "
@@ -101,11 +92,7 @@ class Enlighten:
         self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
 
     def token(self, username: str, password: str, serial: str) -> str:
-        """Return a token's text for a gateway of this account.
-
-        Raises:
-            AuthenticationError: refused, multi-factor login, or the cloud can't be reached.
-        """
+        """Return a token's text for a gateway of this account, or raise AuthenticationError."""
         form = {"user[email]": username, "user[password]": password}
         login = self._post(f"{self.enlighten_url}/login/login.json?", data=form)
         if login.status_code in {400, 401, 403, 422}:
@@ -217,8 +204,7 @@ class Tokens:
     def fetch(self, serial: str) -> Token:
         """Return a new token from Enlighten; at most every 15 minutes, then less and less often.
 
-        Raises:
-            AuthenticationError: refused, or not yet time to ask again.
+        AuthenticationError says why not, also while it is not yet time to ask again.
         """
         now = self.clock()
         if self._not_before is not None and now < self._not_before:
@@ -242,11 +228,7 @@ class Tokens:
         return token
 
     def keep(self, token: Token) -> None:
-        """Keep a token in the state directory, readable by its owner only.
-
-        Raises:
-            SettingsError: the directory can't be written.
-        """
+        """Keep a token in the state directory, readable by its owner only."""
         try:
             write_secret(self.kept_path, token.text)
         except OSError as error:

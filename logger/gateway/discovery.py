@@ -43,11 +43,7 @@ def is_available() -> bool:
 
 
 def interfaces_of(environ: Mapping[str, str]) -> list[str] | None:
-    """Return the addresses of this machine to listen on, or None for all of its interfaces.
-
-    Raises:
-        SettingsError: what is in the environment is no address.
-    """
+    """Return the addresses of this machine to listen on, or None for all of its interfaces."""
     named = environ.get("ENVOYLOG_MDNS_INTERFACES", "").replace(",", " ").split()
     for address in named:
         try:

@@ -64,11 +64,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, host: str) -> "Address":
-        """Return the address of ``host``: a name, name:port, or URL.
-
-        Raises:
-            SettingsError: it is none of these.
-        """
+        """Return the address of a name, name:port or URL, or raise SettingsError."""
         try:
             parts = urlsplit(host if "://" in host else f"//{host}")
             name, port = parts.hostname, parts.port
@@ -101,10 +97,7 @@ class _Adapter(HTTPAdapter):
     ) -> None:
         """Make the pool with our context; its connections dial as we do."""
         super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
-        pools: dict[str, Any] = {
-            "http": urllib3.HTTPConnectionPool,
-            "https": urllib3.HTTPSConnectionPool,
-        }
+        pools: Any = self.poolmanager.pool_classes_by_scheme
         self.poolmanager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self)})
             for scheme, pool in pools.items()

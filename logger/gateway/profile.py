@@ -80,11 +80,6 @@ class Profile:
     is_provisional: bool  #: a document came wrong: the gateway may be unwell, ask again soon
 
     @property
-    def has_detail(self) -> bool:
-        """Whether the firmware details each inverter."""
-        return self.firmware >= DETAILED_FROM
-
-    @property
     def eim_endpoint(self) -> str:
         """Where the items of type eim are read."""
         plain = self.production is ProductionFrom.EIM_PLAIN
@@ -109,11 +104,8 @@ def next_endpoint(profile: Profile, documents: Documents, *, with_inverters: boo
     """Return what a poll has to ask for next, meters first: they matter most; None at its end."""
     wanted = [READINGS] if profile.meters else []
     if with_inverters or profile.production is ProductionFrom.SUM:
-        if profile.has_detail:
-            wanted.append(DEVICE_DATA)
-        if not profile.has_detail or (
-            DEVICE_DATA in documents and needs_plain_list(known(documents, DEVICE_DATA))
-        ):
+        wanted.append(DEVICE_DATA if profile.firmware >= DETAILED_FROM else V1_INVERTERS)
+        if DEVICE_DATA in documents and needs_plain_list(known(documents, DEVICE_DATA)):
             wanted.append(V1_INVERTERS)
     if profile.production in _ENDPOINTS:
         wanted.append(_ENDPOINTS[profile.production])
@@ -136,11 +128,7 @@ def next_deciding_endpoint(info: GatewayInfo, documents: Documents) -> str | Non
 
 
 def parse_info(body: str) -> GatewayInfo:
-    """Return who answers /info (XML, always open).
-
-    Raises:
-        MalformedDocumentError: not the XML of a gateway.
-    """
+    """Return who answers /info (XML, always open); MalformedDocumentError: no gateway."""
     if "<!ENTITY" in body:
         raise MalformedDocumentError("the /info page declares entities, which no gateway does.")
     try:

@@ -170,8 +170,7 @@ def verified_context() -> ssl.SSLContext:
 def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
     """Return the SHA-256 (64 hex digits) of a server's certificate; sends no request.
 
-    Raises:
-        GatewayUnreachableError: no TLS server there.
+    GatewayUnreachableError: no TLS server there.
     """
     try:
         with (
@@ -218,11 +217,7 @@ class Pins:
             return None
 
     def write(self, fingerprint: str) -> None:
-        """Pin a fingerprint.
-
-        Raises:
-            SettingsError: the state directory can't be written.
-        """
+        """Pin a fingerprint, or raise SettingsError where the state directory is not ours."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_suffix(".new")
