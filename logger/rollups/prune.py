@@ -10,7 +10,7 @@ from logger.clock import from_epoch_s, local_day, to_epoch_s, utc_text
 from logger.errors import CheckFailedError
 from logger.rollups import checkpoints, rollup
 from logger.rollups.rollup import CHUNK_S, Ledger
-from logger.rollups.site import Ends, Site, site_of
+from logger.rollups.site import Ends, Site, site_of, time_of
 from logger.rollups.verify import (
     Difference,
     Fingerprints,
@@ -18,23 +18,6 @@ from logger.rollups.verify import (
     differences,
     fingerprints,
 )
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    INVERTER_SAMPLES,
-    METER_READINGS,
-    PRODUCTION_SAMPLES,
-)
-
-#: ledger -> the times of the samples that it is made of
-RAW = {
-    rollup.ENERGY.name: (
-        PRODUCTION_SAMPLES.c.polled_at,
-        CONSUMPTION_SAMPLES.c.polled_at,
-        METER_READINGS.c.polled_at,
-    ),
-    rollup.INVERTERS.name: (INVERTER_SAMPLES.c.reported_at,),
-}
-
 
 REMEDY = (
     "so nothing was deleted; run `envoylog db rebuild` first, and report this if it happens again."
@@ -65,10 +48,10 @@ def prune(
     # The last minutes, which a running collector has not yet rolled up, are no change.
     rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
     limit_s = to_epoch_s(now - timedelta(days=keep_days))
-    rows = {time.table.name: 0 for times in RAW.values() for time in times}
+    rows = {table.name: 0 for ledger in rollup.LEDGERS for table in ledger.samples}
     until: dict[str, datetime] = {}
     for ledger in rollup.LEDGERS:
-        ends = ledger.ends(connection, gateway_id, now_s, None)
+        ends = ledger.ends(connection, site, now_s)
         until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
         if until_s is None or ends is None:
             continue
@@ -106,9 +89,9 @@ def _prune(
         ahead_s *= 4
     _require_none(changed)
     gone: dict[str, int] = {}
-    for time in RAW[ledger.name]:
-        old = (time.table.c.gateway_id == site.gateway_id) & (time <= from_epoch_s(until_s))
-        gone[time.table.name] = connection.execute(delete(time.table).where(old)).rowcount
+    for table in ledger.samples:
+        old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(until_s))
+        gone[table.name] = connection.execute(delete(table).where(old)).rowcount
     made, left_anew = counted_anew(connection, site, ledger, until_s, stop_s, now_s, gap_s)
     later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
     _require_none(_changed(later, made, settled))

@@ -15,7 +15,7 @@ from logger.ledger.limits import ABSURD_W, RETIRED_S, Stream, StreamKey
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, StaleFilter
 from logger.rollups.pivot import Peaks, Row, by_series, drop_missing
-from logger.rollups.site import Site
+from logger.rollups.site import Site, time_of
 from logger.store.database import batches
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -47,15 +47,13 @@ class Window(NamedTuple):
 
     def query(self, table: Table, *names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
-        return (
-            select(epoch(table.c.polled_at), *(table.c[name] for name in names))
-            .where(
-                table.c.gateway_id == self.site.gateway_id,
-                table.c.polled_at > from_epoch_s(self.after_s - self.gap_s),
-                table.c.polled_at <= from_epoch_s(self.until_s),
-            )
-            .order_by(table.c.polled_at)
+        time = time_of(table)
+        query = select(epoch(time), *(table.c[name] for name in names)).where(
+            table.c.gateway_id == self.site.gateway_id,
+            time > from_epoch_s(self.after_s - self.gap_s),
+            time <= from_epoch_s(self.until_s),
         )
+        return query.order_by(time)
 
     def within(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows after ``after_s``."""

@@ -6,7 +6,9 @@ hours and days that they touch anew. A sample that arrives late deletes the chec
 (store.writer), so that its days are recomputed; a rebuild deletes them all. Never ``+=``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -27,7 +29,7 @@ from logger.rollups import checkpoints, inverters, sums
 from logger.rollups.checkpoints import Checkpoint
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
 from logger.rollups.read import Window, read
-from logger.rollups.site import Ends, Site, report_ends, sample_ends, site_of
+from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import Rolled, quarter_rows, replace_events, replace_rows
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -36,6 +38,7 @@ from logger.store.models import (
     ENERGY_HOURLY,
     EVENTS,
     INVERTER_DAILY,
+    INVERTER_SAMPLES,
     METER_READINGS,
     PRODUCTION_SAMPLES,
 )
@@ -46,26 +49,27 @@ CHUNK_S = 2 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is counted, and into which table."""
+    """What is counted, of which samples, and into which table."""
 
     name: str  #: as its checkpoints call it
+    samples: tuple[Table, ...]
     table: Table
-    #: connection, gateway, now, an instant known to be right -> when its samples begin and end
-    ends: Callable[[Connection, int, int, int | None], Ends | None]
     begin_s: Callable[[int, Site], int]  #: from the first sample: from when on to count
     #: More time than this without samples changes nothing any more, s.
     patience_s: int
     count: Callable[[Window], Rolled]
 
+    def ends(
+        self, connection: Connection, site: Site, now_s: int, right_s: int | None = None
+    ) -> Ends | None:
+        """Return when the first and last sample that count were taken."""
+        return ends_of(connection, site.gateway_id, self.samples, now_s, right_s)
+
 
 def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
     """Roll up everything that came in since the last time; one transaction per step."""
     for ledger in LEDGERS:
-        until_s: int | None = 0
-        while until_s is not None:
-            with engine.begin() as connection:
-                site = site_of(connection, gateway_id)
-                until_s = advance(connection, site, ledger, to_epoch_s(now), gap_s, until_s)
+        _go_on(engine.begin, gateway_id, ledger, to_epoch_s(now), gap_s)
 
 
 def catch_up(
@@ -77,11 +81,22 @@ def catch_up(
     ledgers: "Sequence[Ledger] | None" = None,
 ) -> None:
     """Roll up everything that came in since the last time, within the caller's transaction."""
-    site = site_of(connection, gateway_id)
     for ledger in LEDGERS if ledgers is None else ledgers:
-        until_s: int | None = 0
-        while until_s is not None:
-            until_s = advance(connection, site, ledger, to_epoch_s(now), gap_s, until_s)
+        _go_on(lambda: nullcontext(connection), gateway_id, ledger, to_epoch_s(now), gap_s)
+
+
+def _go_on(
+    begin: Callable[[], AbstractContextManager[Connection]],
+    gateway_id: int,
+    ledger: Ledger,
+    now_s: int,
+    gap_s: int,
+) -> None:
+    until_s: int | None = 0
+    while until_s is not None:
+        with begin() as connection:
+            site = site_of(connection, gateway_id)
+            until_s = advance(connection, site, ledger, now_s, gap_s, until_s)
 
 
 def advance(
@@ -100,7 +115,7 @@ def advance(
     checkpoint = checkpoints.last(connection, site.gateway_id, ledger.name)
     states = checkpoint.states if checkpoint else {}
     right_s = max((state.at_s for state in states.values()), default=None)
-    ends = ledger.ends(connection, site.gateway_id, now_s, right_s)
+    ends = ledger.ends(connection, site, now_s, right_s)
     if ends is None:
         return None
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
@@ -179,16 +194,16 @@ def _came_back(window: Window, registers: Any) -> int | None:
 
 ENERGY = Ledger(
     "energy",
+    (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS),
     ENERGY_15MIN,
-    sample_ends,
     lambda first_s, _site: quarter_start_s(first_s),
     RETIRED_S + RECOVERY_S,
     _count,
 )
 INVERTERS = Ledger(
     "inverters",
+    (INVERTER_SAMPLES,),
     INVERTER_DAILY,
-    lambda connection, gateway_id, now_s, _: report_ends(connection, gateway_id, now_s),
     lambda first_s, site: day_start_s(local_day(first_s, site.zone), site.zone),
     2 * inverters.RETIRED_S,
     inverters.count,
@@ -230,7 +245,7 @@ def _reopened(
 
     Those whose clock was clearly wrong had not been (store.writer).
     """
-    for table in (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS):
+    for table in ENERGY.samples:
         age_before = table.c.reading_age_s - by_s
         query = select(table.c.polled_at).where(
             table.c.gateway_id == gateway_id,
@@ -265,7 +280,7 @@ def rebuild(
     before = _days(connection, gateway_id)
     since_s = day_start_s(since, site.zone) if since else -1
     for ledger in LEDGERS:
-        ends = ledger.ends(connection, gateway_id, to_epoch_s(now), None)
+        ends = ledger.ends(connection, site, to_epoch_s(now))
         if since is None and ledger is ENERGY:
             until_s = quarter_start_s(ends.first_s) if ends else None
             sums.recompute_kept(connection, site, until_s, to_epoch_s(now))
@@ -275,28 +290,25 @@ def rebuild(
             checkpoints.forget_after(connection, gateway_id, ledger.name, from_s)
             catch_up(connection, gateway_id, now=now, gap_s=gap_s, ledgers=[ledger])
     after = _days(connection, gateway_id)
-    nothing = (None, None)
     return [
-        DayChange(
-            site.name,
-            day,
-            (before.get(day, nothing)[0], after.get(day, nothing)[0]),
-            (before.get(day, nothing)[1], after.get(day, nothing)[1]),
-        )
-        for day in sorted(before.keys() | after.keys())
-        if before.get(day) != after.get(day)
+        DayChange(site.name, day, *zip(before[day], after[day], strict=True))
+        for day in sorted({*before, *after})
+        if before[day] != after[day]
     ]
 
 
-def _days(connection: Connection, gateway_id: int) -> dict[date, tuple[float | None, float | None]]:
+def _days(
+    connection: Connection, gateway_id: int
+) -> defaultdict[date, tuple[float | None, float | None]]:
+    """Return production and consumption (kWh) of each day, unknown for others."""
     columns = ENERGY_DAILY.c
     query = select(columns.day, columns.production_wh, columns.consumption_wh).where(
         columns.gateway_id == gateway_id, columns.phase == "total"
     )
-    return {
-        day: (_kwh(produced), _kwh(consumed))
-        for day, produced, consumed in connection.execute(query)
-    }
+    days: defaultdict[date, tuple[float | None, float | None]] = defaultdict(lambda: (None, None))
+    for day, production_wh, consumption_wh in connection.execute(query):
+        days[day] = _kwh(production_wh), _kwh(consumption_wh)
+    return days
 
 
 def _kwh(energy_wh: float | None) -> float | None:

@@ -4,25 +4,30 @@ The zone says where days begin; taking over another one from the configuration m
 rebuild.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    cast,
+    func,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import OLDEST_S, WRONG_S, ClockCheck, note
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    GATEWAYS,
-    INVERTER_SAMPLES,
-    METER_READINGS,
-    PRODUCTION_SAMPLES,
-    epoch,
-)
-from logger.store.queries import ends_s, typical_step_s
+from logger.store.models import GATEWAYS, epoch
+from logger.store.queries import typical_step_s
 
 #: Samples that lie in the future are of a wrong clock when nothing leads up to them.
 ALONE_S = 30 * 86_400
@@ -85,13 +90,22 @@ class Ends(NamedTuple):
     misplaced_days: dict[int, int | None]  #: of samples outside, as in ``ClockCheck``
 
 
-def sample_ends(
-    connection: Connection, gateway_id: int, now_s: int, right_s: int | None = None
+def time_of(table: Table) -> ColumnElement[Any]:
+    """Return the column that says when the samples of a table were taken."""
+    return table.c.reported_at if "reported_at" in table.c else table.c.polled_at
+
+
+def ends_of(
+    connection: Connection,
+    gateway_id: int,
+    tables: Iterable[Table],
+    now_s: int,
+    right_s: int | None = None,
 ) -> Ends | None:
     """Return the ends of a gateway's samples; ``right_s`` is one that is known to be right."""
     days: dict[int, int | None] = {}
     found: list[tuple[int, int]] = []
-    for table in (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS):
+    for table in tables:
         samples = _Samples(connection, gateway_id, table)
         first_s = _first_s(samples, right_s, days)
         last_s = _last_s(samples, now_s, right_s, days)
@@ -102,40 +116,38 @@ def sample_ends(
     return Ends(min(first for first, _ in found), max(last for _, last in found), days)
 
 
-class _Samples(NamedTuple):
+class _Samples:
     """The samples of a gateway in one table."""
 
-    connection: Connection
-    gateway_id: int
-    table: Table
+    def __init__(self, connection: Connection, gateway_id: int, table: Table) -> None:
+        self._connection = connection
+        self._gateway_id = gateway_id
+        self.time = time_of(table)
+        self._is_aged = "reading_age_s" in table.c
+        self._age = table.c.reading_age_s if self._is_aged else cast(null(), Integer)
+        self._mine = table.c.gateway_id == gateway_id
 
     def seek(self, where: Any = None, *, last: bool = False) -> tuple[int, float | None] | None:
         """Return when the first or last of some samples was taken, and the age of its reading."""
-        time = self.table.c.polled_at
-        query = select(epoch(time), func.max(self.table.c.reading_age_s)).where(
-            self.table.c.gateway_id == self.gateway_id, true() if where is None else where
-        )
-        query = query.group_by(time).order_by(time.desc() if last else time).limit(1)
-        row = self.connection.execute(query).one_or_none()
+        query = select(epoch(self.time), func.max(self._age)).where(self._mine).group_by(self.time)
+        query = query.order_by(self.time.desc() if last else self.time).limit(1)
+        row = self._connection.execute(query if where is None else query.where(where)).first()
         return None if row is None else (row[0], row[1])
 
-    @property
-    def plausible(self) -> Any:
-        age = self.table.c.reading_age_s
-        right = or_(age.is_(None), age.between(-WRONG_S, WRONG_S))
-        return right & (self.table.c.polled_at >= from_epoch_s(OLDEST_S))
+    def seek_plausible(self, *, last: bool = False) -> tuple[int, float | None] | None:
+        right = or_(self._age.is_(None), self._age.between(-WRONG_S, WRONG_S))
+        return self.seek(right & (self.time >= from_epoch_s(OLDEST_S)), last=last)
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
-        check = ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s)
+        check = ClockCheck(self._connection, self._gateway_id, at_s, at_s, right_s)
         return check.is_misplaced(at_s, age_s)
 
     def note_days(self, days: dict[int, int | None], where: Any) -> None:
-        """Keep the days of samples that lie outside of what counts."""
-        query = select(epoch(self.table.c.polled_at), self.table.c.reading_age_s).where(
-            self.table.c.gateway_id == self.gateway_id, where
-        )
-        for at_s, age_s in self.connection.execute(query):
-            note(days, at_s, age_s)
+        """Keep the days of samples that lie outside of what counts; not of inverters' reports."""
+        if self._is_aged:
+            query = select(epoch(self.time), self._age).where(self._mine, where)
+            for at_s, age_s in self._connection.execute(query.order_by(self.time)):
+                note(days, at_s, age_s)
 
 
 def _is_plausible(age_s: float | None) -> bool:
@@ -144,29 +156,24 @@ def _is_plausible(age_s: float | None) -> bool:
 
 def _first_s(samples: _Samples, right_s: int | None, days: dict[int, int | None]) -> int | None:
     found = samples.seek()
-    if found is None:
-        return None
-    first_s, age_s = found
-    if first_s >= OLDEST_S and _is_plausible(age_s):
-        return first_s
-    if not samples.is_misplaced(first_s, age_s, right_s):
-        return first_s
-    note(days, first_s, age_s)
-    plausible = samples.seek(samples.plausible)
-    time = samples.table.c.polled_at
-    before = true() if plausible is None else time < from_epoch_s(plausible[0])
-    samples.note_days(days, before)
-    return None if plausible is None else plausible[0]
+    if found is None or (found[0] >= OLDEST_S and _is_plausible(found[1])):
+        return found[0] if found else None
+    if not samples.is_misplaced(*found, right_s):
+        return found[0]
+    plausible = samples.seek_plausible()
+    first_s = plausible[0] if plausible else None
+    samples.note_days(days, true() if first_s is None else samples.time < from_epoch_s(first_s))
+    return first_s
 
 
 def _last_s(
     samples: _Samples, now_s: int, right_s: int | None, days: dict[int, int | None]
 ) -> int | None:
-    time = samples.table.c.polled_at
-    found = samples.seek(last=True)
+    time, found = samples.time, samples.seek(last=True)
     if found is not None and found[0] > now_s + WRONG_S:
         now = from_epoch_s(now_s + WRONG_S)
         before, after = samples.seek(time <= now, last=True), samples.seek(time > now)
+        # Samples that go on into the future are of a clock that is ahead, a lone one is of none.
         if before is not None and after is not None and after[0] - before[0] > ALONE_S:
             samples.note_days(days, time > from_epoch_s(before[0]))
             found = before
@@ -175,31 +182,9 @@ def _last_s(
     last_s, age_s = found
     if _is_plausible(age_s) or (right_s is not None and abs(last_s - right_s) <= WRONG_S):
         return last_s
-    before = samples.seek(samples.plausible, last=True)
+    before = samples.seek_plausible(last=True)
     after = None if before is None else samples.seek(time > from_epoch_s(before[0]))
     if before is None or after is None or not samples.is_misplaced(*after, right_s):
         return last_s
     samples.note_days(days, time > from_epoch_s(before[0]))
     return before[0]
-
-
-def report_ends(connection: Connection, gateway_id: int, now_s: int) -> Ends | None:
-    """Return the ends of the reports of single inverters; one from another time is none."""
-    time = INVERTER_SAMPLES.c.reported_at
-    ends = ends_s(connection, time, gateway_id)
-    if ends is None or (ends[0] >= OLDEST_S and ends[1] <= now_s + WRONG_S):
-        return None if ends is None else Ends(*ends, {})
-    mine = select(epoch(time)).where(INVERTER_SAMPLES.c.gateway_id == gateway_id)
-    soon = from_epoch_s(now_s + WRONG_S)
-
-    def seek(where: Any, order: Any) -> int | None:
-        found = connection.execute(mine.where(where).order_by(order).limit(1))
-        at_s: int | None = found.scalar_one_or_none()
-        return at_s
-
-    first_s = seek(time >= from_epoch_s(OLDEST_S), time)
-    last_s, after_s = seek(time <= soon, time.desc()), seek(time > soon, time)
-    # Reports that go on into the future are of a clock that is ahead, a lone one is of none.
-    if last_s is None or (after_s is not None and after_s - last_s <= ALONE_S):
-        last_s = ends[1]
-    return None if first_s is None or last_s < first_s else Ends(first_s, last_s, {})

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
 
 from logger.clock import (
     QUARTER_S,
@@ -22,6 +22,7 @@ from logger.clock import (
     local_day,
     quarter_start_s,
     to_epoch_s,
+    utc_offset_s,
     utc_text,
 )
 from logger.rollups import checkpoints, rollup, sums
@@ -45,6 +46,7 @@ TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
 #: Which rows there are comes first, then the columns.
 ROWS = "rows"
 SIZE = 8
+FIRST_DAY = date(1970, 1, 1).toordinal()
 #: A check looks at this much, unless it is asked to look at everything.
 MONTH = timedelta(days=31)
 #: A collector rolls up each quarter hour; what is further behind, it should have taken up.
@@ -75,9 +77,8 @@ def fingerprints(
     found: Fingerprints = {}
     for table in TABLES:
         key_count = len(table.primary_key.columns) - 1
-        of_days = _rows(connection, site, table, since_s, until_s)
-        for day, part in itertools.groupby(of_days, lambda row: row[0]):
-            columns = list(zip(*part, strict=True))[1:]
+        for day, part in _by_day(connection, site, table, since_s, until_s):
+            columns = list(zip(*part, strict=True))
             made = _print(columns[:key_count]) + b"".join(map(_print, columns[key_count:]))
             # Where the clock is put back over midnight, a day comes in two parts.
             before = found.get((table.name, day))
@@ -105,45 +106,36 @@ def differences(before: Fingerprints, after: Fingerprints) -> list[Difference]:
     return found
 
 
-def _rows(
+def _by_day(
     connection: Connection, site: Site, table: Table, since_s: int | None, until_s: int | None
-) -> Iterator[tuple[Any, ...]]:
-    """Return the local day of each row of a table, the rest of its key, and its other columns."""
-    time, *_ = (table.c[name] for name in ("day", "starts_at", "at") if name in table.c)
-    local_s: ColumnElement[Any] = epoch(time)
-    if time.name == "starts_at":
-        local_s += func.coalesce(table.c.utc_offset_s, 0)
-    query = _query(site, table, local_s)
-    if since_s is not None:
-        day = local_day(since_s, site.zone)
-        query = query.where(time >= _edge(time, day, site))
-    if until_s is not None:
-        day = local_day(until_s, site.zone) + timedelta(days=1)
-        query = query.where(time < _edge(time, day, site))
-    first = date(1970, 1, 1).toordinal()
-    days: dict[int, date] = {}
-    for row in rows(connection, query):
-        if table is EVENTS:
-            yield (local_day(row[0], site.zone), *row[1:])
-            continue
-        number = row[0] // 86_400
-        day = days.get(number) or days.setdefault(number, date.fromordinal(first + number))
-        yield (day, *row[1:])
+) -> Iterator[tuple[date, Iterable[Sequence[Any]]]]:
+    """Yield the rows of each local day: the rest of their key, then the other columns."""
+    time, *key = [column for column in table.primary_key.columns if column.name != "gateway_id"]
+    columns = [time, *key, *(column for column in table.c if not column.primary_key)]
+    query = select(
+        *(
+            epoch(column) if column is time or isinstance(column.type, UtcDateTime) else column
+            for column in columns
+        )
+    )
+    query = query.where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
+    if table is EVENTS:
+        query = query.where(or_(*(table.c.kind == kind for kind in KINDS)))
+    for at_s, more in ((since_s, 0), (until_s, 1)):
+        if at_s is not None:
+            edge: Any = local_day(at_s, site.zone) + timedelta(days=more)
+            if time.name != "day":
+                edge = from_epoch_s(day_start_s(edge, site.zone))
+            query = query.where(time < edge if more else time >= edge)
+    offset = columns.index(table.c.utc_offset_s) if "utc_offset_s" in table.c else None
 
+    def number(row: Sequence[Any]) -> int:
+        if offset is not None:
+            return int(row[0] + (row[offset] or 0)) // 86_400
+        return int(row[0] + (utc_offset_s(row[0], site.zone) if table is EVENTS else 0)) // 86_400
 
-def _edge(time: ColumnElement[Any], day: date, site: Site) -> Any:
-    return day if time.name == "day" else from_epoch_s(day_start_s(day, site.zone))
-
-
-def _query(site: Site, table: Table, local_s: ColumnElement[Any]) -> Select[Any]:
-    key = [column for column in table.primary_key.columns if column.name != "gateway_id"]
-    rest = [column for column in table.c if not column.primary_key]
-    plain = [
-        epoch(column) if isinstance(column.type, UtcDateTime) or column.name == "day" else column
-        for column in (*key, *rest)
-    ]
-    query = select(local_s, *plain).where(table.c.gateway_id == site.gateway_id).order_by(*key)
-    return query.where(or_(*(table.c.kind == kind for kind in KINDS))) if table is EVENTS else query
+    for day, part in itertools.groupby(rows(connection, query), number):
+        yield date.fromordinal(FIRST_DAY + day), part
 
 
 def _print(values: Iterable[Any]) -> bytes:
@@ -205,7 +197,7 @@ def findings(
     stored = fingerprints(connection, site, since_s)
     if since_s is not None:
         # The hours and days of quarter hours whose samples were pruned.
-        ends = rollup.ENERGY.ends(connection, gateway_id, to_epoch_s(now), None)
+        ends = rollup.ENERGY.ends(connection, site, to_epoch_s(now))
         until_s = quarter_start_s(ends.first_s) if ends else None
         sums.recompute_kept(connection, site, until_s, to_epoch_s(now), since_s)
     rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=since)
@@ -225,7 +217,7 @@ def _not_following(name: str, table: str, found: Sequence[Difference]) -> str:
 
 def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
     for ledger in rollup.LEDGERS:
-        ends = ledger.ends(connection, site.gateway_id, to_epoch_s(now), None)
+        ends = ledger.ends(connection, site, to_epoch_s(now))
         left = checkpoints.last(connection, site.gateway_id, ledger.name)
         if left is not None and ends is not None and left.at_s > ends.last_s:
             yield (
@@ -237,20 +229,17 @@ def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iter
 def _behind(
     connection: Connection, site: Site, quarter_s: int | None, day_s: int | None
 ) -> Iterator[str]:
+    found = []
     ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is not None and ends[1] - (quarter_s or ends[0] - QUARTER_S) > BEHIND_S:
         until = "have not begun" if quarter_s is None else f"end at {_utc(quarter_s + QUARTER_S)}"
-        yield (
-            f"{site.name}: rollups {until}, samples go to {_utc(ends[1] + QUARTER_S)}; "
-            "run envoylog db rebuild, or start envoylog run"
-        )
+        found.append(f"rollups {until}, samples go to {_utc(ends[1] + QUARTER_S)}")
     ends = ends_s(connection, INVERTER_DAILY.c.day, site.gateway_id)
     if ends is not None and ends[1] - (day_s or ends[0] - 86_400) > 86_400:
-        until = "has not begun" if day_s is None else f"ends on {_date(day_s)}"
-        yield (
-            f"{site.name}: inverter_daily {until}, reports go to {_date(ends[1])}; "
-            "run envoylog db rebuild, or start envoylog run"
-        )
+        until = "has not begun" if day_s is None else f"ends on {from_epoch_s(day_s).date()}"
+        found.append(f"inverter_daily {until}, reports go to {from_epoch_s(ends[1]).date()}")
+    for words in found:
+        yield f"{site.name}: {words}; run envoylog db rebuild, or start envoylog run"
 
 
 def _holes(connection: Connection, site: Site) -> Iterator[str]:
@@ -280,7 +269,3 @@ def _last_s(connection: Connection, column: ColumnElement[Any], gateway_id: int)
 
 def _utc(at_s: int) -> str:
     return f"{utc_text(at_s)} UTC"
-
-
-def _date(at_s: int) -> date:
-    return from_epoch_s(at_s).date()
