@@ -17,14 +17,14 @@ from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, daytime_zone
 
 
-def config_of(one: Bench, **more: str) -> Path:
-    path = one.directory / "config.toml"
+def config_of(roof: Bench, **more: str) -> Path:
+    path = roof.directory / "config.toml"
     lines = {
-        "database_url": f'"{one.settings.database_url}"',
-        "state_dir": f'"{one.settings.state_dir}"',
+        "database_url": f'"{roof.settings.database_url}"',
+        "state_dir": f'"{roof.settings.state_dir}"',
         **{key: value for key, value in more.items() if key in {"poll_every_s", "polls"}},
     }
-    gateway = {"name": '"roof"', "host": f'"{one.server.url}"', "token_file": '"roof.token"',
+    gateway = {"name": '"roof"', "host": f'"{roof.server.url}"', "token_file": '"roof.token"',
                "time_zone": f'"{daytime_zone()}"'}  # fmt: skip
     gateway |= {key: value for key, value in more.items() if key not in lines}
     path.write_text(
@@ -35,7 +35,7 @@ def config_of(one: Bench, **more: str) -> Path:
     return path
 
 
-def said(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
+def answered(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
     code = run([str(arg) for arg in args])
     out, err = capsys.readouterr()
     assert "Traceback" not in out + err
@@ -44,34 +44,34 @@ def said(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, st
 
 @pytest.fixture
 def ready(bench: Benches) -> tuple[Bench, Path]:
-    one = bench(cts="net")
-    one.clock.speed = 1.0
-    one.clock.set(utc_now())
-    (one.directory / "roof.token").write_text(one.simulation.token())
-    return one, config_of(one)
+    roof = bench(cts="net")
+    roof.clock.speed = 1.0
+    roof.clock.set(utc_now())
+    (roof.directory / "roof.token").write_text(roof.simulation.token())
+    return roof, config_of(roof)
 
 
 def test_a_poll_is_stored_and_shown(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, path = ready
-    code, out, _ = said(capsys, "--config", path, "poll", "--json")
+    roof, path = ready
+    code, out, _ = answered(capsys, "--config", path, "poll", "--json")
     assert code == 0
     (record,) = json.loads(out)
     assert record["gateway"] == "roof"
     assert record["outcome"] == "complete"
-    engine = open_engine(one.settings.database_url)
+    engine = open_engine(roof.settings.database_url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
 
 
-def test_a_poll_in_the_nightly_restart_says_that_inverters_are_not_asked(
+def test_a_poll_in_the_nightly_restart_warns_that_inverters_are_not_asked(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, path = ready
-    assert "22:58" not in said(capsys, "--config", path, "poll")[2]
+    assert "22:58" not in answered(capsys, "--config", path, "poll")[2]
     monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: True)
-    code, out, err = said(capsys, "--config", path, "poll")
+    code, out, err = answered(capsys, "--config", path, "poll")
     assert code == 0
     assert "inverters are not asked from 22:58 to 23:06" in err
     assert "inverters" not in out
@@ -81,29 +81,29 @@ def test_a_poll_in_the_nightly_restart_says_that_inverters_are_not_asked(
 def test_no_store_writes_nothing(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, path = ready
-    code, out, _ = said(capsys, "--config", path, "poll", "--no-store")
+    roof, path = ready
+    code, out, _ = answered(capsys, "--config", path, "poll", "--no-store")
     assert code == 0
     assert "production" in out
-    assert not Path(one.settings.database_url.removeprefix("sqlite:///")).exists()
+    assert not Path(roof.settings.database_url.removeprefix("sqlite:///")).exists()
 
 
 def test_an_unknown_key_names_the_nearest(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, _ = ready
-    path = config_of(one, pollls="1", hots='"x"')
-    code, _, err = said(capsys, "--config", path, "config", "check")
+    roof, _ = ready
+    path = config_of(roof, pollls="1", hots='"x"')
+    code, _, err = answered(capsys, "--config", path, "config", "check")
     assert code == 3
     assert "did you mean" in err
 
 
-def test_an_unreachable_host_says_where_and_what_to_check(
+def test_an_unreachable_host_is_named_with_what_to_check(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, _ = ready
-    path = config_of(one, host='"https://127.0.0.1:9"')
-    code, _, err = said(capsys, "--config", path, "poll")
+    roof, _ = ready
+    path = config_of(roof, host='"https://127.0.0.1:9"')
+    code, _, err = answered(capsys, "--config", path, "poll")
     assert code == 5
     assert "127.0.0.1:9" in err
     assert "Is the host right" in err
@@ -112,11 +112,11 @@ def test_an_unreachable_host_says_where_and_what_to_check(
 def test_an_expired_token_and_a_foreign_one_exit_4(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, path = ready
-    for token in (one.simulation.token(days=-1),
-                  one.simulation.entrez.token("1", one.clock())):  # fmt: skip
-        (one.directory / "roof.token").write_text(token)
-        code, out, err = said(capsys, "--config", path, "poll")
+    roof, path = ready
+    for token in (roof.simulation.token(days=-1),
+                  roof.simulation.entrez.token("1", roof.clock())):  # fmt: skip
+        (roof.directory / "roof.token").write_text(token)
+        code, out, err = answered(capsys, "--config", path, "poll")
         assert code == 4
         assert "envoylog token set" in err
         assert token not in out + err
@@ -125,28 +125,28 @@ def test_an_expired_token_and_a_foreign_one_exit_4(
 def test_another_certificate_exits_4_and_accepting_it_heals(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, path = ready
-    assert said(capsys, "--config", path, "poll")[0] == 0
-    one.server.renew_certificate()
-    sent = len(one.simulation.requests)
-    code, _, err = said(capsys, "--config", path, "poll")
+    roof, path = ready
+    assert answered(capsys, "--config", path, "poll")[0] == 0
+    roof.server.renew_certificate()
+    sent = len(roof.simulation.requests)
+    code, _, err = answered(capsys, "--config", path, "poll")
     assert code == 4
     assert "envoylog trust accept roof" in err
-    assert len(one.simulation.requests) == sent
-    assert said(capsys, "--config", path, "trust", "show")[0] == 4
-    assert said(capsys, "--config", path, "trust", "accept", "--yes")[0] == 0
-    assert said(capsys, "--config", path, "poll")[0] == 0
+    assert len(roof.simulation.requests) == sent
+    assert answered(capsys, "--config", path, "trust", "show")[0] == 4
+    assert answered(capsys, "--config", path, "trust", "accept", "--yes")[0] == 0
+    assert answered(capsys, "--config", path, "poll")[0] == 0
 
 
 def test_a_wrong_local_password_exits_4_and_keeps_the_rest(
     bench: Benches, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = bench(generation="5", cts="none")
-    secret = one.directory / "password"
+    roof = bench(generation="5", cts="none")
+    secret = roof.directory / "password"
     secret.touch(0o600)
     secret.write_text("wrong")
-    path = config_of(one, username='"me"', password_file='"password"')
-    code, out, err = said(capsys, "--config", path, "poll")
+    path = config_of(roof, username='"me"', password_file='"password"')
+    code, out, err = answered(capsys, "--config", path, "poll")
     assert code == 4
     assert "refuses the user 'me'" in err
     assert "production" in out
@@ -155,13 +155,13 @@ def test_a_wrong_local_password_exits_4_and_keeps_the_rest(
 def test_a_database_of_a_newer_schema_and_an_older_one_exit_6(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, path = ready
-    engine = open_engine(one.settings.database_url)
+    roof, path = ready
+    engine = open_engine(roof.settings.database_url)
     upgrade(engine)
     for version, remedy in (("9999", "pip install --upgrade"), ("0001", "envoylog db upgrade")):
         with engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
-        code, _, err = said(capsys, "--config", path, "poll")
+        code, _, err = answered(capsys, "--config", path, "poll")
         assert code == 6
         assert remedy in err
 
@@ -173,7 +173,7 @@ def test_a_directory_that_cannot_be_made_exits_6(
     blocker = tmp_path / "file"
     blocker.write_text("")
     url = f"sqlite:///{blocker}/deeper/envoylog.db"
-    code, _, err = said(capsys, "--config", path, "--database-url", url, "poll")
+    code, _, err = answered(capsys, "--config", path, "--database-url", url, "poll")
     assert code == 6
     assert "can't be made" in err
 
@@ -185,7 +185,7 @@ def test_a_directory_without_write_permission_exits_6(
     _, path = ready
     closed = tmp_path / "closed"
     closed.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
-    code, _, err = said(capsys, "--config", path, "--database-url", f"sqlite:///{closed}/x.db",
+    code, _, err = answered(capsys, "--config", path, "--database-url", f"sqlite:///{closed}/x.db",
                         "poll")  # fmt: skip
     assert code == 6
     assert "permissions" in err
@@ -194,8 +194,8 @@ def test_a_directory_without_write_permission_exits_6(
 def test_a_full_disk_stores_nothing_half_and_exits_6(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, path = ready
-    engine = open_engine(one.settings.database_url)
+    roof, path = ready
+    engine = open_engine(roof.settings.database_url)
     upgrade(engine)
     with engine.begin() as connection:
         # The last table of a poll that is written needs more room than there is.
@@ -216,7 +216,7 @@ def test_a_full_disk_stores_nothing_half_and_exits_6(
         return small
 
     monkeypatch.setattr(sqlite, "create_engine", with_a_full_disk)
-    code, _, err = said(capsys, "--config", path, "poll")
+    code, _, err = answered(capsys, "--config", path, "poll")
     assert code == 6
     assert "disk is full; make room" in err
     with engine.connect() as connection:
@@ -235,17 +235,17 @@ def test_a_database_url_that_cannot_be_used_exits_6(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], url: str, words: str
 ) -> None:
     _, path = ready
-    code, _, err = said(capsys, "--config", path, "--database-url", url, "poll")
+    code, _, err = answered(capsys, "--config", path, "--database-url", url, "poll")
     assert code == 6
     assert words in err
 
 
-def test_a_report_without_data_exits_7_and_says_what_there_is(
+def test_a_report_without_data_exits_7_and_names_what_there_is(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, path = ready
-    said(capsys, "--config", path, "poll")
-    code, _, err = said(capsys, "--config", path, "report", "daily", "--from", "2001",
+    answered(capsys, "--config", path, "poll")
+    code, _, err = answered(capsys, "--config", path, "report", "daily", "--from", "2001",
                         "--to", "2001")  # fmt: skip
     assert code == 7
     assert "roof" in err
@@ -255,8 +255,8 @@ def test_a_report_for_an_unknown_gateway_lists_the_known(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, path = ready
-    said(capsys, "--config", path, "poll")
-    code, _, err = said(capsys, "--config", path, "report", "daily", "--gateway", "barn")
+    answered(capsys, "--config", path, "poll")
+    code, _, err = answered(capsys, "--config", path, "report", "daily", "--gateway", "barn")
     assert code == 2
     assert "roof" in err
 
@@ -269,7 +269,7 @@ def test_a_report_for_an_unknown_gateway_lists_the_known(
 def test_wrong_words_exit_with_their_code(
     capsys: pytest.CaptureFixture[str], args: list[str], code: int
 ) -> None:
-    assert said(capsys, *args)[0] == code
+    assert answered(capsys, *args)[0] == code
 
 
 def test_the_configuration_is_shown_without_its_secrets(
@@ -280,7 +280,7 @@ def test_the_configuration_is_shown_without_its_secrets(
     _, path = ready
     monkeypatch.setenv("ENVOYLOG_GATEWAYS__ROOF__TOKEN", "topsecret")
     monkeypatch.setenv("ENVOYLOG_DATABASE_URL", "postgresql://me:hushhush@db/x")
-    code, out, _ = said(capsys, "--config", path, "config", "show")
+    code, out, _ = answered(capsys, "--config", path, "config", "show")
     assert code == 0
     assert "topsecret" not in out
     assert "hushhush" not in out
@@ -290,13 +290,13 @@ def test_the_configuration_is_shown_without_its_secrets(
 def test_a_token_is_kept_and_shown_without_itself(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    one, path = ready
+    roof, path = ready
     pasted = tmp_path / "pasted"
-    pasted.write_text(one.simulation.token(days=700))
-    assert said(capsys, "--config", path, "token", "set", "--file", pasted)[0] == 0
-    kept = one.settings.state_dir / "tokens" / "roof.jwt"
+    pasted.write_text(roof.simulation.token(days=700))
+    assert answered(capsys, "--config", path, "token", "set", "--file", pasted)[0] == 0
+    kept = roof.settings.state_dir / "tokens" / "roof.jwt"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    code, out, _ = said(capsys, "--config", path, "token", "show")
+    code, out, _ = answered(capsys, "--config", path, "token", "show")
     assert code == 0
     assert "days left" in out
     assert pasted.read_text() not in out

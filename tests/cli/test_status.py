@@ -17,10 +17,10 @@ from tests.conftest import Benches
 @pytest.fixture
 def polled(bench: Benches) -> Path:
     """A configuration whose gateway was polled just now."""
-    one = bench(cts="net")
-    one.clock.set(utc_now())
-    (one.directory / "roof.token").write_text(one.simulation.token())
-    path = config_of(one)
+    roof = bench(cts="net")
+    roof.clock.set(utc_now())
+    (roof.directory / "roof.token").write_text(roof.simulation.token())
+    path = config_of(roof)
     assert run(["--config", str(path), "poll"]) == 0
     return path
 
@@ -57,7 +57,7 @@ def test_nothing_known_is_unknown(
     assert "UNKNOWN" in capsys.readouterr().out
 
 
-def test_status_says_it_all_in_json(polled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_complete_in_json(polled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run(["--config", str(polled), "status", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -61,17 +61,17 @@ class Server:
 def server() -> Iterator[Server]:
     directory = Path(tempfile.mkdtemp(prefix="envoylog-away-", dir="/tmp"))
     directory.chmod(0o755)
-    made = Server(directory)
-    yield made
-    made.cleanup()
+    started = Server(directory)
+    yield started
+    started.cleanup()
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def config_of(one: Bench) -> Path:
-    path = one.directory / "config.toml"
+def config_of(roof: Bench) -> Path:
+    path = roof.directory / "config.toml"
     path.write_text(
-        f'database_url = "{one.settings.database_url}"\nstate_dir = "{one.settings.state_dir}"\n'
-        f'poll_every_s = 300\n[[gateways]]\nname = "roof"\nhost = "{one.server.url}"\n'
+        f'database_url = "{roof.settings.database_url}"\nstate_dir = "{roof.settings.state_dir}"\n'
+        f'poll_every_s = 300\n[[gateways]]\nname = "roof"\nhost = "{roof.server.url}"\n'
         'token_file = "roof.token"\n'
     )
     return path
@@ -86,24 +86,24 @@ def times_of(engine: Engine) -> list[datetime]:
 def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     bench: Benches, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(database_url=server.url, cts="net", poll_every_s=300)
+    roof = bench(database_url=server.url, cts="net", poll_every_s=300)
     database = CollectorDatabase(server.url)
-    (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
+    (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
     asked: list[datetime] = []
     caplog.set_level("INFO")
 
     def poll(times: int) -> None:
         for _ in range(times):
-            asked.append(one.clock())
-            collect(poller, one.clock())
-            one.clock.set(one.clock() + STEP)
+            asked.append(roof.clock())
+            collect(poller, roof.clock())
+            roof.clock.set(roof.clock() + STEP)
 
     poll(3)
     server.stop()
     try:
         poll(288)
         assert isinstance(poller.keeper.error, StoreAwayError)
-        assert run(["--config", str(config_of(one)), "health"]) == 2
+        assert run(["--config", str(config_of(roof)), "health"]) == 2
     finally:
         server.start()
     poll(1)
@@ -112,9 +112,9 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     with database.engine.connect() as connection:
         outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
         assert list(outcomes) == ["complete"]
-        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+        changes = rollup.rebuild(connection, 1, now=roof.clock(), gap_s=900, since=None)
     assert changes == []
-    lines = [one.getMessage() for one in caplog.records if "database" in one.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "database" in record.getMessage()]
     assert len(lines) == 2, lines
     database.close()
 
@@ -133,7 +133,7 @@ def test_the_lock_is_taken_again_after_the_server_was_away(server: Server) -> No
     database.close()
 
 
-def test_a_lock_that_the_server_keeps_for_a_dead_connection_of_ours_is_no_other_collector(
+def test_a_lock_of_our_own_dead_connection_is_no_other_collector(
     server: Server,
 ) -> None:
     engine = open_engine(server.url)
@@ -150,20 +150,20 @@ def test_a_lock_that_the_server_keeps_for_a_dead_connection_of_ours_is_no_other_
 def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
     bench: Benches, tmp_path: Path
 ) -> None:
-    one = bench(cts="net", database_url=f"sqlite:///{tmp_path}/away/x.db")
+    roof = bench(cts="net", database_url=f"sqlite:///{tmp_path}/away/x.db")
     (tmp_path / "away").mkdir()
-    database = CollectorDatabase(one.settings.database_url)
-    blocker = open_engine(one.settings.database_url)
+    database = CollectorDatabase(roof.settings.database_url)
+    blocker = open_engine(roof.settings.database_url)
     with blocker.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE somebody_elses (x)")
         connection.commit()
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     with blocker.begin():
-        (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
+        (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
         for _ in range(3):
-            collect(poller, one.clock())
-            one.clock.set(one.clock() + timedelta(minutes=1))
+            collect(poller, roof.clock())
+            roof.clock.set(roof.clock() + timedelta(minutes=1))
         assert isinstance(poller.keeper.error, StoreAwayError)
     assert poller.keeper.store_all()
     assert len(times_of(database.engine)) == 3
@@ -189,26 +189,26 @@ def fill_up(ballast: Path) -> None:
 
 
 @pytest.mark.parametrize("state_too", [False, True], ids=["database", "database and spool"])
-def test_a_full_disk_costs_no_poll_and_health_says_so(
+def test_a_full_disk_costs_no_poll_and_health_reports_it(
     bench: Benches, small_disk: Path, *, state_too: bool
 ) -> None:
-    one = bench(cts="net", poll_every_s=300, database_url=f"sqlite:///{small_disk}/x.db")
+    roof = bench(cts="net", poll_every_s=300, database_url=f"sqlite:///{small_disk}/x.db")
     if state_too:
-        one.settings = replace(one.settings, state_dir=small_disk / "state")
-    database = CollectorDatabase(one.settings.database_url)
-    (poller,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
+        roof.settings = replace(roof.settings, state_dir=small_disk / "state")
+    database = CollectorDatabase(roof.settings.database_url)
+    (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
     asked: list[datetime] = []
 
     def poll() -> None:
-        asked.append(one.clock())
-        collect(poller, one.clock())
-        one.clock.set(one.clock() + STEP)
+        asked.append(roof.clock())
+        collect(poller, roof.clock())
+        roof.clock.set(roof.clock() + STEP)
 
     def health() -> status.Health:
-        engine = open_engine(one.settings.database_url, read_only=True)
+        engine = open_engine(roof.settings.database_url, read_only=True)
         with engine.connect() as connection:
-            found = status.statuses(connection, one.settings, one.clock(), [None])
-        return status.health(found, one.settings)
+            found = status.statuses(connection, roof.settings, roof.clock(), [None])
+        return status.health(found, roof.settings)
 
     poll()
     assert health().level == 0
@@ -229,11 +229,11 @@ def test_a_full_disk_costs_no_poll_and_health_says_so(
 def test_run_polls_into_the_spool_until_the_database_is_there(
     bench: Benches, server: Server
 ) -> None:
-    one = bench(cts="net", database_url=server.url)
-    one.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
-    one.clock.speed = 1.0
-    (one.directory / "roof.token").write_text(one.simulation.token())
-    config = config_of(one)
+    roof = bench(cts="net", database_url=server.url)
+    roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
+    roof.clock.speed = 1.0
+    (roof.directory / "roof.token").write_text(roof.simulation.token())
+    config = config_of(roof)
     config.write_text(config.read_text().replace("= 300", "= 5\ninverters_every_s = 60"))
     with contextlib.closing(CollectorDatabase(server.url)) as database:
         database.ready()
@@ -246,7 +246,7 @@ def test_run_polls_into_the_spool_until_the_database_is_there(
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
-    spool = one.settings.state_dir / "spool" / "roof.jsonl"
+    spool = roof.settings.state_dir / "spool" / "roof.jsonl"
     try:
         deadline = time.monotonic() + 40
         while time.monotonic() < deadline and not (spool.exists() and spool.stat().st_size):
@@ -256,9 +256,9 @@ def test_run_polls_into_the_spool_until_the_database_is_there(
         server.start()
     assert waited >= 1
     process.terminate()
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
     with open_engine(server.url).connect() as connection:
         after = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
     assert after >= before + waited

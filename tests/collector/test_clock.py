@@ -19,36 +19,36 @@ from tests.conftest import Bench, Benches
 START = datetime(2026, 6, 1, 6, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 NONE = timedelta(0)
-#: A page of its own is all that this gateway's production comes from, and it says no time.
+#: A page of its own is all that this gateway's production comes from, and it carries no time.
 AGELESS: dict[str, Any] = {"cts": "none", "generation": "7"}
 
 
 class Collector:
     """The collector's classes with a clock that is wrong by ``by``."""
 
-    def __init__(self, one: Bench, engine: Engine) -> None:
-        self.one = one
+    def __init__(self, roof: Bench, engine: Engine) -> None:
+        self.roof = roof
         self.engine = engine
         self.by = NONE
         self.poller: Poller
         self.start()
 
     def start(self) -> None:
-        one = self.one
-        (self.poller,) = pollers(one.settings, self.engine, one.environ, clock=self.now)
+        roof = self.roof
+        (self.poller,) = pollers(roof.settings, self.engine, roof.environ, clock=self.now)
 
     def now(self) -> datetime:
-        return self.one.clock() + self.by
+        return self.roof.clock() + self.by
 
     def poll(self, times: int, *, store: bool = True) -> None:
         for _ in range(times):
             self.poller.poll(self.now(), inverters=False)
             if store:
                 assert self.poller.keeper.store()
-            self.one.clock.set(self.one.clock() + STEP)
+            self.roof.clock.set(self.roof.clock() + STEP)
 
     def set_clock(self, by: timedelta = NONE) -> None:
-        """Set our clock, to be wrong by so much."""
+        """Set our clock, to be wrong by this much."""
         step, self.by = by - self.by, by
         self.poller.clock_was_set(int(step.total_seconds()), self.now())
 
@@ -73,7 +73,7 @@ def times_of(engine: Engine, table: str = "polls") -> list[datetime]:
     return [datetime.fromisoformat(str(at)[:19]).replace(tzinfo=UTC) for at in found]
 
 
-def check(one: Bench, engine: Engine) -> tuple[list[Any], list[Any]]:
+def check(roof: Bench, engine: Engine) -> tuple[list[Any], list[Any]]:
     """See that all was counted once, and that a rebuild counts the same."""
     live = days_and_events(engine)
     with engine.connect() as connection:
@@ -84,10 +84,10 @@ def check(one: Bench, engine: Engine) -> tuple[list[Any], list[Any]]:
     assert counted == sorted(counted)
     total_wh = sum(wh for _, wh, _ in live[0] if wh)
     assert total_wh == pytest.approx(counted[-1] - counted[0], abs=0.01)
-    true_wh = one.simulation.site.energy_between_wh("production", START, one.clock() - STEP)
+    true_wh = roof.simulation.site.energy_between_wh("production", START, roof.clock() - STEP)
     assert total_wh == pytest.approx(true_wh, rel=0.05, abs=100)
     with engine.begin() as connection:
-        assert rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None) == []
+        assert rollup.rebuild(connection, 1, now=roof.clock(), gap_s=900, since=None) == []
     assert days_and_events(engine) == live
     return live
 
@@ -101,9 +101,9 @@ def detail(events: list[Any]) -> str:
 
 
 def made(bench: Benches, engine: Engine, url: str, **model: Any) -> tuple[Bench, Collector]:
-    one = bench(start=START, born=START - timedelta(days=1), database_url=url,
+    roof = bench(start=START, born=START - timedelta(days=1), database_url=url,
                 **(model or {"cts": "net"}))  # fmt: skip
-    return one, Collector(one, engine)
+    return roof, Collector(roof, engine)
 
 
 @pytest.mark.parametrize("by", [timedelta(days=-3 * 365), timedelta(days=300)])
@@ -111,15 +111,15 @@ def made(bench: Benches, engine: Engine, url: str, **model: Any) -> tuple[Bench,
 def test_the_first_polls_ever_move_from_another_year(
     bench: Benches, engine: Engine, database_url: str, by: timedelta, model: dict[str, Any]
 ) -> None:
-    one, collector = made(bench, engine, database_url, **model)
-    taken = [one.clock() + n * STEP for n in range(20)]
+    roof, collector = made(bench, engine, database_url, **model)
+    taken = [roof.clock() + n * STEP for n in range(20)]
     collector.by = by
     collector.start()
     collector.poll(8)
     collector.set_clock()
     collector.poll(12)
     collector.stop()
-    days, events = check(one, engine)
+    days, events = check(roof, engine)
     assert {day for day, *_ in days} == {"2026-06-01"}
     assert days[0][2] == 19 * 300
     assert kinds(events) == {"clock_set"}
@@ -135,22 +135,22 @@ def test_the_first_polls_ever_move_from_another_year(
 
 @pytest.mark.parametrize(("off_h", "wrong_polls"), [(5, 3), (20, 10)])
 @pytest.mark.parametrize("model", [{"cts": "net"}, AGELESS], ids=["readings with time", "without"])
-def test_polls_of_a_machine_that_booted_with_its_old_clock_move_to_after_the_outage(
+def test_polls_of_a_machine_that_booted_with_its_old_clock_are_moved(
     bench: Benches, engine: Engine, database_url: str, off_h: int, wrong_polls: int,
     model: dict[str, Any],
 ) -> None:  # fmt: skip
-    one, collector = made(bench, engine, database_url, **model)
+    roof, collector = made(bench, engine, database_url, **model)
     collector.poll(18)
     off = timedelta(hours=off_h, minutes=2)
-    one.clock.set(one.clock() + off)
-    back_at = one.clock()
+    roof.clock.set(roof.clock() + off)
+    back_at = roof.clock()
     collector.by = -off
     collector.start()
     collector.poll(wrong_polls)
     collector.set_clock()
     collector.poll(12)
     collector.stop()
-    _, events = check(one, engine)
+    _, events = check(roof, engine)
     assert kinds(events) == {"clock_set", "outage"}
     assert detail(events).endswith(f"; {wrong_polls} polls moved")
     after = [at for at in times_of(engine) if at >= back_at]
@@ -161,12 +161,12 @@ def test_polls_of_a_machine_that_booted_with_its_old_clock_move_to_after_the_out
 def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
     bench: Benches, engine: Engine, database_url: str, model: dict[str, Any]
 ) -> None:
-    one, collector = made(bench, engine, database_url, **model)
+    roof, collector = made(bench, engine, database_url, **model)
     collector.poll(24)
-    # It stopped without a word, and a file says that it is an hour before that.
+    # It stopped without a word, and a file has the time an hour before that.
     off = timedelta(hours=3)
-    one.clock.set(one.clock() + off - STEP)
-    back_at = one.clock()
+    roof.clock.set(roof.clock() + off - STEP)
+    back_at = roof.clock()
     collector.by = -off - timedelta(hours=1)
     collector.start()
     collector.poll(6)
@@ -174,7 +174,7 @@ def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
     collector.set_clock()
     collector.poll(12)
     collector.stop()
-    check(one, engine)
+    check(roof, engine)
     for table in ("polls", "production_samples"):
         found = times_of(engine, table)
         assert found[:24] == [START + n * STEP for n in range(24)]
@@ -186,7 +186,7 @@ def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
 def test_a_clock_that_ran_ahead_and_is_set_back_counts_nothing_twice(
     bench: Benches, engine: Engine, database_url: str, ahead: timedelta, model: dict[str, Any]
 ) -> None:
-    one, collector = made(bench, engine, database_url, **model)
+    roof, collector = made(bench, engine, database_url, **model)
     taken = [START + n * STEP for n in range(24 + 10 + 30)]
     collector.poll(24)
     collector.by = ahead
@@ -195,7 +195,7 @@ def test_a_clock_that_ran_ahead_and_is_set_back_counts_nothing_twice(
     collector.set_clock()
     collector.poll(30)
     collector.stop()
-    days, events = check(one, engine)
+    days, events = check(roof, engine)
     assert kinds(events) == {"clock_set"}
     assert times_of(engine) == times_of(engine, "production_samples") == taken
     assert sum(covered_s for *_, covered_s in days) == (len(taken) - 1) * 300
@@ -204,14 +204,14 @@ def test_a_clock_that_ran_ahead_and_is_set_back_counts_nothing_twice(
 def test_a_clock_that_is_set_wrong_and_back_moves_only_the_polls_between(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one, collector = made(bench, engine, database_url)
+    roof, collector = made(bench, engine, database_url)
     collector.poll(20)
     collector.set_clock(timedelta(hours=1))
     collector.poll(5)
     collector.set_clock()
     collector.poll(20)
     collector.stop()
-    _, events = check(one, engine)
+    _, events = check(roof, engine)
     assert times_of(engine) == [START + n * STEP for n in range(45)]
     moved = [detail.rpartition("; ")[2] for kind, detail in events if kind == "clock_set"]
     assert sorted(moved) == ["0 polls moved", "5 polls moved"]
@@ -220,7 +220,7 @@ def test_a_clock_that_is_set_wrong_and_back_moves_only_the_polls_between(
 def test_a_clock_that_was_set_twice_moves_the_first_polls_twice(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one, collector = made(bench, engine, database_url, **AGELESS)
+    roof, collector = made(bench, engine, database_url, **AGELESS)
     collector.by = timedelta(days=-300)
     collector.start()
     collector.poll(5)
@@ -229,31 +229,31 @@ def test_a_clock_that_was_set_twice_moves_the_first_polls_twice(
     collector.set_clock()
     collector.poll(20, store=False)
     collector.stop()
-    check(one, engine)
+    check(roof, engine)
     assert times_of(engine) == [START + n * STEP for n in range(30)]
 
 
 def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
     bench: Benches, database_url: str
 ) -> None:
-    one = bench(start=START, born=START - timedelta(days=1), database_url=database_url, **AGELESS)
+    roof = bench(start=START, born=START - timedelta(days=1), database_url=database_url, **AGELESS)
     by = timedelta(days=-300)
 
     def collector() -> tuple[Poller, CollectorDatabase]:
         database = CollectorDatabase(database_url)
-        clock = lambda: one.clock() + by  # noqa: E731
-        (poller,) = durable_pollers(one.settings, database, one.environ, clock=clock)
+        clock = lambda: roof.clock() + by  # noqa: E731
+        (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=clock)
         return poller, database
 
     def poll(poller: Poller, times: int) -> None:
         for _ in range(times):
-            poller.poll(one.clock() + by, inverters=False)
-            one.clock.set(one.clock() + STEP)
+            poller.poll(roof.clock() + by, inverters=False)
+            roof.clock.set(roof.clock() + STEP)
 
     poller, database = collector()
     poll(poller, 5)
     by = NONE
-    poller.clock_was_set(300 * 86_400, one.clock())
+    poller.clock_was_set(300 * 86_400, roof.clock())
     poll(poller, 3)
     assert isinstance(poller.keeper.queue, Spool)
     spool = poller.keeper.queue
@@ -274,12 +274,12 @@ def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
 def test_the_running_service_moves_polls_and_knows_to_the_second(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(cts="net", database_url=database_url)
+    roof = bench(cts="net", database_url=database_url)
     by = [-7200.0]
-    one.clock.set(datetime.fromtimestamp(epoch_now_s(), UTC))
-    one.clock.speed = 1.0
-    (one.directory / "roof.token").write_text(one.simulation.token())
-    found = pollers(one.settings, engine, one.environ)
+    roof.clock.set(datetime.fromtimestamp(epoch_now_s(), UTC))
+    roof.clock.speed = 1.0
+    (roof.directory / "roof.token").write_text(roof.simulation.token())
+    found = pollers(roof.settings, engine, roof.environ)
     service = Service(
         found, poll_every_s=1, inverters_every_s=60, epoch_s=lambda: epoch_now_s() + by[0]
     )
@@ -299,14 +299,14 @@ def test_the_running_service_moves_polls_and_knows_to_the_second(
 def test_a_small_step_is_no_event(
     bench: Benches, engine: Engine, database_url: str, by_s: int
 ) -> None:
-    one = bench(cts="net", database_url=database_url)
+    roof = bench(cts="net", database_url=database_url)
     by = [0.0]
     service = Service(
-        pollers(one.settings, engine, one.environ, clock=one.clock),
+        pollers(roof.settings, engine, roof.environ, clock=roof.clock),
         poll_every_s=1,
         inverters_every_s=60,
-        epoch_s=lambda: one.clock().timestamp() + by[0],
-        running_s=lambda: one.clock().timestamp(),
+        epoch_s=lambda: roof.clock().timestamp() + by[0],
+        running_s=lambda: roof.clock().timestamp(),
     )
     service._read_clock_s()
     by[0] = by_s

@@ -26,21 +26,21 @@ def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
 def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     bench: Benches, database_url: str
 ) -> None:
-    one = bench(cts="net", database_url=database_url)
+    roof = bench(cts="net", database_url=database_url)
     database = CollectorDatabase(database_url)
-    (killed,) = durable_pollers(one.settings, database, one.environ, clock=one.clock)
+    (killed,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
     for _ in range(7):
-        killed.poll(one.clock(), inverters=False)
-        one.clock.set(one.clock() + timedelta(minutes=1))
+        killed.poll(roof.clock(), inverters=False)
+        roof.clock.set(roof.clock() + timedelta(minutes=1))
     killed.keeper._store_waiting()
     database.close()
     database = CollectorDatabase(database_url)
-    elsewhere = replace(one.settings, state_dir=one.directory / "again")
-    (again,) = durable_pollers(elsewhere, database, one.environ, clock=one.clock)
+    elsewhere = replace(roof.settings, state_dir=roof.directory / "again")
+    (again,) = durable_pollers(elsewhere, database, roof.environ, clock=roof.clock)
     assert again.keeper.queue.oldest() is None
     assert again.keeper.store_all()
     with database.engine.connect() as connection:
-        changes = rollup.rebuild(connection, 1, now=one.clock(), gap_s=900, since=None)
+        changes = rollup.rebuild(connection, 1, now=roof.clock(), gap_s=900, since=None)
     assert changes == []
     database.close()
 
@@ -55,25 +55,27 @@ def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
 
 
 def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> None:
-    one = bench(cts="net")
-    database = CollectorDatabase(one.settings.database_url)
+    roof = bench(cts="net")
+    database = CollectorDatabase(roof.settings.database_url)
     engine = database.engine
     schema.upgrade(engine)
-    poller = durable_pollers(one.settings, database, one.environ, clock=one.clock)[0]
+    poller = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)[0]
     with engine.connect() as connection:  # The pool has this one connection.
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
-    quick = open_engine(one.settings.database_url)
+    quick = open_engine(roof.settings.database_url)
     with quick.begin():  # BEGIN IMMEDIATE: another writer
         for _ in range(3):
-            collect(poller, one.clock())
-            one.clock.set(one.clock() + timedelta(minutes=1))
+            collect(poller, roof.clock())
+            roof.clock.set(roof.clock() + timedelta(minutes=1))
         assert poller.keeper.error is not None
     assert poller.keeper.store_all()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 3
 
 
-def test_a_second_collector_on_the_same_database_says_so(engine: Engine, database_url: str) -> None:
+def test_a_second_collector_on_the_same_database_is_refused(
+    engine: Engine, database_url: str
+) -> None:
     other = open_engine(database_url)
     with (
         collector_lock(engine),

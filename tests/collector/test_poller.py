@@ -18,14 +18,14 @@ from tests.conftest import Bench, Benches, collect
 MINUTE = timedelta(minutes=1)
 
 
-def poller_of(one: Bench, engine: Engine) -> Poller:
-    return pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+def poller_of(roof: Bench, engine: Engine) -> Poller:
+    return pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
 
 
-def run(one: Bench, poller: Poller, minutes: int, step: timedelta = MINUTE) -> None:
+def run(roof: Bench, poller: Poller, minutes: int, step: timedelta = MINUTE) -> None:
     for _ in range(minutes):
-        collect(poller, one.clock())
-        one.clock.set(one.clock() + step)
+        collect(poller, roof.clock())
+        roof.clock.set(roof.clock() + step)
 
 
 def count(engine: Engine, table: str) -> int:
@@ -33,12 +33,12 @@ def count(engine: Engine, table: str) -> int:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
-def test_each_poll_is_stored_once_with_all_it_said(
+def test_each_poll_is_stored_once_and_whole(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net")
-    poller = poller_of(one, engine)
-    poll = collect(poller, one.clock(), inverters=True)
+    roof = bench(database_url=database_url, cts="net")
+    poller = poller_of(roof, engine)
+    poll = collect(poller, roof.clock(), inverters=True)
     with engine.begin() as connection:
         from logger.store.writer import save  # noqa: PLC0415 - the second time, by hand
 
@@ -52,18 +52,18 @@ def test_each_poll_is_stored_once_with_all_it_said(
     assert count(engine, "gateways") == 1
 
 
-def test_what_is_stored_is_what_the_gateway_said(
+def test_what_is_stored_is_what_the_gateway_reported(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net")
-    poll = collect(poller_of(one, engine), one.clock(), inverters=True)
+    roof = bench(database_url=database_url, cts="net")
+    poll = collect(poller_of(roof, engine), roof.clock(), inverters=True)
     with engine.connect() as connection:
         row = connection.execute(select(PRODUCTION_SAMPLES)).one()
-    (said,) = poll.production
+    (sample,) = poll.production
     assert row.polled_at == poll.polled_at
     assert (row.power_w, row.energy_lifetime_wh, row.source) == (
-        said.power_w,
-        said.energy_lifetime_wh,
+        sample.power_w,
+        sample.energy_lifetime_wh,
         "ct",
     )
 
@@ -71,21 +71,21 @@ def test_what_is_stored_is_what_the_gateway_said(
 def test_polls_wait_while_the_database_is_away_and_follow_in_order(
     bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(cts="net")
+    roof = bench(cts="net")
     path = tmp_path / "moving.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade(engine)
-    poller = poller_of(one, engine)
-    run(one, poller, 3)
+    poller = poller_of(roof, engine)
+    run(roof, poller, 3)
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER TABLE polls RENAME TO away")
         connection.commit()
     caplog.set_level(logging.INFO)
-    run(one, poller, 20)
+    run(roof, poller, 20)
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER TABLE away RENAME TO polls")
         connection.commit()
-    run(one, poller, 1)
+    run(roof, poller, 1)
     with engine.connect() as connection:
         times = connection.execute(select(POLLS.c.polled_at)).scalars().all()
     assert len(times) == 24
@@ -97,16 +97,16 @@ def test_polls_wait_while_the_database_is_away_and_follow_in_order(
 def test_an_outage_of_hours_makes_two_log_lines(
     bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(cts="net")
+    roof = bench(cts="net")
     engine = open_engine(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
-    poller = poller_of(one, engine)
-    run(one, poller, 2)
+    poller = poller_of(roof, engine)
+    run(roof, poller, 2)
     caplog.set_level(logging.INFO)
-    one.simulation.fault("outage")
-    run(one, poller, 30)
-    one.simulation.faults.clear()
-    run(one, poller, 2)
+    roof.simulation.fault("outage")
+    run(roof, poller, 30)
+    roof.simulation.faults.clear()
+    run(roof, poller, 2)
     assert len(caplog.records) == 2, [record.getMessage() for record in caplog.records]
     with engine.connect() as connection:
         rows = connection.execute(select(POLLS.c.outcome, func.count()).group_by(POLLS.c.outcome))
@@ -116,13 +116,13 @@ def test_an_outage_of_hours_makes_two_log_lines(
 def test_a_firmware_change_and_a_meter_switched_off_are_events(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
-    one = bench(database_url=database_url, cts="net", generation="7")
-    poller = poller_of(one, engine)
-    collect(poller, one.clock())
-    one.simulation.fault("firmware", argument="8.2.4286")
-    one.simulation.fault("meter_off")
-    one.clock.set(one.clock() + timedelta(hours=2))
-    collect(poller, one.clock())
+    roof = bench(database_url=database_url, cts="net", generation="7")
+    poller = poller_of(roof, engine)
+    collect(poller, roof.clock())
+    roof.simulation.fault("firmware", argument="8.2.4286")
+    roof.simulation.fault("meter_off")
+    roof.clock.set(roof.clock() + timedelta(hours=2))
+    collect(poller, roof.clock())
     with engine.connect() as connection:
         kinds = connection.execute(select(EVENTS.c.kind, EVENTS.c.detail))
         found = {kind: detail for kind, detail in kinds if kind != "outage"}
@@ -132,30 +132,32 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
     }
 
 
-def test_a_replaced_gateway_is_left_alone_until_the_owner_says_so(
+def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
     bench: Benches, tmp_path: Path
 ) -> None:
-    one = bench(cts="net")
+    roof = bench(cts="net")
     engine = open_engine(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
-    run(one, poller_of(one, engine), 1)
-    one.simulation.fault("new_serial")
-    again = poller_of(one, engine)  # A restart knows the serial from the database.
-    run(one, again, 1)
+    run(roof, poller_of(roof, engine), 1)
+    roof.simulation.fault("new_serial")
+    again = poller_of(roof, engine)  # A restart knows the serial from the database.
+    run(roof, again, 1)
     assert isinstance(again.stopped_by, GatewayReplacedError)
 
 
 def test_rollups_follow_each_quarter_hour(bench: Benches, tmp_path: Path) -> None:
-    one = bench(cts="net", start=datetime(2026, 6, 15, 10, tzinfo=UTC))
+    roof = bench(cts="net", start=datetime(2026, 6, 15, 10, tzinfo=UTC))
     engine = open_engine(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
-    run(one, poller_of(one, engine), 46)
+    run(roof, poller_of(roof, engine), 46)
     with engine.connect() as connection:
         rows = connection.execute(
             text("SELECT starts_at, production_wh, covered_s FROM energy_15min ORDER BY starts_at")
         ).all()
     since = datetime(2026, 6, 15, 10, tzinfo=UTC)
-    true = one.simulation.site.energy_between_wh("production", since, since + timedelta(minutes=15))
+    true = roof.simulation.site.energy_between_wh(
+        "production", since, since + timedelta(minutes=15)
+    )
     assert [row.starts_at for row in rows][:3] == [
         "2026-06-15 10:00:00",
         "2026-06-15 10:15:00",

@@ -117,17 +117,17 @@ def test_a_clock_that_is_set_costs_no_slot_and_is_reported(hours: int) -> None:
 
 
 def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) -> None:
-    one = bench(cts="net")
-    one.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
-    one.clock.speed = 1.0
-    config = one.directory / "config.toml"
+    roof = bench(cts="net")
+    roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
+    roof.clock.speed = 1.0
+    config = roof.directory / "config.toml"
     config.write_text(
-        f'database_url = "{one.settings.database_url}"\nstate_dir = "{one.directory}/state"\n'
+        f'database_url = "{roof.settings.database_url}"\nstate_dir = "{roof.directory}/state"\n'
         f"poll_every_s = 5\ninverters_every_s = 60\ncommit_every_s = 600\n"
-        f'[[gateways]]\nname = "roof"\nhost = "{one.server.url}"\ntoken_file = "roof.token"\n'
+        f'[[gateways]]\nname = "roof"\nhost = "{roof.server.url}"\ntoken_file = "roof.token"\n'
     )
-    one_token = one.simulation.token()
-    (one.directory / "roof.token").write_text(one_token)
+    one_token = roof.simulation.token()
+    (roof.directory / "roof.token").write_text(one_token)
     process = subprocess.Popen(
         [sys.executable, "-m", "logger", "--config", str(config), "run"],
         stderr=subprocess.PIPE,
@@ -135,19 +135,19 @@ def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) 
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
     deadline = time.monotonic() + 40
-    while not one.asked("/production.json?details=1") and time.monotonic() < deadline:
+    while not roof.asked("/production.json?details=1") and time.monotonic() < deadline:
         time.sleep(0.05)
-    one.simulation.fault("slow", argument="1.5")
-    before = len(one.asked("/ivp/meters/readings"))
-    while len(one.asked("/ivp/meters/readings")) == before and time.monotonic() < deadline:
+    roof.simulation.fault("slow", argument="1.5")
+    before = len(roof.asked("/ivp/meters/readings"))
+    while len(roof.asked("/ivp/meters/readings")) == before and time.monotonic() < deadline:
         time.sleep(0.05)
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=20)
     assert time.monotonic() - started < 5
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
-    engine = open_engine(one.settings.database_url)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+    engine = open_engine(roof.settings.database_url)
     with engine.connect() as connection:
         stored = connection.execute(text("SELECT count(*) FROM production_samples")).scalar_one()
     # The poll in flight is there too, although commits were to come only every ten minutes.
@@ -166,10 +166,10 @@ def test_systemd_hears_of_the_start_of_stored_polls_and_of_the_stop(
         timer = threading.Timer(2.5, service.stop)
         timer.start()
         service.run()
-        said = []
+        received = []
         with contextlib.suppress(TimeoutError):
             while True:
-                said.append(systemd.recv(200).decode())
-    assert said[0] == "READY=1"
-    assert said[1].startswith("WATCHDOG=1\nSTATUS=1 polls")
-    assert said[-1] == "STOPPING=1"
+                received.append(systemd.recv(200).decode())
+    assert received[0] == "READY=1"
+    assert received[1].startswith("WATCHDOG=1\nSTATUS=1 polls")
+    assert received[-1] == "STOPPING=1"

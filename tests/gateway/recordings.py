@@ -207,7 +207,9 @@ def removed_devices(answers: Answers) -> None:
              "lastReportWatts": 17, "maxReportWatts": 240}
         )  # fmt: skip
     devices["deviceCount"] += 2
-    unit = next(one for one in devices.values() if isinstance(one, dict) and one["active"])
+    unit = next(
+        device for device in devices.values() if isinstance(device, dict) and device["active"]
+    )
     unit["channels"][0]["lifetime"]["joulesProduced"] = 2**32 + 600_000_000
     (reading,) = (r for r in answers[profiles.READINGS]["body"] if r["eid"] == 704643584)
     reading |= {"actEnergyDlvd": 5_000_000.0, "activePower": 488.0}

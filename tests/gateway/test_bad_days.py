@@ -1,4 +1,4 @@
-"""A gateway's bad days: each ends by itself, costs what it must, and is told once."""
+"""A gateway's bad days: each ends by itself, costs what it must, and is reported once."""
 
 import contextlib
 import logging
@@ -36,36 +36,36 @@ def restarted() -> Iterator[Restart]:
     """Restarts a bench's gateway with another firmware, on the same port."""
     with contextlib.ExitStack() as stack:
 
-        def restart(one: Bench, firmware: str) -> GatewayServer:
-            port = int(one.server.url.rpartition(":")[2])
-            one.server.stop()
-            one.simulation.fault("firmware", argument=firmware)
-            server = GatewayServer(one.simulation, port)
+        def restart(roof: Bench, firmware: str) -> GatewayServer:
+            port = int(roof.server.url.rpartition(":")[2])
+            roof.server.stop()
+            roof.simulation.fault("firmware", argument=firmware)
+            server = GatewayServer(roof.simulation, port)
             stack.callback(server.stop)
             return server
 
         yield restart
 
 
-def collecting(one: Bench, **changes: object) -> tuple[Poller, Engine]:
+def collecting(roof: Bench, **changes: object) -> tuple[Poller, Engine]:
     """Return a poller of the bench's gateway, and its database."""
-    gateway = replace(one.settings.gateways[0], **changes)  # type: ignore[arg-type]
-    one.settings = replace(one.settings, gateways=(gateway,))
-    engine = open_engine(one.settings.database_url)
+    gateway = replace(roof.settings.gateways[0], **changes)  # type: ignore[arg-type]
+    roof.settings = replace(roof.settings, gateways=(gateway,))
+    engine = open_engine(roof.settings.database_url)
     upgrade(engine)
-    return pollers(one.settings, engine, one.environ, clock=one.clock)[0], engine
+    return pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0], engine
 
 
-def polled(one: Bench, poller: Poller, minutes: int) -> list[str]:
-    made = []
+def polled(roof: Bench, poller: Poller, minutes: int) -> list[str]:
+    polls = []
     for _ in range(minutes):
-        made.append(str(collect(poller, one.clock()).outcome))
-        one.clock.set(one.clock() + MINUTE)
-    return made
+        polls.append(str(collect(poller, roof.clock()).outcome))
+        roof.clock.set(roof.clock() + MINUTE)
+    return polls
 
 
-def without_scheme(one: Bench) -> str:
-    return one.server.url.partition("://")[2]
+def without_scheme(roof: Bench) -> str:
+    return roof.server.url.partition("://")[2]
 
 
 def events(engine: Engine) -> list[tuple[str, str]]:
@@ -84,22 +84,22 @@ def produced_wh(engine: Engine) -> float:
 
 
 @pytest.mark.parametrize("cts", ["none", "net"])
-def test_firmware_7_comes_over_5_and_polling_goes_on_with_the_token_that_is_there(
+def test_firmware_7_over_5_is_polled_on_with_the_token_that_is_there(
     bench: Benches, restarted: Restart, cts: str
 ) -> None:
-    one = bench(generation="5", cts=cts)
-    since = one.clock()
-    poller, engine = collecting(one, host=without_scheme(one))
-    assert polled(one, poller, 20) == ["complete"] * 20
-    restarted(one, "7.6.175")
-    after = polled(one, poller, 20)
+    roof = bench(generation="5", cts=cts)
+    since = roof.clock()
+    poller, engine = collecting(roof, host=without_scheme(roof))
+    assert polled(roof, poller, 20) == ["complete"] * 20
+    restarted(roof, "7.6.175")
+    after = polled(roof, poller, 20)
     assert after.count("complete") >= 18
     assert after[2:] == ["complete"] * 18
     assert poller.keeper.store_all()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
     assert poller.gateway.endpoints.http.scheme == "https"
     # Inverters report each 15 minutes under firmware 5 and each 5 under 7: that, and no jump.
-    true_wh = one.simulation.site.energy_between_wh("production", since, one.clock() - MINUTE)
+    true_wh = roof.simulation.site.energy_between_wh("production", since, roof.clock() - MINUTE)
     late_wh = 1 if cts == "net" else QUARTER_WH
     assert 0.8 * true_wh < produced_wh(engine) <= true_wh + late_wh
 
@@ -107,49 +107,49 @@ def test_firmware_7_comes_over_5_and_polling_goes_on_with_the_token_that_is_ther
 def test_firmware_7_on_port_443_is_found_when_port_80_sends_us_there(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = bench(generation="5", cts="none")
+    roof = bench(generation="5", cts="none")
     secure_port = 9  # Nobody there yet.
     monkeypatch.setattr(Http, "port", property(lambda _: secure_port))
-    plain = one.server.url
+    plain = roof.server.url
     monkeypatch.setattr(
         Address, "url",
         lambda _, scheme: plain if scheme == "http" else f"https://127.0.0.1:{secure_port}",
     )  # fmt: skip
-    gateway = one.gateway(host="127.0.0.1")
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
-    one.simulation.fault("firmware", argument="7.6.175")
-    secure = GatewayServer(one.simulation)
+    gateway = roof.gateway(host="127.0.0.1")
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
+    roof.simulation.fault("firmware", argument="7.6.175")
+    secure = GatewayServer(roof.simulation)
     secure_port = int(secure.url.rpartition(":")[2])
-    made = []
+    outcomes = []
     for _ in range(3):
-        one.clock.set(one.clock() + MINUTE)
+        roof.clock.set(roof.clock() + MINUTE)
         with contextlib.suppress(GatewayError):
-            made.append(one.poll(gateway).outcome)
+            outcomes.append(roof.poll(gateway).outcome)
     secure.stop()
-    assert made[-1] is Outcome.COMPLETE
-    bearers = [one for one in one.simulation.requests if one.credentials == "bearer"]
+    assert outcomes[-1] is Outcome.COMPLETE
+    bearers = [request for request in roof.simulation.requests if request.credentials == "bearer"]
     assert len(bearers) == 1
 
 
-def test_firmware_7_without_a_token_says_once_that_it_needs_one_and_waits_for_it(
+def test_firmware_7_without_a_token_asks_for_it_once_and_waits(
     bench: Benches, restarted: Restart, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(generation="5", cts="net")
-    token_file = one.directory / "roof.token"
+    roof = bench(generation="5", cts="net")
+    token_file = roof.directory / "roof.token"
     token = token_file.read_text()
     token_file.unlink()
-    poller, engine = collecting(one, host=without_scheme(one), token_file=None)
-    assert polled(one, poller, 2) == ["complete"] * 2
+    poller, engine = collecting(roof, host=without_scheme(roof), token_file=None)
+    assert polled(roof, poller, 2) == ["complete"] * 2
     caplog.set_level(logging.INFO)
-    restarted(one, "7.6.175")
-    before = len(one.simulation.requests)
-    assert polled(one, poller, 30) == ["failed"] * 30
+    restarted(roof, "7.6.175")
+    before = len(roof.simulation.requests)
+    assert polled(roof, poller, 30) == ["failed"] * 30
     assert len([line for line in caplog.messages if "needs a token" in line]) == 1
-    asked = [request.path for request in one.simulation.requests[before + 10 :]]
+    asked = [request.path for request in roof.simulation.requests[before + 10 :]]
     assert set(asked) == {"/info"}
     assert len(asked) <= 30
     write_secret(poller.gateway.endpoints.tokens.kept_path, token)
-    assert polled(one, poller, 3) == ["complete"] * 3
+    assert polled(roof, poller, 3) == ["complete"] * 3
     assert poller.keeper.store_all()
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
 
@@ -157,19 +157,19 @@ def test_firmware_7_without_a_token_says_once_that_it_needs_one_and_waits_for_it
 def test_firmware_8_comes_over_7_and_never_joins_two_counters(
     bench: Benches, restarted: Restart
 ) -> None:
-    one = bench(generation="7", cts="none")
-    since = one.clock()
-    poller, engine = collecting(one)
-    assert polled(one, poller, 20) == ["complete"] * 20
-    kept = one.server._server.context
-    restarted(one, "8.3.5422")._server.context = kept
-    after = polled(one, poller, 40)
+    roof = bench(generation="7", cts="none")
+    since = roof.clock()
+    poller, engine = collecting(roof)
+    assert polled(roof, poller, 20) == ["complete"] * 20
+    kept = roof.server._server.context
+    restarted(roof, "8.3.5422")._server.context = kept
+    after = polled(roof, poller, 40)
     assert after[2:] == ["complete"] * 38
     assert poller.keeper.store_all()
-    said = events(engine)
-    assert ("firmware_change", "7.6.175 to 8.3.5422") in said
-    assert "source_change" in {kind for kind, _ in said}
-    true_wh = one.simulation.site.energy_between_wh("production", since, one.clock() - MINUTE)
+    stored = events(engine)
+    assert ("firmware_change", "7.6.175 to 8.3.5422") in stored
+    assert "source_change" in {kind for kind, _ in stored}
+    true_wh = roof.simulation.site.energy_between_wh("production", since, roof.clock() - MINUTE)
     assert 0.7 * true_wh < produced_wh(engine) <= true_wh + QUARTER_WH
 
 
@@ -184,47 +184,47 @@ def test_firmware_8_comes_over_7_and_never_joins_two_counters(
 def test_an_hour_of_401_never_becomes_a_storm_of_requests(
     bench: Benches, generation: str, most: int, mean: float
 ) -> None:
-    one = bench(generation=generation, cts="net")
-    poller, _ = collecting(one, **({"token_file": None} if generation == "5" else {}))
-    polled(one, poller, 2)
-    one.simulation.fault("unauthorized")
-    polled(one, poller, 1)
-    before, each = len(one.simulation.requests), []
+    roof = bench(generation=generation, cts="net")
+    poller, _ = collecting(roof, **({"token_file": None} if generation == "5" else {}))
+    polled(roof, poller, 2)
+    roof.simulation.fault("unauthorized")
+    polled(roof, poller, 1)
+    before, each = len(roof.simulation.requests), []
     for _ in range(60):
-        already = len(one.simulation.requests)
-        assert polled(one, poller, 1) == ["failed"]
-        each.append(len(one.simulation.requests) - already)
+        already = len(roof.simulation.requests)
+        assert polled(roof, poller, 1) == ["failed"]
+        each.append(len(roof.simulation.requests) - already)
     assert max(each) <= most, each
-    assert len(one.simulation.requests) - before <= mean * 60, each
-    one.simulation.faults.clear()
-    one.clock.set(one.clock() + 15 * MINUTE)
-    assert polled(one, poller, 1) == ["complete"]
+    assert len(roof.simulation.requests) - before <= mean * 60, each
+    roof.simulation.faults.clear()
+    roof.clock.set(roof.clock() + 15 * MINUTE)
+    assert polled(roof, poller, 1) == ["complete"]
 
 
-def test_an_old_gateway_that_refuses_everything_from_the_start_is_no_complete_poll(
+def test_an_old_gateway_that_refuses_everything_gives_no_complete_poll(
     bench: Benches,
 ) -> None:
-    one = bench(generation="5", cts="none")
-    one.simulation.fault("unauthorized")
-    poller, _ = collecting(one, token_file=None)
-    assert polled(one, poller, 5) == ["failed"] * 5
-    one.simulation.faults.clear()
-    one.clock.set(one.clock() + timedelta(hours=25))
-    assert polled(one, poller, 1) == ["complete"]
+    roof = bench(generation="5", cts="none")
+    roof.simulation.fault("unauthorized")
+    poller, _ = collecting(roof, token_file=None)
+    assert polled(roof, poller, 5) == ["failed"] * 5
+    roof.simulation.faults.clear()
+    roof.clock.set(roof.clock() + timedelta(hours=25))
+    assert polled(roof, poller, 1) == ["complete"]
     assert poller.gateway.profile is not None
     assert poller.gateway.profile.production is ProductionFrom.V1
 
 
 def test_refused_pages_change_no_source_before_a_day_has_passed(bench: Benches) -> None:
-    one = bench(generation="5", cts="net")
-    gateway = one.gateway(token_file=None)
-    one.poll(gateway)
+    roof = bench(generation="5", cts="net")
+    gateway = roof.gateway(token_file=None)
+    roof.poll(gateway)
     assert gateway.profile is not None
     before = gateway.profile
-    one.simulation.fault("unauthorized")
+    roof.simulation.fault("unauthorized")
     for _ in range(23):
-        one.clock.set(one.clock() + timedelta(hours=1))
-        assert one.poll(gateway).outcome is Outcome.FAILED
+        roof.clock.set(roof.clock() + timedelta(hours=1))
+        assert roof.poll(gateway).outcome is Outcome.FAILED
     assert gateway.profile == before
 
 
@@ -232,63 +232,63 @@ def test_refused_pages_change_no_source_before_a_day_has_passed(bench: Benches) 
 def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     bench: Benches, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = bench()
-    path = one.directory / "roof.token"
-    write_secret(path, one.simulation.token(days=-1))
+    roof = bench()
+    path = roof.directory / "roof.token"
+    write_secret(path, roof.simulation.token(days=-1))
     account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
-    gateway = one.gateway(token_file=path if token == "expired" else None, **account)
+    gateway = roof.gateway(token_file=path if token == "expired" else None, **account)
     cloud = gateway.endpoints.tokens.cloud
     there, real = (cloud.enlighten_url, cloud.token)
     tries = []
 
     def counted(*account: str) -> str:
-        tries.append(one.clock())
+        tries.append(roof.clock())
         return real(*account)
 
     monkeypatch.setattr(cloud, "token", counted)
     cloud.enlighten_url = "http://127.0.0.1:9"
-    start, said = one.clock(), set()
+    start, messages = roof.clock(), set()
     for _ in range(240):
         with pytest.raises(AuthenticationError) as caught:
-            one.poll(gateway)
-        said.add(str(caught.value))
-        one.clock.set(one.clock() + MINUTE)
+            roof.poll(gateway)
+        messages.add(str(caught.value))
+        roof.clock.set(roof.clock() + MINUTE)
     assert [(at - start) / MINUTE for at in tries] == [0, 15, 45, 105, 225]
-    assert len(said) == 1
-    assert "token set" in said.pop()
-    assert {request.path for request in one.simulation.requests} == {"/info"}
+    assert len(messages) == 1
+    assert "token set" in messages.pop()
+    assert {request.path for request in roof.simulation.requests} == {"/info"}
     cloud.enlighten_url = there
-    one.clock.set(one.clock() + timedelta(hours=4))
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    roof.clock.set(roof.clock() + timedelta(hours=4))
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
 def test_an_expired_token_without_an_account_asks_nobody_for_another(bench: Benches) -> None:
-    one = bench()
-    write_secret(one.directory / "roof.token", one.simulation.token(days=0.1))
-    gateway = one.gateway()
-    one.poll(gateway)
-    one.clock.set(one.clock() + timedelta(hours=3))
-    before = len(one.simulation.requests)
+    roof = bench()
+    write_secret(roof.directory / "roof.token", roof.simulation.token(days=0.1))
+    gateway = roof.gateway()
+    roof.poll(gateway)
+    roof.clock.set(roof.clock() + timedelta(hours=3))
+    before = len(roof.simulation.requests)
     for _ in range(30):
         with pytest.raises(AuthenticationError, match="expired"):
-            one.poll(gateway)
-        one.clock.set(one.clock() + MINUTE)
-    asked = one.simulation.requests[before:]
+            roof.poll(gateway)
+        roof.clock.set(roof.clock() + MINUTE)
+    asked = roof.simulation.requests[before:]
     assert {request.path for request in asked} == {"/info"}
     assert "bearer" not in {request.credentials for request in asked}
     assert len(asked) <= 31
-    write_secret(one.directory / "roof.token", one.simulation.token())
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    write_secret(roof.directory / "roof.token", roof.simulation.token())
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
 # ------------------------------------------------------------------------- nobody answers
 
 
-def seconds(one: Bench, gateway: Gateway) -> float:
+def seconds(roof: Bench, gateway: Gateway) -> float:
     """Poll in vain; return how long it took."""
     started = time.monotonic()
     try:
-        assert one.poll(gateway).outcome is not Outcome.COMPLETE
+        assert roof.poll(gateway).outcome is not Outcome.COMPLETE
     except GatewayUnreachableError as error:
         assert str(error)  # noqa: PT017 - either is a failed poll
     return time.monotonic() - started
@@ -298,28 +298,28 @@ def seconds(one: Bench, gateway: Gateway) -> float:
     ("kind", "argument"),
     [("drip", "60"), ("slow", "0.6"), ("outage", ""), ("server_error", ""), ("cut", "")],
 )
-def test_whatever_the_gateway_does_a_poll_ends_within_its_time_and_the_next_is_normal(
+def test_every_poll_ends_within_its_time_and_the_next_is_normal(
     bench: Benches, kind: str, argument: str
 ) -> None:
-    one = bench(cts="net", poll_every_s=5)
-    gateway = one.gateway()
-    one.poll(gateway)
+    roof = bench(cts="net", poll_every_s=5)
+    gateway = roof.gateway()
+    roof.poll(gateway)
     gateway.budget_s = 1.0
-    one.simulation.fault(kind, argument=argument)
-    assert seconds(one, gateway) < 1.4
-    one.simulation.faults.clear()
+    roof.simulation.fault(kind, argument=argument)
+    assert seconds(roof, gateway) < 1.4
+    roof.simulation.faults.clear()
     gateway.budget_s = 4.5
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
-def test_a_gateway_that_is_too_slow_to_say_who_it_is_is_slow_and_not_gone(bench: Benches) -> None:
-    one = bench(cts="net", poll_every_s=5)
-    gateway = one.gateway()
-    one.poll(gateway)
+def test_a_gateway_that_is_too_slow_to_identify_itself_is_not_gone(bench: Benches) -> None:
+    roof = bench(cts="net", poll_every_s=5)
+    gateway = roof.gateway()
+    roof.poll(gateway)
     gateway.budget_s = 1.0
-    one.clock.set(one.clock() + timedelta(hours=2))  # Time to ask for /info again.
-    one.simulation.fault("slow", argument="1.5")
-    poll = one.poll(gateway)
+    roof.clock.set(roof.clock() + timedelta(hours=2))  # Time to ask for /info again.
+    roof.simulation.fault("slow", argument="1.5")
+    poll = roof.poll(gateway)
     assert poll.outcome is Outcome.FAILED
     assert [event.kind for event in poll.events] == ["slow_answers"]
     assert "no answer within 1 s" in str(poll.error)
@@ -328,16 +328,16 @@ def test_a_gateway_that_is_too_slow_to_say_who_it_is_is_slow_and_not_gone(bench:
 def test_at_first_contact_silence_is_not_waited_for_longer_than_in_any_poll(
     bench: Benches,
 ) -> None:
-    one = bench(cts="net", poll_every_s=5)
-    gateway = one.gateway()
+    roof = bench(cts="net", poll_every_s=5)
+    gateway = roof.gateway()
     gateway.budget_s = 1.0
-    one.simulation.fault("slow", argument="5")
-    assert seconds(one, gateway) < 1.4
+    roof.simulation.fault("slow", argument="5")
+    assert seconds(roof, gateway) < 1.4
 
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes no more connections, and does not say so: connecting times out."""
+    """A port that takes no more connections in silence: connecting times out."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -353,11 +353,11 @@ def silent_port() -> Iterator[int]:
 def test_connecting_in_vain_takes_no_longer_than_a_poll_may(
     bench: Benches, silent_port: int, scheme: str
 ) -> None:
-    one = bench(poll_every_s=5)
-    gateway = one.gateway(host=f"{scheme}127.0.0.1:{silent_port}")
+    roof = bench(poll_every_s=5)
+    gateway = roof.gateway(host=f"{scheme}127.0.0.1:{silent_port}")
     gateway.budget_s = 1.0
     for _ in range(2):
-        assert seconds(one, gateway) < 1.4
+        assert seconds(roof, gateway) < 1.4
     if not scheme:
         assert gateway.endpoints.http.scheme is None
 
@@ -365,10 +365,10 @@ def test_connecting_in_vain_takes_no_longer_than_a_poll_may(
 def test_a_name_that_no_server_knows_is_one_line_and_a_failed_poll_each_time(
     bench: Benches, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench()
-    poller, _ = collecting(one, host="no-such-host.invalid")
+    roof = bench()
+    poller, _ = collecting(roof, host="no-such-host.invalid")
     caplog.set_level(logging.INFO)
-    assert polled(one, poller, 10) == ["failed"] * 10
+    assert polled(roof, poller, 10) == ["failed"] * 10
     lines = [line for line in caplog.messages if "gateway=roof" in line]
     assert len(lines) == 1
     assert "no such host" in lines[0] or "name not found" in lines[0]
@@ -377,10 +377,10 @@ def test_a_name_that_no_server_knows_is_one_line_and_a_failed_poll_each_time(
 def test_a_name_server_that_is_silent_takes_no_longer_than_a_poll_may(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = bench(poll_every_s=5)
-    host = one.server.url.replace("127.0.0.1", "localhost")
-    gateway = one.gateway(host=host)
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    roof = bench(poll_every_s=5)
+    host = roof.server.url.replace("127.0.0.1", "localhost")
+    gateway = roof.gateway(host=host)
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
     gateway.endpoints.http.forget_connection()
     real, back = socket.getaddrinfo, threading.Event()
 
@@ -392,8 +392,8 @@ def test_a_name_server_that_is_silent_takes_no_longer_than_a_poll_may(
     gateway.budget_s = 0.5
     for _ in range(2):
         with pytest.raises(GatewayUnreachableError, match="name not found"):
-            one.poll(gateway)
-        assert seconds(one, gateway) < 0.9
+            roof.poll(gateway)
+        assert seconds(roof, gateway) < 0.9
     back.set()
     gateway.budget_s = 4.5
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE

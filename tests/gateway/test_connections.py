@@ -25,9 +25,9 @@ PRODUCTION = "/production.json?details=1"
 Hook = Callable[[Any], bool]
 
 
-def before_each_request(one: Bench, hook: Hook) -> None:
+def before_each_request(roof: Bench, hook: Hook) -> None:
     """Let a hook look at each request first; where it returns True it has been dealt with."""
-    handler: Any = one.server._server.RequestHandlerClass
+    handler: Any = roof.server._server.RequestHandlerClass
     answer = handler.do_GET
     handler.do_GET = lambda self: None if hook(self) else answer(self)
 
@@ -50,7 +50,7 @@ def end(handler: Any, *, with_reset: bool = False) -> bool:
 def test_a_gateway_that_ends_every_kept_connection_loses_no_poll(
     bench: Benches, generation: str, cts: str, with_reset: bool
 ) -> None:
-    one = bench(generation=generation, cts=cts)
+    roof = bench(generation=generation, cts=cts)
     answered: set[int] = set()
 
     def hook(handler: Any) -> bool:
@@ -61,31 +61,31 @@ def test_a_gateway_that_ends_every_kept_connection_loses_no_poll(
         return False
 
     handlers: list[Any] = []
-    before_each_request(one, hook)
-    gateway = one.gateway()
+    before_each_request(roof, hook)
+    gateway = roof.gateway()
     for _ in range(3):
-        assert one.poll(gateway).outcome is Outcome.COMPLETE
+        assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
 def test_a_request_is_tried_once_more_and_not_for_ever(bench: Benches) -> None:
-    one = bench(cts="net")
-    gateway = one.gateway()
-    one.poll(gateway)
+    roof = bench(cts="net")
+    gateway = roof.gateway()
+    roof.poll(gateway)
     asked: list[str] = []
 
     def hook(handler: Any) -> bool:
         asked.append(handler.path)
         return end(handler)
 
-    before_each_request(one, hook)
+    before_each_request(roof, hook)
     with pytest.raises(GatewayUnreachableError):
-        one.poll(gateway)
+        roof.poll(gateway)
     assert asked == ["/ivp/meters/readings"] * 2
 
 
 def test_a_request_that_was_not_answered_in_time_is_not_tried_again(bench: Benches) -> None:
-    one = bench(cts="net")
-    http = Http(one.settings.gateways[0], one.settings.state_dir)
+    roof = bench(cts="net")
+    http = Http(roof.settings.gateways[0], roof.settings.state_dir)
     assert http.get("/info", Deadline(5)).status == 200
     asked: list[str] = []
 
@@ -94,7 +94,7 @@ def test_a_request_that_was_not_answered_in_time_is_not_tried_again(bench: Bench
         time.sleep(0.4)
         return end(handler)
 
-    before_each_request(one, hook)
+    before_each_request(roof, hook)
     with pytest.raises(GatewayUnreachableError, match="no answer"):
         http.get("/info", Deadline(0.2))
     http.forget_connection()
@@ -139,15 +139,15 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("first", ["dead", "closed", "two dead"])
-def test_every_address_of_a_name_is_tried_also_when_packets_to_the_first_are_lost(
+def test_every_address_of_a_name_is_tried_when_packets_to_the_first_are_lost(
     bench: Benches, dead: int, resolves: Callable[..., None], first: str
 ) -> None:
-    one = bench(cts="net", poll_every_s=5)
-    port = int(one.server.url.rpartition(":")[2])
+    roof = bench(cts="net", poll_every_s=5)
+    port = int(roof.server.url.rpartition(":")[2])
     before = {"dead": [dead], "closed": [closed_port()], "two dead": [dead, dead]}[first]
     resolves(*before, port)
-    gateway = one.gateway(host=f"https://roof.test:{port}")
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
+    gateway = roof.gateway(host=f"https://roof.test:{port}")
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
 def test_all_addresses_together_take_no_longer_than_one_may(
@@ -163,8 +163,8 @@ def test_all_addresses_together_take_no_longer_than_one_may(
 def test_the_address_that_answers_first_is_taken_and_the_others_are_let_go(
     bench: Benches, dead: int, resolves: Callable[..., None]
 ) -> None:
-    one = bench()
-    resolves(dead, int(one.server.url.rpartition(":")[2]))
+    roof = bench()
+    resolves(dead, int(roof.server.url.rpartition(":")[2]))
     with tls.dial("roof.test", 1, 2.0) as connection:
         assert connection.getpeername()[1] != dead
         assert connection.gettimeout() == 2.0
@@ -184,11 +184,11 @@ def test_when_all_addresses_refuse_the_reason_is_the_refusal(
 class Fragile:
     """A gateway that is gone for the next requests when it is asked for one page."""
 
-    def __init__(self, one: Bench, page: str, *, gone_for: int = 3, hangs_s: float = 0.0) -> None:
+    def __init__(self, roof: Bench, page: str, *, gone_for: int = 3, hangs_s: float = 0.0) -> None:
         self.page, self.gone_for, self.hangs_s = page, gone_for, hangs_s
         self.asked = 0
         self._left = 0
-        before_each_request(one, self._look)
+        before_each_request(roof, self._look)
 
     def _look(self, handler: Any) -> bool:
         if self._left:
@@ -202,19 +202,19 @@ class Fragile:
         return end(handler)
 
 
-def minutes(one: Bench, gateway: Any, number: int) -> list[Poll | None]:
+def minutes(roof: Bench, gateway: Any, number: int) -> list[Poll | None]:
     """Poll each minute; a poll that could not even be made is None."""
     polls: list[Poll | None] = []
     for _ in range(number):
         try:
-            polls.append(one.poll(gateway))
+            polls.append(roof.poll(gateway))
         except GatewayUnreachableError:
             polls.append(None)
-        one.clock.set(one.clock() + MINUTE)
+        roof.clock.set(roof.clock() + MINUTE)
     return polls
 
 
-def told(polls: list[Poll | None]) -> list[tuple[str, str]]:
+def anomalies(polls: list[Poll | None]) -> list[tuple[str, str]]:
     events = [event for poll in polls if poll for event in poll.events]
     return [(event.kind, event.subject) for event in events if event.kind == "hanging_page"]
 
@@ -227,66 +227,66 @@ def told(polls: list[Poll | None]) -> list[tuple[str, str]]:
 def test_a_page_that_took_the_gateway_down_three_times_is_asked_only_daily(
     bench: Benches, page: str, model: dict[str, str]
 ) -> None:
-    one = bench(**model)
-    gateway = one.gateway()
-    assert one.poll(gateway).outcome is Outcome.COMPLETE
-    fragile = Fragile(one, page)
-    polls = minutes(one, gateway, 30)
+    roof = bench(**model)
+    gateway = roof.gateway()
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
+    fragile = Fragile(roof, page)
+    polls = minutes(roof, gateway, 30)
     assert fragile.asked == 3
-    assert told(polls) == [("hanging_page", page)]
+    assert anomalies(polls) == [("hanging_page", page)]
     assert {poll.outcome for poll in polls[-10:] if poll} == {Outcome.COMPLETE}
     assert None not in polls[-10:]
-    one.clock.set(one.clock() + timedelta(hours=23, minutes=50))
-    later = minutes(one, gateway, 10)
+    roof.clock.set(roof.clock() + timedelta(hours=23, minutes=50))
+    later = minutes(roof, gateway, 10)
     assert fragile.asked == 4
-    assert told(later) == []
+    assert anomalies(later) == []
     assert [poll is not None and bool(poll.production) for poll in later[-5:]] == [True] * 5
 
 
-def test_a_page_that_hangs_for_most_of_a_poll_is_to_blame_although_the_gateway_is_back(
+def test_a_page_that_hangs_for_most_of_a_poll_is_to_blame(
     bench: Benches,
 ) -> None:
-    one = bench(cts="net", poll_every_s=5)
-    gateway = one.gateway()
-    one.poll(gateway)
+    roof = bench(cts="net", poll_every_s=5)
+    gateway = roof.gateway()
+    roof.poll(gateway)
     gateway.budget_s = 0.5
-    fragile = Fragile(one, DEVICE_DATA, gone_for=0, hangs_s=0.6)
-    polls = minutes(one, gateway, 8)
+    fragile = Fragile(roof, DEVICE_DATA, gone_for=0, hangs_s=0.6)
+    polls = minutes(roof, gateway, 8)
     assert fragile.asked == 3
-    assert told(polls) == [("hanging_page", DEVICE_DATA)]
+    assert anomalies(polls) == [("hanging_page", DEVICE_DATA)]
     assert polls[-1] is not None
     assert len(polls[-1].inverters) == 12  # From the plain list.
 
 
 def test_an_answer_in_between_means_that_the_page_is_not_to_blame(bench: Benches) -> None:
-    one = bench(cts="net")
-    gateway = one.gateway()
-    one.poll(gateway)
-    fragile = Fragile(one, DEVICE_DATA)
+    roof = bench(cts="net")
+    gateway = roof.gateway()
+    roof.poll(gateway)
+    fragile = Fragile(roof, DEVICE_DATA)
     polls = []
     for page in (DEVICE_DATA, "none", DEVICE_DATA, "none"):
         fragile.page = page
-        polls += minutes(one, gateway, 2)
+        polls += minutes(roof, gateway, 2)
     assert fragile.asked == 4
-    assert told(polls) == []
+    assert anomalies(polls) == []
 
 
 def test_an_outage_is_no_pages_fault(bench: Benches) -> None:
-    one = bench(cts="net", shape=Shape(inverters=3))
-    gateway = one.gateway()
-    one.poll(gateway)
+    roof = bench(cts="net", shape=Shape(inverters=3))
+    gateway = roof.gateway()
+    roof.poll(gateway)
     for _ in range(5):
-        one.simulation.fault("outage")
-        assert minutes(one, gateway, 2) == [None, None]
-        one.simulation.faults.clear()
-        assert told(minutes(one, gateway, 2)) == []
+        roof.simulation.fault("outage")
+        assert minutes(roof, gateway, 2) == [None, None]
+        roof.simulation.faults.clear()
+        assert anomalies(minutes(roof, gateway, 2)) == []
 
 
 def test_what_is_needed_is_asked_for_at_every_poll_whatever_it_does(bench: Benches) -> None:
-    one = bench(cts="none", generation="7")
-    gateway = one.gateway()
-    assert one.poll(gateway).production[0].source is Source.V1
-    fragile = Fragile(one, "/api/v1/production")
-    polls = minutes(one, gateway, 12)
+    roof = bench(cts="none", generation="7")
+    gateway = roof.gateway()
+    assert roof.poll(gateway).production[0].source is Source.V1
+    fragile = Fragile(roof, "/api/v1/production")
+    polls = minutes(roof, gateway, 12)
     assert fragile.asked > 3
-    assert told(polls) == []
+    assert anomalies(polls) == []

@@ -19,11 +19,13 @@ HERE = ["127.0.0.1"]
 NOBODY = "_nobody._tcp.local."
 
 
-def test_a_gateway_says_its_serial_firmware_and_addresses_the_best_first(
+def test_a_gateway_announces_serial_firmware_and_addresses_the_best_first(
     announce: Announce,
 ) -> None:
     announce("900000000001", "fe80::1", "fd00::1", "127.0.0.2", firmware="8.2.4345")
-    found = {one.serial: one for one in discovery.discover(3, HERE, until="900000000001")}
+    found = {
+        gateway.serial: gateway for gateway in discovery.discover(3, HERE, until="900000000001")
+    }
     assert found["900000000001"] == Found(
         serial="900000000001",
         firmware="8.2.4345",
@@ -40,10 +42,10 @@ def test_what_is_announced_without_a_serial_number_is_no_gateway(
     announce("\x1b[31m900", "127.0.0.2", name="joker")
     announce("900000000002", "127.0.0.2", firmware="\x07")
     found = discovery.discover(0.7, HERE)
-    assert [(one.serial, one.firmware) for one in found] == [("900000000002", None)]
+    assert [(gateway.serial, gateway.firmware) for gateway in found] == [("900000000002", None)]
 
 
-def test_the_command_lists_them_and_says_what_to_write(
+def test_the_command_lists_them_with_what_to_write(
     announce: Announce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discovery, "SERVICE", "_two._tcp.local.")
@@ -74,7 +76,7 @@ def test_as_json_it_gives_a_record_for_each(
     }
 
 
-def test_what_the_command_says_can_be_written_as_it_stands(
+def test_what_the_command_shows_can_be_written_as_it_stands(
     announce: Announce,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +92,7 @@ def test_what_the_command_says_can_be_written_as_it_stands(
 
 
 @pytest.mark.parametrize("args", [[], ["--json"]])
-def test_when_none_answers_it_says_what_else_to_do(
+def test_when_none_answers_it_names_what_else_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: list[str]
 ) -> None:
     monkeypatch.setattr(discovery, "SERVICE", NOBODY)
@@ -108,7 +110,7 @@ def test_without_the_library_the_extra_is_named(
     assert "pip install 'envoylog[discovery]'" in capsys.readouterr().err
 
 
-def test_a_machine_that_cannot_listen_says_so(
+def test_a_machine_that_cannot_listen_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENVOYLOG_MDNS_INTERFACES", "127.0.0.9")

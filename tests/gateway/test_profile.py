@@ -105,11 +105,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("said", "who", "documents", "expected"), CASES, ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(("case", "who", "documents", "expected"), CASES, ids=[c[0] for c in CASES])
 def test_production_comes_from_the_first_source_that_fits(
-    said: str, who: GatewayInfo, documents: dict[str, Any], expected: ProductionFrom
+    case: str, who: GatewayInfo, documents: dict[str, Any], expected: ProductionFrom
 ) -> None:
-    assert detect(who, documents, keep_v1=False).production is expected, said
+    assert detect(who, documents, keep_v1=False).production is expected, case
 
 
 def test_zeros_after_a_restart_do_not_drive_a_stream_from_its_source() -> None:
@@ -132,7 +132,7 @@ FILLED = [
         (info(production="enabled", net_consumption="disabled"), FILLED, None),
         (info(production="enabled", net_consumption="enabled"), FILLED, ConsumptionFrom.NET_CT),
         (info(production="enabled", total_consumption="enabled"), [], ConsumptionFrom.TOTAL_CT),
-        (info(), [one | {"activeCount": 1} for one in FILLED], ConsumptionFrom.EIM),
+        (info(), [item | {"activeCount": 1} for item in FILLED], ConsumptionFrom.EIM),
         (info(), FILLED, None),
     ],
 )

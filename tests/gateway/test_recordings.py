@@ -1,4 +1,4 @@
-"""Recorded documents of every kind of gateway: what it is and what it says, without a server."""
+"""Recorded documents of every kind of gateway: what it is and what it reports, without a server."""
 
 import json
 from typing import Any

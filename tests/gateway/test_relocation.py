@@ -1,4 +1,4 @@
-"""A gateway that is no longer where the configuration says is found again by its serial."""
+"""A gateway that is no longer at its configured address is found again by its serial."""
 
 import contextlib
 import logging
@@ -42,11 +42,11 @@ def moved() -> Iterator[Move]:
     """Serves a bench's gateway at 127.0.0.2: same port, same certificate."""
     with contextlib.ExitStack() as stack:
 
-        def move(one: Bench, *, new_certificate: bool = False) -> GatewayServer:
-            one.server.stop()
-            server = served(stack, one.simulation, "127.0.0.2", port_of(one))
+        def move(roof: Bench, *, new_certificate: bool = False) -> GatewayServer:
+            roof.server.stop()
+            server = served(stack, roof.simulation, "127.0.0.2", port_of(roof))
             if not new_certificate:
-                server._server.context = one.server._server.context
+                server._server.context = roof.server._server.context
             return server
 
         yield move
@@ -60,24 +60,24 @@ def served(
     return server
 
 
-def port_of(one: Bench) -> int:
-    return int(one.server.url.rpartition(":")[2])
+def port_of(roof: Bench) -> int:
+    return int(roof.server.url.rpartition(":")[2])
 
 
-def minute(one: Bench, gateway: Gateway) -> Poll | GatewayError:
+def minute(roof: Bench, gateway: Gateway) -> Poll | GatewayError:
     """Poll, and let a minute pass."""
     try:
-        return one.poll(gateway, inverters=False)
+        return roof.poll(gateway, inverters=False)
     except GatewayError as error:
         return error
     finally:
         gateway.endpoints.http.forget_connection()  # A server that moved has dropped it.
-        one.clock.set(one.clock() + MINUTE)
+        roof.clock.set(roof.clock() + MINUTE)
 
 
-def outcomes(one: Bench, gateway: Gateway, minutes: int) -> list[str]:
-    made = [minute(one, gateway) for _ in range(minutes)]
-    return [poll.outcome if isinstance(poll, Poll) else type(poll).__name__ for poll in made]
+def outcomes(roof: Bench, gateway: Gateway, minutes: int) -> list[str]:
+    polls = [minute(roof, gateway) for _ in range(minutes)]
+    return [poll.outcome if isinstance(poll, Poll) else type(poll).__name__ for poll in polls]
 
 
 FOUND = (
@@ -90,20 +90,20 @@ HERE = str(Outcome.COMPLETE)
 def test_after_three_failed_polls_it_is_found_and_goes_on_with_pin_and_token(
     bench: Benches, announce: Announce, moved: Move
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    moved(one)
-    assert outcomes(one, gateway, 3) == [GONE] * 3
-    before = len(one.simulation.requests)
-    found = minute(one, gateway)
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    moved(roof)
+    assert outcomes(roof, gateway, 3) == [GONE] * 3
+    before = len(roof.simulation.requests)
+    found = minute(roof, gateway)
     assert isinstance(found, Poll)
     assert found.outcome is Outcome.COMPLETE
     assert [(event.kind, event.detail) for event in found.events] == [("address_change", FOUND)]
-    first = one.simulation.requests[before]
+    first = roof.simulation.requests[before]
     assert (first.path, first.credentials) == ("/info", "none")
-    later = minute(one, gateway)
+    later = minute(roof, gateway)
     assert isinstance(later, Poll)
     assert (later.outcome, later.events) == (Outcome.COMPLETE, ())
 
@@ -116,42 +116,42 @@ def test_it_is_not_looked_for_without_permission_or_library(
     monkeypatch: pytest.MonkeyPatch,
     without: str,
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=without != "permission")
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    moved(one)
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=without != "permission")
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    moved(roof)
     if without == "library":
         monkeypatch.setitem(sys.modules, "zeroconf", None)
-    assert outcomes(one, gateway, 6) == [GONE] * 6
+    assert outcomes(roof, gateway, 6) == [GONE] * 6
 
 
-def test_another_certificate_at_the_found_address_is_refused_and_nothing_is_sent(
+def test_another_certificate_at_the_found_address_is_sent_nothing(
     bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    moved(one, new_certificate=True)
-    sent = len(one.simulation.requests)
-    assert outcomes(one, gateway, 16) == [GONE] * 16
-    assert len(one.simulation.requests) == sent
-    said = [line for line in caplog.messages if "mDNS" in line]
-    assert len(said) == 1
-    assert "envoylog trust accept roof" in said[0]
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    moved(roof, new_certificate=True)
+    sent = len(roof.simulation.requests)
+    assert outcomes(roof, gateway, 16) == [GONE] * 16
+    assert len(roof.simulation.requests) == sent
+    lines = [line for line in caplog.messages if "mDNS" in line]
+    assert len(lines) == 1
+    assert "envoylog trust accept roof" in lines[0]
 
 
-def test_without_a_pin_no_certificate_is_trusted_at_an_address_that_nobody_wrote(
+def test_without_a_pin_no_certificate_at_a_found_address_is_trusted(
     bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = bench(serial=next(serials))
-    announce(one.simulation.model.serial, "127.0.0.2")
-    host = one.server.url.partition("://")[2]
-    moved(one)
-    gateway = one.gateway(mdns=True, serial=one.simulation.model.serial, host=host)
-    assert outcomes(one, gateway, 4) == [GONE] * 4
-    assert one.simulation.requests == []
+    roof = bench(serial=next(serials))
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    host = roof.server.url.partition("://")[2]
+    moved(roof)
+    gateway = roof.gateway(mdns=True, serial=roof.simulation.model.serial, host=host)
+    assert outcomes(roof, gateway, 4) == [GONE] * 4
+    assert roof.simulation.requests == []
     assert gateway.endpoints.http.pins.read() is None
     assert "host = '127.0.0.2'" in caplog.text
 
@@ -159,31 +159,31 @@ def test_without_a_pin_no_certificate_is_trusted_at_an_address_that_nobody_wrote
 def test_a_gateway_that_had_tokens_is_not_believed_to_have_become_an_old_one(
     bench: Benches, announce: Announce
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True, tls="off", host=one.server.url.partition("://")[2])
-    minute(one, gateway)
-    serial = one.simulation.model.serial
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True, tls="off", host=roof.server.url.partition("://")[2])
+    minute(roof, gateway)
+    serial = roof.simulation.model.serial
     announce(serial, "127.0.0.2")
-    one.server.stop()
+    roof.server.stop()
     impostor = Simulation(model=Model(generation="5", cts="none", serial=serial))
     with contextlib.ExitStack() as stack:
-        served(stack, impostor, "127.0.0.2", port_of(one))
-        assert outcomes(one, gateway, 5) == [GONE] * 5
+        served(stack, impostor, "127.0.0.2", port_of(roof))
+        assert outcomes(roof, gateway, 5) == [GONE] * 5
     assert impostor.requests == []
 
 
-def test_another_gateway_that_is_announced_under_this_serial_is_asked_its_own_alone(
+def test_another_gateway_announced_under_this_serial_is_asked_only_for_its_own(
     bench: Benches, announce: Announce
 ) -> None:
-    one = bench(generation="5", cts="none", serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    one.server.stop()
+    roof = bench(generation="5", cts="none", serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    roof.server.stop()
     other = Simulation(model=Model(generation="5", cts="none", serial=next(serials)))
     with contextlib.ExitStack() as stack:
-        served(stack, other, "127.0.0.2", port_of(one))
-        assert outcomes(one, gateway, 5) == [GONE] * 5
+        served(stack, other, "127.0.0.2", port_of(roof))
+        assert outcomes(roof, gateway, 5) == [GONE] * 5
     assert [request.path for request in other.requests] == ["/info"]
     assert gateway.endpoints.http.address.host == "127.0.0.1"
 
@@ -196,32 +196,32 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relocation, "SEARCH_S", 0.5)
-    one = bench(generation="5", cts="none", serial=next(serials))
-    one.settings = replace(
-        one.settings, gateways=(replace(one.settings.gateways[0], mdns=True, token_file=None),)
+    roof = bench(generation="5", cts="none", serial=next(serials))
+    roof.settings = replace(
+        roof.settings, gateways=(replace(roof.settings.gateways[0], mdns=True, token_file=None),)
     )
-    engine = open_engine(one.settings.database_url)
+    engine = open_engine(roof.settings.database_url)
     upgrade(engine)
-    poller = pollers(one.settings, engine, one.environ, clock=one.clock)[0]
+    poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
 
     def polled(times: int) -> list[str]:
-        made = []
+        polls = []
         for _ in range(times):
-            made.append(str(collect(poller, one.clock()).outcome))
-            one.clock.set(one.clock() + MINUTE)
-        return made
+            polls.append(str(collect(poller, roof.clock()).outcome))
+            roof.clock.set(roof.clock() + MINUTE)
+        return polls
 
     assert polled(1) == ["complete"]
-    moved(one)
+    moved(roof)
     other = Simulation(model=Model(generation="5", cts="none", serial=next(serials)))
     with contextlib.ExitStack() as stack:
-        served(stack, other, "127.0.0.1", port_of(one))
-        one.clock.set(one.clock() + timedelta(hours=1))
+        served(stack, other, "127.0.0.1", port_of(roof))
+        roof.clock.set(roof.clock() + timedelta(hours=1))
         assert polled(4) == ["failed"] * 4
         assert isinstance(poller.last_error, GatewayReplacedError)
         assert poller.stopped_by is None
-        announce(one.simulation.model.serial, "127.0.0.2")
-        one.clock.set(one.clock() + 10 * MINUTE)
+        announce(roof.simulation.model.serial, "127.0.0.2")
+        roof.clock.set(roof.clock() + 10 * MINUTE)
         assert polled(2) == ["complete"] * 2
     assert {request.path for request in other.requests} == {"/info"}
     with engine.connect() as connection:
@@ -234,34 +234,34 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
 def test_a_stranger_at_the_old_address_hinders_nobody(
     bench: Benches, announce: Announce, moved: Move
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    moved(one)
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    moved(roof)
     stranger = Simulation(model=Model(serial=next(serials)))
     with contextlib.ExitStack() as stack:
-        served(stack, stranger, "127.0.0.1", port_of(one))
+        served(stack, stranger, "127.0.0.1", port_of(roof))
         refused = [CertificateChangedError.__name__] * 3
-        assert outcomes(one, gateway, 4) == [*refused, HERE]
+        assert outcomes(roof, gateway, 4) == [*refused, HERE]
     assert stranger.requests == []
 
 
 def test_it_returns_to_the_configured_host_when_only_that_answers(
     bench: Benches, announce: Announce, moved: Move
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.2")
-    away = moved(one)
-    assert outcomes(one, gateway, 10) == [GONE] * 3 + [HERE] * 7
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    away = moved(roof)
+    assert outcomes(roof, gateway, 10) == [GONE] * 3 + [HERE] * 7
     away.stop()
-    assert outcomes(one, gateway, 3) == [GONE] * 3
+    assert outcomes(roof, gateway, 3) == [GONE] * 3
     with contextlib.ExitStack() as stack:
-        home = served(stack, one.simulation, "127.0.0.1", port_of(one))
-        home._server.context = one.server._server.context
-        back = minute(one, gateway)
+        home = served(stack, roof.simulation, "127.0.0.1", port_of(roof))
+        home._server.context = roof.server._server.context
+        back = minute(roof, gateway)
     assert isinstance(back, Poll)
     assert [event.detail for event in back.events] == ["answers at 127.0.0.1 again, as configured"]
 
@@ -269,14 +269,14 @@ def test_it_returns_to_the_configured_host_when_only_that_answers(
 def test_a_gateway_that_is_only_away_for_a_while_has_not_moved(
     bench: Benches, announce: Announce
 ) -> None:
-    one = bench(serial=next(serials))
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    announce(one.simulation.model.serial, "127.0.0.1")
-    one.simulation.fault("outage")
-    assert outcomes(one, gateway, 3) == [GONE] * 3
-    one.simulation.faults.clear()
-    back = minute(one, gateway)
+    roof = bench(serial=next(serials))
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.1")
+    roof.simulation.fault("outage")
+    assert outcomes(roof, gateway, 3) == [GONE] * 3
+    roof.simulation.faults.clear()
+    back = minute(roof, gateway)
     assert isinstance(back, Poll)
     assert (back.outcome, back.events) == (Outcome.COMPLETE, ())
 
@@ -284,24 +284,24 @@ def test_a_gateway_that_is_only_away_for_a_while_has_not_moved(
 def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = bench(serial=next(serials), poll_every_s=5)
-    gateway = one.gateway(mdns=True)
-    minute(one, gateway)
-    one.server.stop()
-    assert outcomes(one, gateway, 3) == [GONE] * 3
+    roof = bench(serial=next(serials), poll_every_s=5)
+    gateway = roof.gateway(mdns=True)
+    minute(roof, gateway)
+    roof.server.stop()
+    assert outcomes(roof, gateway, 3) == [GONE] * 3
     started = time.monotonic()
-    assert outcomes(one, gateway, 1) == [GONE]
+    assert outcomes(roof, gateway, 1) == [GONE]
     assert time.monotonic() - started < gateway.budget_s
     looks = []
     real = discovery.discover
 
     def counted(*args: object, **options: object) -> list[discovery.Found]:
-        looks.append(one.clock())
+        looks.append(roof.clock())
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(discovery, "discover", counted)
     monkeypatch.setattr(relocation, "SEARCH_S", 0.1)
-    outcomes(one, gateway, 30)
+    outcomes(roof, gateway, 30)
     assert len(looks) == 3
     assert {after - before for before, after in pairwise(looks)} == {10 * MINUTE}
 
@@ -309,10 +309,10 @@ def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
 def test_a_gateway_that_was_never_met_is_not_looked_for(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = bench(serial=next(serials))
-    one.server.stop()
+    roof = bench(serial=next(serials))
+    roof.server.stop()
     monkeypatch.delattr(discovery, "discover")
-    assert outcomes(one, one.gateway(mdns=True), 5) == [GONE] * 5
+    assert outcomes(roof, roof.gateway(mdns=True), 5) == [GONE] * 5
 
 
 @pytest.mark.parametrize(
@@ -324,10 +324,10 @@ def test_a_gateway_that_was_never_met_is_not_looked_for(
 def test_scheme_and_port_are_those_of_the_configuration(
     bench: Benches, announce: Announce, host: str, expected: Address
 ) -> None:
-    one = bench(serial=next(serials))
-    announce(one.simulation.model.serial, "127.0.0.2")
-    found = one.gateway(host=host).relocation
-    assert found._announced(one.simulation.model.serial, Deadline(9)) == [expected]
+    roof = bench(serial=next(serials))
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    found = roof.gateway(host=host).relocation
+    assert found._announced(roof.simulation.model.serial, Deadline(9)) == [expected]
 
 
 @pytest.fixture(autouse=True)

@@ -75,7 +75,7 @@ def test_no_document_breaks_a_parser(document: Any) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "  ", "<html>", '{"a": 1', "nul"])
-def test_a_body_that_is_not_json_says_so(body: str) -> None:
+def test_a_body_that_is_not_json_is_malformed(body: str) -> None:
     with pytest.raises(MalformedDocumentError):
         parse.document(200, body)
 
@@ -88,9 +88,9 @@ def test_a_body_with_an_error_is_a_missing_page() -> None:
 def test_only_the_phases_in_use_are_read() -> None:
     channels = [reading(11, 600.0), reading(12, 400.0), reading(13, 87_000.0)]
     split = meters.parse([reading(channels=channels)], {1: meter(mode="split", count=2)}, NOW)
-    assert [one.phase for one in split] == [Phase.TOTAL, Phase.L1, Phase.L2]
+    assert [sample.phase for sample in split] == [Phase.TOTAL, Phase.L1, Phase.L2]
     single = meters.parse([reading(channels=channels)], {1: meter(count=1)}, NOW)
-    assert [one.phase for one in single] == [Phase.TOTAL]
+    assert [sample.phase for sample in single] == [Phase.TOTAL]
 
 
 def test_the_total_is_the_meters_own_and_never_a_sum() -> None:
@@ -99,7 +99,7 @@ def test_the_total_is_the_meters_own_and_never_a_sum() -> None:
     assert found[0].delivered_wh == 1000.0
 
 
-def test_meters_that_are_not_enabled_or_never_read_say_nothing() -> None:
+def test_meters_that_are_not_enabled_or_never_read_give_nothing() -> None:
     listed = [reading(1, timestamp=0), reading(2), reading(1023410688)]
     assert meters.parse(listed, {1: meter()}, NOW) == []
 
@@ -115,7 +115,7 @@ def test_a_storage_channel_that_went_to_zero_takes_its_total_out() -> None:
     channels = [reading(11, 0.0, 0.0, 0.0), reading(12, 500.0, 300.0)]
     item = reading(1, 500.0, 300.0, channels=channels)
     found = meters.parse([item], {1: meter("storage", mode="split", count=2)}, NOW)
-    assert [one.phase for one in found] == [Phase.L2]
+    assert [sample.phase for sample in found] == [Phase.L2]
 
 
 def made(phase: Phase = Phase.TOTAL, watts: float = 300.0, wh: float = 9000.0) -> ProductionSample:
@@ -160,14 +160,16 @@ def test_a_total_that_copies_net_is_rebuilt_on_the_firmware_that_does_so(
 ) -> None:
     copied = [eim("total-consumption", 428, 5_649), eim("net-consumption", 428, 5_649)]
     samples = production.consumption_from_eim({"consumption": copied}, [made()], firmware, 1, NOW)
-    total = next(one for one in samples if one.measurement is Measurement.TOTAL_CONSUMPTION)
+    total = next(
+        sample for sample in samples if sample.measurement is Measurement.TOTAL_CONSUMPTION
+    )
     assert total.power_w == expected
 
 
 def test_items_are_found_by_name_in_any_order() -> None:
     listed = [eim("net-consumption", -50, 1), eim("total-consumption", 250, 2)]
     samples = production.consumption_from_eim({"consumption": listed}, [made()], (7, 0), 1, NOW)
-    assert {one.measurement: one.power_w for one in samples} == {
+    assert {sample.measurement: sample.power_w for sample in samples} == {
         Measurement.NET_CONSUMPTION: -50.0,
         Measurement.TOTAL_CONSUMPTION: 250.0,
     }
@@ -199,13 +201,17 @@ def listed(serial: str, at: int = NOW - 60, **more: Any) -> dict[str, Any]:
             "maxReportWatts": 300} | more  # fmt: skip
 
 
-def test_device_data_gives_detail_of_active_units_whatever_mod_gone_says() -> None:
+def test_device_data_gives_detail_of_active_units_whatever_mod_gone_is() -> None:
     page = {"1": unit("a"), "2": unit("b", active=False), "3": {"devName": "eim", "active": True},
             "4": unit("c", endDate=None), "deviceCount": 5, "deviceDataLimit": 50}  # fmt: skip
-    (one,) = inverters.parse(page, None, NOW)
-    assert (one.serial, one.power_w, one.interval_s) == ("a", 255.0, 900)
-    assert (one.energy_interval_wh, one.energy_lifetime_wh) == (64.0, 98411.625)
-    assert (one.ac_voltage_v, one.ac_current_a, one.temperature_c) == (248.156, 1.049, 38.0)
+    (sample,) = inverters.parse(page, None, NOW)
+    assert (sample.serial, sample.power_w, sample.interval_s) == ("a", 255.0, 900)
+    assert (sample.energy_interval_wh, sample.energy_lifetime_wh) == (64.0, 98411.625)
+    assert (sample.ac_voltage_v, sample.ac_current_a, sample.temperature_c) == (
+        248.156,
+        1.049,
+        38.0,
+    )
     assert not inverters.needs_plain_list(page)
 
 
@@ -220,7 +226,7 @@ def test_device_data_that_is_cut_or_empty_needs_the_plain_list(page: Any) -> Non
 def test_both_lists_together_give_every_unit_once_with_the_newest_report() -> None:
     detail = {"1": unit("a"), "2": unit("b"), "deviceCount": 50, "deviceDataLimit": 50}
     plain = [listed("a"), listed("b", NOW - 5), listed("c"), listed("c", NOW - 900)]
-    found = {one.serial: one for one in inverters.parse(detail, plain, NOW)}
+    found = {sample.serial: sample for sample in inverters.parse(detail, plain, NOW)}
     assert set(found) == {"a", "b", "c"}
     assert found["a"].interval_s == 900
     assert found["b"].interval_s is None
@@ -230,4 +236,4 @@ def test_both_lists_together_give_every_unit_once_with_the_newest_report() -> No
 def test_batteries_are_no_panels_and_impossible_dates_no_reports() -> None:
     plain = [listed("acb", devType=11), listed("zero", 0), listed("old", 1_000_000),
              listed("future", NOW + 90_000), listed("ok", devType=1)]  # fmt: skip
-    assert [one.serial for one in inverters.parse(None, plain, NOW)] == ["ok"]
+    assert [sample.serial for sample in inverters.parse(None, plain, NOW)] == ["ok"]

@@ -26,9 +26,9 @@ def polls(count: int) -> list[Poll]:
 
 @pytest.mark.parametrize("cts", ["storage", "total", "none"])
 def test_a_poll_comes_back_as_it_went_in(bench: Benches, cts: str) -> None:
-    one = bench(cts=cts, shape=Shape(phases=3, battery=cts == "storage"))
-    one.simulation.fault("clock_skew")
-    poll = one.poll(one.gateway())
+    roof = bench(cts=cts, shape=Shape(phases=3, battery=cts == "storage"))
+    roof.simulation.fault("clock_skew")
+    poll = roof.poll(roof.gateway())
     assert poll.info is not None
     assert poll.events
     assert decode(encode(poll)) == poll
