@@ -9,7 +9,6 @@ import click
 from logger import exports
 from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
-from logger.exports import workbook
 from logger.exports.text import LOCALES
 from logger.reports import details, energy, quality
 from logger.reports.periods import Kind
@@ -40,10 +39,8 @@ def _report(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
     return energy.energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
 
 
-def _workbook(kind: str, single: Any, connection: Any, chosen: dict[str, Any]) -> bytes:
+def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
     """Return the workbook of a report's range."""
-    if kind == "hourly":
-        return workbook.single(single)
     if chosen["since"] is None:
         # A workbook without a range is about everything there is.
         first = min(site.first for site in energy.sites_of(connection, chosen["gateway"]))
@@ -53,7 +50,7 @@ def _workbook(kind: str, single: Any, connection: Any, chosen: dict[str, Any]) -
         for name in ("daily", "monthly", "yearly", "quality")
     }
     ranking = details.inverter_ranking(connection, now=utc_now(), **chosen)
-    return workbook.full(reports, ranking)
+    return exports.to_full_xlsx(reports, ranking)
 
 
 def _command(kind: str) -> click.Command:
@@ -78,8 +75,8 @@ def _command(kind: str) -> click.Command:
         chosen_form = exports.format_for(form, output)
         with reading(load_settings(ctx)) as connection:
             found = _report(kind, connection, chosen)
-            if chosen_form == "xlsx" and kind in get_args(Kind) and not sheet:
-                content = _workbook(kind, found, connection, chosen)
+            if chosen_form == "xlsx" and kind in {"daily", "monthly", "yearly"} and not sheet:
+                content = _workbook(connection, chosen)
             elif chosen_form == "csv":
                 content = exports.to_csv(found, locale)
             else:

@@ -22,8 +22,8 @@ from logger.exports.text import escape_formula, to_csv, to_json, to_markdown
 from logger.reports import Report
 
 __all__ = [
-    "EXPORTERS", "format_for", "replacing", "to_csv", "to_json", "to_markdown", "to_ods",
-    "to_parquet", "to_table", "to_xlsx", "write_file",
+    "EXPORTERS", "format_for", "need", "replacing", "to_csv", "to_full_xlsx", "to_json",
+    "to_markdown", "to_ods", "to_parquet", "to_table", "to_xlsx", "write_file",
 ]  # fmt: skip
 
 
@@ -34,13 +34,20 @@ def to_xlsx(report: Report) -> bytes:
     return single(report)
 
 
+def to_full_xlsx(reports: dict[str, Report], ranking: Report) -> bytes:
+    """Return a workbook of a range, from its daily, monthly, yearly and quality reports."""
+    from logger.exports.workbook import full  # noqa: PLC0415 - only spreadsheets need it
+
+    return full(reports, ranking)
+
+
 def to_ods(report: Report) -> bytes:
     """Return an OpenDocument sheet: headings for people, and a totals row.
 
     Raises:
         UsageError: the extra that it needs is not installed.
     """
-    _need("odf", "ods")
+    need("odf", "ods")
     frame = report.frame.astype(object)
     for name in set(report.names) - set(report.columns):
         frame[name] = frame[name].map(escape_formula)
@@ -60,7 +67,7 @@ def to_parquet(report: Report) -> bytes:
     Raises:
         UsageError: the extra that it needs is not installed.
     """
-    _need("pyarrow", "parquet")
+    need("pyarrow", "parquet")
     out = io.BytesIO()
     report.frame.to_parquet(out, index=False, engine="pyarrow")
     return out.getvalue()
@@ -80,7 +87,12 @@ def _timeless(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def _need(module: str, extra: str) -> None:
+def need(module: str, extra: str) -> None:
+    """Check that an extra is installed.
+
+    Raises:
+        UsageError: it is not; says how to.
+    """
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"This format needs an extra; install it: pip install 'envoylog[{extra}]'")
 

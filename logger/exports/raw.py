@@ -7,7 +7,6 @@ Walk: the tables of samples -> here -> cli
 
 import csv
 import datetime as dt
-import importlib.util
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
+from logger.exports import need
 from logger.store.database import backend, rows
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -122,8 +122,7 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
     Raises:
         UsageError: the extra that it needs is not installed.
     """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("Parquet needs an extra; install it: pip install 'envoylog[parquet]'")
+    need("pyarrow", "parquet")
     import pyarrow as pa  # noqa: PLC0415 - an extra
     from pyarrow import parquet  # noqa: PLC0415 - an extra
 

@@ -59,14 +59,14 @@ class Table:
 
     def formula(self, column: Column) -> str:
         """Return the formula of a column's total, from the column's definition."""
-        if not isinstance(column.total, Ratio):
-            values = self.report.column(column.name)
-            return f"={self._subtotal(str(column.total), values)}"
-        terms = column.total.terms(self.report.column)
-        above = "-".join(self._subtotal("sum", values) for values in terms.numerator)
-        how = "max" if terms.once else "sum"
-        below = "+".join(self._subtotal(how, values) for values in terms.divisor)
-        return f'=IF(({below})=0,"",{column.total.factor:g}*({above})/({below}))'
+        ratio = column.total
+        if not isinstance(ratio, Ratio):
+            return f"={self._subtotal(str(ratio), self.report.column(column.name))}"
+        numerator, divisors = ratio.terms(self.report.column)
+        how = "max" if ratio.per_gateway else "sum"
+        above = "-".join(self._subtotal("sum", values) for values in numerator)
+        below = "+".join(self._subtotal(how, values) for values in divisors)
+        return f'=IF(({below})=0,"",{ratio.factor:g}*({above})/({below}))'
 
     def _subtotal(self, how: str, values: Sequence[Any]) -> str:
         letter = xl_col_to_name(self._where(list(values)))

@@ -1,7 +1,7 @@
 """The columns of reports, and the only definition of every ratio, total and status.
 
 Totals rows, the formulas of workbooks and the texts for people are made from what stands here; the
-frozen texts of the views are proved to say the same by tests/reports/test_definitions.py.
+frozen texts of the views are proved to say the same by tests/reports/test_views.py.
 
 Walk: views -> reports.energy, details, quality -> here -> exports
 """
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Status = Literal["final", "provisional", "partial"]
 Values = Sequence[float | None]  #: one for each row; None where unknown
+Cells = Callable[[str], Sequence[Any]]  #: gives the values of a column or weight
 
 #: Below this a period that is over is partial, not final.
 COVERED_PCT = 95.0
@@ -46,15 +47,6 @@ def max_known(values: Iterable[float | None]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a ratio is made of: columns of numbers, each of which is added up over the rows."""
-
-    numerator: Sequence[Values]  #: the first, less the others
-    divisor: Sequence[Values]  #: added; none of them where the divisor is unknown
-    once: bool  #: a column of the divisor holds one number again and again, which counts once
-
-
-@dataclass(frozen=True, slots=True)
 class Ratio:
     """A quotient of sums over the rows in which each input is known, never a mean of quotients.
 
@@ -68,32 +60,33 @@ class Ratio:
     #: where one of these lacks it the ratio is unknown.
     per_gateway: bool = False
 
-    def terms(self, cells: Callable[[str], Sequence[Any]]) -> Terms:
-        """Return the columns to add up; ``cells`` gives the values of a column or weight."""
+    def terms(self, cells: Cells) -> tuple[Sequence[Values], Sequence[Values]]:
+        """Return the columns that make the numerator and the divisor, each to be added up.
+
+        Of a divisor ``per_gateway`` each column holds one gateway's, of which the largest counts;
+        none where it is unknown.
+        """
         if self.per_gateway:
-            (name,) = self.numerator
-            above = cells(name)
+            above = cells(self.numerator[0])
             rows = list(zip(cells("gateway"), above, cells(self.divisor), strict=True))
             weights = {gateway: weight for gateway, value, weight in rows if value is not None}
-            divisor: list[Values] = [
-                [weight if own == gateway and value is not None else None
+            divisors = [
+                [weight if (own, value is None) == (gateway, False) else None
                  for own, value, weight in rows]
                 for gateway in weights
             ]  # fmt: skip
-            return Terms([above], [] if None in weights.values() else divisor, once=True)
+            return [above], [] if None in weights.values() else divisors
         columns = [cells(name) for name in (*self.numerator, self.divisor)]
-        nothing = (None,) * len(columns)
-        inputs = [nothing if None in row else row for row in zip(*columns, strict=True)]
-        numerator: list[Values] = list(zip(*inputs, strict=True)) or [()] * len(columns)
-        return Terms(numerator[:-1], numerator[-1:], once=False)
+        unknown = (None,) * len(columns)
+        inputs = [unknown if None in row else row for row in zip(*columns, strict=True)]
+        *numerator, divisor = zip(*inputs, strict=True)
+        return numerator, [divisor]
 
-    def of(self, cells: Callable[[str], Sequence[Any]]) -> float | None:
+    def of(self, cells: Cells) -> float | None:
         """Return the ratio over all rows."""
-        terms = self.terms(cells)
-        added, *subtracted = (sum_known(values) for values in terms.numerator)
-        divisor = sum_known(
-            (max_known if terms.once else sum_known)(values) for values in terms.divisor
-        )
+        numerator, divisors = self.terms(cells)
+        added, *subtracted = map(sum_known, numerator)
+        divisor = sum_known(map(max_known if self.per_gateway else sum_known, divisors))
         if added is None or not divisor:
             return None
         return self.factor * (added - math.fsum(value or 0.0 for value in subtracted)) / divisor
@@ -115,7 +108,7 @@ class Column:
         """Return the title with its unit."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
-    def total_of(self, cells: Callable[[str], Sequence[Any]]) -> float | None:
+    def total_of(self, cells: Cells) -> float | None:
         """Return the total over all rows; None where unknown or without meaning."""
         if isinstance(self.total, Ratio):
             return self.total.of(cells)

@@ -20,7 +20,7 @@ from logger.errors import NoDataError, UsageError
 from logger.reports import Report
 from logger.reports.columns import COVERAGE, ENERGY, STATUS, UNCOUNTED, status_of
 from logger.reports.periods import (
-    PERIOD_NAMES,
+    PERIOD_LABELS,
     Kind,
     next_period,
     period_of,
@@ -75,7 +75,7 @@ def energy_report(
         NoDataError: nothing in the range; says what there is.
     """
     sites = sites_of(connection, gateway)
-    labels = ["gateway", *_keys(kind)]
+    labels = ["gateway", *PERIOD_LABELS[kind]]
     covered = len(labels) + ENERGY.index(COVERAGE)
     rows: list[tuple[Any, ...]] = []
     weights: dict[str, list[float | None]] = {}
@@ -162,8 +162,8 @@ def _rows(
     since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
     names = ", ".join(column.name for column in ENERGY)
     rows = view_rows(
-        connection, f"v_energy_{kind}", f"{PERIOD_NAMES[kind]}, {names}", site,
-        text_of(kind, since), text_of(kind, until), key=_keys(kind)[-1],
+        connection, f"v_energy_{kind}", f"{PERIOD_LABELS[kind][0]}, {names}", site,
+        text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][-1],
     )  # fmt: skip
     found = {_text(row[0]): row[1:] for row in rows}
     unknown = (None,) * len(ENERGY)
@@ -223,11 +223,6 @@ def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:
     """Return whether a break lies within a period; one at its very start ended the one before."""
     index = bisect_left(breaks, start_s + 1)
     return index < len(breaks) and breaks[index] <= end_s
-
-
-def _keys(kind: Kind) -> list[str]:
-    """Return the columns that name a period; the last one is local."""
-    return [PERIOD_NAMES[kind], *(["local_hour"] if kind == "hourly" else [])]
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,5 @@
 """What a user types for a date, and the periods between two of them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,12 +10,12 @@ from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_of
 from logger.errors import UsageError
 
 Kind = Literal["hourly", "daily", "monthly", "yearly"]
-#: kind of report -> the column of its view that names a period
-PERIOD_NAMES: dict[Kind, str] = {
-    "hourly": "hour_starts_at",
-    "daily": "day",
-    "monthly": "month",
-    "yearly": "year",
+#: kind of report -> the columns that name a period: in its view, and in local time
+PERIOD_LABELS: dict[Kind, tuple[str, ...]] = {
+    "hourly": ("hour_starts_at", "local_hour"),
+    "daily": ("day",),
+    "monthly": ("month",),
+    "yearly": ("year",),
 }
 
 
@@ -43,25 +42,20 @@ def parse(text: str, today: date) -> Days:
     Raises:
         UsageError: it names none.
     """
-    if text == "today":
-        return Days(today, today)
-    if text == "yesterday":
-        return Days(today - timedelta(days=1), today - timedelta(days=1))
-    if text == "last-month":
-        last = today.replace(day=1) - timedelta(days=1)
-        return Days(last.replace(day=1), last)
+    yesterday, last_month = today - timedelta(days=1), today.replace(day=1) - timedelta(days=1)
+    words = {"today": Days(today, today), "yesterday": Days(yesterday, yesterday),
+             "last-month": Days(last_month.replace(day=1), last_month)}  # fmt: skip
+    if text in words:
+        return words[text]
+    kinds: dict[int, tuple[Kind, str]] = {4: ("yearly", "-01-01"), 7: ("monthly", "-01")}
+    kind, rest = kinds.get(len(text), ("daily", ""))
     try:
-        if re.fullmatch(r"\d{4}", text):
-            return Days(date(int(text), 1, 1), date(int(text), 12, 31))
-        if re.fullmatch(r"\d{4}-\d{2}", text):
-            first = date.fromisoformat(text + "-01")
-            return Days(first, next_period("monthly", first) - timedelta(days=1))
-        day = date.fromisoformat(text)
-    except ValueError as error:
+        first = date.fromisoformat(text + rest)
+        return Days(first, next_period(kind, first) - timedelta(days=1))
+    except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is no date; write 2026-03-29, 2026-03, 2026, today, yesterday or last-month."
         ) from error
-    return Days(day, day)
 
 
 def span(since: str | None, until: str | None, today: date) -> tuple[date | None, date | None]:
