@@ -25,7 +25,7 @@
     ├── NoDataError                (7)
     └── CheckFailedError           (8)
 
-A message is one sentence that says what happened, and one that says what to do. The command
+A message is one sentence about what happened, and one about what to do. The command
 line prints it and leaves with ``exit_code``. What no one foresaw goes through ``guarded``.
 """
 
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class LoggerError(Exception):
-    """Something went wrong that the user can be told about in a sentence."""
+    """Something went wrong that a sentence explains to the user."""
 
     exit_code = 1
 
@@ -80,7 +80,7 @@ class EndpointRefusedError(GatewayError):
 
 
 class NotAskedError(GatewayError):
-    """This page is left alone for a while: it was missing, refused, or did harm; says which."""
+    """This page is left alone for a while: it was missing, refused, or did harm; names which."""
 
 
 class MalformedDocumentError(GatewayError):
@@ -130,7 +130,7 @@ class RowRefusedError(StoreError):
 
 
 class NoDataError(LoggerError):
-    """Nothing in the range that was asked for; says what there is."""
+    """Nothing in the range that was asked for; the message names what there is."""
 
     exit_code = 7
 

@@ -1,4 +1,4 @@
-"""The nouns: what one poll of a gateway says.
+"""The nouns: what one poll of a gateway gives.
 
 Sign: ``power_w`` is positive in the direction its measurement is named for; net-consumption is
 positive for import from the grid, storage is positive for discharging. Missing is ``None``.
@@ -82,7 +82,7 @@ class ConsumptionSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterReading:
-    """What one enabled CT says (/ivp/meters/readings), in total or on one of its channels."""
+    """What one enabled CT reports (/ivp/meters/readings), in total or on one of its channels."""
 
     measurement: str  #: measurementType as the gateway spells it
     phase: Phase

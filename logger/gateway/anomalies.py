@@ -24,7 +24,7 @@ from logger.readings import (
 
 #: What was not seen for this long is new when it comes again.
 FORGET_AFTER = timedelta(hours=1)
-#: A meter whose own clock stands still this long says nothing new.
+#: A meter whose own clock stands still this long gives nothing new.
 FROZEN_AFTER_S = 60
 CLOCK_SKEW_S = 60
 REMOVED_AFTER_LISTS = 3
@@ -68,7 +68,7 @@ def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
 
 
 def in_production_page(page: Any) -> list[Anomaly]:
-    """Return what production.json's consumption items say wrongly."""
+    """Return what is wrong in production.json's consumption items."""
     total = consumption_item(page, meters.TOTAL)
     net = consumption_item(page, meters.NET)
     produced = production_item(page, "eim")

@@ -98,7 +98,7 @@ class TokenAuth(AuthBase):
         """Have a token that the gateway takes.
 
         Raises:
-            AuthenticationError: there is none; ``lockout`` keeps the reason.
+            AuthenticationError: there are no credentials; ``lockout`` keeps the reason.
             GatewayUnreachableError: the gateway does not answer.
         """
         self._serial, self._deadline = serial, deadline

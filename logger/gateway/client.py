@@ -1,4 +1,4 @@
-"""One gateway: who it is, what it is, and what it says now.
+"""One gateway: who it is, what it is, and what it reports now.
 
 A poll asks for the documents that this kind of gateway needs, one after the other within a time
 budget, and reads them. An endpoint that fails costs what depends on it; the others still deliver.
@@ -158,7 +158,7 @@ class Gateway:
         return found
 
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
-        """Return what the gateway says, under the instant ``at``.
+        """Return what the gateway reports, under the instant ``at``.
 
         After a poll that gave nothing, the next one begins with who it is that answers.
 

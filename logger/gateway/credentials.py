@@ -37,7 +37,7 @@ NEVER = from_epoch_s(0)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and what its claims say."""
+    """A token and its claims."""
 
     text: str = field(repr=False)
     serial: str | None  #: claim aud; None for a gateway that was not commissioned yet
@@ -46,7 +46,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> "Token":
-        """Return the token of a text; the TokenError of one that is none does not repeat it."""
+        """Return the token of a text; the TokenError about another text does not repeat it."""
         text = text.strip().strip('"').strip()
         try:
             _, payload, _ = text.split(".")
@@ -181,7 +181,7 @@ class Tokens:
         """Return a token that this gateway should take, renewing it when it is time.
 
         Raises:
-            TokenError: none at hand and none to be had; says what to do.
+            TokenError: none at hand and none to be had; with what to do.
             AuthenticationError: Enlighten refused the account.
         """
         now, token = self.clock(), self.stored()
@@ -204,7 +204,7 @@ class Tokens:
     def fetch(self, serial: str) -> Token:
         """Return a new token from Enlighten; at most every 15 minutes, then less and less often.
 
-        AuthenticationError says why not, also while it is not yet time to ask again.
+        AuthenticationError has the reason, also while it is not yet time to ask again.
         """
         now = self.clock()
         if self._not_before is not None and now < self._not_before:

@@ -20,7 +20,7 @@ from logger.errors import GatewayUnreachableError, SettingsError
 log = logging.getLogger(__name__)
 
 SERVICE = "_enphase-envoy._tcp.local."
-#: A name that is announced but does not say where it is, is not waited for longer.
+#: A name that is announced without an address is not waited for longer.
 DETAIL_S = 1.5
 #: What anybody on the network may announce is shown only if it looks like a gateway's.
 SERIAL = re.compile(r"\w{1,32}", re.ASCII)
@@ -107,7 +107,7 @@ def opened(interfaces: list[str] | None) -> Any:
 
 
 def _note(info: Any, found: dict[str, Found]) -> None:
-    """Add what a gateway says of itself; one with two names is one gateway."""
+    """Add what a gateway announces; under two names it is one gateway."""
     properties = info.decoded_properties
     serial, firmware = properties.get("serialnum") or "", properties.get("protovers") or ""
     addresses = info.parsed_scoped_addresses()

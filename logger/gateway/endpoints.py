@@ -104,13 +104,13 @@ class Endpoints:
                 known.absent_until = None
 
     def get(self, path: str, deadline: Deadline) -> Any | GatewayError:
-        """Return a document, or the error why there is none, for ``Documents``.
+        """Return a document, or the error in its place, for ``Documents``.
 
         What is dispensable is not asked for again for a while when it is missing, refused, or
         takes the gateway down.
 
         Raises:
-            AuthenticationError: nothing is for us any more; says what to do.
+            AuthenticationError: nothing is for us any more; with what to do.
         """
         document = self._document(path, deadline)
         is_absent = isinstance(document, (EndpointMissingError, EndpointRefusedError))
@@ -196,7 +196,7 @@ class Endpoints:
         """Return the body of an endpoint that needs no credentials (/info).
 
         Raises:
-            GatewayError: it did not come; over plain HTTP, firmware 7 says where it is.
+            GatewayError: it did not come; over plain HTTP, firmware 7 redirects to where it is.
         """
         answer = self._ask(path, deadline)
         if 300 <= answer.status < 400 and self.http.address.scheme is None:

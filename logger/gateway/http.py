@@ -189,7 +189,7 @@ class Http:
         session, adapter = self._opened = self._opened or self._open(deadline)
         url = self.address.url(self.scheme or "https") + path
         if deadline.is_over:
-            self.forget_connection()  # What its silence seemed to say of the scheme, too.
+            self.forget_connection()  # What its silence suggested about the scheme, too.
             raise GatewayUnreachableError("no answer in time.")
         adapter.deadline, left_s = deadline, deadline.left_s
         timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)

@@ -23,7 +23,7 @@ def check(status: int) -> None:
     Raises:
         EndpointRefusedError: it is not for us, while others are.
         EndpointMissingError: this gateway has no such endpoint; redirects lead to error pages.
-        NotReadyError: an answer that says "later" (5xx).
+        NotReadyError: an answer that means "later" (5xx).
     """
     if status in {401, 403}:
         raise EndpointRefusedError(f"status {status}: not for this user or firmware.")
@@ -34,11 +34,11 @@ def check(status: int) -> None:
 
 
 def document(status: int, body: str, *, or_html: bool = False) -> Any:
-    """Return the JSON of an answer, whatever its headers said; or the text of an HTML page.
+    """Return the JSON of an answer, whatever its headers are; or the text of an HTML page.
 
     Raises:
         MalformedDocumentError: empty, HTML, or cut.
-        EndpointMissingError: by its status, or a JSON body that says so itself.
+        EndpointMissingError: by its status, or by its JSON body.
         EndpointRefusedError, NotReadyError: by its status.
     """
     check(status)

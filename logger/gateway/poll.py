@@ -45,7 +45,7 @@ def read(
     *,
     with_inverters: bool,
 ) -> Parts:
-    """Return what the documents that ``next_endpoint`` asked for say at ``at_s`` (epoch seconds).
+    """Return what the documents that ``next_endpoint`` asked for give at ``at_s`` (epoch seconds).
 
     ``frozen`` names the meters (eid) whose own reading time stands still.
     """
@@ -128,7 +128,9 @@ class _Reader:
             return
         item = production.production_item(self._answer(profiles.PRODUCTION_JSON), "eim")
         if item and not production.is_active(item):
-            others = [one for one in readings if one.measurement != Measurement.PRODUCTION]
+            others = [
+                reading for reading in readings if reading.measurement != Measurement.PRODUCTION
+            ]
             self.parts.meter_readings = others
             raise self._inactive(Source.CT)
 
@@ -175,7 +177,7 @@ class _Reader:
         return isinstance(self.documents.get(path), NotAskedError)
 
     def _answer(self, path: str) -> Any:
-        """Return a document, or raise why there is none."""
+        """Return a document, or raise the error in its place."""
         document = self.documents[path]
         if isinstance(document, GatewayError):
             raise document

@@ -1,7 +1,7 @@
 """What a gateway is: the source that each of its streams keeps, and what has to be asked for it.
 
 Detection is a pure function of documents. It runs at the start, when firmware or meters change,
-and daily; between these a stream keeps its source, whatever a single poll says.
+and daily; between these a stream keeps its source, whatever a single poll gives.
 """
 
 import xml.etree.ElementTree as ET
@@ -57,7 +57,7 @@ class ConsumptionFrom(StrEnum):
 
 
 _ENDPOINTS = {
-    # A CT's own page does not say whether the gateway calls it inactive.
+    # A CT's own page does not show whether the gateway calls it inactive.
     ProductionFrom.CT: PRODUCTION_JSON,
     ProductionFrom.EIM: PRODUCTION_JSON,
     ProductionFrom.EIM_PLAIN: PRODUCTION,
@@ -154,7 +154,7 @@ def parse_info(body: str) -> GatewayInfo:
 
 
 def with_meters(info: GatewayInfo, document: Any) -> GatewayInfo:
-    """Add the CT slots of /ivp/meters, and the phases in use, to what /info says."""
+    """Add the CT slots of /ivp/meters, and the phases in use, to what /info has."""
     meters = slots(document)
     enabled = [meter for meter in meters if is_enabled(meter)]
     counts = [meter.phase_count for meter in enabled if meter.phase_count]

@@ -34,7 +34,7 @@ def copies_net(total: dict[str, Any], net: dict[str, Any], firmware: Firmware) -
 
 
 def is_copy(total: dict[str, Any], net: dict[str, Any]) -> bool:
-    """Return whether two items say the same power and the same energy."""
+    """Return whether two items have the same power and the same energy."""
     return all(
         number(total.get(key)) is not None and number(total.get(key)) == number(net.get(key))
         for key in ("wNow", "whLifetime")

@@ -1,4 +1,4 @@
-"""Where a gateway is when it no longer is where the configuration says.
+"""Where a gateway is when it is no longer at its configured address.
 
 A router may hand a gateway another address, and its old one to another device. A gateway whose
 serial is known and that has failed for some polls is looked for by that serial. Whatever is found
@@ -95,7 +95,7 @@ class Relocation:
         self.endpoints.move_to(here)
 
     def _announced(self, serial: str, patience: Deadline) -> list[Address]:
-        """Return where the gateway says that it is, under the configured scheme and port."""
+        """Return where the gateway announces itself, under the configured scheme and port."""
         search_s = min(SEARCH_S, patience.left_s / 3)
         try:
             found = discovery.discover(search_s, self.interfaces, until=serial)

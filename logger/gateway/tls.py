@@ -116,7 +116,7 @@ def _begun(
 
 
 def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
-    """Return what the system's resolver says, if it says it in time."""
+    """Return what the system's resolver answers, if it answers in time."""
     answers: list[list[Any] | OSError | UnicodeError] = []
 
     def ask() -> None:

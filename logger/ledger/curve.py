@@ -71,7 +71,7 @@ class Decision(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """The last believed reading before a window, and what only the past can tell of it."""
+    """The last believed reading before a window, and what only the past shows of it."""
 
     source: str
     at_s: int
@@ -83,7 +83,7 @@ class Anchor(NamedTuple):
     first_s: int  #: first reading ever
     max_quarter_mwh: int  #: the most that one quarter hour held so far
     #: Readings up to here are erroneous, whatever they look like alone. Only checkpoints of
-    #: version 0.1 say so: it took some among erroneous reads.
+    #: version 0.1 have it: it took some among erroneous reads.
     erroneous_until_s: int = 0
 
 

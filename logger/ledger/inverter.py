@@ -20,7 +20,7 @@ LONGEST_S = 900
 SLOWEST_S = 3_700
 #: A silence that is longer than this is the night.
 NIGHT_S = 4 * 3600
-#: What no microinverter makes: a report of more is none.
+#: What no microinverter makes: a report of more is not believed.
 MOST_W = 1_500
 LIMITS = Limits(floor_w=MOST_W, learned_floor_w=1_000)
 #: No microinverter makes more: what its first report of a day may have counted in one interval.

@@ -16,7 +16,7 @@ MICROINVERTER = 1
 EARLIEST_S = 1_262_304_000  # 2010: before that nothing could report
 #: From this many units on the plain list is asked too, for the limit may cut the detailed one.
 MANY = 40
-#: A report that is older says nothing of the present power.
+#: A report that is older has nothing of the present power.
 FRESH_S = 1800
 
 

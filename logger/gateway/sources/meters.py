@@ -45,7 +45,7 @@ def slots(document: Any) -> tuple[Meter, ...]:
 
 
 def is_enabled(meter: Meter) -> bool:
-    """Return whether a CT's numbers are real: only its state says so."""
+    """Return whether a CT's numbers are real: only its state shows it."""
     return meter.state == "enabled"
 
 
@@ -185,7 +185,7 @@ def consumption(
     age_s: int | None,
     source: Source,
 ) -> ConsumptionSample:
-    """Return a sample of what the house or the grid says."""
+    """Return a sample of what the house takes, or the grid gives."""
     return ConsumptionSample(
         measurement=measurement,
         phase=phase,

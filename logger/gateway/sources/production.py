@@ -42,12 +42,12 @@ def consumption_item(page: Any, measurement: str) -> dict[str, Any]:
 
 
 def is_active(item: dict[str, Any]) -> bool:
-    """Return whether an item's numbers are real: only activeCount says so."""
+    """Return whether an item's numbers are real: only activeCount shows it."""
     return (number(item.get("activeCount")) or 0) > 0
 
 
 def is_zero(v1: dict[str, Any]) -> bool:
-    """Return whether /api/v1/production says nothing: all three energies 0 (or absent)."""
+    """Return whether /api/v1/production gives nothing: all three energies 0 (or absent)."""
     return not any(number(v1.get(key)) for key in ENERGIES)
 
 
