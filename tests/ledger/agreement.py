@@ -1,4 +1,4 @@
-"""Holds the ledger against the oracle: what one says of a spoilt register or site, and the other.
+"""Holds the ledger against the oracle: what each makes of a spoilt register or site.
 
 ``register_differences`` and ``site_differences`` name what differs; nothing is as it should be.
 """
@@ -177,7 +177,9 @@ def in_windows(
         end_s = min(until_s, max(since_s, end_s) + window_s)
         window = read(anchor, since_s, end_s)
         if window.reopen_s is not None:
-            checkpoints = [one for one in checkpoints if one[0] <= window.reopen_s]
+            checkpoints = [
+                checkpoint for checkpoint in checkpoints if checkpoint[0] <= window.reopen_s
+            ]
             end_s -= window_s
             continue
         rows = {key: row for key, row in rows.items() if _start_of(key) < since_s} | window.rows
@@ -359,7 +361,7 @@ def _ledger_site(
         if within:
             samples.registers[Stream(key[0]), key[1]] = _series(Readings, within)
     for phase, every in case.net_power.items():
-        powers = [one for one in every if since_s - case.gap_s < one[0] <= until_s]
+        powers = [power for power in every if since_s - case.gap_s < power[0] <= until_s]
         if powers:
             samples.net_power[phase] = ([at_s for at_s, _ in powers], [w for _, w in powers])
     back_s = [

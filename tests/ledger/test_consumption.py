@@ -68,7 +68,7 @@ def test_a_battery_is_added_to_the_balance_and_to_a_consumption_ct() -> None:
     assert used(produced) == [None] * 96
 
 
-def test_a_battery_that_is_silent_makes_consumption_unknown_and_one_to_come_does_not() -> None:
+def test_a_silent_battery_makes_consumption_unknown_but_a_future_one_does_not() -> None:
     late = [(at_s, 40_000.0) for at_s in range(DAY_S // 2, DAY_S + 1, 900)]
     curves = {
         Stream.PRODUCTION: steady(DAY_S, 500),
@@ -141,7 +141,7 @@ def test_the_sum_over_all_quarter_hours_stays(values: Energy, gaps: list[tuple[i
     assert sum(mwh or 0 for mwh in balance) == sum(mwh or 0 for mwh in values)
 
 
-def test_what_a_register_catches_up_with_soon_is_spread_over_what_it_stood_still() -> None:
+def test_what_a_register_catches_up_with_soon_is_spread_over_its_standstill() -> None:
     balance: Energy = [50, -700, -700, 1550, 50]
     assert recover_deficits(balance, edges(balance), [], 4500) == ([(900, 3600)], [])
     assert balance == [50, 50, 50, 50, 50]

@@ -17,6 +17,6 @@ def test_a_site_of_spoilt_registers_is_settled_as_the_oracle_settles_it(first: i
     assert {seed: names for seed, names in differing.items() if names} == {}
 
 
-def test_the_days_of_an_inverter_are_what_the_oracle_says() -> None:
+def test_the_days_of_an_inverter_are_those_of_the_oracle() -> None:
     differing = {seed: inverter_differences(seed) for seed in range(100)}
     assert {seed: names for seed, names in differing.items() if names} == {}

@@ -81,7 +81,7 @@ def test_a_battery_may_give_as_much_as_the_house_may_draw() -> None:
 
 
 @pytest.mark.parametrize("peak_power_w", [None, 5_000.0])
-def test_the_sun_of_the_same_quarter_hour_is_believed_where_no_peak_power_is_known(
+def test_without_a_known_peak_power_the_sun_of_the_same_quarter_is_believed(
     peak_power_w: float | None,
 ) -> None:
     """Ten dark days, and then 20 kW that the register confirms."""
@@ -96,7 +96,7 @@ def test_the_sun_of_the_same_quarter_hour_is_believed_where_no_peak_power_is_kno
     assert max_w(Stream.PRODUCTION, times[10]) == (7_500 if peak_power_w else 25_000)
 
 
-def test_where_power_was_not_measured_import_less_export_follows_from_the_registers() -> None:
+def test_without_power_import_less_export_follows_from_the_registers() -> None:
     times = list(range(START_S, START_S + 3601, 300))
     curves = {
         Stream.PRODUCTION: counting(

@@ -104,7 +104,7 @@ def test_a_dip_of_many_polls_that_recovers_is_erroneous_reads() -> None:
     assert kinds(result) == ["counter_dip"]
 
 
-def test_a_small_register_that_was_reset_and_climbs_past_its_old_value_did_not_dip() -> None:
+def test_a_small_register_that_climbs_past_its_old_value_was_reset() -> None:
     values = [900.0, *[50.0 * i for i in range(40)]]
     result = read(readings(every_minute(values), power_w=3000.0))
     assert kinds(result) == ["counter_reset"]
@@ -283,7 +283,7 @@ def test_reading_on_from_an_anchor_equals_reading_at_once(
 
 
 def test_zeros_before_a_silence_are_erroneous_reads_on_a_young_counter_too() -> None:
-    """100 kWh so far, 500 W; the gateway boots, says 0 twice, and is silent for four hours."""
+    """100 kWh so far, 500 W; the gateway boots, gives 0 twice, and is silent for four hours."""
     step_wh = 500 / 12
     usual = [(300 * n, 100_000.0 + step_wh * n) for n in range(290)]
     zeros = [(at_s, 0.0) for at_s, _ in usual[100:102]]
@@ -302,7 +302,7 @@ def test_a_register_that_was_reset_in_a_silence_counts_on_from_there() -> None:
 
 
 @pytest.mark.parametrize("hours", [7, 20, 100])
-def test_zeros_are_erroneous_reads_however_long_they_last_when_the_register_goes_on_after_them(
+def test_zeros_of_any_length_are_erroneous_when_the_register_goes_on_after_them(
     hours: int,
 ) -> None:
     usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(12 * hours + 200)]
@@ -313,7 +313,7 @@ def test_zeros_are_erroneous_reads_however_long_they_last_when_the_register_goes
     assert kinds(result) == ["counter_dip"]
 
 
-def test_a_register_that_counts_on_from_zero_was_reset_however_long_it_read_zero() -> None:
+def test_a_register_that_counts_on_from_zero_was_reset_however_late() -> None:
     usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(100)]
     after = [(300 * n, max(0.0, 40.0 * (n - 300))) for n in range(100, 400)]
     result = read(readings(usual + after, power_w=0.0))
@@ -321,7 +321,7 @@ def test_a_register_that_counts_on_from_zero_was_reset_however_long_it_read_zero
     assert kinds(result) == ["counter_reset"]
 
 
-def test_what_counting_begins_with_while_it_reads_zero_is_no_lifetime_to_count_from() -> None:
+def test_a_register_that_first_reads_zero_brings_no_lifetime_later() -> None:
     zeros = [(300 * n, 0.0) for n in range(100)]
     after = [(300 * n, 30_000.0 + 40.0 * n) for n in range(100, 200)]
     result = read(readings(zeros + after, power_w=480.0))

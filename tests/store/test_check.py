@@ -29,11 +29,11 @@ def check(url: str, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[
 def change(engine: Engine, *statements: str, **bound: Any) -> None:
     with engine.begin() as connection:
         for statement in statements:
-            used = {key: value for key, value in bound.items() if f":{key}" in statement}
-            connection.execute(text(statement), used)
+            values = {key: value for key, value in bound.items() if f":{key}" in statement}
+            connection.execute(text(statement), values)
 
 
-def test_a_change_in_any_column_of_any_table_is_told_by_day_and_column(filled: Engine) -> None:
+def test_a_change_in_any_column_of_any_table_is_found_by_day_and_column(filled: Engine) -> None:
     events = (
         "INSERT INTO events (gateway_id, at, kind, subject, detail) VALUES (1, :at, :k, '', '')"
     )
@@ -66,7 +66,11 @@ def test_a_change_in_any_column_of_any_table_is_told_by_day_and_column(filled: E
                 expected.add((table.name, day, column.name))
         found = differences(before, fingerprints(connection, SITE))
         connection.rollback()
-    assert {(one.table, one.day, name) for one in found for name in one.columns} == expected
+    assert {
+        (difference.table, difference.day, name)
+        for difference in found
+        for name in difference.columns
+    } == expected
     assert not any(isinstance(c.type, (Boolean, Date)) for t in TABLES for c in t.c
                    if not c.primary_key)  # fmt: skip
 
@@ -156,7 +160,7 @@ def test_quarter_hours_of_pruned_samples_move_to_the_days_of_a_new_time_zone(
     assert check(filled_url, capsys) == (0, ["ok"])
 
 
-def test_rollups_that_a_collector_should_have_taken_up_are_told_and_the_last_hour_is_not(
+def test_rollups_that_lie_behind_are_found_but_not_the_last_hour(
     filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copied = (
@@ -175,7 +179,7 @@ def test_rollups_that_a_collector_should_have_taken_up_are_told_and_the_last_hou
     ])  # fmt: skip
 
 
-def test_a_checkpoint_after_the_last_sample_and_rows_of_no_gateway_are_told(
+def test_a_checkpoint_after_the_last_sample_and_rows_of_no_gateway_are_found(
     filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(

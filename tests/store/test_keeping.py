@@ -38,8 +38,8 @@ def count(engine: Engine, table: str) -> int:
 
 def report(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        made = energy_report(connection, "daily", now=NOW, since="2026-05-01")
-    rows: list[Any] = json.loads(exports.to_json(made))
+        report = energy_report(connection, "daily", now=NOW, since="2026-05-01")
+    rows: list[Any] = json.loads(exports.to_json(report))
     return rows
 
 
@@ -73,7 +73,7 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "named"),
     [
         ("UPDATE energy_15min SET grid_import_wh = 1 WHERE starts_at = :at", "energy_15min"),
         ("UPDATE energy_hourly SET covered_s = 1 WHERE starts_at = :at", "energy_hourly"),
@@ -86,12 +86,12 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     ids=["energy_15min", "energy_hourly", "inverter_daily", "events"],
 )
 def test_pruning_refuses_where_its_days_would_not_be_counted_as_they_are(
-    filled: Engine, statement: str, told: str
+    filled: Engine, statement: str, named: str
 ) -> None:
     at = {"at": instant(filled, NOW - timedelta(days=3))}
     with filled.connect() as connection:
         connection.execute(text(statement), at if ":at" in statement else {})
-        with pytest.raises(CheckFailedError, match=f"would change {told} of 2026-05-03"):
+        with pytest.raises(CheckFailedError, match=f"would change {named} of 2026-05-03"):
             prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
 
 
@@ -109,7 +109,7 @@ def test_pruning_refuses_where_the_checkpoint_that_stays_does_not_follow(
             prune(connection, 1, now=NOW, keep_days=1, gap_s=900)
 
 
-def test_the_room_of_pruned_samples_is_told_and_given_back_on_request(
+def test_the_room_of_pruned_samples_is_shown_and_given_back_on_request(
     filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "config.toml"
@@ -147,15 +147,15 @@ def test_a_backup_is_restored_with_the_same_reports(
     before = report(filled)
     with collector_lock(filled):
         assert command("db", "backup", "-o", str(tmp_path / "b")) == 0
-    (made,) = (tmp_path / "b").iterdir()
-    with open_engine(f"sqlite:///{made}", read_only=True).connect() as connection:
+    (backup,) = (tmp_path / "b").iterdir()
+    with open_engine(f"sqlite:///{backup}", read_only=True).connect() as connection:
         assert problems(connection) == []
     with filled.begin() as connection:
         connection.execute(text("DELETE FROM energy_daily"))
         connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (2, 'later')"))
     with collector_lock(filled):
-        assert command("db", "restore", str(made), "--yes") == 3
-    assert command("db", "restore", str(made), "--yes") == 0
+        assert command("db", "restore", str(backup), "--yes") == 3
+    assert command("db", "restore", str(backup), "--yes") == 0
     filled.dispose()  # Its connection holds the file that was replaced.
     assert report(filled) == before
     assert count(filled, "gateways") == 1
@@ -185,17 +185,17 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
 
     writer = threading.Thread(target=store)
     writer.start()
-    made = transfer.backup(filled, tmp_path, "20260506-070000", keep=1)
+    backup = transfer.backup(filled, tmp_path, "20260506-070000", keep=1)
     done.set()
     writer.join()
-    copied = open_engine(f"sqlite:///{made}")
+    copied = open_engine(f"sqlite:///{backup}")
     with copied.connect() as connection:
         counted = text("SELECT (SELECT count(*) FROM polls), count(DISTINCT polled_at) "
                        "FROM production_samples")  # fmt: skip
         polls, sampled = connection.execute(counted).one()
     assert polls == sampled
     assert report(copied)[:-1] == report(filled)[:-1]
-    assert run(["--database-url", f"sqlite:///{made}", "db", "check"]) == 0
+    assert run(["--database-url", f"sqlite:///{backup}", "db", "check"]) == 0
 
 
 def test_only_the_newest_backups_are_kept(filled: Engine, filled_url: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from logger.store import size
 from logger.store.lock import collector_lock
 
 
-def test_the_size_is_told_by_what_it_is_for_with_a_forecast(
+def test_the_size_is_shown_by_what_it_is_for_with_a_forecast(
     filled: Engine,
     filled_url: str,
     capsys: pytest.CaptureFixture[str],

@@ -58,7 +58,7 @@ def test_a_torn_last_line_costs_that_poll_alone(tmp_path: Path, cut: int) -> Non
     assert list(again.waiting()) == [*polls(2), polls(4)[3]]
 
 
-def test_a_damaged_line_costs_that_poll_alone_and_is_told(
+def test_a_damaged_line_costs_that_poll_alone_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = Spool(tmp_path, "roof")
@@ -71,7 +71,7 @@ def test_a_damaged_line_costs_that_poll_alone_and_is_told(
     assert "line 2 is damaged" in caplog.text
 
 
-def test_a_full_spool_keeps_the_newest_and_thins_the_oldest_and_says_so(
+def test_a_full_spool_keeps_the_newest_thins_the_oldest_and_logs_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = Spool(tmp_path, "roof", largest_bytes=20 * len(encode(polls(1)[0])))
@@ -80,11 +80,11 @@ def test_a_full_spool_keeps_the_newest_and_thins_the_oldest_and_says_so(
     kept = list(spool.waiting())
     assert kept[-1] == polls(100)[-1]
     assert 10 <= len(kept) <= 20
-    assert [one.polled_at for one in kept] == sorted(one.polled_at for one in kept)
+    assert [poll.polled_at for poll in kept] == sorted(poll.polled_at for poll in kept)
     assert "is full" in caplog.text
 
 
-def test_a_state_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="state_dir"):
         Spool(tmp_path / "file", "roof")
