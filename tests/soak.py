@@ -39,12 +39,12 @@ import os, sys, threading
 from datetime import datetime
 from pathlib import Path
 from logger import settings
-from logger.collector.wiring import durable_pollers
+from logger.collector.wiring import pollers
 from logger.store.lock import CollectorDatabase
 loaded = settings.load(Path(sys.argv[1]), {})
 database = CollectorDatabase(loaded.database_url)
 now = [datetime.fromisoformat(sys.argv[2])]
-pollers = durable_pollers(loaded, database, {}, clock=lambda: now[0])
+pollers = pollers(loaded, database, {}, clock=lambda: now[0])
 for poller in pollers:
     poller.gateway.budget_s = 5.0  # Slow answers take real time.
 for line in sys.stdin:

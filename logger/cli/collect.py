@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from logger.cli.options import gateways_of, load_settings, prepared
+from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
 from logger.collector import service, wiring
 from logger.errors import GatewayError, LoggerError
@@ -33,7 +33,7 @@ def run(ctx: click.Context) -> None:
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:
         collector = service.Service(
-            wiring.durable_pollers(loaded, database, os.environ),
+            wiring.pollers(loaded, database, os.environ),
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
         )
@@ -122,7 +122,7 @@ def _stored(loaded: "Settings") -> Sequence[_Answer]:
     """Poll every gateway and store what it says."""
     at = utc_now()
     answers = []
-    with prepared(loaded) as engine:
+    with opened(loaded, prepare=True) as engine:
         for poller in wiring.pollers(loaded, engine, os.environ):
             polled = poller.poll(at, inverters=True)
             if not poller.keeper.store_all():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from logger import clock
-from logger.cli.options import engine_of, load_settings, opened, reading, rolling_up
+from logger.cli.options import load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, UsageError
 from logger.reports import periods
 from logger.rollups import prune as pruning
@@ -89,7 +89,7 @@ def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
 @click.pass_context
 def restore(ctx: click.Context, source: Path, yes: bool) -> None:
     """Put a backup in the place of the database."""
-    with engine_of(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings(ctx).database_url) as engine:
         if not yes:
             click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
         with _progress() as step:
@@ -103,7 +103,8 @@ def restore(ctx: click.Context, source: Path, yes: bool) -> None:
 @click.pass_context
 def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
     """Copy everything into another, empty database, of either engine, while this is in use."""
-    with opened(load_settings(ctx), read_only=True) as source, engine_of(target_url) as target:
+    loaded = load_settings(ctx)
+    with opened(loaded, read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
         began_s = clock.running_s()
@@ -142,7 +143,7 @@ def _progress() -> "Iterator[Step | None]":
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Create the tables, or bring them to this version's schema."""
-    with engine_of(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings(ctx).database_url) as engine:
         before = schema.current(engine)
         schema.upgrade(engine)
         after = schema.current(engine)
@@ -154,7 +155,7 @@ def upgrade(ctx: click.Context) -> None:
 @click.pass_context
 def current(ctx: click.Context) -> None:
     """Show the database's schema version and the one this program needs."""
-    with engine_of(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings(ctx).database_url) as engine:
         version = schema.current(engine)
     click.echo(f"database {version or 'empty'}, program {schema.head()}")
 

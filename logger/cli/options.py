@@ -51,40 +51,16 @@ def gateway_named(loaded: "Settings", name: str | None) -> "GatewaySettings":
 
 
 @contextmanager
-def engine_of(url: str, *, read_only: bool = False) -> "Iterator[Engine]":
-    """Open a database of whatever schema, and close it afterwards.
-
-    Raises:
-        StoreError: it can't be opened.
-    """
-    engine = database.open_engine(url, read_only=read_only)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def opened(loaded: "Settings", *, read_only: bool = False) -> "Iterator[Engine]":
-    """Open the database with the schema of this version, and close it afterwards.
+def opened(
+    loaded: "Settings", *, read_only: bool = False, prepare: bool = False
+) -> "Iterator[Engine]":
+    """Open the database, whose schema has to be this version's; ``prepare`` an empty one.
 
     Raises:
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
-    with engine_of(loaded.database_url, read_only=read_only) as engine:
-        schema.require_current(engine)
-        yield engine
-
-
-@contextmanager
-def prepared(loaded: "Settings") -> "Iterator[Engine]":
-    """Open the database for writing; an empty one gets its tables.
-
-    Raises:
-        StoreError: it can't be opened, or needs `envoylog db upgrade`.
-    """
-    with engine_of(loaded.database_url) as engine:
-        schema.prepare(engine)
+    with database.opened(loaded.database_url, read_only=read_only) as engine:
+        (schema.prepare if prepare else schema.require_current)(engine)
         yield engine
 
 

@@ -56,9 +56,9 @@ class Keeper:
         settings: Settings,
         gateway_settings: GatewaySettings,
         engine: Engine,
-        *,
         queue: Queue | None = None,
         ready: Ready | None = None,
+        *,
         clock: Clock = utc_now,
     ) -> None:
         self.settings = settings
@@ -102,8 +102,10 @@ class Keeper:
         """Read what the database knows of the gateway.
 
         Raises:
-            StoreError: the database can't be read.
+            StoreError: the database can't be read, or may not be used.
         """
+        if self._ready is not None:
+            self._ready()
         with translated_errors(), self.engine.connect() as connection:
             row = gateway_named(connection, self.name)
             if row is not None:

@@ -17,35 +17,15 @@ from logger.store.spool import Spool
 
 def pollers(
     settings: Settings,
-    engine: Engine,
+    database: Engine | CollectorDatabase,
     environ: Mapping[str, str],
     *,
     clock: Clock = utc_now,
 ) -> list[Poller]:
-    """Return a poller per configured gateway, whose polls wait in memory.
+    """Return a poller per configured gateway.
 
-    Raises:
-        SettingsError: a host or a cloud address that can't be used.
-        StoreError: the database can't be read.
-    """
-    found = []
-    for gateway in settings.gateways:
-        keeper = Keeper(settings, gateway, engine, clock=clock)
-        keeper.load_identity()
-        found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
-    return found
-
-
-def durable_pollers(
-    settings: Settings,
-    database: CollectorDatabase,
-    environ: Mapping[str, str],
-    *,
-    clock: Clock = utc_now,
-) -> list[Poller]:
-    """Return a poller per configured gateway, whose polls wait in files of the state directory.
-
-    For the one collector; its database may be away now and come back later.
+    The polls of the one collector wait in files of the state directory, and its database may be
+    away now and come back later; beside it, with just an engine, they wait in memory.
 
     Raises:
         CollectorRunningError: another collector has the database or the files.
@@ -54,14 +34,14 @@ def durable_pollers(
     """
     found = []
     for gateway in settings.gateways:
-        spool = Spool(settings.state_dir, gateway.name)
-        spool.claim()
-        keeper = Keeper(
-            settings, gateway, database.engine, queue=spool, ready=database.ready, clock=clock
-        )
+        if isinstance(database, CollectorDatabase):
+            queue = Spool(settings.state_dir, gateway.name)
+            queue.claim()
+            keeper = Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
+        else:
+            keeper = Keeper(settings, gateway, database, clock=clock)
         found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
     with contextlib.suppress(StoreAwayError):
-        database.ready()
         for poller in found:
             poller.keeper.load_identity()
     return found

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 
 from logger import status
 from logger.cli import run
-from logger.collector.wiring import durable_pollers
+from logger.collector.wiring import pollers
 from logger.errors import CollectorRunningError, StoreAwayError
 from logger.rollups import rollup
 from logger.store.database import open_engine
@@ -88,7 +88,7 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
 ) -> None:
     roof = bench(database_url=server.url, cts="net", poll_every_s=300)
     database = CollectorDatabase(server.url)
-    (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
+    (poller,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
     asked: list[datetime] = []
     caplog.set_level("INFO")
 
@@ -160,7 +160,7 @@ def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     with blocker.begin():
-        (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
+        (poller,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
         for _ in range(3):
             collect(poller, roof.clock())
             roof.clock.set(roof.clock() + timedelta(minutes=1))
@@ -196,7 +196,7 @@ def test_a_full_disk_costs_no_poll_and_health_reports_it(
     if state_too:
         roof.settings = replace(roof.settings, state_dir=small_disk / "state")
     database = CollectorDatabase(roof.settings.database_url)
-    (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
+    (poller,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
     asked: list[datetime] = []
 
     def poll() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from logger.clock import epoch_now_s
 from logger.collector.poller import Poller
 from logger.collector.service import Service
-from logger.collector.wiring import durable_pollers, pollers
+from logger.collector.wiring import pollers
 from logger.rollups import rollup
 from logger.store.lock import CollectorDatabase
 from logger.store.spool import Spool
@@ -242,7 +242,7 @@ def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
     def collector() -> tuple[Poller, CollectorDatabase]:
         database = CollectorDatabase(database_url)
         clock = lambda: roof.clock() + by  # noqa: E731
-        (poller,) = durable_pollers(roof.settings, database, roof.environ, clock=clock)
+        (poller,) = pollers(roof.settings, database, roof.environ, clock=clock)
         return poller, database
 
     def poll(poller: Poller, times: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.collector.wiring import durable_pollers
+from logger.collector.wiring import pollers
 from logger.errors import SettingsError
 from logger.rollups import rollup
 from logger.store import schema
@@ -28,7 +28,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
 ) -> None:
     roof = bench(cts="net", database_url=database_url)
     database = CollectorDatabase(database_url)
-    (killed,) = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)
+    (killed,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
     for _ in range(7):
         killed.poll(roof.clock(), inverters=False)
         roof.clock.set(roof.clock() + timedelta(minutes=1))
@@ -36,7 +36,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     database.close()
     database = CollectorDatabase(database_url)
     elsewhere = replace(roof.settings, state_dir=roof.directory / "again")
-    (again,) = durable_pollers(elsewhere, database, roof.environ, clock=roof.clock)
+    (again,) = pollers(elsewhere, database, roof.environ, clock=roof.clock)
     assert again.keeper.queue.oldest() is None
     assert again.keeper.store_all()
     with database.engine.connect() as connection:
@@ -59,7 +59,7 @@ def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> Non
     database = CollectorDatabase(roof.settings.database_url)
     engine = database.engine
     schema.upgrade(engine)
-    poller = durable_pollers(roof.settings, database, roof.environ, clock=roof.clock)[0]
+    poller = pollers(roof.settings, database, roof.environ, clock=roof.clock)[0]
     with engine.connect() as connection:  # The pool has this one connection.
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
     quick = open_engine(roof.settings.database_url)
