@@ -1,25 +1,42 @@
-"""Where a ledger was left: what it knew at an instant before which nothing changes any more.
+"""Where a ledger was left, and what it decided.
 
-One a day is kept for as long as the rollups are: each is where a check can begin, and up to where
-samples can be pruned. Databases of earlier versions keep only one a month of what is older than
-forty days; there the steps are longer.
+A checkpoint is what it knew at an instant before which nothing changes any more. One a day is
+kept for as long as the rollups are: each is where a check can begin, and up to where samples can
+be pruned. Databases of version 0.1 keep only one a month of what is older than forty days; there
+the steps are longer.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
-from logger.ledger.curve import Anchor
+from logger.ledger.curve import Anchor, Decision
 from logger.ledger.inverter import Rhythm
 from logger.ledger.limits import Stream, StreamKey
+from logger.rollups import clock_check
 from logger.rollups.site import Site
-from logger.store.models import ROLLUP_CHECKPOINTS
+from logger.store.database import upsert
+from logger.store.models import EVENTS, ROLLUP_CHECKPOINTS
 
 _columns = ROLLUP_CHECKPOINTS.c
+#: Events that a ledger decides; a rebuild decides them anew.
+KINDS = (
+    "counter_wrap",
+    "counter_reset",
+    "counter_dip",
+    "suspect_increment",
+    "suspect_power",
+    "source_change",
+    "stalled_counter",
+    "outage",
+    clock_check.KIND,
+)
+#: How the subject of a decision about a single inverter begins.
+SUBJECT = "inverter "
 
 
 class Silent(NamedTuple):
@@ -40,6 +57,17 @@ class Checkpoint:
 
     at_s: int
     states: States
+
+
+@dataclass(slots=True)
+class Rolled:
+    """What came of a window of samples, and where to go on."""
+
+    settled_s: int  #: before this nothing can change any more
+    states: States = field(default_factory=dict)  #: at ``settled_s``
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    reopen_s: int | None = None  #: an earlier instant from which to count anew instead
 
 
 def last(connection: Connection, gateway_id: int, ledger: str) -> Checkpoint | None:
@@ -140,3 +168,31 @@ def _anchor_of_0_1(*values: Any) -> Anchor:
     # Since when it was stuck, 0 while it was not.
     named["flat_since_s"] = named.pop("stuck_since_s", 0) or named["flat_since_s"]
     return Anchor(**{"power_w": None} | named)
+
+
+def replace_events(
+    connection: Connection,
+    site: Site,
+    ledger: str,
+    since_s: int,
+    until_s: int | None,
+    decisions: Iterable[Decision],
+) -> None:
+    """Write what a ledger decided after an instant, in place of what it had decided before."""
+    of_inverter = EVENTS.c.subject.startswith(SUBJECT)
+    old = [
+        EVENTS.c.gateway_id == site.gateway_id,
+        EVENTS.c.at > from_epoch_s(since_s),
+        EVENTS.c.kind.in_(KINDS),
+        of_inverter if ledger == "inverters" else not_(of_inverter),
+    ]
+    if until_s is not None:
+        old.append(EVENTS.c.at <= from_epoch_s(until_s))
+    connection.execute(delete(EVENTS).where(*old))
+    unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
+    rows = [
+        {"gateway_id": site.gateway_id, "at": from_epoch_s(at_s), "kind": kind, "subject": subject,
+         "detail": detail}
+        for at_s, kind, subject, detail in unique.values()
+    ]  # fmt: skip
+    upsert(connection, EVENTS, rows, ("detail",))

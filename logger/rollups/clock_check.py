@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Select, func, literal, select, union_all
 
 from logger.clock import from_epoch_s
 from logger.ledger.curve import Decision
-from logger.rollups.pivot import Row
 from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES, UtcDateTime, epoch
 
 #: Two clocks that disagree by more can't both be right.
@@ -33,6 +32,8 @@ OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 #: Readings older than this may be the one before again; those of a CT are new each second.
 STALE_S, STALE_CT_S = 900, 120
 KIND = "misplaced_samples"
+#: The instant (epoch seconds), what tells the rows of one poll apart, then values
+Row = tuple[Any, ...]
 
 _AGED = (PRODUCTION_SAMPLES, METER_READINGS)
 #: The gateway's clock may have been wrong in this many ways within a window.

@@ -17,10 +17,8 @@ from logger.ledger.inverter import (
     read_inverter,
     read_reports,
 )
-from logger.rollups.checkpoints import Silent, State
-from logger.rollups.pivot import by_series, drop_missing
-from logger.rollups.read import Window
-from logger.rollups.write import SUBJECT, Rolled
+from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State
+from logger.rollups.read import Window, by_series, drop_missing
 from logger.store.database import batches
 from logger.store.models import INVERTER_SAMPLES
 
@@ -126,14 +124,8 @@ def _read(window: Window) -> tuple[dict[str, Inverter], dict[str, Powers]]:
     """Return the inverters that reported, and when each reported which power."""
     inverters: dict[str, Inverter] = {}
     reported: dict[str, Powers] = {}
-    query = window.query(
-        INVERTER_SAMPLES,
-        "serial",
-        "power_w",
-        "energy_lifetime_wh",
-        "energy_interval_wh",
-        "interval_s",
-    )
+    names = "serial power_w energy_lifetime_wh energy_interval_wh interval_s"
+    query = window.query(INVERTER_SAMPLES, *names.split())
     query = query.where(INVERTER_SAMPLES.c.reported_at > from_epoch_s(window.since_s))
     for batch in batches(window.connection, query):
         for serial, columns in by_series(batch, 1):

@@ -10,7 +10,7 @@ from logger.clock import from_epoch_s, local_day, to_epoch_s, utc_text
 from logger.errors import CheckFailedError
 from logger.rollups import checkpoints, rollup
 from logger.rollups.rollup import CHUNK_S, Ledger
-from logger.rollups.site import Ends, Site, site_of, time_of
+from logger.rollups.site import Ends, Site, ends_of, site_of, time_of
 from logger.rollups.verify import (
     Difference,
     Fingerprints,
@@ -51,7 +51,7 @@ def prune(
     rows = {table.name: 0 for ledger in rollup.LEDGERS for table in ledger.samples}
     until: dict[str, datetime] = {}
     for ledger in rollup.LEDGERS:
-        ends = ledger.ends(connection, site, now_s)
+        ends = ends_of(connection, gateway_id, ledger.samples, now_s)
         until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
         if until_s is None or ends is None:
             continue

@@ -1,7 +1,8 @@
 """Raw rows of a window of time, as the readings of registers that the ledger settles."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -13,9 +14,9 @@ from logger.clock import from_epoch_s
 from logger.ledger.flows import Samples
 from logger.ledger.limits import ABSURD_W, RETIRED_S, Stream, StreamKey
 from logger.rollups.checkpoints import States
-from logger.rollups.clock_check import ClockCheck, StaleFilter
-from logger.rollups.pivot import Peaks, Row, by_series, drop_missing
+from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
 from logger.rollups.site import Site, time_of
+from logger.rollups.write import Peaks
 from logger.store.database import batches
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -31,6 +32,10 @@ METERS = {
     "total-consumption": (Stream.CONSUMPTION_CT, None),
     "storage": (Stream.DISCHARGE, Stream.CHARGE),
 }
+
+
+#: In polls of more rows, each row is looked at alone.
+LARGEST_POLL = 100
 
 
 class Window(NamedTuple):
@@ -139,15 +144,8 @@ def _read_production(window: Window, found: Read) -> set[int]:
 
 def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    query = window.query(
-        METER_READINGS,
-        "measurement",
-        "phase",
-        "power_w",
-        "delivered_wh",
-        "reading_age_s",
-        "received_wh",
-    )
+    names = "measurement phase power_w delivered_wh reading_age_s received_wh"
+    query = window.query(METER_READINGS, *names.split())
     samples = found.samples
     sampled = {phase for name, phase in samples.registers if name is Stream.PRODUCTION}
     battery_w: dict[int, float] = {}
@@ -178,19 +176,12 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
     samples = found.samples
     counted = {name for name, _ in samples.registers}
-    query = window.query(
-        CONSUMPTION_SAMPLES,
-        "measurement",
-        "phase",
-        "power_w",
-        "energy_lifetime_wh",
-        "reading_age_s",
-        "source",
-    )
+    names = "measurement phase power_w energy_lifetime_wh reading_age_s source"
+    query = window.query(CONSUMPTION_SAMPLES, *names.split())
     until_s, again_s = _elsewhere_s(window, samples)
     if until_s <= window.after_s and again_s >= window.until_s:
-        table = CONSUMPTION_SAMPLES
-        query = query.where(table.c.measurement == "total-consumption", table.c.phase == "total")
+        columns = CONSUMPTION_SAMPLES.c
+        query = query.where(columns.measurement == "total-consumption", columns.phase == "total")
     stale = StaleFilter(window.clock, itemgetter(1, 2), source=-1)
     for batch in batches(window.connection, query):
         fresh = stale.drop_stale(batch)
@@ -216,15 +207,8 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
             used = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
             for (_, phase), (times, powers, energies, _, sources) in by_series(used, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
-                _feed(
-                    samples,
-                    (Stream.CONSUMPTION_CT, phase),
-                    times,
-                    energies,
-                    possible,
-                    sources,
-                    "eim",
-                )
+                key = Stream.CONSUMPTION_CT, phase
+                _feed(samples, key, times, energies, possible, sources, "eim")
     if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not samples.net_power:
         _derive_net_power(samples)
 
@@ -256,3 +240,41 @@ def _derive_net_power(samples: Samples) -> None:
             if used_w is not None and (given_w := produced_w.get(at_s)) is not None:
                 times.append(at_s)
                 powers.append(used_w - given_w)
+
+
+def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Sequence[Any]]]]:
+    """Yield each key of the rows with its columns, without the keys, in the order of the rows.
+
+    The columns of the key, or of both of its parts, come after the first.
+    """
+    if not rows:
+        return
+    first, *columns = zip(*rows, strict=True)
+    key_columns, values = columns[:keys], [first, *columns[keys:]]
+    poll_size = _poll_size(key_columns)
+    if poll_size:
+        for place in range(poll_size):
+            key = tuple(column[place] for column in key_columns)
+            yield key if keys > 1 else key[0], [column[place::poll_size] for column in values]
+        return
+    places: defaultdict[Any, list[int]] = defaultdict(list)
+    for place, key in enumerate(zip(*key_columns, strict=True) if keys > 1 else key_columns[0]):
+        places[key].append(place)
+    for key, mine in places.items():
+        yield key, [[column[place] for place in mine] for column in values]
+
+
+def _poll_size(key_columns: Sequence[Sequence[Any]]) -> int:
+    """Return of how many rows each poll consists; 0 if not all have the same in one order."""
+    start = list(zip(*(column[:LARGEST_POLL] for column in key_columns), strict=True))
+    size = start.index(start[0], 1) if start[0] in start[1:] else len(start)
+    is_regular = all(column[size:] == column[:-size] for column in key_columns)
+    return size if is_regular and len(set(start[:size])) == size else 0
+
+
+def drop_missing(values: Sequence[Any], *others: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+    """Return the sequences without the places where the first is None."""
+    if None not in values:
+        return values, *others
+    places = [i for i, value in enumerate(values) if value is not None]
+    return tuple([column[i] for i in places] for column in (values, *others))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, or_, select
 
@@ -25,12 +24,12 @@ from logger.clock import (
 )
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
-from logger.rollups import checkpoints, inverters, sums
-from logger.rollups.checkpoints import Checkpoint
+from logger.rollups import checkpoints, inverters
+from logger.rollups.checkpoints import Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
 from logger.rollups.read import Window, read
-from logger.rollups.site import Ends, Site, ends_of, site_of
-from logger.rollups.write import Rolled, quarter_rows, replace_events, replace_rows
+from logger.rollups.site import Site, ends_of, site_of
+from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     ENERGY_15MIN,
@@ -59,45 +58,6 @@ class Ledger:
     patience_s: int
     count: Callable[[Window], Rolled]
 
-    def ends(
-        self, connection: Connection, site: Site, now_s: int, right_s: int | None = None
-    ) -> Ends | None:
-        """Return when the first and last sample that count were taken."""
-        return ends_of(connection, site.gateway_id, self.samples, now_s, right_s)
-
-
-def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
-    """Roll up everything that came in since the last time; one transaction per step."""
-    for ledger in LEDGERS:
-        _go_on(engine.begin, gateway_id, ledger, to_epoch_s(now), gap_s)
-
-
-def catch_up(
-    connection: Connection,
-    gateway_id: int,
-    *,
-    now: datetime,
-    gap_s: int,
-    ledgers: "Sequence[Ledger] | None" = None,
-) -> None:
-    """Roll up everything that came in since the last time, within the caller's transaction."""
-    for ledger in LEDGERS if ledgers is None else ledgers:
-        _go_on(lambda: nullcontext(connection), gateway_id, ledger, to_epoch_s(now), gap_s)
-
-
-def _go_on(
-    begin: Callable[[], AbstractContextManager[Connection]],
-    gateway_id: int,
-    ledger: Ledger,
-    now_s: int,
-    gap_s: int,
-) -> None:
-    until_s: int | None = 0
-    while until_s is not None:
-        with begin() as connection:
-            site = site_of(connection, gateway_id)
-            until_s = advance(connection, site, ledger, now_s, gap_s, until_s)
-
 
 def advance(
     connection: Connection,
@@ -115,7 +75,7 @@ def advance(
     checkpoint = checkpoints.last(connection, site.gateway_id, ledger.name)
     states = checkpoint.states if checkpoint else {}
     right_s = max((state.at_s for state in states.values()), default=None)
-    ends = ledger.ends(connection, site, now_s, right_s)
+    ends = ends_of(connection, site.gateway_id, ledger.samples, now_s, right_s)
     if ends is None:
         return None
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
@@ -132,21 +92,17 @@ def advance(
         return until_s
     replace_until_s = None if until_s >= end_s else until_s
     replace_rows(connection, ledger.table, site, since_s, replace_until_s, rolled.rows)
-    decisions = [
-        *rolled.decisions,
-        *misplaced_decisions(clock.misplaced_days | ends.misplaced_days),
-    ]
+    misplaced = misplaced_decisions(clock.misplaced_days | ends.misplaced_days)
     replace_events(
-        connection, site, since_s, replace_until_s, decisions, of_inverters=ledger is INVERTERS
+        connection, site, ledger.name, since_s, replace_until_s, [*rolled.decisions, *misplaced]
     )
     if ledger is ENERGY:
         # The first day may end with the quarter before: its length is known only now.
         starts_at = rolled.rows[-1]["starts_at"] if rolled.rows else None
         newest_s = to_epoch_s(starts_at) if starts_at else since_s - QUARTER_S
-        sums.recompute(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
+        recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
     if rolled.settled_s > since_s:
-        made = Checkpoint(rolled.settled_s, rolled.states)
-        checkpoints.save(connection, site, ledger.name, made)
+        checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
     return None if until_s >= stop_s else until_s
 
 
@@ -154,8 +110,15 @@ def advance(
 def _count(window: Window) -> Rolled:
     """Return the quarter hours of a window of samples, and where to go on."""
     found = read(window)
-    if (back_s := _came_back(window, found.samples.registers)) is not None:
-        return Rolled(window.since_s, reopen_s=back_s)
+    # Of streams that had been given up and speak again: since when they were silent.
+    back_s = [
+        state.at_s
+        for key, state in window.states.items()
+        if key in found.samples.registers
+        and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
+    ]
+    if back_s:
+        return Rolled(window.since_s, reopen_s=min(back_s))
     result = settle(
         found.samples,
         window.states,
@@ -166,30 +129,19 @@ def _count(window: Window) -> Rolled:
     )
     if result.reopen_s is not None:
         return Rolled(window.since_s, reopen_s=result.reopen_s)
-    max_power_w = result.max_power_w
+    most_w = result.max_power_w
     always_w = limits_of(Stream.PRODUCTION, window.site.peak_power_w).least_power_w
-
-    def max_used_w(start_s: int) -> float:
-        drawn_w = max(
-            max_power_w(Stream.CONSUMPTION_CT, start_s), max_power_w(Stream.IMPORT, start_s)
-        )
-        return drawn_w + max_power_w(Stream.PRODUCTION, start_s)
-
     production, consumption = found.production_peaks, found.consumption_peaks
-    production.drop_implausible(lambda start_s: max_power_w(Stream.PRODUCTION, start_s), always_w)
-    consumption.drop_implausible(max_used_w, always_w)
+    production.drop_implausible(lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w)
+    consumption.drop_implausible(
+        lambda at_s: (
+            max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s))
+            + most_w(Stream.PRODUCTION, at_s)
+        ),
+        always_w,
+    )
     rows = quarter_rows(window.site, result.intervals, production, consumption)
     return Rolled(result.settled_s, result.anchors, rows, result.decisions)
-
-
-def _came_back(window: Window, registers: Any) -> int | None:
-    """Return since when a stream that had been given up was silent, if it speaks again."""
-    silent = [
-        state.at_s
-        for key, state in window.states.items()
-        if key in registers and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
-    ]
-    return min(silent, default=None)
 
 
 ENERGY = Ledger(
@@ -209,6 +161,39 @@ INVERTERS = Ledger(
     inverters.count,
 )
 LEDGERS = (ENERGY, INVERTERS)
+
+
+def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
+    """Roll up everything that came in since the last time; one transaction per step."""
+    for ledger in LEDGERS:
+        _go_on(engine.begin, gateway_id, ledger, to_epoch_s(now), gap_s)
+
+
+def catch_up(
+    connection: Connection,
+    gateway_id: int,
+    *,
+    now: datetime,
+    gap_s: int,
+    ledgers: Sequence[Ledger] = LEDGERS,
+) -> None:
+    """Roll up everything that came in since the last time, within the caller's transaction."""
+    for ledger in ledgers:
+        _go_on(lambda: nullcontext(connection), gateway_id, ledger, to_epoch_s(now), gap_s)
+
+
+def _go_on(
+    begin: Callable[[], AbstractContextManager[Connection]],
+    gateway_id: int,
+    ledger: Ledger,
+    now_s: int,
+    gap_s: int,
+) -> None:
+    until_s: int | None = 0
+    while until_s is not None:
+        with begin() as connection:
+            site = site_of(connection, gateway_id)
+            until_s = advance(connection, site, ledger, now_s, gap_s, until_s)
 
 
 # -- again
@@ -280,10 +265,10 @@ def rebuild(
     before = _days(connection, gateway_id)
     since_s = day_start_s(since, site.zone) if since else -1
     for ledger in LEDGERS:
-        ends = ledger.ends(connection, site, to_epoch_s(now))
+        ends = ends_of(connection, gateway_id, ledger.samples, to_epoch_s(now))
         if since is None and ledger is ENERGY:
             until_s = quarter_start_s(ends.first_s) if ends else None
-            sums.recompute_kept(connection, site, until_s, to_epoch_s(now))
+            recompute_kept(connection, site, until_s, to_epoch_s(now))
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
             from_s = max(since_s, ends.first_s - 1)

@@ -25,11 +25,11 @@ from logger.clock import (
     utc_offset_s,
     utc_text,
 )
-from logger.rollups import checkpoints, rollup, sums
-from logger.rollups.checkpoints import Checkpoint
+from logger.rollups import checkpoints, rollup
+from logger.rollups.checkpoints import KINDS, Checkpoint
 from logger.rollups.rollup import Ledger
-from logger.rollups.site import Site, site_of
-from logger.rollups.write import KINDS
+from logger.rollups.site import Site, ends_of, site_of
+from logger.rollups.write import recompute_kept
 from logger.store.database import rows
 from logger.store.models import (
     ENERGY_15MIN,
@@ -197,9 +197,9 @@ def findings(
     stored = fingerprints(connection, site, since_s)
     if since_s is not None:
         # The hours and days of quarter hours whose samples were pruned.
-        ends = rollup.ENERGY.ends(connection, site, to_epoch_s(now))
+        ends = ends_of(connection, gateway_id, rollup.ENERGY.samples, to_epoch_s(now))
         until_s = quarter_start_s(ends.first_s) if ends else None
-        sums.recompute_kept(connection, site, until_s, to_epoch_s(now), since_s)
+        recompute_kept(connection, site, until_s, to_epoch_s(now), since_s)
     rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=since)
     found = differences(stored, fingerprints(connection, site, since_s))
     for table, of_table in itertools.groupby(found, lambda difference: difference.table):
@@ -217,7 +217,7 @@ def _not_following(name: str, table: str, found: Sequence[Difference]) -> str:
 
 def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
     for ledger in rollup.LEDGERS:
-        ends = ledger.ends(connection, site, to_epoch_s(now))
+        ends = ends_of(connection, site.gateway_id, ledger.samples, to_epoch_s(now))
         left = checkpoints.last(connection, site.gateway_id, ledger.name)
         if left is not None and ends is not None and left.at_s > ends.last_s:
             yield (

@@ -1,46 +1,94 @@
-"""What was counted, as rows: each time it is counted, those of its time are written anew."""
+"""The rows of the energy tables: quarter hours as they were counted, hours and days as their sums.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+Hours and days are local ones of the gateway. Each time they are counted, rows are replaced.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, delete, not_
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
-from logger.clock import from_epoch_s, local_day, utc_offset_s
-from logger.ledger.curve import Decision
-from logger.ledger.flows import Interval
-from logger.rollups import clock_check
-from logger.rollups.checkpoints import States
-from logger.rollups.pivot import Peaks
-from logger.rollups.site import Site
-from logger.store.database import insert_all, upsert
-from logger.store.models import EVENTS
-
-#: Events that a ledger decides; a rebuild decides them anew.
-KINDS = (
-    "counter_wrap",
-    "counter_reset",
-    "counter_dip",
-    "suspect_increment",
-    "suspect_power",
-    "source_change",
-    "stalled_counter",
-    "outage",
-    clock_check.KIND,
+from logger.clock import (
+    QUARTER_S,
+    day_end_s,
+    day_start_s,
+    from_epoch_s,
+    local_day,
+    quarter_start_s,
+    utc_offset_s,
 )
-#: How the subject of a decision about a single inverter begins.
-SUBJECT = "inverter "
+from logger.ledger.flows import Interval
+from logger.rollups.site import Site
+from logger.store.database import insert_all, rows
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, epoch
+from logger.store.queries import ends_s
+
+FLOWS = (
+    "production_wh",
+    "consumption_wh",
+    "grid_import_wh",
+    "grid_export_wh",
+    "battery_charge_wh",
+    "battery_discharge_wh",
+)
+PEAKS = ("peak_production", "peak_consumption")
+#: This many days are summed at a time.
+STRETCH = timedelta(days=6)
+
+#: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
+_NAMES = (
+    "starts_at",
+    "utc_offset_s",
+    "phase",
+    *FLOWS,
+    "covered_s",
+    "bridged_wh",
+    *(f"{name}_{what}" for name in PEAKS for what in ("w", "at")),
+)
+_PARTS = [
+    epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES
+]
+_Part = tuple[Any, ...]
 
 
-@dataclass(slots=True)
-class Rolled:
-    """What came of a window of samples, and where to go on."""
+class Peaks:
+    """The highest power of each quarter hour and when it was."""
 
-    settled_s: int  #: before this nothing can change any more
-    states: States = field(default_factory=dict)  #: at ``settled_s``
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    reopen_s: int | None = None  #: an earlier instant from which to count anew instead
+    def __init__(self) -> None:
+        self.of: dict[int, tuple[float, int]] = {}  #: start of the quarter hour -> W, epoch s
+        self._samples: list[tuple[Sequence[int], Sequence[float]]] = []
+
+    def extend(self, times_s: Sequence[int], powers_w: Sequence[float]) -> None:
+        """Take samples into account; one on a boundary closes the quarter hour before it."""
+        self._samples.append((times_s, powers_w))
+        first = 0
+        while first < len(times_s):
+            start = (times_s[first] - 1) // QUARTER_S * QUARTER_S
+            end = bisect_right(times_s, start + QUARTER_S, first)
+            power_w = max(powers_w[first:end])
+            highest = self.of.get(start)
+            if highest is None or power_w > highest[0]:
+                self.of[start] = power_w, times_s[powers_w.index(power_w, first)]
+            first = end
+
+    def drop_implausible(self, max_power_w: Callable[[int], float], always_w: float) -> None:
+        """Leave out samples of more than a quarter hour can hold; all can hold ``always_w``."""
+        for start, (power_w, _) in list(self.of.items()):
+            if power_w <= always_w or power_w <= (limit_w := max_power_w(start)):
+                continue
+            plausible = [
+                (power_w, -at_s)
+                for times_s, powers_w in self._samples
+                for at_s, power_w in zip(times_s, powers_w, strict=True)
+                if start < at_s <= start + QUARTER_S and power_w <= limit_w
+            ]
+            del self.of[start]
+            if plausible:
+                highest_w, at_s = max(plausible)
+                self.of[start] = highest_w, -at_s
 
 
 def quarter_rows(
@@ -59,15 +107,12 @@ def quarter_rows(
             "starts_at": from_epoch_s(start),
             "phase": interval.phase,
             "utc_offset_s": offset,
-            "production_wh": _wh(interval.production_mwh),
-            "consumption_wh": _wh(interval.consumption_mwh),
-            "grid_import_wh": _wh(interval.grid_import_mwh),
-            "grid_export_wh": _wh(interval.grid_export_mwh),
-            "battery_charge_wh": _wh(interval.battery_charge_mwh),
-            "battery_discharge_wh": _wh(interval.battery_discharge_mwh),
             "covered_s": interval.covered_s,
             "bridged_wh": interval.bridged_mwh / 1000,
         }
+        for name in FLOWS:
+            energy_mwh = getattr(interval, name.replace("_wh", "_mwh"))
+            row[name] = None if energy_mwh is None else energy_mwh / 1000
         is_total = interval.phase == "total"
         for name, peaks in (("production", production), ("consumption", consumption)):
             peak = peaks.of.get(start) if is_total else None
@@ -75,10 +120,6 @@ def quarter_rows(
             row[f"peak_{name}_at"] = from_epoch_s(peak[1]) if peak else None
         rows.append(row)
     return rows
-
-
-def _wh(energy_mwh: int | None) -> float | None:
-    return None if energy_mwh is None else energy_mwh / 1000
 
 
 def replace_rows(
@@ -105,35 +146,132 @@ def replace_rows(
     insert_all(connection, table, rows)
 
 
-def replace_events(
-    connection: Connection,
-    site: Site,
-    since_s: int,
-    until_s: int | None,
-    decisions: Iterable[Decision],
-    *,
-    of_inverters: bool,
+def recompute_sums(
+    connection: Connection, site: Site, since_s: int, last_s: int, until_s: int | None, now_s: int
 ) -> None:
-    """Write what one ledger decided after an instant, in place of what it had decided before."""
-    of_inverter = EVENTS.c.subject.startswith(SUBJECT)
-    old = [
-        EVENTS.c.gateway_id == site.gateway_id,
-        EVENTS.c.at > from_epoch_s(since_s),
-        EVENTS.c.kind.in_(KINDS),
-        of_inverter if of_inverters else not_(of_inverter),
-    ]
-    if until_s is not None:
-        old.append(EVENTS.c.at <= from_epoch_s(until_s))
-    connection.execute(delete(EVENTS).where(*old))
-    unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
-    rows = [
+    """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``.
+
+    Sums of later days are deleted up to ``until_s``, or all if it is None. What passed since then
+    up to ``now_s`` belongs to the last hour and day: nothing was measured.
+    """
+    zone = site.zone
+    begin_s = day_start_s(local_day(since_s, zone), zone)
+    end_s = day_end_s(local_day(last_s, zone), zone)
+    query = select(*_PARTS).where(
+        ENERGY_15MIN.c.gateway_id == site.gateway_id,
+        ENERGY_15MIN.c.starts_at >= from_epoch_s(begin_s),
+        ENERGY_15MIN.c.starts_at < from_epoch_s(end_s),
+    )
+    hours: dict[tuple[int, int, str], list[_Part]] = {}
+    days: dict[tuple[Any, str], list[_Part]] = {}
+    known: dict[int, date] = {}
+    for row in rows(connection, query.order_by(ENERGY_15MIN.c.starts_at)):
+        at_s, offset, phase = row[:3]
+        day = known.get(at_s)
+        if day is None:
+            day = known[at_s] = local_day(at_s, zone)
+        hours.setdefault(((at_s + offset) // 3600, offset, phase), []).append(row)
+        days.setdefault((day, phase), []).append(row)
+    open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
+    hour_rows = []
+    first_hour_s = None
+    for (_, offset, phase), parts in hours.items():
+        starts_s, ends_s = _hour(parts[0][0], offset, zone)
+        if starts_s < since_s - 3600:
+            continue
+        first_hour_s = min(starts_s, first_hour_s or starts_s)
+        hour_rows.append(
+            {
+                "gateway_id": site.gateway_id,
+                "starts_at": from_epoch_s(starts_s),
+                "phase": phase,
+                "utc_offset_s": offset,
+                "period_s": min(ends_s, open_end_s) - starts_s,
+                **_sum(parts),
+            }
+        )
+    day_rows = [
         {
             "gateway_id": site.gateway_id,
-            "at": from_epoch_s(decision.at_s),
-            "kind": decision.kind,
-            "subject": decision.subject,
-            "detail": decision.detail,
+            "day": day,
+            "phase": phase,
+            "period_s": min(day_end_s(day, zone), open_end_s) - day_start_s(day, zone),
+            **_sum(parts),
         }
-        for decision in unique.values()
+        for (day, phase), parts in days.items()
     ]
-    upsert(connection, EVENTS, rows, ("detail",))
+    if until_s is not None:
+        until_s = max(end_s, day_end_s(local_day(until_s - 1, zone), zone))
+    if first_hour_s is not None:
+        replace_rows(connection, ENERGY_HOURLY, site, first_hour_s, until_s, hour_rows)
+    replace_rows(connection, ENERGY_DAILY, site, begin_s, until_s, day_rows)
+
+
+def recompute_kept(
+    connection: Connection, site: Site, until_s: int | None, now_s: int, since_s: int = 0
+) -> None:
+    """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
+
+    From the local day of ``since_s`` on. A quarter hour of another time zone than the gateway's
+    (it was changed) moves to its own.
+    """
+    ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
+    if ends is None:
+        return
+    newest_s = ends[1] if until_s is None else min(ends[1], until_s)
+    day = local_day(max(ends[0], since_s), site.zone)
+    last_day = local_day(newest_s, site.zone)
+    while day <= last_day:
+        end_s = day_end_s(day + STRETCH, site.zone)
+        first_s = day_start_s(day, site.zone)
+        _correct_offsets(connection, site, first_s, end_s - QUARTER_S)
+        recompute_sums(connection, site, first_s, min(newest_s, end_s - QUARTER_S), end_s, now_s)
+        day += STRETCH + timedelta(days=1)
+
+
+def _correct_offsets(connection: Connection, site: Site, first_s: int, last_s: int) -> None:
+    columns = ENERGY_15MIN.c
+    query = select(epoch(columns.starts_at), columns.utc_offset_s).where(
+        columns.gateway_id == site.gateway_id,
+        columns.starts_at >= from_epoch_s(first_s),
+        columns.starts_at <= from_epoch_s(last_s),
+    )
+    wrong = [
+        {"at": from_epoch_s(start_s), "right_s": right_s}
+        for start_s, offset_s in rows(connection, query.distinct())
+        if offset_s != (right_s := utc_offset_s(start_s, site.zone))
+    ]
+    if wrong:
+        mine = (columns.gateway_id == site.gateway_id) & (columns.starts_at == bindparam("at"))
+        correct = update(ENERGY_15MIN).where(mine).values(utc_offset_s=bindparam("right_s"))
+        connection.execute(correct, wrong)
+
+
+def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Return the bounds of the local hour that holds a quarter hour.
+
+    An hour in which the clock changes by 30 minutes (Lord Howe) ends or starts at the change.
+    """
+    starts_s = at_s - (at_s + offset) % 3600
+    ends_s = starts_s + 3600
+    # A quarter hour may still carry the offset of another zone: then the hour is a whole one.
+    within = [s for s in range(starts_s, ends_s, QUARTER_S) if utc_offset_s(s, zone) == offset]
+    return (within[0], within[-1] + QUARTER_S) if within else (starts_s, ends_s)
+
+
+def _sum(parts: Sequence[_Part]) -> dict[str, Any]:
+    """Add quarter hours; what none of them knows stays unknown."""
+    columns = dict(zip(_NAMES, zip(*parts, strict=True), strict=True))
+    result: dict[str, Any] = {}
+    for name in FLOWS:
+        known = [value for value in columns[name] if value is not None]
+        result[name] = round(sum(known), 3) if known else None
+    result["covered_s"] = sum(value or 0 for value in columns["covered_s"])
+    result["bridged_wh"] = round(sum(value or 0 for value in columns["bridged_wh"]), 3)
+    for name in PEAKS:
+        powers_w = columns[f"{name}_w"]
+        best_w = max((value for value in powers_w if value is not None), default=None)
+        result[f"{name}_w"], result[f"{name}_at"] = best_w, None
+        if best_w is not None:
+            result[f"{name}_at"] = from_epoch_s(columns[f"{name}_at"][powers_w.index(best_w)])
+    return result
