@@ -26,7 +26,7 @@ from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
 from logger.gateway.credentials import Enlighten, Tokens
 from logger.gateway.http import Address, Answer, Dress, Http
-from logger.gateway.profile import HOME, PRODUCTION, Profile
+from logger.gateway.profile import HOME, PRODUCTION, V1_INVERTERS, Profile
 from logger.gateway.quirks import is_old
 from logger.gateway.tls import Deadline
 from logger.readings import GatewayInfo
@@ -169,7 +169,8 @@ class Endpoints:
         except AuthenticationError:
             raise
         except GatewayError as error:
-            if isinstance(error, EndpointRefusedError) and self.refused_user is not None:
+            is_refused = isinstance(error, EndpointRefusedError) and path == V1_INVERTERS
+            if is_refused and self.refused_user is not None:
                 return EndpointRefusedError(str(self.refused_user))
             return type(error)(f"{path}: {error}")
         known.worked, known.refused_since = True, None

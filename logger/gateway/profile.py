@@ -19,7 +19,7 @@ from logger.gateway.sources.production import consumption_item, is_active, is_ze
 from logger.readings import GatewayInfo, Measurement, Meter
 
 #: path -> what it answered: JSON, text for HTML pages, or the GatewayError why it did not
-Documents = Mapping[str, Any]
+Documents = Mapping[str, Any | GatewayError]
 
 INFO = "/info"
 HOME = "/home"
