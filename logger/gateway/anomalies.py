@@ -168,12 +168,9 @@ class Watch:
         for serial in removed:
             del self._missing[serial]
         detail = f"{len(listed)} inverters are listed"
+        kinds = dict.fromkeys(appeared, "inverter_appeared")
+        kinds |= dict.fromkeys(removed, "inverter_removed")
         return [
-            Event(
-                at=at,
-                kind="inverter_appeared" if serial in appeared else "inverter_removed",
-                subject=serial,
-                detail=detail,
-            )
-            for serial in sorted(appeared | removed)
+            Event(at=at, kind=kind, subject=serial, detail=detail)
+            for serial, kind in sorted(kinds.items())
         ]

@@ -147,13 +147,10 @@ class Gateway:
         )
         found = profiles.detect(info, documents, keep_v1=keep_v1)
         if before is None or found.production is not before.production:
+            who = f"gateway={self.settings.name} serial={info.serial} firmware={info.firmware}"
+            consumption = found.consumption or "nothing"
             log.info(
-                "gateway=%s serial=%s firmware=%s production from %s, consumption from %s",
-                self.settings.name,
-                info.serial,
-                info.firmware,
-                found.production,
-                found.consumption or "nothing",
+                "%s production from %s, consumption from %s", who, found.production, consumption
             )
         return found
 

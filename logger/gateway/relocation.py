@@ -53,11 +53,9 @@ class Relocation:
 
     def failed(self, error: GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""
-        is_locked_out = isinstance(error, AuthenticationError)
-        if is_locked_out and not isinstance(error, CertificateChangedError):
-            self.answered()
-        else:
-            self._failed_polls += 1
+        is_there = isinstance(error, AuthenticationError)
+        is_there = is_there and not isinstance(error, CertificateChangedError)
+        self._failed_polls = 0 if is_there else self._failed_polls + 1
 
     def answered(self) -> None:
         """Count anew: the gateway is there."""
@@ -113,29 +111,27 @@ class Relocation:
         ]
 
     def _is_it(self, address: Address, identify: Identify, patience: Deadline) -> bool:
+        name = self.endpoints.settings.name
         try:
             identify(patience)
         except CertificateChangedError:
             if address != self.configured and address not in self._refused:
                 self._refused.add(address)
-                log.warning(
+                message = (
                     "gateway=%s is announced at %s by mDNS, but no pinned certificate proves it, "
                     "so nothing was sent; if it is yours, write host = %r into the configuration "
-                    "and run: envoylog trust accept %s",
-                    self.endpoints.settings.name,
-                    address.host,
-                    address.host,
-                    self.endpoints.settings.name,
+                    "and run: envoylog trust accept %s"
                 )
+                log.warning(message, name, address.host, address.host, name)
             return False
         except GatewayError as error:
-            log.debug("gateway=%s not at %s: %s", self.endpoints.settings.name, address.host, error)
+            log.debug("gateway=%s not at %s: %s", name, address.host, error)
             return False
         return True
 
     def _change(self, address: Address, at: datetime) -> Event:
-        detail = f"answers at {address.host} instead of {self.configured.host}; found by mDNS: "
-        detail += "correct host in the configuration"
-        if address == self.configured:
-            detail = f"answers at {address.host} again, as configured"
+        detail = f"answers at {address.host} again, as configured"
+        if address != self.configured:
+            detail = f"answers at {address.host} instead of {self.configured.host}; found by mDNS: "
+            detail += "correct host in the configuration"
         return Event(at=at, kind="address_change", subject="gateway", detail=detail)
