@@ -4,11 +4,12 @@ import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from logger import clock
 from logger import demo as walk
-from logger.clock import time_zone, utc_now
 from logger.errors import UsageError
 from logger.settings import write_secret
 from logger.simulator.faults import KINDS, Fault, Faults
@@ -31,7 +32,7 @@ FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be r
 @click.option("--inverters", type=click.IntRange(1, 80), default=12, show_default=True)
 @click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6, show_default=True)
 @click.option("--serial", default="122334455667", show_default=True)
-@click.option("--time-zone", "zone", default="Europe/Madrid", show_default=True)
+@click.option("--time-zone", default="Europe/Madrid", show_default=True)
 @click.option(
     "--speed",
     type=click.FloatRange(0.0),
@@ -42,37 +43,26 @@ FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be r
 @click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Write a good token here.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
-def simulate(  # noqa: PLR0917 - one argument per option
+def simulate(
     port: int,
-    seed: int,
-    generation: str,
-    firmware: str,
-    cts: str,
-    phases: int,
-    inverters: int,
-    peak_power_kwp: float,
-    serial: str,
-    zone: str,
+    time_zone: str,
     speed: float,
     start: str | None,
     token_file: Path | None,
     faults: tuple[str, ...],
+    **chosen: Any,
 ) -> None:
     """Serve a simulated gateway on this machine until stopped."""
-    time_zone(zone)
+    clock.time_zone(time_zone)
     simulation = Simulation(
         shape=Shape(
-            seed=seed,
-            phases=phases,
-            peak_power_w=1000 * peak_power_kwp,
-            inverters=inverters,
-            battery=cts == "storage",
+            peak_power_w=1000 * chosen.pop("peak_power_kwp"),
+            battery=chosen["cts"] == "storage",
             latitude_deg=37.4,
             longitude_deg=-6.0,
+            **{key: chosen.pop(key) for key in ("seed", "phases", "inverters")},
         ),
-        model=Model(
-            generation=generation, cts=cts, serial=serial, firmware=firmware, time_zone=zone
-        ),
+        model=Model(time_zone=time_zone, **chosen),
         clock=SimulatedClock(_instant(start), speed=speed),
         faults=Faults([Fault.parse(text) for text in faults]),
     )
@@ -83,9 +73,8 @@ def simulate(  # noqa: PLR0917 - one argument per option
         signal.signal(number, lambda *_: stop.set())
     try:
         with serving(simulation, port) as server:
-            click.echo(
-                f"LISTENING {server.url} serial={serial} firmware={simulation.model.version}"
-            )
+            model = simulation.model
+            click.echo(f"LISTENING {server.url} serial={model.serial} firmware={model.version}")
             click.echo(
                 f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}"
             )
@@ -98,7 +87,7 @@ def simulate(  # noqa: PLR0917 - one argument per option
 
 def _instant(text: str | None) -> datetime:
     if text is None:
-        return utc_now()
+        return clock.utc_now()
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError as error:
