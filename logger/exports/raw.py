@@ -20,21 +20,15 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
 from logger.exports import need
 from logger.store.database import backend, rows
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    GATEWAYS,
-    INVERTER_SAMPLES,
-    METER_READINGS,
-    POLLS,
-    PRODUCTION_SAMPLES,
-)
+from logger.store.models import GATEWAYS, METADATA
 
+#: what can be exported -> its table
 TABLES = {
-    "production": PRODUCTION_SAMPLES,
-    "consumption": CONSUMPTION_SAMPLES,
-    "meters": METER_READINGS,
-    "inverters": INVERTER_SAMPLES,
-    "polls": POLLS,
+    "production": "production_samples",
+    "consumption": "consumption_samples",
+    "meters": "meter_readings",
+    "inverters": "inverter_samples",
+    "polls": "polls",
 }
 #: This many rows are read and written at a time.
 BATCH_ROWS = 20_000
@@ -63,7 +57,7 @@ def select_samples(
         UsageError: no such gateway.
         NoDataError: nothing in the range.
     """
-    table, gateways = TABLES[what], GATEWAYS
+    table, gateways = METADATA.tables[TABLES[what]], GATEWAYS
     time = table.c["reported_at" if what == "inverters" else "polled_at"]
     known = connection.execute(
         select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)
@@ -127,27 +121,18 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
     from pyarrow import parquet  # noqa: PLC0415 - an extra
 
     time = next(name for name in names if name in {"polled_at", "reported_at"})
-    kinds = {name: _arrow_type(name, pa) for name in names[1:]}
-    part = 0
+    schema = pa.schema([(name, _arrow_type(name, pa)) for name in names[1:]])
+    at, part = names.index(time), itertools.count()
     for batch in batches:
-        at = names.index(time)
-        for (gateway, month), group in itertools.groupby(
-            batch, key=lambda row: (row[0], row[at][:7])
-        ):
-            columns = list(zip(*group, strict=True))
-            arrays = {
-                name: pa.array(
-                    [dt.datetime.fromisoformat(text) for text in values]
-                    if name == time
-                    else values,
-                    type=kinds[name],
-                )
-                for name, values in zip(names[1:], columns[1:], strict=True)
-            }
+        months = itertools.groupby(batch, key=lambda row: (row[0], row[at][:7]))
+        for (gateway, month), group in months:
+            columns: dict[str, Any] = dict(zip(names, zip(*group, strict=True), strict=True))
+            columns[time] = [dt.datetime.fromisoformat(text) for text in columns[time]]
+            del columns["gateway"]
             folder = directory / f"gateway={gateway}" / f"month={month}"
             folder.mkdir(parents=True, exist_ok=True)
-            parquet.write_table(pa.table(arrays), folder / f"part-{part:06d}.parquet")
-            part += 1
+            path = folder / f"part-{next(part):06d}.parquet"
+            parquet.write_table(pa.table(columns, schema=schema), path)
 
 
 def _arrow_type(name: str, arrow: Any) -> Any:

@@ -46,7 +46,7 @@ class Table:
     def __init__(self, sheet: Any, report: Report) -> None:
         self.sheet, self.report = sheet, report
         self.last = max(1, len(report.rows))  #: row of the last record, 0-based; the first is 1
-        self._weights: list[list[Any]] = []
+        self._columns = [report.column(name) for name in report.names]
 
     def span(self, name: str) -> list[Any]:
         """Return a column's cells, as a chart wants them."""
@@ -61,29 +61,26 @@ class Table:
         """Return the formula of a column's total, from the column's definition."""
         ratio = column.total
         if not isinstance(ratio, Ratio):
-            return f"={self._subtotal(str(ratio), self.report.column(column.name))}"
+            return f"={self._subtotal(str(ratio), self.report.names.index(column.name))}"
         numerator, divisors = ratio.terms(self.report.column)
         how = "max" if ratio.per_gateway else "sum"
-        above = "-".join(self._subtotal("sum", values) for values in numerator)
-        below = "+".join(self._subtotal(how, values) for values in divisors)
+        above = "-".join(self._subtotal("sum", self._where(values)) for values in numerator)
+        below = "+".join(self._subtotal(how, self._where(values)) for values in divisors)
         return f'=IF(({below})=0,"",{ratio.factor:g}*({above})/({below}))'
 
-    def _subtotal(self, how: str, values: Sequence[Any]) -> str:
-        letter = xl_col_to_name(self._where(list(values)))
+    def _subtotal(self, how: str, x: int) -> str:
+        letter = xl_col_to_name(x)
         return f"SUBTOTAL({SUBTOTALS[how]},{letter}2:{letter}{self.last + 1})"
 
-    def _where(self, values: list[Any]) -> int:
+    def _where(self, values: Sequence[Any]) -> int:
         """Return the column that holds some numbers; what is not shown gets a hidden one."""
-        names = self.report.names
-        for name in self.report.columns:
-            if self.report.column(name) == values:
-                return names.index(name)
-        if values not in self._weights:
-            x = len(names) + len(self._weights)
-            self._weights.append(values)
+        cells = list(values)
+        if cells not in self._columns:
+            x = len(self._columns)
+            self._columns.append(cells)
             self.sheet.set_column(x, x, None, None, {"hidden": True})
-            self.sheet.write_column(1, x, ["" if value is None else value for value in values])
-        return len(names) + self._weights.index(values)
+            self.sheet.write_column(1, x, ["" if value is None else value for value in cells])
+        return self._columns.index(cells)
 
 
 class Workbook:
@@ -263,10 +260,8 @@ def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -
             sheet.write_formula(y, 1, cell, style, total)
             sheet.write_string(y, 2, column.unit or "", book.style(indent=1))
         y += 1
-    statuses = daily.column(STATUS)
     for status in STATUSES:
-        sheet.write_string(y, 0, f"Days {status}")
-        sheet.write_number(y, 1, statuses.count(status))
+        sheet.write_row(y, 0, [f"Days {status}", daily.column(STATUS).count(status)])
         y += 1
     if len(set(daily.column("gateway"))) > 1:
         return

@@ -45,7 +45,9 @@ class Report:
 
     def heading(self, name: str) -> str:
         """Return what people read above a column."""
-        return self.columns[name].heading if name in self.columns else LABELS[name]
+        if name in self.columns:
+            return self.columns[name].heading
+        return LABELS.get(name, name.capitalize())
 
     @cached_property
     def totals(self) -> dict[str, float | None]:

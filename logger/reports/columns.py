@@ -121,8 +121,8 @@ def _kwh(name: str, title: str, meaning: str = "") -> Column:
     return Column(name, title, "kWh", 2, "sum", meaning)
 
 
-def _count(name: str, title: str) -> Column:
-    return Column(name, title, None, 0, "sum")
+def _count(name: str, title: str | None = None) -> Column:
+    return Column(name, title or name.replace("_", " ").capitalize(), None, 0, "sum")
 
 
 #: covered_s and period_s are weights: how long each row was measured, and how long it has lasted
@@ -177,32 +177,17 @@ QUALITY = (
     COVERAGE,
     Column("missing_s", "Missing", "s", 0, "sum"),
     BRIDGED,
-    _count("polls", "Polls"),
+    _count("polls"),
     _count("polls_failed", "Failed polls"),
     FLOWS[0],
     _kwh("inverters_kwh", "Inverters' sum"),
     Column("inverters_difference_pct", "Inverters over production", "%", 1,
            INVERTERS_EXCESS),
-    _count("gaps", "Gaps"),
-    _count("resets", "Resets"),
-    _count("wraps", "Wraps"),
-    _count("dips", "Dips"),
+    *map(_count, ("gaps", "resets", "wraps", "dips")),
     _count("suspects", "Suspect jumps"),
-    _count("stalls", "Stalls"),
-    _count("source_changes", "Source changes"),
+    *map(_count, ("stalls", "source_changes")),
 )  # fmt: skip
 STATUS = "status"
 NOTES = "notes"
-#: headings of the columns that hold no numbers
-LABELS = {
-    "gateway": "Gateway",
-    "hour_starts_at": "Hour (UTC)",
-    "local_hour": "Hour",
-    "day": "Day",
-    "month": "Month",
-    "year": "Year",
-    "phase": "Phase",
-    "serial": "Inverter",
-    STATUS: "Status",
-    NOTES: "Notes",
-}
+#: headings of columns that hold no numbers, where they are not the name itself
+LABELS = {"hour_starts_at": "Hour (UTC)", "local_hour": "Hour", "serial": "Inverter"}

@@ -78,8 +78,7 @@ def energy_report(
     labels = ["gateway", *PERIOD_LABELS[kind]]
     covered = len(labels) + ENERGY.index(COVERAGE)
     rows: list[tuple[Any, ...]] = []
-    weights: dict[str, list[float | None]] = {}
-    weights |= {name: [] for name in ("covered_s", "period_s", "peak_power_kwp")}
+    weights: dict[str, list[float | None]] = {"covered_s": [], "period_s": [], "peak_power_kwp": []}
     is_measured = False
     for site in sites:
         days = days_of(site, since, until, now, DEFAULT_DAYS.get(kind))

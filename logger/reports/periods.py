@@ -36,6 +36,9 @@ class Days:
     last: date
 
 
+WORDS = ("today", "yesterday", "last-month")
+
+
 def parse(text: str, today: date) -> Days:
     """Return the days that a word, day, month or year names.
 
@@ -64,11 +67,8 @@ def span(since: str | None, until: str | None, today: date) -> tuple[date | None
     ``--from`` alone is from then on, but for a word: ``--from last-month`` is that month.
     """
     first = parse(since, today) if since else None
-    last = parse(until, today) if until else None
-    begin = first.first if first else None
-    end = last.last if last else None
-    if first and last is None and (since in {"last-month", "yesterday", "today"}):
-        end = first.last
+    last = parse(until, today) if until else first if since in WORDS else None
+    begin, end = first.first if first else None, last.last if last else None
     if begin and end and begin > end:
         raise UsageError(
             f"The range ends ({end}) before it starts ({begin}); swap --from and --to."
