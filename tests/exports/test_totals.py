@@ -23,10 +23,10 @@ def report(*days: Day) -> Report:
     """Return a report of some days: flows in kWh, seconds covered, the gateway's peak power."""
     rows = []
     for number, day in enumerate(days):
-        made, export = day.get("production"), day.get("grid_export")
+        produced, exported = day.get("production"), day.get("grid_export")
         known = {f"{name}_kwh": value for name, value in day.items() if f"{name}_kwh" in COLUMNS}
-        if made is not None and export is not None:
-            known["self_consumption_kwh"] = made - export
+        if produced is not None and exported is not None:
+            known["self_consumption_kwh"] = produced - exported
         known["coverage_pct"] = 100 * day.get("covered_s", 86_400) / day.get("period_s", 86_400)
         known["gateway"] = day.get("gateway", "roof")
         known["day"] = date(2026, 5, 1) + timedelta(days=number)
@@ -104,19 +104,19 @@ def shown(totals: dict[str, float | None]) -> list[str]:
 
 @pytest.mark.parametrize("days", CASES.values(), ids=CASES)
 def test_the_totals_row_says_the_same_in_every_format(days: list[Day]) -> None:
-    made = report(*days)
-    markdown = exports.to_markdown(made).decode().splitlines()[-1].split("|")
-    assert [cell.strip() for cell in markdown[2:-2]] == ["Total", *shown(made.totals)]
-    in_table = exports.to_table(made).decode().splitlines()[-1].split()
-    assert in_table == ["Total", *(cell for cell in shown(made.totals) if cell != "\N{EN DASH}")]
-    workbook = exports.to_xlsx(made)
-    assert evaluated(workbook) == pytest.approx(made.totals, abs=1e-9)
+    result = report(*days)
+    markdown = exports.to_markdown(result).decode().splitlines()[-1].split("|")
+    assert [cell.strip() for cell in markdown[2:-2]] == ["Total", *shown(result.totals)]
+    in_table = exports.to_table(result).decode().splitlines()[-1].split()
+    assert in_table == ["Total", *(cell for cell in shown(result.totals) if cell != "\N{EN DASH}")]
+    workbook = exports.to_xlsx(result)
+    assert evaluated(workbook) == pytest.approx(result.totals, abs=1e-9)
     cached = openpyxl.load_workbook(io.BytesIO(workbook), data_only=True).worksheets[0]
     cells = [cached.cell(2 + len(days), x).value for x in range(3, len(NAMES))]
-    assert cells == pytest.approx(list(made.totals.values()), abs=1e-9)
-    sheet = pd.read_excel(io.BytesIO(exports.to_ods(made)), engine="odf")
+    assert cells == pytest.approx(list(result.totals.values()), abs=1e-9)
+    sheet = pd.read_excel(io.BytesIO(exports.to_ods(result)), engine="odf")
     last = [None if pd.isna(cell) else cell for cell in sheet.iloc[-1].iloc[2:-1]]
-    assert last == pytest.approx(list(made.totals.values()), abs=1e-9)
+    assert last == pytest.approx(list(result.totals.values()), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -132,8 +132,8 @@ def test_the_totals_of_a_workbook_follow_its_filter(seed: int) -> None:
 
 
 def test_coverage_weighs_by_time() -> None:
-    made = report({"covered_s": 82_800, "period_s": 82_800}, {"covered_s": 0, "period_s": 90_000})
-    assert made.totals["coverage_pct"] == pytest.approx(100 * 82_800 / 172_800)
+    result = report({"covered_s": 82_800, "period_s": 82_800}, {"covered_s": 0, "period_s": 90_000})
+    assert result.totals["coverage_pct"] == pytest.approx(100 * 82_800 / 172_800)
 
 
 def test_the_specific_yield_of_two_sites_is_their_energy_over_their_peak_power() -> None:
@@ -148,18 +148,18 @@ def test_the_specific_yield_of_two_sites_is_their_energy_over_their_peak_power()
 
 def test_a_ratio_leaves_out_the_days_on_which_an_input_is_unknown() -> None:
     metered = {"production": 10.0, "consumption": 8.0, "grid_import": 2.0, "grid_export": 4.0}
-    made = report(metered, {"production": 100.0}, {"grid_import": 50.0})
-    assert made.totals["production_kwh"] == 110
-    assert made.totals["self_consumption_pct"] == pytest.approx(60)
-    assert made.totals["self_sufficiency_pct"] == pytest.approx(75)
+    result = report(metered, {"production": 100.0}, {"grid_import": 50.0})
+    assert result.totals["production_kwh"] == 110
+    assert result.totals["self_consumption_pct"] == pytest.approx(60)
+    assert result.totals["self_sufficiency_pct"] == pytest.approx(75)
 
 
 def test_what_no_row_knows_or_divides_by_nothing_has_no_total() -> None:
-    made = report({"production": 0.0, "grid_export": 0.0, "kwp": 5.0})
-    assert made.totals["self_consumption_pct"] is None
-    assert made.totals["consumption_kwh"] is None
-    assert made.totals["self_sufficiency_pct"] is None
-    assert made.totals["specific_yield_kwh_per_kwp"] == 0
+    result = report({"production": 0.0, "grid_export": 0.0, "kwp": 5.0})
+    assert result.totals["self_consumption_pct"] is None
+    assert result.totals["consumption_kwh"] is None
+    assert result.totals["self_sufficiency_pct"] is None
+    assert result.totals["specific_yield_kwh_per_kwp"] == 0
 
 
 def test_columns_that_nobody_has_are_hidden_in_a_workbook() -> None:

@@ -55,8 +55,8 @@ def asked(kind: str) -> Callable[..., Report]:
 ASKS = [asked(kind) for kind in ("phases", "inverters", "quality")]
 
 
-def records(made: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](made))
+def records(result: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(exports.EXPORTERS["json"](result))
     return rows
 
 
@@ -88,10 +88,10 @@ def test_a_day_of_an_inverter_that_was_silent_for_most_of_it_is_partial(filled: 
 
 def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
     with filled.connect() as connection:
-        made = detail_report(
+        result = detail_report(
             connection, "inverters", now=NOW, since="2026-06-02", until="2026-06-02"
         )
-    a, b = records(made)
+    a, b = records(result)
     assert (a["serial"], b["serial"]) == ("a", "b")
     assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
 
@@ -135,18 +135,18 @@ def test_a_gateway_that_was_replaced_goes_on_in_the_next_one(engine: Engine) -> 
         connection.execute(text("UPDATE gateways SET name = 'roof'"))
         for number in (1, 2):
             rollup.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
-        made = energy_report(connection, "daily", now=NOW)
+        result = energy_report(connection, "daily", now=NOW)
         months = energy_report(connection, "monthly", now=NOW)
         view = connection.execute(
             text("SELECT production_kwh, coverage_pct FROM v_energy_daily ORDER BY day")
         ).all()
-    assert made.column("production_kwh") == [row.production_kwh for row in view]
-    assert made.column("coverage_pct") == [row.coverage_pct for row in view] == [100.0] * 5
+    assert result.column("production_kwh") == [row.production_kwh for row in view]
+    assert result.column("coverage_pct") == [row.coverage_pct for row in view] == [100.0] * 5
     # What was counted between the last poll of one and the first of the other is not known.
-    swapped = ["partial" if day == swap.date() else "final" for day in made.column("day")]
-    assert made.column("status")[:-1] == swapped[:-1]
+    swapped = ["partial" if day == swap.date() else "final" for day in result.column("day")]
+    assert result.column("status")[:-1] == swapped[:-1]
     true = site.energy_between_wh("production", SINCE, NOW) / 1000
-    assert sum(made.column("production_kwh")) == pytest.approx(true, abs=1e-5)
+    assert sum(result.column("production_kwh")) == pytest.approx(true, abs=1e-5)
     assert months.column("production_kwh") == [pytest.approx(true, abs=1e-5)]
     covered, missing = NOW - SINCE, timedelta(days=25)
     share = 100 * covered / (covered + missing)

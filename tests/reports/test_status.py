@@ -38,8 +38,8 @@ def filled(engine: Engine) -> Engine:
 
 def states(engine: Engine, kind: Any, key: str, since: str) -> dict[Any, str]:
     with engine.connect() as connection:
-        made = energy_report(connection, kind, now=NOW, since=since)
-    return dict(zip(made.column(key), made.column("status"), strict=True))
+        result = energy_report(connection, kind, now=NOW, since=since)
+    return dict(zip(result.column(key), result.column("status"), strict=True))
 
 
 def test_a_day_and_an_hour_with_a_reset_are_partial(filled: Engine) -> None:
@@ -62,11 +62,11 @@ def test_a_month_of_which_only_the_first_or_the_last_days_are_known_is_partial(
     filled: Engine,
 ) -> None:
     with filled.connect() as connection:
-        made = energy_report(connection, "monthly", now=utc(2026, 7, 1), since="2026-05")
+        result = energy_report(connection, "monthly", now=utc(2026, 7, 1), since="2026-05")
         year = energy_report(connection, "yearly", now=utc(2027, 1, 1))
-    assert made.column("month") == ["2026-05", "2026-06"]
-    assert made.column("status") == ["partial", "partial"]
-    assert made.column("coverage_pct") == [
+    assert result.column("month") == ["2026-05", "2026-06"]
+    assert result.column("status") == ["partial", "partial"]
+    assert result.column("coverage_pct") == [
         pytest.approx(100 * 2 / 31, abs=0.01),
         pytest.approx(100 * 3 / 29, abs=0.4),
     ]

@@ -49,7 +49,7 @@ def defined(kind: str, column: Column) -> tuple[str, int]:
     """Return the SQL (a pattern) of a column and its decimals, from its definition."""
     ratio = column.total
     if column.name == "self_consumption_kwh":
-        difference = next(one.total for one in ENERGY if one.name == "self_consumption_pct")
+        difference = next(own.total for own in ENERGY if own.name == "self_consumption_pct")
         assert isinstance(difference, Ratio)
         return rf"\({minus(kind, difference)}\) / 1000\.0", 6
     if not isinstance(ratio, Ratio):
