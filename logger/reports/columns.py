@@ -1,7 +1,7 @@
 """The columns of reports, and the only definition of every ratio, total and status.
 
-Totals rows, the formulas of workbooks and the texts for people follow from what stands here; that the
-frozen texts of the views agree is proved by tests/reports/test_views.py.
+Totals rows, the formulas of workbooks and the texts for people follow from what stands here; that
+the frozen texts of the views agree is proved by tests/reports/test_views.py.
 
 Walk: views -> reports.energy, details, quality -> here -> exports
 """
