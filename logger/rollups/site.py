@@ -102,13 +102,17 @@ def ends_of(
     now_s: int,
     right_s: int | None = None,
 ) -> Ends | None:
-    """Return the ends of a gateway's samples; ``right_s`` is one that is known to be right."""
+    """Return the ends of a gateway's samples.
+
+    Where counting goes on from a sample that is known to be right, at ``right_s``, only the last
+    is looked for: the first is the same then.
+    """
     days: dict[int, int | None] = {}
     found: list[tuple[int, int]] = []
     for table in tables:
         samples = _Samples(connection, gateway_id, table)
-        first_s = _first_s(samples, right_s, days)
         last_s = _last_s(samples, now_s, right_s, days)
+        first_s = _first_s(samples, days) if right_s is None else last_s
         if first_s is not None and last_s is not None and first_s <= last_s:
             found.append((first_s, last_s))
     if not found:
@@ -154,11 +158,11 @@ def _is_plausible(age_s: float | None) -> bool:
     return age_s is None or abs(age_s) <= WRONG_S
 
 
-def _first_s(samples: _Samples, right_s: int | None, days: dict[int, int | None]) -> int | None:
+def _first_s(samples: _Samples, days: dict[int, int | None]) -> int | None:
     found = samples.seek()
     if found is None or (found[0] >= OLDEST_S and _is_plausible(found[1])):
         return found[0] if found else None
-    if not samples.is_misplaced(*found, right_s):
+    if not samples.is_misplaced(*found, None):
         return found[0]
     plausible = samples.seek_plausible()
     first_s = plausible[0] if plausible else None

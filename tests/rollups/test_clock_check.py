@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
+from logger.clock import to_epoch_s
 from logger.rollups import rollup
+from logger.rollups.clock_check import ClockCheck, Clocks, Instant
 from tests.sample_data import instant, utc
 
 NOW = utc(2026, 6, 3)
@@ -137,3 +139,30 @@ def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(
             text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")
         ).scalar_one()
     assert covered == 48 * 3600
+
+
+@pytest.mark.parametrize("ahead_h", [1, 25, 24 * 400])
+def test_clocks_that_disagree_cost_two_queries_a_window(engine: Engine, ahead_h: int) -> None:
+    ahead = right(NOW)
+    insert(engine, right() + [(at, wh, 1.0 - 3600 * ahead_h) for at, wh, _ in ahead])
+    queries: list[str] = []
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+        event.listen(connection, "before_cursor_execute", lambda *args: queries.append(args[2]))
+        check = ClockCheck(connection, 1, to_epoch_s(NOW), to_epoch_s(NOW) + 86_400)
+        verdicts = {check.is_misplaced(to_epoch_s(at), 1 - 3600 * ahead_h) for at, *_ in ahead}
+    assert verdicts == {False}
+    assert len(queries) <= 2
+
+
+def test_clocks_are_judged_by_the_polls_alone() -> None:
+    start_s, off_s = to_epoch_s(START), 7_200
+    agreed = [Instant(start_s + 300 * n, 1, 1, 1) for n in (*range(12), *range(50, 60))]
+    booting = [Instant(start_s + 300 * n, off_s, -off_s, -off_s) for n in range(12, 16)]
+    clocks = Clocks(sorted(agreed + booting), lambda _: [poll.at_s for poll in agreed])
+    assert all(clocks.is_misplaced(poll.at_s, 1 - off_s, None) for poll in booting)
+    assert not any(clocks.is_misplaced(poll.at_s, 1, None) for poll in agreed)
+    for days in (2, 900):
+        at_s = start_s - days * 86_400
+        assert clocks.is_misplaced(at_s, -days * 86_400, None)
+        assert not clocks.is_misplaced(at_s, -days * 86_400, at_s - 300)
