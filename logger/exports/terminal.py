@@ -14,15 +14,6 @@ from logger.exports.text import UNKNOWN, text_cells
 from logger.reports import Report
 from logger.reports.columns import NOTES
 
-TITLES = {
-    "hourly": "energy by hour",
-    "daily": "energy by day",
-    "monthly": "energy by month",
-    "yearly": "energy by year",
-    "inverters": "energy by inverter",
-    "phases": "energy by phase",
-    "quality": "how sure the totals are",
-}
 #: what a narrow terminal does without, in this order
 DROP_ORDER = (
     "notes", "hour_starts_at", "specific_yield_kwh_per_kwp", "peak_production_w",
@@ -59,7 +50,9 @@ def to_table(report: Report) -> bytes:
             dropped += [column for column in columns if column.name == name]
             columns = [column for column in columns if column.name != name]
     columns[-1].widen(width - _needed(columns))
-    text = f"{', '.join(gateways)}: {TITLES[report.kind]}\n\n{_laid_out(columns)}"
+    subject = report.heading(report.labels[-1]).lower()
+    title = "how sure the totals are" if report.kind == "quality" else f"energy by {subject}"
+    text = f"{', '.join(gateways)}: {title}\n\n{_laid_out(columns)}"
     if dropped:
         words = ", ".join(dict.fromkeys(column.title.lower() for column in dropped))
         hint = f"No room for: {words}. A wider window shows them, and so does -o FILE."

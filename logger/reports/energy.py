@@ -7,7 +7,7 @@ Walk: views -> here -> exports
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -75,23 +75,50 @@ def energy_report(
         NoDataError: nothing in the range; says what there is.
     """
     sites = sites_of(connection, gateway)
-    labels = ["gateway", *PERIOD_LABELS[kind]]
-    covered = len(labels) + ENERGY.index(COVERAGE)
+    now_s, covered = to_epoch_s(now), ENERGY.index(COVERAGE)
     rows: list[tuple[Any, ...]] = []
     weights: dict[str, list[float | None]] = {"covered_s": [], "period_s": [], "peak_power_kwp": []}
     is_measured = False
     for site in sites:
-        days = days_of(site, since, until, now, DEFAULT_DAYS.get(kind))
-        for row, length_s in _rows(connection, kind, site, days, to_epoch_s(now)):
-            covered_pct = row[covered] or 0.0
-            is_measured = is_measured or row[covered] is not None
-            rows.append((*row[:covered], covered_pct, *row[covered + 1 :]))
+        zone = time_zone(site.zone)
+        first, last = days_of(site, since, until, now, DEFAULT_DAYS.get(kind))
+        if last < first:
+            continue
+        found = _energy(connection, kind, site, first, last)
+        # What is lost between two samples is nothing to a month.
+        is_short, begin_s = kind in {"hourly", "daily"}, day_start_s(first, zone)
+        breaks = breaks_s(connection, site, begin_s) if is_short else []
+        today_s = day_start_s(local_day(now_s, zone), zone)
+        for name, labels, start_s, end_s in periods(kind, first, last, zone):
+            numbers = found.get(name, [None] * len(ENERGY))
+            is_measured = is_measured or numbers[covered] is not None
+            numbers[covered] = covered_pct = numbers[covered] or 0.0
+            is_broken = has_break(breaks, start_s, end_s)
+            status = status_of(covered_pct, is_over=end_s <= now_s, is_broken=is_broken)
+            rows.append((site.name, *labels, *numbers, status))
+            length_s = site.lasted_s(start_s, end_s, today_s)
             weights["covered_s"].append(covered_pct / 100 * length_s)
             weights["period_s"].append(length_s)
             weights["peak_power_kwp"].append(site.peak_power_kwp)
     if not is_measured:
         raise nothing_in_range(sites)
-    return Report(kind, labels, ENERGY, [STATUS], rows, weights)
+    return Report(kind, ["gateway", *PERIOD_LABELS[kind]], ENERGY, [STATUS], rows, weights)
+
+
+def _energy(
+    connection: Connection, kind: Kind, site: Site, first: date, last: date
+) -> dict[str, list[Any]]:
+    """Return the numbers of each period that has any, by the name that its view gives it."""
+    since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
+    names = ", ".join(column.name for column in ENERGY)
+    rows = view_rows(
+        connection, f"v_energy_{kind}", f"{PERIOD_LABELS[kind][0]}, {names}", site,
+        text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][-1],
+    )  # fmt: skip
+    return {
+        str(at.astimezone(UTC).replace(tzinfo=None) if isinstance(at, datetime) else at): numbers
+        for at, *numbers in rows
+    }
 
 
 def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
@@ -148,36 +175,6 @@ def _site(connection: Connection, rows: Sequence[Any]) -> Site:
     )
 
 
-def _rows(
-    connection: Connection,
-    kind: Kind,
-    site: Site,
-    days: tuple[date, date],
-    now_s: int,
-) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """Yield each period's row and how long it has lasted (s); without numbers where missing."""
-    first, last = days
-    zone = time_zone(site.zone)
-    since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
-    names = ", ".join(column.name for column in ENERGY)
-    rows = view_rows(
-        connection, f"v_energy_{kind}", f"{PERIOD_LABELS[kind][0]}, {names}", site,
-        text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][-1],
-    )  # fmt: skip
-    found = {_text(row[0]): row[1:] for row in rows}
-    unknown = (None,) * len(ENERGY)
-    covered = ENERGY.index(COVERAGE)
-    # What is lost between two samples is nothing to a month.
-    is_short = kind in {"hourly", "daily"}
-    breaks = breaks_s(connection, site, day_start_s(since, zone)) if is_short else []
-    today_s = day_start_s(local_day(now_s, zone), zone)
-    for text_key, labels, start_s, end_s in periods(kind, first, last, zone):
-        numbers = found.get(text_key, unknown)
-        is_broken = has_break(breaks, start_s, end_s)
-        status = status_of(numbers[covered], is_over=end_s <= now_s, is_broken=is_broken)
-        yield (site.name, *labels, *numbers, status), site.lasted_s(start_s, end_s, today_s)
-
-
 def days_of(
     site: Site, since: str | None, until: str | None, now: datetime, default_days: int | None
 ) -> tuple[date, date]:
@@ -222,11 +219,6 @@ def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:
     """Return whether a break lies within a period; one at its very start ended the one before."""
     index = bisect_left(breaks, start_s + 1)
     return index < len(breaks) and breaks[index] <= end_s
-
-
-def _text(value: Any) -> str:
-    """Return how a view names a period, as text on every engine."""
-    return str(value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value)
 
 
 def as_date(value: Any) -> date:

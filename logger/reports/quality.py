@@ -73,7 +73,15 @@ def _records(
 ) -> list[dict[str, Any]]:
     """Return a record per day: the columns of the report, and its weights."""
     zone = time_zone(site.zone)
-    energy, inverters = _energy(connection, site, first, last)
+    until = last + timedelta(days=1)
+    what = "day, production_kwh, coverage_pct, bridged_kwh"
+    days = view_rows(connection, "v_energy_daily", what, site, first, until)
+    energy = {as_date(row[0]): row[1:] for row in days}
+    sums = view_rows(
+        connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, until,
+        group="GROUP BY day",
+    )  # fmt: skip
+    inverters = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in sums}
     begin_s = day_start_s(first, zone)
     today_s = day_start_s(local_day(now_s, zone), zone)
     events = _events(connection, site, begin_s, day_end_s(last, zone))
@@ -110,22 +118,6 @@ def _records(
             }
         )
     return records
-
-
-def _energy(
-    connection: Connection, site: Site, first: date, last: date
-) -> tuple[dict[date, Any], dict[date, float | None]]:
-    """Return by day: production, coverage and bridged energy; and the sum of the inverters."""
-    until = last + timedelta(days=1)
-    what = "day, production_kwh, coverage_pct, bridged_kwh"
-    days = view_rows(connection, "v_energy_daily", what, site, first, until)
-    inverters = view_rows(
-        connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, until,
-        group="GROUP BY day",
-    )  # fmt: skip
-    energy = {as_date(row[0]): row[1:] for row in days}
-    sums = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in inverters}
-    return energy, sums
 
 
 def _events(connection: Connection, site: Site, begin_s: int, end_s: int) -> dict[date, list[Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from logger.errors import NoDataError
 from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
@@ -71,3 +72,8 @@ def test_a_month_of_which_only_the_first_or_the_last_days_are_known_is_partial(
         pytest.approx(100 * 3 / 29, abs=0.4),
     ]
     assert year.column("coverage_pct")[0] < 3
+
+
+def test_a_range_that_begins_after_the_last_day_has_no_period(filled: Engine) -> None:
+    with filled.connect() as connection, pytest.raises(NoDataError, match="2026-05-30 to"):
+        energy_report(connection, "monthly", now=NOW, since="2026-06-20")
