@@ -1,0 +1,109 @@
+"""A database of version 0.1 goes on as it would have: its checkpoints are read for ever.
+
+``checkpoints_0_1.json`` keeps some that version 0.1 wrote into spoilt databases, as it wrote them.
+"""
+
+import json
+import random
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import tests.oracle.counters as oracle_counters
+import tests.oracle.series as oracle_series
+from logger.clock import from_epoch_s, to_epoch_s
+from logger.rollups import checkpoints
+from logger.rollups.checkpoints import Checkpoint, Silent
+from logger.rollups.site import site_of
+from logger.store.database import open_engine
+from tests.filled import instant
+from tests.ledger import agreement
+from tests.ledger.spoilt import register
+from tests.rollups.spoilt import SPOILT
+from tests.rollups.test_spoilt import KEYS, columns_of, differing, live, roll_up
+
+WRITTEN: dict[str, list[dict[str, Any]]] = json.loads(
+    (Path(__file__).parent / "checkpoints_0_1.json").read_text()
+)
+#: ledger -> what it writes, and from when each row is
+TABLES = {"energy": ("energy_15min", "starts_at"), "inverters": ("inverter_daily", "day")}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_from_a_checkpoint_of_version_0_1_the_same_follows(name: str, sqlite_url: str) -> None:
+    engine, site = open_engine(sqlite_url), SPOILT[name]()
+    live(engine, site)
+
+    def tables() -> dict[str, dict[str, str]]:
+        with engine.connect() as connection:
+            return {table: columns_of(connection, table) for table in KEYS}
+
+    expected = tables()
+    for row in WRITTEN[name]:
+        at_s = to_epoch_s(datetime.fromisoformat(f"{row['at']}+00:00"))
+        with engine.begin() as connection:
+            checkpoints.forget_after(connection, row["gateway_id"], row["ledger"], at_s - 1)
+            insert = "INSERT INTO rollup_checkpoints VALUES (:gateway_id, :ledger, :at, :state)"
+            at, state = instant(engine, from_epoch_s(at_s)), json.dumps(row["state"])
+            connection.execute(text(insert), row | {"at": at, "state": state})
+            # What followed goes too, so that it has to be written anew.
+            table, time = TABLES[row["ledger"]]
+            since = at if time == "starts_at" else row["at"][:10]
+            connection.execute(text(f"DELETE FROM {table} WHERE {time} > :since"), {"since": since})
+        roll_up(engine, row["gateway_id"], from_epoch_s(site.now_s))
+        assert differing(expected, tables()) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("first", [0, 50])
+def test_a_register_goes_on_from_any_state_as_the_oracle_does(first: int) -> None:
+    """Also from among erroneous reads, and while it is stuck."""
+    kinds = set()
+    for seed in range(first, first + 50):
+        case = register(seed)
+        limits, chance = oracle_series.Limits(**case.limits), random.Random(seed)
+        series = agreement._series(oracle_series.Series, case.rows)
+        begin_s = agreement._quarter(case.rows[0].at_s)
+        until = {"until_s": case.until_s, "gap_s": case.gap_s}
+        states = oracle_counters.count(series, None, limits, since_s=begin_s, **until).states
+        for at_s, state in chance.sample(states, min(6, len(states))):
+            rows = [row for row in case.rows if row.at_s > at_s]
+            expected = oracle_counters.count(
+                agreement._series(oracle_series.Series, rows),
+                oracle_series.CounterState(*state),
+                limits,
+                since_s=at_s,
+                **until,
+            )
+            written = json.dumps([["production", "total", *state]])
+            (anchor,) = checkpoints._from_json(written).values()
+            curve = agreement._read(case, rows, anchor, at_s, case.until_s)
+            assert curve.reopen_s == expected.reopen_s
+            if curve.reopen_s is None:
+                energy = {start: mwh for start, (mwh, _) in agreement._rows(curve).items() if mwh}
+                assert energy == {start: mwh for start, mwh in expected.energy_mwh.items() if mwh}
+                assert list(map(tuple, curve.events)) == list(map(tuple, expected.events))
+            named = oracle_series.CounterState(*state)
+            kinds |= {"stuck"} if named.stalled_s else set()
+            kinds |= {"erroneous"} if named.bad_until_s > at_s else set()
+    assert kinds == {"stuck", "erroneous"}
+
+
+def test_a_checkpoint_is_read_as_it_was_written(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    live(engine, SPOILT["reports of inverters"]())
+    with engine.begin() as connection:
+        site = site_of(connection, 1)
+        for ledger in ("energy", "inverters"):
+            written = checkpoints.last(connection, 1, ledger)
+            assert written is not None
+            states = dict(written.states)
+            if ledger == "inverters":
+                states["121"] = Silent(written.at_s - 7)
+            later = Checkpoint(written.at_s + 86_400, states)
+            checkpoints.save(connection, site, ledger, later)
+            assert checkpoints.last(connection, 1, ledger) == later
+    engine.dispose()
