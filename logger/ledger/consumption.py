@@ -59,9 +59,7 @@ def consumption(
         # A register of its own is measured, whatever the others are; a battery makes it a balance.
         if has_battery or not is_own:
             used = [curves[stream] for stream in signs if stream in curves]
-            bridges_s = joined(
-                s for curve in used for s in curve.stretches_s(Tie.BRIDGED, Tie.CAUGHT_UP)
-            )
+            bridges_s = joined(s for curve in used for s in curve.stretches_s(Tie.BRIDGED))
             spread_evenly(part, edges_s, bridges_s)
             for flat_s in sorted(flat_s for curve in used for flat_s in curve.flats_s):
                 _spread_deficit(part, touched(edges_s, *flat_s))

@@ -23,8 +23,7 @@ Stretch = tuple[int, int]
 class Tie(Enum):
     """How a stretch of a curve came about, where it was not simply counted."""
 
-    BRIDGED = auto()  #: a gap: energy is spread evenly
-    CAUGHT_UP = auto()  #: the register was stuck and then caught up: energy is spread evenly
+    BRIDGED = auto()  #: over a gap, or while the register was stuck: energy is spread evenly
     BROKEN = auto()  #: the register began anew: what it counted in between is unknown
     STUCK = auto()  #: the register is stuck until now: nothing is measured
 
@@ -53,20 +52,12 @@ class Flat(NamedTuple):
     is_stuck: bool  #: beyond doubt, and so whatever the power is, until it grows
 
 
-class RegisterEvent(NamedTuple):
-    """A decision: what happened between two readings."""
-
-    at_s: int
-    kind: str  # counter_wrap | counter_reset | counter_dip | suspect_increment | …
-    detail: str
-
-
 class Decision(NamedTuple):
     """What the ledger decided about a stream or an inverter, to be kept as an event."""
 
     at_s: int
-    kind: str
-    subject: str
+    kind: str  # counter_wrap | counter_reset | counter_dip | suspect_increment | …
+    subject: str  #: empty while only the register is known
     detail: str
 
 
@@ -125,7 +116,7 @@ class Curve:
     flats_s: list[Stretch] = field(default_factory=list)
     left_out_s: list[Stretch] = field(default_factory=list)  #: between them are erroneous reads
     whole_s: list[Stretch] = field(default_factory=list)  #: must not be cut
-    events: list[RegisterEvent] = field(default_factory=list)
+    events: list[Decision] = field(default_factory=list)
     open_s: int | None = None  #: more readings may change what comes after it
     reopen_s: int | None = None  #: an earlier instant whose energy is known only now
     _learned_mwh: list[int] = field(default_factory=list)
@@ -135,9 +126,14 @@ class Curve:
         """When the last believed reading was taken."""
         return self.readings.at_s[-1]
 
-    def stretches_s(self, *ties: Tie) -> list[Stretch]:
-        """Return the steps of some kinds."""
-        return [(step.start_s, step.end_s) for step in self.steps if step.tie in ties]
+    @property
+    def source(self) -> str:
+        """Whose reading that was."""
+        return self.readings.source[-1]
+
+    def stretches_s(self, tie: Tie) -> list[Stretch]:
+        """Return the steps of a kind."""
+        return [(step.start_s, step.end_s) for step in self.steps if step.tie is tie]
 
     @property
     def offset_mwh(self) -> int:
@@ -192,7 +188,7 @@ class Curve:
     def bridged(self, edges_s: Sequence[int]) -> list[int]:
         """Return how much of the energy between edges was spread evenly over a longer stretch."""
         shares = [0] * (len(edges_s) - 1)
-        for start_s, end_s in joined(self.stretches_s(Tie.BRIDGED, Tie.CAUGHT_UP)):
+        for start_s, end_s in joined(self.stretches_s(Tie.BRIDGED)):
             for i in touched(edges_s, start_s, end_s):
                 within_s = max(edges_s[i], start_s), min(edges_s[i + 1], end_s)
                 before, after = self.counts(within_s)
@@ -280,22 +276,15 @@ class Curve:
         learned, known = self._learned_mwh, max(0, at_s - self.since_s) // QUARTER_S
         if not learned:
             learned.append(self.anchor.max_quarter_mwh)
-        if known < len(learned):
-            return learned[known]
-        most_mwh = learned[-1]
-        edges_s = [self.since_s + QUARTER_S * n for n in range(len(learned) - 1, known + 1)]
-        counts = self.counts(edges_s)
-        ends = counts.copy()
-        for step in self.steps:
-            if step.tie in {Tie.BRIDGED, Tie.CAUGHT_UP}:
-                # What a stuck register had counted before was known already.
-                upto = self.counts([step.start_s])[0] if step.tie is Tie.CAUGHT_UP else 0
-                for i in range(*(bisect_right(edges_s, edge) for edge in step[1:])):
-                    ends[i] = min(ends[i], upto)
-        for before, after in zip(counts, ends[1:], strict=False):
-            most_mwh = max(most_mwh, after - before)
-            learned.append(most_mwh)
-        return most_mwh
+        if known >= len(learned):
+            edges_s = [self.since_s + QUARTER_S * n for n in range(len(learned) - 1, known + 1)]
+            bridges_s = self.stretches_s(Tie.BRIDGED)
+            for edge_s, (before, after) in zip(
+                edges_s[1:], pairwise(self.counts(edges_s)), strict=True
+            ):
+                is_bridged = any(start_s < edge_s <= end_s for start_s, end_s in bridges_s)
+                learned.append(learned[-1] if is_bridged else max(learned[-1], after - before))
+        return learned[known]
 
 
 def joined(stretches_s: Iterable[Stretch], *, touching: bool = False) -> list[Stretch]:

@@ -93,7 +93,7 @@ def settle(
     open_s = [settled_s]
     intervals: list[Interval] = []
     decisions = [
-        Decision(event.at_s, event.kind, f"{stream} {phase}", event.detail)
+        event._replace(subject=f"{stream} {phase}")
         for (stream, phase), curve in curves.items()
         for event in curve.events
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Anchor, Curve, Readings, RegisterEvent, touched
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, touched
 from logger.ledger.limits import Limits
 from logger.ledger.register import read_register
 
@@ -58,7 +58,7 @@ class Reported:
     energy_mwh: list[int | None]
     covered_s: list[int]
     rhythms: list[Rhythm]  #: after each report, in order, and the one before them
-    events: list[RegisterEvent] = field(default_factory=list)
+    events: list[Decision] = field(default_factory=list)
 
 
 def read_inverter(
@@ -107,7 +107,7 @@ def read_reports(
             continue
         if energy_wh > MOST_W * over_s / 3600:
             detail = f"{energy_wh:.0f} Wh in {over_s} s is more than an inverter makes: left out"
-            result.events.append(RegisterEvent(report.at_s, "suspect_increment", detail))
+            result.events.append(Decision(report.at_s, "suspect_increment", "", detail))
             continue
         begin_s = report.at_s - over_s
         _spread(result.energy_mwh, edges_s, begin_s, report.at_s, max(0, round(energy_wh * 1000)))

@@ -3,8 +3,11 @@
 Streams are named in the CT's language (delivered, received); flows translates them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from logger.clock import QUARTER_S
 
 
 class Stream(StrEnum):
@@ -80,6 +83,26 @@ class Limits:
             return self.least_power_w
         floor = self.floor_w if known_for_s < self.learning_s else self.learned_floor_w
         return max(floor, 4 * max_quarter_mwh * 4 / 1000)
+
+    def rate_mwh(self, source: str, over_s: int, max_quarter_mwh: int, known_for_s: int) -> int:
+        """Return what the register may count in a time at most."""
+        slack_s = QUARTER_S if source in SLOW_SOURCES else 60
+        return int(self.power_w(max_quarter_mwh, known_for_s) * (over_s + slack_s) / 3.6)
+
+    def noise_mwh(self, source: str, over_s: int, max_quarter_mwh: int) -> int:
+        """Return how far the register may fall without being another one."""
+        if not self.is_computed or source == "ct":
+            return NOISE_MWH
+        return max(NOISE_MWH, int(max_quarter_mwh * 4 / 1000 * min(over_s, QUARTER_S) / 3.6))
+
+
+def explained_mwh(powers_w: Sequence[float | None], over_s: int, *, slow_s: int = 0) -> int | None:
+    """Return what may be counted by the power at both ends; None where one is unknown."""
+    known_w = [power_w for power_w in powers_w if power_w is not None]
+    if len(known_w) < 2 or max(map(abs, known_w)) > ABSURD_W:
+        return None
+    # Power the other way counts on the other register of a meter.
+    return int(1.5 * max(0.0, *known_w) * (over_s + slow_s) / 3.6) + NOISE_MWH
 
 
 def limits_of(stream: Stream, peak_power_w: float | None) -> Limits:

@@ -10,7 +10,7 @@ from itertools import accumulate
 from operator import ne, sub
 
 from logger.clock import QUARTER_S, utc_text
-from logger.ledger.curve import Anchor, Curve, Readings, RegisterEvent, Segment, Step, Tie
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, Segment, Step, Tie
 from logger.ledger.limits import (
     ABSURD_W,
     NOISE_MWH,
@@ -24,6 +24,7 @@ from logger.ledger.limits import (
     WRAP_SLACK_MWH,
     WRAPPING_SOURCES,
     Limits,
+    explained_mwh,
 )
 
 
@@ -108,8 +109,8 @@ class _Validation:
             return False
         if step_mwh <= SPIKE_MWH:
             return True
-        power_w = self._power_w(over_s, self.readings.power_w[index - 1 : index + 1])
-        return power_w is None or step_mwh <= int(1.5 * power_w * over_s / 3.6) + NOISE_MWH
+        explained = explained_mwh(self.readings.power_w[index - 1 : index + 1], over_s)
+        return over_s > self.gap_s or explained is None or step_mwh <= explained
 
     def _take(self, first: int, end: int) -> int:
         """Believe readings; return the first that was not taken: it grew after being stuck."""
@@ -169,7 +170,7 @@ class _Validation:
     def _fallen(self, index: int) -> int | None:
         """Return the first reading after a spike, if a step up falls back to where it was soon."""
         times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
-        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.readings.source[-1]
+        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
         for later in range(index + 1, bisect_right(times, times[index] + RECOVERY_S)):
             if values[later] < before_mwh or sources[later] != source:
                 return None
@@ -181,12 +182,12 @@ class _Validation:
         """Leave out erroneous reads up to ``end``, which goes on from the end of the curve."""
         curve, readings = self.curve, self.readings
         good_mwh, bad_mwh = curve.readings.value_mwh[-1], readings.value_mwh[end - 1]
-        is_other = readings.source[end - 1] != curve.readings.source[-1]
+        is_other = readings.source[end - 1] != curve.source
         if is_other or abs(bad_mwh - good_mwh) > NOISE_MWH:
             # At the last of them, so that it reads the same wherever counting began.
             bad_s, good = readings.at_s[end - 1], _reading(good_mwh, curve.last_s)
             detail = f"bad up to {_reading(bad_mwh, bad_s)}, good before: {good}"
-            curve.events.append(RegisterEvent(bad_s, "counter_dip", detail))
+            curve.events.append(Decision(bad_s, "counter_dip", "", detail))
         if end < len(readings.at_s):
             curve.left_out_s.append((curve.last_s, readings.at_s[end]))
             curve.whole_s.append(curve.left_out_s[-1])
@@ -197,12 +198,12 @@ class _Validation:
         curve, at_s = self.curve, self.readings.at_s[index]
         flat = curve.flat(len(curve.count_mwh) - 1)
         detail = f"stood still since {utc_text(flat.since_s)}, then {_kwh(grown_mwh)} kWh more"
-        curve.events.append(RegisterEvent(at_s, "stalled_counter", detail))
+        curve.events.append(Decision(at_s, "stalled_counter", "", detail))
         if flat.since_s < curve.since_s:
             curve.reopen_s = flat.since_s
         curve.cut(flat.point + 1)
         curve.extend(self.readings, index, index + 1, [curve.count_mwh[-1] + grown_mwh])
-        curve.steps.append(Step(Tie.CAUGHT_UP, flat.since_s, at_s))
+        curve.steps.append(Step(Tie.BRIDGED, flat.since_s, at_s))
         curve.whole_s.append((flat.since_s, at_s))
         return index + 1
 
@@ -216,24 +217,25 @@ class _Validation:
         at_s, value_mwh = readings.at_s[index], readings.value_mwh[index]
         if horizon_s > self.until_s:
             self._keep_open(before_s)
+        noise_mwh = self.limits.noise_mwh(curve.source, at_s - before_s, self._max_quarter_mwh())
         before, after = _reading(before_mwh, before_s), _reading(value_mwh, at_s)
         kind, detail = "counter_reset", f"{after} after {before}"
         if why == "source_change":
-            source, other = curve.readings.source[-1], readings.source[index]
-            kind, detail = why, f"from {source} ({before}) to {other} ({after})"
+            kind = why
+            detail = f"from {curve.source} ({before}) to {readings.source[index]} ({after})"
         elif why == "drop" and (wraps := self._wraps(index)) > 0:
             put_back = f"{wraps} x 2^32 J put back: {detail}"
-            curve.events.append(RegisterEvent(at_s, "counter_wrap", put_back))
+            curve.events.append(Decision(at_s, "counter_wrap", "", put_back))
             if value_mwh + wraps * WRAP_MWH - before_mwh <= self._allowed_mwh(index):
                 offset_mwh = curve.offset_mwh + wraps * WRAP_MWH
                 curve.segments.append(Segment(len(curve.count_mwh), offset_mwh, begins_anew=False))
                 return self._believe(index)
             why = "jump"
-        elif why == "drop" and before_mwh - value_mwh <= self._noise_mwh(at_s - before_s):
+        elif why == "drop" and before_mwh - value_mwh <= noise_mwh:
             return self._believe(index)
         if why == "jump":
             kind, detail = "suspect_increment", f"{detail}: faster than possible"
-        curve.events.append(RegisterEvent(at_s, kind, detail))
+        curve.events.append(Decision(at_s, kind, "", detail))
         return self._begin_anew(index)
 
     def _begin_anew(self, index: int) -> int:
@@ -265,7 +267,7 @@ class _Validation:
     def _recovered(self, index: int, why: str, horizon_s: int) -> int | None:
         """Return the first reading that takes up the register where it was, if one does soon."""
         times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
-        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.readings.source[-1]
+        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
         for later in range(index + 1, bisect_right(times, horizon_s)):
             if not 0 <= values[later] - before_mwh <= self._allowed_mwh(later):
                 continue
@@ -289,7 +291,7 @@ class _Validation:
 
     def _wraps(self, index: int) -> int:
         """Return how often 2^32 J must be added to explain a step down; 0 when it does not."""
-        source = self.curve.readings.source[-1]
+        source = self.curve.source
         if source not in WRAPPING_SOURCES:
             return 0
         drop_mwh = self.curve.readings.value_mwh[-1] - self.readings.value_mwh[index]
@@ -300,11 +302,11 @@ class _Validation:
     # -- what is possible
     def _rate_mwh(self, over_s: int) -> int:
         """Return what the register may count in a time at most."""
-        curve = self.curve
-        slack_s = QUARTER_S if curve.readings.source[-1] in SLOW_SOURCES else 60
-        known_for_s = curve.last_s - curve.anchor.first_s
-        power_w = self.limits.power_w(curve.max_quarter_mwh(curve.last_s), known_for_s)
-        return int(power_w * (over_s + slack_s) / 3.6)
+        known_for_s = self.curve.last_s - self.curve.anchor.first_s
+        return self.limits.rate_mwh(self.curve.source, over_s, self._max_quarter_mwh(), known_for_s)
+
+    def _max_quarter_mwh(self) -> int:
+        return self.curve.max_quarter_mwh(self.curve.last_s)
 
     def _allowed_mwh(self, index: int) -> int:
         """Return what may have been counted since the end of the curve up to a reading."""
@@ -317,20 +319,11 @@ class _Validation:
         witness_w = max((power_w for power_w in powers_w if power_w < ABSURD_W), default=0.0)
         return max(allowed_mwh, int(1.5 * witness_w * over_s / 3.6))
 
-    def _power_w(self, over_s: int, powers_w: list[float | None]) -> float | None:
-        """Return the higher power of both ends of a normal step; None where one is unknown."""
-        known_w = [power_w for power_w in powers_w if power_w is not None]
-        if len(known_w) < 2 or over_s > self.gap_s or max(map(abs, known_w)) > ABSURD_W:
-            return None
-        # Power the other way counts on the other register of a meter.
-        return max(0.0, *known_w)
-
     def _growth_mwh(self, over_s: int, powers_w: list[float | None]) -> int:
         """Return what may have been counted in a step, by the power at both of its ends."""
-        if (power_w := self._power_w(over_s, powers_w)) is None:
-            return self._rate_mwh(over_s)
-        slow_s = QUARTER_S if self.curve.readings.source[-1] in SLOW_SOURCES else 0
-        return int(1.5 * power_w * (over_s + slow_s) / 3.6) + NOISE_MWH
+        slow_s = QUARTER_S if self.curve.source in SLOW_SOURCES else 0
+        explained = None if over_s > self.gap_s else explained_mwh(powers_w, over_s, slow_s=slow_s)
+        return self._rate_mwh(over_s) if explained is None else explained
 
     def _regrowth_mwh(self, index: int) -> int:
         """Return what a register that was reset may have counted up to a reading.
@@ -342,15 +335,8 @@ class _Validation:
         growth_mwh = self._growth_mwh(over_s, self.readings.power_w[index - 1 : index + 1])
         if over_s <= self.gap_s:
             return growth_mwh
-        most_mwh = self.curve.max_quarter_mwh(self.curve.last_s)
-        return min(growth_mwh, int(1.5 * most_mwh * over_s / QUARTER_S) + NOISE_MWH)
-
-    def _noise_mwh(self, over_s: int) -> int:
-        """Return how far a register may fall without being another one."""
-        if not self.limits.is_computed or self.curve.readings.source[-1] == "ct":
-            return NOISE_MWH
-        peak_w = self.curve.max_quarter_mwh(self.curve.last_s) * 4 / 1000
-        return max(NOISE_MWH, int(peak_w * min(over_s, QUARTER_S) / 3.6))
+        history_mwh = int(1.5 * self._max_quarter_mwh() * over_s / QUARTER_S) + NOISE_MWH
+        return min(growth_mwh, history_mwh)
 
     # -- the end
     def _look_back(self) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
-from logger.ledger.curve import Anchor, Curve, Decision
+from logger.ledger.curve import Anchor, Curve
 from logger.ledger.inverter import (
     MOST_W,
     Inverter,
@@ -91,7 +91,7 @@ def count(window: Window) -> Rolled:
         if mwh is not None or covered_s or peak_w is not None
     ]
     decisions = [
-        Decision(event.at_s, event.kind, f"{SUBJECT}{serial}", event.detail)
+        event._replace(subject=f"{SUBJECT}{serial}")
         for serial, track in tracks.items()
         for event in track.events
     ]

@@ -12,7 +12,7 @@ import tests.oracle.counters as oracle_counters
 import tests.oracle.flows as oracle_flows
 import tests.oracle.inverters as oracle_inverters
 import tests.oracle.series as oracle_series
-from logger.ledger.curve import Anchor, Curve, Readings, Tie, joined
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, Tie, joined
 from logger.ledger.flows import Samples, settle
 from logger.ledger.inverter import Report, read_inverter, read_reports
 from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey, limits_of
@@ -128,7 +128,7 @@ def inverter_differences(seed: int) -> list[str]:
     )
     share, counted = oracle_inverters.from_counter(old, None, since_s=since_s, until_s=case.until_s)
     curve = read_inverter(_series(Readings, case.rows), None, since_s=since_s, until_s=case.until_s)
-    events = [tuple(event) for event in curve.events]
+    events = _events(curve.events)
     differing = []
     if (_by_day(share), [tuple(event) for event in counted.events]) != (
         _days(edges_s, curve.energy(edges_s), curve.covered(edges_s)),
@@ -139,7 +139,7 @@ def inverter_differences(seed: int) -> list[str]:
     new = read_reports([Report(*report) for report in case.reports], None, edges_s)
     if (_by_day(share), list(map(tuple, reported.events)), list(map(tuple, reported.rhythms))) != (
         _days(edges_s, new.energy_mwh, new.covered_s),
-        list(map(tuple, new.events)),
+        _events(new.events),
         list(map(tuple, new.rhythms)),
     ):
         differing.append("reports")
@@ -293,10 +293,10 @@ def by_ledger(case: Case) -> Result:
         {start: bridged for start, (_, bridged) in rows.items() if bridged},
         _runs(curve),
         curve.gaps_s,
-        sorted(curve.stretches_s(Tie.BRIDGED, Tie.CAUGHT_UP)),
+        sorted(curve.stretches_s(Tie.BRIDGED)),
         curve.stretches_s(Tie.BROKEN),
         curve.flats_s,
-        [(event.at_s, event.kind, event.detail) for event in curve.events],
+        _events(curve.events),
         curve.open_s,
         curve.last_s,
         curve.anchor.first_s,
@@ -325,6 +325,10 @@ def _read(
     )
 
 
+def _events(events: Sequence[Decision]) -> list[tuple[int, str, str]]:
+    return [(event.at_s, event.kind, event.detail) for event in events]
+
+
 def _rows(curve: Curve) -> dict[int, tuple[int, int]]:
     edges_s = range(curve.since_s, _quarter(curve.last_s) + 2 * QUARTER_S, QUARTER_S)
     energy, bridged = curve.energy(edges_s), curve.bridged(edges_s)
@@ -344,7 +348,7 @@ def _register_window(case: Case, anchor: Any, since_s: int, until_s: int) -> Win
     return Window(
         since_s,
         _rows(curve),
-        [tuple(event) for event in curve.events],
+        _events(curve.events),
         max(since_s, settled_before(curve.whole_s, _quarter(open_s))),
         curve.anchor_at,
         curve.reopen_s,
