@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Curve, Stretch, Tie, joined, touched
-from logger.ledger.limits import RETIRED_S, STALL_S, Stream
+from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, joined, touched
+from logger.ledger.limits import RETIRED_S, Stream
 
 Energy = list[int | None]
 

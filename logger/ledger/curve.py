@@ -12,8 +12,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.limits import STALL_POWER_W, STALL_S
 
+#: Unchanged for longer than this while there is power: the register is stuck.
+STALL_S = 7_200
+STALL_POWER_W = 50
 FAR_S = 1 << 40
 
 #: (start, end)
@@ -34,22 +36,6 @@ class Step(NamedTuple):
     tie: Tie
     start_s: int
     end_s: int
-
-
-class Segment(NamedTuple):
-    """From a point of a curve on, what is added to what the register reads."""
-
-    point: int
-    offset_mwh: int
-    begins_anew: bool  #: or else a rollover was put back
-
-
-class Flat(NamedTuple):
-    """Since when a register has not grown although there was power at every reading."""
-
-    point: int  #: the one that it began with
-    since_s: int
-    is_stuck: bool  #: beyond doubt, and so whatever the power is, until it grows
 
 
 class Decision(NamedTuple):
@@ -109,7 +95,8 @@ class Curve:
     count_mwh: list[int]  #: edited so that it never falls
     anchor: Anchor  #: the first point
     since_s: int  #: the quarter hour that counting begins with
-    segments: list[Segment] = field(default_factory=lambda: [Segment(0, 0, begins_anew=True)])
+    #: from which point on what is added to what the register reads
+    offsets_mwh: dict[int, int] = field(default_factory=lambda: {0: 0})
     steps: list[Step] = field(default_factory=list)  #: all that was not simply counted
     gaps_s: list[Stretch] = field(default_factory=list)  #: longer than normal
     #: over which it stood still under power, up to the step with which it went on
@@ -138,7 +125,7 @@ class Curve:
     @property
     def offset_mwh(self) -> int:
         """What is added to what the register reads now."""
-        return self.segments[-1].offset_mwh
+        return next(reversed(self.offsets_mwh.values()))
 
     # -- editing
     def extend(self, readings: Readings, first: int, end: int, counts_mwh: list[int]) -> None:
@@ -154,9 +141,8 @@ class Curve:
         offset_mwh, own = self.offset_mwh, self.readings
         for values in (own.at_s, own.value_mwh, own.power_w, own.source, self.count_mwh):
             del values[size:]
-        if self.segments[-1].point >= size:
-            self.segments = [segment for segment in self.segments if segment.point < size]
-            self.segments.append(Segment(size, offset_mwh, begins_anew=False))
+        kept = {point: mwh for point, mwh in self.offsets_mwh.items() if point < size}
+        self.offsets_mwh = kept | {size: offset_mwh}
 
     # -- differences and sums along the curve
     def counts(self, edges_s: Iterable[int]) -> list[int]:
@@ -195,12 +181,6 @@ class Curve:
                 shares[i] += after - before
         return shares
 
-    def covered(self, edges_s: Sequence[int]) -> list[int]:
-        """Return how many seconds between edges were measured at normal cadence."""
-        lost_s = seconds_of(((step.start_s, step.end_s) for step in self.steps), edges_s)
-        read_s = seconds_of([(self.readings.at_s[0], self.last_s)], edges_s)
-        return [read - lost for read, lost in zip(read_s, lost_s, strict=True)]
-
     # -- what was known at a point, read off the curve
     def anchor_at(self, at_s: int) -> Anchor | None:
         """Return what to go on from at a quarter hour's start; None before the first reading."""
@@ -208,7 +188,7 @@ class Curve:
         point = bisect_right(readings.at_s, at_s) - 1
         if point < 0:
             return None
-        offset_mwh = next(s.offset_mwh for s in reversed(self.segments) if s.point <= point)
+        offset_mwh = next(m for p, m in reversed(self.offsets_mwh.items()) if p <= point)
         return Anchor(
             readings.source[point],
             readings.at_s[point],
@@ -216,54 +196,61 @@ class Curve:
             readings.power_w[point],
             self.count_mwh[point] - readings.value_mwh[point] - offset_mwh,
             self.last_increase_s(point),
-            self.flat(point).since_s,
+            self.flat_since_s(self.flat(point)),
             self.anchor.first_s,
             self.max_quarter_mwh(at_s),
         )
 
     def _level(self, point: int) -> int:
         """Return the point since which the curve has been level, or the register was this one."""
-        anew = next(s.point for s in reversed(self.segments) if s.begins_anew and s.point <= point)
-        return bisect_left(self.count_mwh, self.count_mwh[point], anew, point + 1)
+        at_s = self.readings.at_s
+        anew_s = [end_s for _, end_s in self.stretches_s(Tie.BROKEN) if end_s <= at_s[point]]
+        first = bisect_left(at_s, anew_s[-1]) if anew_s else 0
+        return bisect_left(self.count_mwh, self.count_mwh[point], first, point + 1)
 
     def last_increase_s(self, point: int) -> int:
         """Return when the register last grew, as of a point, or began."""
         level = self._level(point)
         return self.readings.at_s[level] if level else self.anchor.last_increase_s
 
-    def _flat_since_s(self, level: int) -> int:
-        return self.readings.at_s[level] if level else self.anchor.flat_since_s
+    def flat(self, point: int) -> int:
+        """Return the point since which the register has stood still under power, as of another.
 
-    def flat(self, point: int) -> Flat:
-        """Return since when the register has stood still under power, as of a point."""
+        Once it is stuck beyond doubt, it is so whatever the power is, until it grows.
+        """
         at_s, powers_w = self.readings.at_s, self.readings.power_w
         place = self._level(point)
-        since_s = self._flat_since_s(place)
-        if at_s[place] - since_s > STALL_S:
-            return Flat(place, since_s, is_stuck=True)
         powers_since_w = powers_w[place + 1 : point + 1]
-        if powers_since_w and max(filter(None, powers_since_w), default=0) <= STALL_POWER_W:
-            return Flat(point, at_s[point], is_stuck=False)
-        for later in range(place + 1, point + 1):
-            power_w = powers_w[later]
+        is_stuck = at_s[place] - self.flat_since_s(place) > STALL_S
+        if is_stuck or not powers_since_w:
+            return place
+        if max(filter(None, powers_since_w), default=0) <= STALL_POWER_W:
+            return point
+        for later, power_w in enumerate(powers_since_w, start=place + 1):
             if power_w is None or power_w <= STALL_POWER_W:
-                place, since_s = later, at_s[later]
-            elif at_s[later] - since_s > STALL_S:
-                return Flat(place, since_s, is_stuck=True)
-        return Flat(place, since_s, is_stuck=False)
+                place = later
+            elif at_s[later] - self.flat_since_s(place) > STALL_S:
+                break
+        return place
+
+    def flat_since_s(self, place: int) -> int:
+        """Return since when the register stands still that does so since a point."""
+        return self.readings.at_s[place] if place else self.anchor.flat_since_s
 
     def growth_after_stuck(self, first: int) -> int | None:
         """Return the first point from ``first`` on that grew after the register was stuck."""
         at_s, count_mwh, size = self.readings.at_s, self.count_mwh, len(self.count_mwh)
         level = self._level(first - 1)
-        while (later := bisect_right(at_s, self._flat_since_s(level) + STALL_S, level)) < size:
+        while level < size:
+            later = bisect_right(at_s, self.flat_since_s(level) + STALL_S, level)
+            if later == size:
+                break
             if count_mwh[later] != count_mwh[level]:
                 level = bisect_left(count_mwh, count_mwh[later], level)
                 continue
             level = bisect_right(count_mwh, count_mwh[level], later)
-            if level == size:
-                break
-            if level >= first and self.flat(level - 1).is_stuck:
+            flat_since_s = self.flat_since_s(self.flat(level - 1))
+            if first <= level < size and at_s[level - 1] - flat_since_s > STALL_S:
                 return level
         return None
 

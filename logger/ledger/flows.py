@@ -39,6 +39,10 @@ class Interval(NamedTuple):
     bridged_mwh: int
 
 
+#: The streams of an interval's flows, in their order, without consumption.
+FLOWS = (Stream.PRODUCTION, Stream.IMPORT, Stream.EXPORT, Stream.CHARGE, Stream.DISCHARGE)
+
+
 @dataclass(slots=True)
 class Samples:
     """What was read of a window."""
@@ -167,24 +171,17 @@ def _intervals(
 ) -> Iterator[Interval]:
     begin_s = min(curve.anchor.first_s for curve in streams.values())
     nothing: Energy = [None] * (len(edges_s) - 1)
-    produced = streams.get(Stream.PRODUCTION)
-    rows = zip(
-        edges_s[:-1],
-        energy.get(Stream.PRODUCTION, nothing),
-        consumed,
-        energy.get(Stream.IMPORT, nothing),
-        energy.get(Stream.EXPORT, nothing),
-        energy.get(Stream.CHARGE, nothing),
-        energy.get(Stream.DISCHARGE, nothing),
-        seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s),
-        [0] * len(nothing) if produced is None else produced.bridged(edges_s),
-        strict=True,
-    )
-    for start_s, production, used, imported, exported, charge, discharge, lost_s, bridged in rows:
+    production = streams.get(Stream.PRODUCTION)
+    bridged = nothing if production is None else production.bridged(edges_s)
+    uncovered_s = seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s)
+    for i, start_s in enumerate(edges_s[:-1]):
         if start_s + QUARTER_S > begin_s:
-            used_mwh = None if used is None else max(0, used)
-            flows = production, used_mwh, imported, exported, charge, discharge
-            yield Interval(start_s, phase, *flows, QUARTER_S - lost_s, bridged)
+            used_mwh = consumed[i]
+            produced, *others = (energy.get(stream, nothing)[i] for stream in FLOWS)
+            used = None if used_mwh is None else max(0, used_mwh)
+            covered_s = QUARTER_S - uncovered_s[i]
+            flows = produced, used, *others
+            yield Interval._make((start_s, phase, *flows, covered_s, bridged[i] or 0))
 
 
 def _uncovered_s(

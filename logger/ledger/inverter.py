@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Anchor, Curve, Decision, Readings, touched
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, seconds_of, touched
 from logger.ledger.limits import Limits
 from logger.ledger.register import read_register
 
@@ -67,6 +67,13 @@ def read_inverter(
     """Return what the register of an inverter counted."""
     _add_dawns(readings, anchor)
     return read_register(readings, anchor, LIMITS, since_s=since_s, until_s=until_s, gap_s=GAP_S)
+
+
+def measured_s(curve: Curve, edges_s: Sequence[int]) -> list[int]:
+    """Return how many seconds between edges were measured at normal cadence."""
+    lost_s = seconds_of(((start_s, end_s) for _, start_s, end_s in curve.steps), edges_s)
+    read_s = seconds_of([(curve.anchor.at_s, curve.last_s)], edges_s)
+    return [read - lost for read, lost in zip(read_s, lost_s, strict=True)]
 
 
 def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:

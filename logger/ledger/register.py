@@ -10,21 +10,16 @@ from itertools import accumulate
 from operator import ne, sub
 
 from logger.clock import QUARTER_S, utc_text
-from logger.ledger.curve import Anchor, Curve, Decision, Readings, Segment, Step, Tie
+from logger.ledger.curve import STALL_S, Anchor, Curve, Decision, Readings, Step, Tie
 from logger.ledger.limits import (
-    ABSURD_W,
     NOISE_MWH,
     RECOVERY_S,
-    REST_S,
     RETIRED_S,
-    SLOW_SOURCES,
     SPIKE_MWH,
     WRAP_MWH,
-    WRAP_REST_MWH,
     WRAP_SLACK_MWH,
-    WRAPPING_SOURCES,
     Limits,
-    explained_mwh,
+    Possible,
 )
 
 
@@ -62,7 +57,7 @@ class _Validation:
     ) -> None:
         self.readings = readings
         self.curve = curve
-        self.limits = limits
+        self.possible = Possible(limits, readings, curve, gap_s)
         self.until_s = until_s
         self.gap_s = gap_s
 
@@ -88,7 +83,7 @@ class _Validation:
         times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
         over_s = [0, *map(sub, times[1:], times)]
         steps_mwh = [0, *map(sub, values[1:], values)]
-        small_mwh = min(SPIKE_MWH, int(self.limits.least_power_w * 60 / 3.6))
+        small_mwh = min(SPIKE_MWH, int(self.possible.limits.least_power_w * 60 / 3.6))
         odd: set[int] = set()
         if max(over_s) > self.gap_s:
             odd.update(i for i, seconds in enumerate(over_s) if seconds > self.gap_s)
@@ -97,20 +92,11 @@ class _Validation:
                 i
                 for i, step_mwh in enumerate(steps_mwh)
                 if step_mwh < -WRAP_SLACK_MWH
-                or (step_mwh > small_mwh and not self._is_ordinary(i, over_s[i], step_mwh))
+                or (step_mwh > small_mwh and not self.possible.is_ordinary(i))
             )
         if sources and sources.count(sources[0]) < len(sources):
             odd.update(i for i, other in enumerate(map(ne, sources[1:], sources), 1) if other)
         return sorted(odd)
-
-    def _is_ordinary(self, index: int, over_s: int, step_mwh: int) -> bool:
-        """Return whether any register may have grown like that since the reading before."""
-        if step_mwh > int(self.limits.least_power_w * (over_s + 60) / 3.6):
-            return False
-        if step_mwh <= SPIKE_MWH:
-            return True
-        explained = explained_mwh(self.readings.power_w[index - 1 : index + 1], over_s)
-        return over_s > self.gap_s or explained is None or step_mwh <= explained
 
     def _take(self, first: int, end: int) -> int:
         """Believe readings; return the first that was not taken: it grew after being stuck."""
@@ -136,35 +122,47 @@ class _Validation:
             return self._broken(index, "source_change")
         if step_mwh < -WRAP_SLACK_MWH:
             return self._broken(index, "drop")
-        flat = curve.flat(len(end.at_s) - 1)
+        flat_since_s = curve.flat_since_s(curve.flat(len(end.at_s) - 1))
+        is_stuck = before_s - flat_since_s > STALL_S
         # While it read 0 although there was power, it was no reading that others could go on from.
-        was_reading = not (flat.is_stuck and before_mwh == 0)
-        if flat.is_stuck and step_mwh > 0 and was_reading:
+        was_reading = not (is_stuck and before_mwh == 0)
+        if is_stuck and step_mwh > 0 and was_reading:
             grown_mwh = readings.value_mwh[index] + curve.offset_mwh - curve.count_mwh[-1]
-            if 0 < grown_mwh <= self._rate_mwh(at_s - flat.since_s):
+            if 0 < grown_mwh <= self.possible.rate_mwh(at_s - flat_since_s):
                 return self._caught_up(index, grown_mwh)
-        if step_mwh > (self._allowed_mwh(index) if was_reading else 0):
+        if step_mwh > (self.possible.allowed_mwh(index) if was_reading else 0):
             return self._broken(index, "jump")
         powers_w = [end.power_w[-1], readings.power_w[index]]
-        if step_mwh > SPIKE_MWH and step_mwh > self._growth_mwh(at_s - before_s, powers_w):
+        if step_mwh > SPIKE_MWH and step_mwh > self.possible.growth_mwh(at_s - before_s, powers_w):
             if (fallen := self._fallen(index)) is not None:
                 return self._leave_out(fallen)
             if at_s + RECOVERY_S > self.until_s:
                 self._keep_open(before_s)
-            if flat.since_s < before_s:
-                curve.flats_s.append((flat.since_s, at_s))
-                curve.whole_s.append((flat.since_s, at_s - 1 + QUARTER_S))
+            if flat_since_s < before_s:
+                curve.flats_s.append((flat_since_s, at_s))
+                curve.whole_s.append((flat_since_s, at_s - 1 + QUARTER_S))
         return self._believe(index)
 
     def _believe(self, index: int) -> int:
         """Take a reading as the next that is believed, whatever it was before; return the next."""
-        curve, before_s, at_s = self.curve, self.curve.last_s, self.readings.at_s[index]
+        curve = self.curve
         count_mwh = self.readings.value_mwh[index] + curve.offset_mwh
-        curve.extend(self.readings, index, index + 1, [max(curve.count_mwh[-1], count_mwh)])
-        if at_s - before_s > self.gap_s:
+        is_gap = self.readings.at_s[index] - curve.last_s > self.gap_s
+        return self._go_on(
+            index, max(curve.count_mwh[-1], count_mwh), Tie.BRIDGED if is_gap else None
+        )
+
+    def _go_on(self, index: int, count_mwh: int, tie: Tie | None, since_s: int = 0) -> int:
+        """Go on by a reading, tied to the one before or to an instant; return the next."""
+        curve, before_s, at_s = self.curve, self.curve.last_s, self.readings.at_s[index]
+        curve.extend(self.readings, index, index + 1, [count_mwh])
+        if not since_s and at_s - before_s > self.gap_s:
             curve.gaps_s.append((before_s, at_s))
-            curve.steps.append(Step(Tie.BRIDGED, before_s, at_s))
-            curve.whole_s.append((before_s, at_s))
+        if tie is not None:
+            curve.steps.append(Step(tie, since_s or before_s, at_s))
+            # The quarter hour in which it began anew is whole at its end.
+            end_s = at_s - 1 + QUARTER_S if tie is Tie.BROKEN else at_s
+            curve.whole_s.append((since_s or before_s, end_s))
         return index + 1
 
     def _fallen(self, index: int) -> int | None:
@@ -195,17 +193,14 @@ class _Validation:
 
     def _caught_up(self, index: int, grown_mwh: int) -> int:
         """Spread what a register was stuck for and then caught up with over all of that time."""
-        curve, at_s = self.curve, self.readings.at_s[index]
-        flat = curve.flat(len(curve.count_mwh) - 1)
-        detail = f"stood still since {utc_text(flat.since_s)}, then {_kwh(grown_mwh)} kWh more"
-        curve.events.append(Decision(at_s, "stalled_counter", "", detail))
-        if flat.since_s < curve.since_s:
-            curve.reopen_s = flat.since_s
-        curve.cut(flat.point + 1)
-        curve.extend(self.readings, index, index + 1, [curve.count_mwh[-1] + grown_mwh])
-        curve.steps.append(Step(Tie.BRIDGED, flat.since_s, at_s))
-        curve.whole_s.append((flat.since_s, at_s))
-        return index + 1
+        curve, place = self.curve, self.curve.flat(len(self.curve.count_mwh) - 1)
+        since_s = curve.flat_since_s(place)
+        detail = f"stood still since {utc_text(since_s)}, then {_kwh(grown_mwh)} kWh more"
+        curve.events.append(Decision(self.readings.at_s[index], "stalled_counter", "", detail))
+        if since_s < curve.since_s:
+            curve.reopen_s = since_s
+        curve.cut(place + 1)
+        return self._go_on(index, curve.count_mwh[-1] + grown_mwh, Tie.BRIDGED, since_s)
 
     def _broken(self, index: int, why: str) -> int:
         """Decide what a reading that does not continue the register means."""
@@ -217,18 +212,17 @@ class _Validation:
         at_s, value_mwh = readings.at_s[index], readings.value_mwh[index]
         if horizon_s > self.until_s:
             self._keep_open(before_s)
-        noise_mwh = self.limits.noise_mwh(curve.source, at_s - before_s, self._max_quarter_mwh())
+        noise_mwh = self.possible.noise_mwh(at_s - before_s)
         before, after = _reading(before_mwh, before_s), _reading(value_mwh, at_s)
         kind, detail = "counter_reset", f"{after} after {before}"
         if why == "source_change":
             kind = why
             detail = f"from {curve.source} ({before}) to {readings.source[index]} ({after})"
-        elif why == "drop" and (wraps := self._wraps(index)) > 0:
+        elif why == "drop" and (wraps := self.possible.wraps(index)) > 0:
             put_back = f"{wraps} x 2^32 J put back: {detail}"
             curve.events.append(Decision(at_s, "counter_wrap", "", put_back))
-            if value_mwh + wraps * WRAP_MWH - before_mwh <= self._allowed_mwh(index):
-                offset_mwh = curve.offset_mwh + wraps * WRAP_MWH
-                curve.segments.append(Segment(len(curve.count_mwh), offset_mwh, begins_anew=False))
+            if value_mwh + wraps * WRAP_MWH - before_mwh <= self.possible.allowed_mwh(index):
+                curve.offsets_mwh[len(curve.count_mwh)] = curve.offset_mwh + wraps * WRAP_MWH
                 return self._believe(index)
             why = "jump"
         elif why == "drop" and before_mwh - value_mwh <= noise_mwh:
@@ -236,20 +230,10 @@ class _Validation:
         if why == "jump":
             kind, detail = "suspect_increment", f"{detail}: faster than possible"
         curve.events.append(Decision(at_s, kind, "", detail))
-        return self._begin_anew(index)
-
-    def _begin_anew(self, index: int) -> int:
-        """Start a segment: what was counted before is unknown, and the curve goes on level."""
-        curve, before_s, at_s = self.curve, self.curve.last_s, self.readings.at_s[index]
+        # What was counted before is unknown: the curve goes on level.
         level_mwh = curve.count_mwh[-1]
-        offset_mwh = level_mwh - self.readings.value_mwh[index]
-        curve.segments.append(Segment(len(curve.count_mwh), offset_mwh, begins_anew=True))
-        curve.extend(self.readings, index, index + 1, [level_mwh])
-        curve.steps.append(Step(Tie.BROKEN, before_s, at_s))
-        curve.whole_s.append((before_s, at_s - 1 + QUARTER_S))
-        if at_s - before_s > self.gap_s:
-            curve.gaps_s.append((before_s, at_s))
-        return index + 1
+        curve.offsets_mwh[len(curve.count_mwh)] = level_mwh - value_mwh
+        return self._go_on(index, level_mwh, Tie.BROKEN)
 
     def _horizon_s(self, index: int) -> int:
         """Return until when readings show what one means that breaks the register.
@@ -269,7 +253,7 @@ class _Validation:
         times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
         before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
         for later in range(index + 1, bisect_right(times, horizon_s)):
-            if not 0 <= values[later] - before_mwh <= self._allowed_mwh(later):
+            if not 0 <= values[later] - before_mwh <= self.possible.allowed_mwh(later):
                 continue
             if why == "source_change":
                 if sources[later] == source:
@@ -283,70 +267,21 @@ class _Validation:
             if bad_mwh > before_mwh:
                 if values[later] < bad_mwh:
                     return later
-            elif later == index + 1 or values[later] - bad_mwh > self._regrowth_mwh(later):
+            elif later == index + 1 or values[later] - bad_mwh > self.possible.regrowth_mwh(later):
                 return later
             else:
                 return None  # It grew back: a reset.
         return None
 
-    def _wraps(self, index: int) -> int:
-        """Return how often 2^32 J must be added to explain a step down; 0 when it does not."""
-        source = self.curve.source
-        if source not in WRAPPING_SOURCES:
-            return 0
-        drop_mwh = self.curve.readings.value_mwh[-1] - self.readings.value_mwh[index]
-        wraps = -(-(drop_mwh - WRAP_SLACK_MWH) // WRAP_MWH)
-        most_mwh = max(self._allowed_mwh(index), 0 if source == "device" else WRAP_REST_MWH)
-        return wraps if wraps * WRAP_MWH - drop_mwh <= most_mwh else 0
-
-    # -- what is possible
-    def _rate_mwh(self, over_s: int) -> int:
-        """Return what the register may count in a time at most."""
-        known_for_s = self.curve.last_s - self.curve.anchor.first_s
-        return self.limits.rate_mwh(self.curve.source, over_s, self._max_quarter_mwh(), known_for_s)
-
-    def _max_quarter_mwh(self) -> int:
-        return self.curve.max_quarter_mwh(self.curve.last_s)
-
-    def _allowed_mwh(self, index: int) -> int:
-        """Return what may have been counted since the end of the curve up to a reading."""
-        at_s, over_s = self.readings.at_s[index], self.readings.at_s[index] - self.curve.last_s
-        last_increase_s = self.curve.last_increase_s(len(self.curve.count_mwh) - 1)
-        allowed_mwh = self._rate_mwh(max(over_s, min(at_s - last_increase_s, REST_S)))
-        if self.limits.peak_w is not None:
-            return allowed_mwh
-        powers_w = [abs(w) for w in self.readings.power_w[max(0, index - 1) : index + 1] if w]
-        witness_w = max((power_w for power_w in powers_w if power_w < ABSURD_W), default=0.0)
-        return max(allowed_mwh, int(1.5 * witness_w * over_s / 3.6))
-
-    def _growth_mwh(self, over_s: int, powers_w: list[float | None]) -> int:
-        """Return what may have been counted in a step, by the power at both of its ends."""
-        slow_s = QUARTER_S if self.curve.source in SLOW_SOURCES else 0
-        explained = None if over_s > self.gap_s else explained_mwh(powers_w, over_s, slow_s=slow_s)
-        return self._rate_mwh(over_s) if explained is None else explained
-
-    def _regrowth_mwh(self, index: int) -> int:
-        """Return what a register that was reset may have counted up to a reading.
-
-        Over a gap there is nothing but its own history: a reset that comes to lie where the
-        register was is less likely than one that never was.
-        """
-        over_s = self.readings.at_s[index] - self.readings.at_s[index - 1]
-        growth_mwh = self._growth_mwh(over_s, self.readings.power_w[index - 1 : index + 1])
-        if over_s <= self.gap_s:
-            return growth_mwh
-        history_mwh = int(1.5 * self._max_quarter_mwh() * over_s / QUARTER_S) + NOISE_MWH
-        return min(growth_mwh, history_mwh)
-
     # -- the end
     def _look_back(self) -> None:
         """At the end of the readings: is the register stuck just now?"""
         curve = self.curve
-        flat = curve.flat(len(curve.count_mwh) - 1)
-        if flat.is_stuck:
-            curve.steps.append(Step(Tie.STUCK, flat.since_s, curve.last_s))
-        if 0 < curve.last_s - flat.since_s < RETIRED_S:
-            self._keep_open(flat.since_s)
+        since_s = curve.flat_since_s(curve.flat(len(curve.count_mwh) - 1))
+        if curve.last_s - since_s > STALL_S:
+            curve.steps.append(Step(Tie.STUCK, since_s, curve.last_s))
+        if 0 < curve.last_s - since_s < RETIRED_S:
+            self._keep_open(since_s)
 
     def _keep_open(self, at_s: int) -> None:
         """Keep open what comes after an instant: more readings may change it."""

@@ -14,6 +14,7 @@ from logger.ledger.inverter import (
     Report,
     Reported,
     Rhythm,
+    measured_s,
     read_inverter,
     read_reports,
 )
@@ -58,7 +59,7 @@ def count(window: Window) -> Rolled:
             curve = read_inverter(
                 inverter.readings, anchor, since_s=since_s, until_s=window.until_s
             )
-            counted[serial] = Days(curve.energy(edges_s), curve.covered(edges_s))
+            counted[serial] = Days(curve.energy(edges_s), measured_s(curve, edges_s))
             tracks[serial] = curve
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
         else:

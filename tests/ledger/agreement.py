@@ -14,7 +14,7 @@ import tests.oracle.inverters as oracle_inverters
 import tests.oracle.series as oracle_series
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Tie, joined
 from logger.ledger.flows import Samples, settle
-from logger.ledger.inverter import Report, read_inverter, read_reports
+from logger.ledger.inverter import Report, measured_s, read_inverter, read_reports
 from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey, limits_of
 from logger.ledger.register import read_register
 from tests.ledger.spoilt import START_S, Case, Row, Site, inverter, register, site
@@ -131,7 +131,7 @@ def inverter_differences(seed: int) -> list[str]:
     events = _events(curve.events)
     differing = []
     if (_by_day(share), [tuple(event) for event in counted.events]) != (
-        _days(edges_s, curve.energy(edges_s), curve.covered(edges_s)),
+        _days(edges_s, curve.energy(edges_s), measured_s(curve, edges_s)),
         events,
     ):
         differing.append("register")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from logger.clock import QUARTER_S
 from logger.ledger.curve import Curve, Readings
+from logger.ledger.inverter import measured_s
 from logger.ledger.limits import WRAP_MWH, Limits
 from logger.ledger.register import read_register
 from tests.ledger.agreement import settled_before
@@ -67,7 +68,7 @@ def test_a_gap_keeps_its_energy_and_loses_its_coverage() -> None:
     result = read(readings([(0, 0.0), (60, 50.0), (7260, 2050.0), (7320, 2100.0)]))
     assert total_wh(result) == 2100.0
     assert sum(result.bridged(quarters(result))) == 2_000_000
-    assert result.covered(quarters(result)) == [60, *[0] * 7, 60]
+    assert measured_s(result, quarters(result)) == [60, *[0] * 7, 60]
 
 
 def test_a_wrap_of_the_joule_counter_is_put_back() -> None:
@@ -184,7 +185,7 @@ def test_a_register_that_stood_still_is_bridged_and_not_covered() -> None:
     assert total_wh(result) == 50 + 181 * 30
     assert kinds(result) == ["stalled_counter"]
     assert sum(result.bridged(quarters(result))) == 181 * 30_000
-    assert sum(result.covered(quarters(result))) == 60
+    assert sum(measured_s(result, quarters(result))) == 60
 
 
 def test_rounding_down_by_a_watt_hour_is_neither_energy_nor_an_event() -> None:

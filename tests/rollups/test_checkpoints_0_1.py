@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.filled import instant
 
 import tests.oracle.counters as oracle_counters
 import tests.oracle.series as oracle_series
@@ -19,7 +20,6 @@ from logger.rollups import checkpoints
 from logger.rollups.checkpoints import Checkpoint, Silent
 from logger.rollups.site import site_of
 from logger.store.database import open_engine
-from tests.filled import instant
 from tests.ledger import agreement
 from tests.ledger.spoilt import register
 from tests.rollups.spoilt import SPOILT
