@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.filled import instant
 
 import tests.oracle.counters as oracle_counters
 import tests.oracle.series as oracle_series
@@ -24,6 +23,7 @@ from tests.ledger import agreement
 from tests.ledger.spoilt import register
 from tests.rollups.spoilt import SPOILT
 from tests.rollups.test_spoilt import KEYS, columns_of, differing, live, roll_up
+from tests.sample_data import instant
 
 WRITTEN: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "checkpoints_0_1.json").read_text()
