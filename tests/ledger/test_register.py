@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Curve, Readings
+from logger.ledger.curve import Curve, Readings, Tie
 from logger.ledger.inverter import measured_s
 from logger.ledger.limits import WRAP_MWH, Limits
 from logger.ledger.register import read_register
@@ -336,3 +336,97 @@ def test_power_the_other_way_does_not_explain_that_a_register_grew_back() -> Non
     result = read(readings(points, power_w=-3_000.0), limits=Limits(5_000, 2_000))
     assert total_wh(result) == 0
     assert kinds(result) == ["counter_dip"]
+
+
+def test_what_a_gateway_computes_may_fall_by_what_it_counts_in_that_time() -> None:
+    """10 kW in a quarter hour; it may fall by 10 kW x 60 s = 167 Wh, a CT by 5 Wh."""
+    for source, fall_wh, kind in (
+        ("eim", 166.0, []),
+        ("eim", 168.0, ["counter_reset"]),
+        ("ct", 4.0, []),
+        ("ct", 6.0, ["counter_reset"]),
+    ):
+        values = [9000.0 + 10_000 / 60 * min(i, 15) - fall_wh * (i > 30) for i in range(60)]
+        limits = Limits(floor_w=50_000, learned_floor_w=50_000, is_computed=True)
+        result = read(readings(every_minute(values), source=source), limits=limits)
+        assert (kinds(result), total_wh(result)) == (kind, 2500.0)
+
+
+def test_an_unknown_peak_is_learned_from_the_register_after_a_week() -> None:
+    """Eight days of 1 kW: 10 kW at most; with 8 kW once, 32 kW are possible."""
+    for most_w, believed_w in ((1_000, 10_000), (8_000, 32_000)):
+        for jump_w, kind in ((believed_w - 10, []), (believed_w + 10, ["suspect_increment"])):
+            values = [100_000.0]
+            for n in range(8 * 96):
+                values.append(values[-1] + (most_w if n == 400 else 1_000) / 4)
+            values.append(values[-1] + jump_w / 4 * (900 + 60) / 900)
+            points = [(900 * n, value) for n, value in enumerate(values)]
+            result = read(readings(points, power_w=None), limits=Limits())
+            assert kinds(result) == kind
+
+
+def test_power_is_a_witness_where_no_peak_is_known() -> None:
+    values = [100_000.0 + 250 * n for n in range(8 * 96)]
+    values += [values[-1] + 5_000]
+    points = [(900 * n, value) for n, value in enumerate(values)]
+    for power_w, kind in ((13_400.0, []), (13_200.0, ["suspect_increment"])):
+        found = readings(points, power_w=1_000.0)
+        found.power_w[-1] = power_w
+        assert kinds(read(found, limits=Limits())) == kind
+
+
+def test_a_register_that_rested_may_count_more_at_once() -> None:
+    """It moved an hour ago, so that an hour's worth may come in one minute."""
+    for minutes, kind in ((58, []), (50, ["suspect_increment"])):
+        values = [9000.0, 9050.0] + [9050.0] * minutes + [9050.0 + 7_500 * 59 / 60]
+        assert kinds(read(readings(every_minute(values), power_w=None))) == kind
+
+
+def test_what_counting_goes_on_from_says_when_it_grew_and_since_when_it_is_flat() -> None:
+    values = [1000.0, 1050.0, *[1050.0] * 40]
+    found = readings(every_minute(values), power_w=1800.0)
+    found.power_w[20] = 30.0
+    curve = read(found)
+    anchor = curve.anchor_at(START_S + 1800)
+    assert anchor is not None
+    assert anchor.at_s - START_S == 1800
+    assert anchor.last_increase_s - START_S == 60
+    assert anchor.flat_since_s - START_S == 1200
+    assert anchor.max_quarter_mwh == 50_000
+    assert (anchor.value_mwh, anchor.below_high_mwh, anchor.power_w) == (1_050_000, 0, 1800.0)
+    assert curve.anchor_at(START_S - 1) is None
+    assert curve.open_s == START_S + 1200
+
+
+def test_what_lies_below_the_highest_is_made_up_before_it_counts_again() -> None:
+    """Also across a window, and after a new segment."""
+    points = every_minute([1000.0, 1004.0, 1002.0, 1003.0, 1005.0])
+    curve = read(readings(points))
+    assert total_wh(curve) == 5.0
+    anchor = curve.anchor_at(START_S + 120)
+    assert anchor is not None
+    assert anchor.below_high_mwh == 2_000
+    later = read_register(
+        readings(points[3:]), anchor, LIMITS, since_s=START_S, until_s=START_S + 900
+    )
+    assert total_wh(later) == 1.0
+    reset = read(readings(every_minute([9000.0, 0.0, 4.0, 2.0, 5.0])))
+    assert total_wh(reset) == 5.0
+    anchor = reset.anchor_at(START_S + 180)
+    assert anchor is not None
+    assert (anchor.value_mwh, anchor.below_high_mwh) == (2_000, 2_000)
+
+
+def test_within_a_break_nothing_is_known_and_around_it_what_was_counted() -> None:
+    points = [(0, 9000.0), (600, 9010.0), (3000, 0.0), (3300, 10.0)]
+    curve = read(readings(points), gap_s=5000)
+    assert kinds(curve) == ["counter_reset"]
+    assert curve.energy(quarters(curve)) == [10_000, None, None, 10_000]
+    assert curve.stretches_s(Tie.BROKEN) == [(START_S + 600, START_S + 3000)]
+
+
+def test_a_gap_teaches_nothing_of_what_is_possible() -> None:
+    curve = read(readings([(0, 0.0), (900, 10.0), (4500, 4000.0), (5400, 4020.0)]))
+    assert curve.max_quarter_mwh(START_S + 900) == 10_000
+    assert curve.max_quarter_mwh(START_S + 4500) == 10_000
+    assert curve.max_quarter_mwh(START_S + 5400) == 20_000

@@ -1,0 +1,135 @@
+"""The days of an inverter: from its register, else from what it reported of each interval."""
+
+import pytest
+
+from logger.ledger.curve import Anchor, Readings
+from logger.ledger.inverter import (
+    GAP_S,
+    Report,
+    Rhythm,
+    measured_s,
+    read_inverter,
+    read_reports,
+)
+
+DAY_S = 86_400
+START_S = 20_000 * DAY_S
+EDGES_S = [START_S + n * DAY_S for n in range(4)]
+
+
+def readings(points: list[tuple[int, float]]) -> Readings:
+    found = Readings()
+    for at_s, value_wh in points:
+        found.extend("device", [START_S + at_s], [value_wh], [None])
+    return found
+
+
+def anchored(at_s: int, value_wh: float) -> Anchor:
+    at_s, value_mwh = START_S + at_s, round(value_wh * 1000)
+    return Anchor("device", at_s, value_mwh, None, 0, at_s, at_s, at_s, 20_000)
+
+
+def day(hour: int, start_wh: float) -> list[tuple[int, float]]:
+    """A quarter hourly report from an hour on, 20 Wh more each time, for ten hours."""
+    return [(3600 * hour + 900 * n, start_wh + 20 * n) for n in range(41)]
+
+
+def test_what_a_first_report_counted_was_made_in_its_interval_and_not_in_the_night() -> None:
+    days = day(6, 100.0) + day(30, 100.0 + 800 + 30)
+    curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
+    assert curve.energy(EDGES_S) == [800_000, 830_000, None]
+    assert measured_s(curve, EDGES_S) == [36_000, 36_900, 0]
+
+
+def test_the_night_before_the_first_report_of_a_window_is_known_from_its_anchor() -> None:
+    anchor = anchored(-6 * 3600, 100.0)
+    curve = read_inverter(readings(day(6, 130.0)), anchor, since_s=START_S, until_s=EDGES_S[-1])
+    assert curve.energy(EDGES_S)[0] == 830_000
+    assert sum(measured_s(curve, EDGES_S)) == 36_900
+
+
+@pytest.mark.parametrize(("at_dawn_wh", "in_the_night_wh"), [(125.0, 0), (126.0, 86)])
+def test_more_than_one_interval_holds_was_made_through_the_silence(
+    at_dawn_wh: float, in_the_night_wh: int
+) -> None:
+    days = [(3600 * 16, 100.0), (3600 * 30, 100.0 + at_dawn_wh), (3600 * 30 + 900, 230.0)]
+    curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
+    first_mwh = curve.energy(EDGES_S)[0]
+    assert first_mwh is not None
+    assert first_mwh // 1000 == (in_the_night_wh and int(at_dawn_wh * 8 / 14))
+
+
+def test_a_pause_of_two_intervals_is_measured_and_a_longer_one_is_not() -> None:
+    for over_s in (GAP_S, GAP_S + 1):
+        days = [(40_000, 100.0), (40_000 + over_s, 150.0)]
+        curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
+        assert measured_s(curve, EDGES_S)[0] == (over_s if over_s == GAP_S else 0)
+
+
+def reports(*points: tuple[int, float | None, float | None, int | None]) -> list[Report]:
+    return [
+        Report(START_S + at_s, power_w, energy_wh, interval_s)
+        for at_s, power_w, energy_wh, interval_s in points
+    ]
+
+
+def test_a_report_holds_the_energy_of_its_interval() -> None:
+    found = read_reports(reports((900, None, 20.0, 900), (1800, 80.0, None, 900)), None, EDGES_S)
+    assert found.energy_mwh == [40_000, None, None]
+    assert found.covered_s == [1800, 0, 0]
+
+
+def test_an_interval_over_midnight_is_shared_by_time() -> None:
+    found = read_reports(reports((DAY_S + 300, None, 30.0, 900)), None, EDGES_S)
+    assert found.energy_mwh == [20_000, 10_000, None]
+    assert found.covered_s == [600, 300, 0]
+
+
+def test_what_lies_before_the_first_day_is_lost() -> None:
+    found = read_reports(reports((300, None, 30.0, 900)), None, EDGES_S)
+    assert found.energy_mwh == [10_000, None, None]
+    assert found.covered_s == [300, 0, 0]
+
+
+def test_intervals_that_overlap_cover_no_more_than_the_time_there_is() -> None:
+    found = read_reports(reports((900, None, 1.0, 900), (1000, None, 1.0, 900)), None, EDGES_S)
+    assert found.covered_s == [1000, 0, 0]
+
+
+def test_a_mean_power_holds_since_the_last_report_unless_that_was_long_ago() -> None:
+    found = read_reports(
+        reports((300, 120.0, None, None), (600, 120.0, None, None), (9_600, 120.0, None, None)),
+        Rhythm(START_S, 300),
+        EDGES_S,
+    )
+    assert found.covered_s == [300 + 300 + 900, 0, 0]
+    assert found.energy_mwh == [120 * 1500 * 1000 // 3600, None, None]
+    assert found.rhythms[-1] == Rhythm(START_S + 9_600, 9_000)
+
+
+def test_a_slow_rhythm_that_is_steady_is_believed() -> None:
+    slow = reports((3600, 100.0, None, None), (7200, 100.0, None, None))
+    assert read_reports(slow, Rhythm(START_S, 3600), EDGES_S).covered_s == [7200, 0, 0]
+    assert read_reports(slow, Rhythm(START_S, 4600), EDGES_S).covered_s == [900 + 3600, 0, 0]
+    late = reports((5000, 100.0, None, None))
+    assert read_reports(late, Rhythm(START_S, 5000), EDGES_S).covered_s == [3700, 0, 0]
+
+
+def test_a_first_report_says_nothing_of_how_long_it_held() -> None:
+    found = read_reports(reports((300, 120.0, None, None)), None, EDGES_S)
+    assert (found.energy_mwh, found.covered_s) == ([None] * 3, [0] * 3)
+    assert found.rhythms == [Rhythm(START_S + 300, 0)]
+
+
+def test_more_than_an_inverter_makes_is_left_out_and_reported() -> None:
+    found = read_reports(reports((900, None, 375.0, 900), (1800, None, 376.0, 900)), None, EDGES_S)
+    assert found.energy_mwh == [375_000, None, None]
+    assert [(event.at_s - START_S, event.kind) for event in found.events] == [
+        (1800, "suspect_increment")
+    ]
+    assert found.events[0].detail == "376 Wh in 900 s is more than an inverter makes: left out"
+
+
+def test_negative_power_is_no_energy_and_a_report_without_any_nothing() -> None:
+    found = read_reports(reports((900, -3.0, None, 900), (1800, None, None, 900)), None, EDGES_S)
+    assert (found.energy_mwh, found.covered_s) == ([0, None, None], [900, 0, 0])
