@@ -55,10 +55,7 @@ def max_power_w(
 
 
 def plausible(
-    at_s: Sequence[int],
-    powers_w: Sequence[float],
-    curves: Mapping[Stream, Curve],
-    max_w: MaxPower,
+    at_s: Sequence[int], powers_w: Sequence[float], curves: Mapping[Stream, Curve], max_w: MaxPower
 ) -> list[float | None]:
     """Return net powers with None for those that the site can't have."""
     has_battery = Stream.DISCHARGE in curves or Stream.CHARGE in curves
@@ -134,10 +131,7 @@ def add_net_power(
     """
     nothing: Energy = [None] * len(net.covered_s)
     counted = energy.get(Stream.IMPORT, nothing)
-    for stream, added in (
-        (Stream.IMPORT, net.imports_mwh),
-        (Stream.EXPORT, net.exports_mwh),
-    ):
+    for stream, added in ((Stream.IMPORT, net.imports_mwh), (Stream.EXPORT, net.exports_mwh)):
         rows = zip(energy.get(stream, nothing), added, net.covered_s, strict=True)
         energy[stream] = [
             (mwh or 0) + round(more_mwh) if covered_s else mwh for mwh, more_mwh, covered_s in rows
