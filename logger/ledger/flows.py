@@ -106,7 +106,7 @@ def settle(
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
         if phase in samples.net_power:
             at_s, powers_w = samples.net_power[phase]
-            max_w = max_power_w(streams, peak_power_w, edges_s)
+            max_w = max_power_w(streams, peak_power_w)
             found_w = plausible(at_s, powers_w, streams, max_w)
             decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)
             net = integrate(at_s, found_w, edges_s, gap_s=gap_s)
@@ -124,7 +124,7 @@ def settle(
         settled_s,
         {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))},
         min((c.reopen_s for c in curves.values() if c.reopen_s is not None), default=None),
-        max_power_w(totals, peak_power_w, edges_s),
+        max_power_w(totals, peak_power_w),
     )
 
 

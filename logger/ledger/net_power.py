@@ -22,34 +22,28 @@ class Integrated(NamedTuple):
     covered_s: list[int]
 
 
-def max_power_w(
-    curves: Mapping[Stream, Curve], peak_power_w: float | None, edges_s: range
-) -> MaxPower:
+def max_power_w(curves: Mapping[Stream, Curve], peak_power_w: float | None) -> MaxPower:
     """Return the most power that a stream of a site can have at an instant.
 
     As for registers: by the site's peak power or the stream's own history, which ends with what
     was counted around that instant.
     """
-    energy: dict[Stream, Energy] = {}
     known: dict[tuple[Stream, int, int], float] = {}
 
     def max_w(stream: Stream, at_s: int) -> float:
         curve, limits = curves.get(stream), limits_of(stream, peak_power_w)
         if limits.peak_w is not None or curve is None:
             return limits.power_w(0, 0)
-        around = (at_s - 1 - edges_s[0]) // QUARTER_S, (at_s - edges_s[0]) // QUARTER_S
-        if (stream, *around) in known:
-            return known[stream, *around]
-        known_s = quarter_start_s(min(max(at_s, edges_s[0]), curve.last_s))
-        last = bisect_right(curve.readings.at_s, known_s) - 1
-        max_quarter_mwh = known_for_s = 0
-        if last >= 0:
-            held = energy.get(stream) or energy.setdefault(stream, curve.energy(edges_s))
-            around_mwh = [held[i] or 0 for i in around if 0 <= i < len(held)]
-            max_quarter_mwh = max(curve.max_quarter_mwh(known_s), *around_mwh, 0)
-            known_for_s = curve.readings.at_s[last] - curve.anchor.first_s
-        most_w = known[stream, *around] = limits.power_w(max_quarter_mwh, known_for_s)
-        return most_w
+        key = stream, quarter_start_s(at_s - 1), quarter_start_s(at_s)
+        if key not in known:
+            edges_s = range(max(key[1], curve.since_s), key[2] + QUARTER_S + 1, QUARTER_S)
+            around_mwh = [after - before for before, after in pairwise(curve.counts(edges_s))]
+            known_s = max(curve.since_s, min(key[2], quarter_start_s(curve.last_s)))
+            last = bisect_right(curve.readings.at_s, known_s) - 1
+            known_for_s = curve.readings.at_s[last] - curve.anchor.first_s if last >= 0 else 0
+            most_mwh = max(curve.max_quarter_mwh(known_s), *around_mwh, 0) if last >= 0 else 0
+            known[key] = limits.power_w(most_mwh, known_for_s)
+        return known[key]
 
     return max_w
 

@@ -60,7 +60,7 @@ def test_what_was_before_the_first_quarter_hour_is_not_added() -> None:
 def test_powers_that_cannot_be_are_left_out_and_each_run_is_reported_once() -> None:
     times = [60 * n for n in range(1, 7)]
     powers = [1.0, 90_000.0, 80_000.0, 2.0, -90_000.0, 3.0]
-    good = plausible(times, powers, {}, max_power_w({}, 5_000.0, range(0, 1800, 900)))
+    good = plausible(times, powers, {}, max_power_w({}, 5_000.0))
     assert good == [1.0, None, None, 2.0, None, 3.0]
     events = list(implausible_power_events(times, powers, good, "L1", 0))
     assert [(event.at_s, event.subject) for event in events] == [
@@ -73,7 +73,7 @@ def test_powers_that_cannot_be_are_left_out_and_each_run_is_reported_once() -> N
 
 def test_a_battery_may_give_as_much_as_the_house_may_draw() -> None:
     curves = {Stream.DISCHARGE: counting([START_S, START_S + 60], [0.0, 0.0], Stream.DISCHARGE)}
-    max_w = max_power_w({}, 5_000.0, EDGES_S)
+    max_w = max_power_w({}, 5_000.0)
     assert max_w(Stream.CONSUMPTION_CT, START_S) == 50_000
     assert plausible([START_S], [-20_000.0], {}, max_w) == [None]
     assert plausible([START_S], [-57_500.0], curves, max_w) == [-57_500.0]
@@ -89,8 +89,7 @@ def test_without_a_known_peak_power_the_sun_of_the_same_quarter_is_believed(
     values = [0.0] * dark + [5_000.0 * n for n in range(1, 5)]
     times = [START_S + QUARTER_S * n for n in range(len(values))]
     streams = {Stream.PRODUCTION: counting(times, values, Stream.PRODUCTION)}
-    edges_s = range(START_S, times[-1] + 1, QUARTER_S)
-    max_w = max_power_w(streams, peak_power_w, edges_s)
+    max_w = max_power_w(streams, peak_power_w)
     assert (max_w(Stream.PRODUCTION, times[dark + 1]) > 20_000) == (peak_power_w is None)
     assert max_w(Stream.PRODUCTION, times[dark - 10]) == (7_500 if peak_power_w else 10_000)
     assert max_w(Stream.PRODUCTION, times[10]) == (7_500 if peak_power_w else 25_000)
