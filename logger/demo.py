@@ -145,7 +145,8 @@ class Demo:
         with engine.connect() as connection:
             report = energy_report(connection, "daily", now=now)
         self.say(f"\n{exports.to_table(report).decode().rstrip()}")
-        exports.write_file(self.workbook, exports.to_xlsx(report))
+        with exports.replacing(self.workbook) as out:
+            out.write(exports.to_xlsx(report))
         return report
 
     def _compare(self, report: Report, simulation: Simulation, last: datetime) -> None:

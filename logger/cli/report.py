@@ -82,7 +82,8 @@ def _command(kind: str) -> click.Command:
             else:
                 content = exports.EXPORTERS[chosen_form](found)
         if output is not None:
-            exports.write_file(output, content)
+            with exports.replacing(output) as out:
+                out.write(content)
             click.echo(f"{output}: {len(found.rows)} rows", err=True)
         else:
             sys.stdout.buffer.write(content)

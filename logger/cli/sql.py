@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from logger import cookbook
+from logger import cookbook, exports
 from logger.cli.options import load_settings, opened, reading
 from logger.errors import UsageError
 from logger.store import database
@@ -29,12 +29,8 @@ def metadata(ctx: click.Context, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{output} can't be written ({error.strerror}); choose another path."
-        ) from error
+    with exports.replacing(output) as out:
+        out.write(text.encode())
 
 
 @sql.command("create-reader")

@@ -23,7 +23,7 @@ from logger.reports import Report
 
 __all__ = [
     "EXPORTERS", "format_for", "need", "replacing", "to_csv", "to_full_xlsx", "to_json",
-    "to_markdown", "to_ods", "to_parquet", "to_table", "to_xlsx", "write_file",
+    "to_markdown", "to_ods", "to_parquet", "to_table", "to_xlsx",
 ]  # fmt: skip
 
 
@@ -143,13 +143,3 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: complete, or not at all.
-
-    Raises:
-        UsageError: the path can't be written.
-    """
-    with replacing(path) as out:
-        out.write(content)

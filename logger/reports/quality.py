@@ -55,69 +55,60 @@ def quality_report(
         NoDataError: nothing in the range.
     """
     sites = sites_of(connection, gateway)
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []  # the columns of the report, and its weights
+    now_s = to_epoch_s(now)
     for site in sites:
         first, last = logged_days(site, since, until, now)
-        if first <= last:
-            records += _records(connection, site, first, last, to_epoch_s(now))
+        zone = time_zone(site.zone)
+        after = last + timedelta(days=1)
+        what = "day, production_kwh, coverage_pct, bridged_kwh"
+        days = view_rows(connection, "v_energy_daily", what, site, first, after)
+        energy = {as_date(row[0]): row[1:] for row in days}
+        sums = view_rows(
+            connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, after,
+            group="GROUP BY day",
+        )  # fmt: skip
+        inverters = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in sums}
+        begin_s = day_start_s(first, zone)
+        today_s = day_start_s(local_day(now_s, zone), zone)
+        events = _events(connection, site, begin_s, day_end_s(last, zone))
+        breaks = breaks_s(connection, site, begin_s)
+        for _, (day,), start_s, end_s in periods("daily", first, last, zone):
+            production_kwh, covered_pct, bridged_kwh = energy.get(day, (None, 0.0, None))
+            share = (covered_pct or 0.0) / 100
+            period_s = site.lasted_s(start_s, end_s, today_s)
+            events_of_day = events.get(day, [])
+            kinds = [event.kind for event in events_of_day]
+            polls, failed = _polls(connection, site, start_s, end_s)
+            records.append(
+                {
+                    "gateway": site.name,
+                    "day": day,
+                    "coverage_pct": covered_pct,
+                    "missing_s": round(max(0, min(end_s, now_s) - start_s) * (1 - share)),
+                    "bridged_kwh": bridged_kwh,
+                    "polls": polls,
+                    "polls_failed": failed,
+                    "production_kwh": production_kwh,
+                    "inverters_kwh": inverters.get(day),
+                    "inverters_difference_pct": _excess_pct(inverters.get(day), production_kwh),
+                    **{column: kinds.count(kind) for kind, column in COUNTED.items()},
+                    STATUS: status_of(
+                        covered_pct,
+                        is_over=end_s <= now_s,
+                        is_broken=has_break(breaks, start_s, end_s),
+                    ),
+                    NOTES: _notes(events_of_day, zone),
+                    "covered_s": period_s * share,
+                    "period_s": period_s,
+                }
+            )
     if not records:
         raise nothing_in_range(sites)
     names = ["gateway", "day", *(column.name for column in QUALITY), STATUS, NOTES]
     rows = [tuple(record[name] for name in names) for record in records]
     weights = {name: [record[name] for record in records] for name in ("covered_s", "period_s")}
     return Report("quality", names[:2], QUALITY, [STATUS, NOTES], rows, weights)
-
-
-def _records(
-    connection: Connection, site: Site, first: date, last: date, now_s: int
-) -> list[dict[str, Any]]:
-    """Return a record per day: the columns of the report, and its weights."""
-    zone = time_zone(site.zone)
-    until = last + timedelta(days=1)
-    what = "day, production_kwh, coverage_pct, bridged_kwh"
-    days = view_rows(connection, "v_energy_daily", what, site, first, until)
-    energy = {as_date(row[0]): row[1:] for row in days}
-    sums = view_rows(
-        connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, until,
-        group="GROUP BY day",
-    )  # fmt: skip
-    inverters = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in sums}
-    begin_s = day_start_s(first, zone)
-    today_s = day_start_s(local_day(now_s, zone), zone)
-    events = _events(connection, site, begin_s, day_end_s(last, zone))
-    breaks = breaks_s(connection, site, begin_s)
-    records = []
-    for _, (day,), start_s, end_s in periods("daily", first, last, zone):
-        production_kwh, covered_pct, bridged_kwh = energy.get(day, (None, 0.0, None))
-        share = (covered_pct or 0.0) / 100
-        period_s = site.lasted_s(start_s, end_s, today_s)
-        events_of_day = events.get(day, [])
-        kinds = [event.kind for event in events_of_day]
-        polls, failed = _polls(connection, site, start_s, end_s)
-        records.append(
-            {
-                "gateway": site.name,
-                "day": day,
-                "coverage_pct": covered_pct,
-                "missing_s": round(max(0, min(end_s, now_s) - start_s) * (1 - share)),
-                "bridged_kwh": bridged_kwh,
-                "polls": polls,
-                "polls_failed": failed,
-                "production_kwh": production_kwh,
-                "inverters_kwh": inverters.get(day),
-                "inverters_difference_pct": _excess_pct(inverters.get(day), production_kwh),
-                **{column: kinds.count(kind) for kind, column in COUNTED.items()},
-                STATUS: status_of(
-                    covered_pct,
-                    is_over=end_s <= now_s,
-                    is_broken=has_break(breaks, start_s, end_s),
-                ),
-                NOTES: _notes(events_of_day, zone),
-                "covered_s": period_s * share,
-                "period_s": period_s,
-            }
-        )
-    return records
 
 
 def _events(connection: Connection, site: Site, begin_s: int, end_s: int) -> dict[date, list[Any]]:

@@ -146,11 +146,13 @@ def test_a_missing_extra_names_what_to_install(
 
 
 def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose another path"):
-        exports.write_file(tmp_path / "no" / "x.csv", b"x")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(UsageError):
-        exports.write_file(tmp_path / "taken", b"x")
+    for path in (tmp_path / "no" / "x.csv", tmp_path / "taken"):
+        with (
+            pytest.raises(UsageError, match="choose another path"),
+            exports.replacing(path) as out,
+        ):
+            out.write(b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
