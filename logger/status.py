@@ -124,13 +124,9 @@ def bring_today_up(connection: Connection, settings: Settings, now: datetime) ->
             continue
         left = checkpoints.last(connection, row.gateway_id, rollup.ENERGY.name)
         if left is not None and to_epoch_s(now) - left.at_s < CATCH_UP_S:
-            rollup.catch_up(
-                connection,
-                row.gateway_id,
-                now=now,
-                gap_s=normal_gap_s(settings.poll_every_s),
-                ledgers=[rollup.ENERGY],
-            )
+            gap_s = normal_gap_s(settings.poll_every_s)
+            job = rollup.job_of(connection, row.gateway_id, now, gap_s)
+            rollup.catch_up(job, [rollup.ENERGY])
 
 
 def _kwh(energy_wh: float | None) -> float | None:

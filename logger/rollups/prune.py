@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete
 from logger.clock import from_epoch_s, local_day, to_epoch_s, utc_text
 from logger.errors import CheckFailedError
 from logger.rollups import checkpoints, rollup
-from logger.rollups.rollup import CHUNK_S, Ledger
-from logger.rollups.site import Ends, Site, ends_of, site_of, time_of
+from logger.rollups.rollup import CHUNK_S, Job, Ledger, job_of
+from logger.rollups.site import Ends, time_of
 from logger.rollups.verify import (
     Difference,
     Fingerprints,
@@ -44,44 +44,35 @@ def prune(
     Raises:
         CheckFailedError: something would change; roll back.
     """
-    site, now_s = site_of(connection, gateway_id), to_epoch_s(now)
+    job = job_of(connection, gateway_id, now, gap_s)
     # The last minutes, which a running collector has not yet rolled up, are no change.
-    rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
+    rollup.catch_up(job)
     limit_s = to_epoch_s(now - timedelta(days=keep_days))
     rows = {table.name: 0 for ledger in rollup.LEDGERS for table in ledger.samples}
     until: dict[str, datetime] = {}
     for ledger in rollup.LEDGERS:
-        ends = ends_of(connection, gateway_id, ledger.samples, now_s)
+        ends = job.ends(ledger)
         until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
         if until_s is None or ends is None:
             continue
         until[ledger.name] = from_epoch_s(until_s)
         if ends.first_s <= until_s:
-            rows |= _prune(connection, site, ledger, ends, until_s, now_s, gap_s)
+            rows |= _prune(job, ledger, ends, until_s)
     return Pruned(rows, until)
 
 
-def _prune(
-    connection: Connection,
-    site: Site,
-    ledger: Ledger,
-    ends: Ends,
-    until_s: int,
-    now_s: int,
-    gap_s: int,
-) -> dict[str, int]:
+def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]:
     """Delete the samples of a ledger up to a checkpoint; return how many rows of each table."""
+    connection, site, *_ = job
     before_s = checkpoints.last_at_s(connection, site.gateway_id, ledger.name, ends.first_s - 1)
     since_s = ends.first_s - 1 if before_s is None else before_s
     last_pruned = local_day(until_s, site.zone)
     ahead_s = CHUNK_S
     while True:
         stop_s = None if until_s + ahead_s >= ends.last_s else until_s + ahead_s
-        made, left = counted_anew(connection, site, ledger, since_s, stop_s, now_s, gap_s)
+        made, left = counted_anew(job, ledger, since_s, stop_s)
         stored = fingerprints(connection, site, since_s, stop_s)
-        settled = (
-            date.max if stop_s is None else local_day(left.at_s if left else until_s, site.zone)
-        )
+        settled = local_day(left.at_s if left else until_s, site.zone) if stop_s else date.max
         changed = _changed(stored, made, settled)
         if stop_s is None or (settled > last_pruned and not changed):
             break
@@ -92,7 +83,7 @@ def _prune(
     for table in ledger.samples:
         old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(until_s))
         gone[table.name] = connection.execute(delete(table).where(old)).rowcount
-    made, left_anew = counted_anew(connection, site, ledger, until_s, stop_s, now_s, gap_s)
+    made, left_anew = counted_anew(job, ledger, until_s, stop_s)
     later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
     _require_none(_changed(later, made, settled))
     if left_anew != left:

@@ -8,9 +8,9 @@ hours and days that they touch anew. A sample that arrives late deletes the chec
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, or_, select
 
@@ -28,7 +28,7 @@ from logger.rollups import checkpoints, inverters
 from logger.rollups.checkpoints import Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
 from logger.rollups.read import Window, read
-from logger.rollups.site import Site, ends_of, site_of
+from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
@@ -59,23 +59,35 @@ class Ledger:
     count: Callable[[Window], Rolled]
 
 
-def advance(
-    connection: Connection,
-    site: Site,
-    ledger: Ledger,
-    now_s: int,
-    gap_s: int,
-    beyond_s: int,
-    stop_s: int | None = None,
-) -> int | None:
+class Job(NamedTuple):
+    """Whose samples to roll up, and when."""
+
+    connection: Connection
+    site: Site
+    now_s: int
+    gap_s: int  #: the longest normal step between samples
+
+    def ends(self, ledger: Ledger, right_s: int | None = None) -> Ends | None:
+        """Return when the first and last sample of a ledger that count were taken."""
+        gateway_id = self.site.gateway_id
+        return ends_of(self.connection, gateway_id, ledger.samples, self.now_s, right_s)
+
+
+def job_of(connection: Connection, gateway_id: int, now: datetime, gap_s: int) -> Job:
+    """Return the job of rolling up a gateway."""
+    return Job(connection, site_of(connection, gateway_id), to_epoch_s(now), gap_s)
+
+
+def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) -> int | None:
     """Roll up one window and return up to when, or None when nothing is left up to ``stop_s``.
 
     ``beyond_s`` is the end of the window before: an unsettled window is read again, longer.
     """
+    connection, site, now_s, gap_s = job
     checkpoint = checkpoints.last(connection, site.gateway_id, ledger.name)
     states = checkpoint.states if checkpoint else {}
     right_s = max((state.at_s for state in states.values()), default=None)
-    ends = ends_of(connection, site.gateway_id, ledger.samples, now_s, right_s)
+    ends = job.ends(ledger, right_s)
     if ends is None:
         return None
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
@@ -131,9 +143,10 @@ def _count(window: Window) -> Rolled:
         return Rolled(window.since_s, reopen_s=result.reopen_s)
     most_w = result.max_power_w
     always_w = limits_of(Stream.PRODUCTION, window.site.peak_power_w).least_power_w
-    production, consumption = found.production_peaks, found.consumption_peaks
-    production.drop_implausible(lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w)
-    consumption.drop_implausible(
+    production = found.production_peaks.highest(
+        lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w
+    )
+    consumption = found.consumption_peaks.highest(
         lambda at_s: (
             max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s))
             + most_w(Stream.PRODUCTION, at_s)
@@ -166,34 +179,18 @@ LEDGERS = (ENERGY, INVERTERS)
 def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
     """Roll up everything that came in since the last time; one transaction per step."""
     for ledger in LEDGERS:
-        _go_on(engine.begin, gateway_id, ledger, to_epoch_s(now), gap_s)
+        until_s: int | None = 0
+        while until_s is not None:
+            with engine.begin() as connection:
+                until_s = advance(job_of(connection, gateway_id, now, gap_s), ledger, until_s)
 
 
-def catch_up(
-    connection: Connection,
-    gateway_id: int,
-    *,
-    now: datetime,
-    gap_s: int,
-    ledgers: Sequence[Ledger] = LEDGERS,
-) -> None:
+def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None = None) -> None:
     """Roll up everything that came in since the last time, within the caller's transaction."""
     for ledger in ledgers:
-        _go_on(lambda: nullcontext(connection), gateway_id, ledger, to_epoch_s(now), gap_s)
-
-
-def _go_on(
-    begin: Callable[[], AbstractContextManager[Connection]],
-    gateway_id: int,
-    ledger: Ledger,
-    now_s: int,
-    gap_s: int,
-) -> None:
-    until_s: int | None = 0
-    while until_s is not None:
-        with begin() as connection:
-            site = site_of(connection, gateway_id)
-            until_s = advance(connection, site, ledger, now_s, gap_s, until_s)
+        until_s: int | None = 0
+        while until_s is not None:
+            until_s = advance(job, ledger, until_s, stop_s)
 
 
 # -- again
@@ -261,22 +258,21 @@ def rebuild(
     sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given. One
     transaction: the caller commits, or rolls back to only look.
     """
-    site = site_of(connection, gateway_id)
+    job = job_of(connection, gateway_id, now, gap_s)
     before = _days(connection, gateway_id)
-    since_s = day_start_s(since, site.zone) if since else -1
+    since_s = day_start_s(since, job.site.zone) if since else -1
     for ledger in LEDGERS:
-        ends = ends_of(connection, gateway_id, ledger.samples, to_epoch_s(now))
+        ends = job.ends(ledger)
         if since is None and ledger is ENERGY:
-            until_s = quarter_start_s(ends.first_s) if ends else None
-            recompute_kept(connection, site, until_s, to_epoch_s(now))
+            recompute_kept(connection, job.site, ends and ends.first_s, job.now_s)
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
             from_s = max(since_s, ends.first_s - 1)
             checkpoints.forget_after(connection, gateway_id, ledger.name, from_s)
-            catch_up(connection, gateway_id, now=now, gap_s=gap_s, ledgers=[ledger])
+            catch_up(job, [ledger])
     after = _days(connection, gateway_id)
     return [
-        DayChange(site.name, day, *zip(before[day], after[day], strict=True))
+        DayChange(job.site.name, day, *zip(before[day], after[day], strict=True))
         for day in sorted({*before, *after})
         if before[day] != after[day]
     ]

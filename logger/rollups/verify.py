@@ -2,7 +2,7 @@
 
 From a checkpoint on everything is counted anew and compared with what is stored, to the last
 digit; nothing of it is kept. What is compared are fingerprints, day by day and column by column,
-in eight bytes each: ten years of quarter hours take a few megabytes.
+one number each: ten years of quarter hours take some megabytes.
 """
 
 import itertools
@@ -10,7 +10,6 @@ import marshal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
@@ -20,15 +19,13 @@ from logger.clock import (
     day_start_s,
     from_epoch_s,
     local_day,
-    quarter_start_s,
-    to_epoch_s,
     utc_offset_s,
     utc_text,
 )
 from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import KINDS, Checkpoint
-from logger.rollups.rollup import Ledger
-from logger.rollups.site import Site, ends_of, site_of
+from logger.rollups.rollup import Job, Ledger, job_of
+from logger.rollups.site import Site
 from logger.rollups.write import recompute_kept
 from logger.store.database import rows
 from logger.store.models import (
@@ -45,7 +42,6 @@ from logger.store.queries import ends_s
 TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
 #: Which rows there are comes first, then the columns.
 ROWS = "rows"
-SIZE = 8
 FIRST_DAY = date(1970, 1, 1).toordinal()
 #: A check looks at this much, unless it is asked to look at everything.
 MONTH = timedelta(days=31)
@@ -55,7 +51,7 @@ BEHIND_S = 3600
 NAMED = 3
 
 #: (table, local day) -> the fingerprints of its rows' keys and of each column
-Fingerprints = dict[tuple[str, date], bytes]
+Fingerprints = dict[tuple[str, date], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +72,16 @@ def fingerprints(
     """
     found: Fingerprints = {}
     for table in TABLES:
-        key_count = len(table.primary_key.columns) - 1
+        keys = len(table.primary_key.columns) - 1
         for day, part in _by_day(connection, site, table, since_s, until_s):
             columns = list(zip(*part, strict=True))
-            made = _print(columns[:key_count]) + b"".join(map(_print, columns[key_count:]))
+            # Version 2 writes equal values alike, whether they are one object or two.
+            plain = [
+                marshal.dumps(tuple(values), 2) for values in (columns[:keys], *columns[keys:])
+            ]
             # Where the clock is put back over midnight, a day comes in two parts.
-            before = found.get((table.name, day))
-            found[table.name, day] = made if before is None else _joined(before, made)
+            before = found.get((table.name, day), (0,) * len(plain))
+            found[table.name, day] = tuple(map(hash, zip(before, plain, strict=True)))
     return found
 
 
@@ -91,18 +90,13 @@ def differences(before: Fingerprints, after: Fingerprints) -> list[Difference]:
     found = []
     for table in TABLES:
         names = [ROWS, *(column.name for column in table.c if not column.primary_key)]
-        keys = {key for key in before.keys() | after.keys() if key[0] == table.name}
-        for key in sorted(keys):
-            old, new = before.get(key, b""), after.get(key, b"")
-            if old == new:
-                continue
-            differing = [
-                name
-                for number, name in enumerate(names)
-                if _part(old, number) != _part(new, number)
-            ]
-            columns = (ROWS,) if ROWS in differing else tuple(differing)
-            found.append(Difference(table.name, key[1], columns))
+        for key in sorted(key for key in before.keys() | after.keys() if key[0] == table.name):
+            both = zip(names, before.get(key, ()), after.get(key, ()), strict=False)
+            differing = tuple(name for name, old, new in both if old != new)
+            if key not in before or key not in after or ROWS in differing:
+                differing = (ROWS,)
+            if differing:
+                found.append(Difference(table.name, key[1], differing))
     return found
 
 
@@ -138,40 +132,18 @@ def _by_day(
         yield date.fromordinal(FIRST_DAY + day), part
 
 
-def _print(values: Iterable[Any]) -> bytes:
-    # Version 2 writes equal values alike, whether they are one object or two.
-    return blake2b(marshal.dumps(tuple(values), 2), digest_size=SIZE).digest()
-
-
-def _joined(first: bytes, second: bytes) -> bytes:
-    count = len(first) // SIZE
-    return b"".join(_print((_part(first, n), _part(second, n))) for n in range(count))
-
-
-def _part(fingerprint: bytes, number: int) -> bytes:
-    return fingerprint[number * SIZE : (number + 1) * SIZE]
-
-
 def counted_anew(
-    connection: Connection,
-    site: Site,
-    ledger: Ledger,
-    checkpoint_s: int,
-    stop_s: int | None,
-    now_s: int,
-    gap_s: int,
+    job: Job, ledger: Ledger, checkpoint_s: int, stop_s: int | None
 ) -> tuple[Fingerprints, Checkpoint | None]:
     """Return what follows from a checkpoint and the samples after it, and where it is left then.
 
     Up to ``stop_s``, or to the end; the fingerprints are of the days from the checkpoint to there.
     """
-    trial = connection.begin_nested()
-    checkpoints.forget_after(connection, site.gateway_id, ledger.name, checkpoint_s)
-    until_s: int | None = 0
-    while until_s is not None:
-        until_s = rollup.advance(connection, site, ledger, now_s, gap_s, until_s, stop_s)
-    found = fingerprints(connection, site, checkpoint_s, stop_s)
-    left = checkpoints.last(connection, site.gateway_id, ledger.name)
+    trial = job.connection.begin_nested()
+    checkpoints.forget_after(job.connection, job.site.gateway_id, ledger.name, checkpoint_s)
+    rollup.catch_up(job, [ledger], stop_s)
+    found = fingerprints(job.connection, job.site, checkpoint_s, stop_s)
+    left = checkpoints.last(job.connection, job.site.gateway_id, ledger.name)
     trial.rollback()
     return found, left
 
@@ -184,11 +156,12 @@ def findings(
     Of the last month that was rolled up, or of the ``whole`` time. What a running collector has
     not yet rolled up is no finding.
     """
-    site = site_of(connection, gateway_id)
-    yield from _late_checkpoints(connection, site, now)
+    job = job_of(connection, gateway_id, now, gap_s)
+    site = job.site
+    yield from _late_checkpoints(job)
     quarter_s = _last_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
     day_s = _last_s(connection, INVERTER_DAILY.c.day, gateway_id)
-    rollup.catch_up(connection, gateway_id, now=now, gap_s=gap_s)
+    rollup.catch_up(job)
     yield from _behind(connection, site, quarter_s, day_s)
     yield from _holes(connection, site)
     newest_s = _last_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
@@ -197,9 +170,8 @@ def findings(
     stored = fingerprints(connection, site, since_s)
     if since_s is not None:
         # The hours and days of quarter hours whose samples were pruned.
-        ends = ends_of(connection, gateway_id, rollup.ENERGY.samples, to_epoch_s(now))
-        until_s = quarter_start_s(ends.first_s) if ends else None
-        recompute_kept(connection, site, until_s, to_epoch_s(now), since_s)
+        ends = job.ends(rollup.ENERGY)
+        recompute_kept(connection, site, ends and ends.first_s, job.now_s, since_s)
     rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=since)
     found = differences(stored, fingerprints(connection, site, since_s))
     for table, of_table in itertools.groupby(found, lambda difference: difference.table):
@@ -215,14 +187,14 @@ def _not_following(name: str, table: str, found: Sequence[Difference]) -> str:
     )
 
 
-def _late_checkpoints(connection: Connection, site: Site, now: datetime) -> Iterator[str]:
+def _late_checkpoints(job: Job) -> Iterator[str]:
     for ledger in rollup.LEDGERS:
-        ends = ends_of(connection, site.gateway_id, ledger.samples, to_epoch_s(now))
-        left = checkpoints.last(connection, site.gateway_id, ledger.name)
+        ends = job.ends(ledger)
+        left = checkpoints.last(job.connection, job.site.gateway_id, ledger.name)
         if left is not None and ends is not None and left.at_s > ends.last_s:
             yield (
-                f"{site.name}: the ledger of {ledger.name} was left at {_utc(left.at_s)}, after "
-                f"the last sample ({_utc(ends.last_s)}); run: envoylog db rebuild"
+                f"{job.site.name}: the ledger of {ledger.name} was left at {_utc(left.at_s)}, "
+                f"after the last sample ({_utc(ends.last_s)}); run: envoylog db rebuild"
             )
 
 

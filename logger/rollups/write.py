@@ -6,6 +6,7 @@ Hours and days are local ones of the gateway. Each time they are counted, rows a
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,45 +55,40 @@ _PARTS = [
 _Part = tuple[Any, ...]
 
 
+#: start of the quarter hour -> W, epoch seconds
+Highest = dict[int, tuple[float, int]]
+
+
 class Peaks:
-    """The highest power of each quarter hour and when it was."""
+    """Powers, of which the highest of each quarter hour is wanted, and when it was."""
 
     def __init__(self) -> None:
-        self.of: dict[int, tuple[float, int]] = {}  #: start of the quarter hour -> W, epoch s
         self._samples: list[tuple[Sequence[int], Sequence[float]]] = []
 
     def extend(self, times_s: Sequence[int], powers_w: Sequence[float]) -> None:
         """Take samples into account; one on a boundary closes the quarter hour before it."""
         self._samples.append((times_s, powers_w))
-        first = 0
-        while first < len(times_s):
-            start = (times_s[first] - 1) // QUARTER_S * QUARTER_S
-            end = bisect_right(times_s, start + QUARTER_S, first)
-            power_w = max(powers_w[first:end])
-            highest = self.of.get(start)
-            if highest is None or power_w > highest[0]:
-                self.of[start] = power_w, times_s[powers_w.index(power_w, first)]
-            first = end
 
-    def drop_implausible(self, max_power_w: Callable[[int], float], always_w: float) -> None:
-        """Leave out samples of more than a quarter hour can hold; all can hold ``always_w``."""
-        for start, (power_w, _) in list(self.of.items()):
-            if power_w <= always_w or power_w <= (limit_w := max_power_w(start)):
-                continue
-            plausible = [
-                (power_w, -at_s)
-                for times_s, powers_w in self._samples
-                for at_s, power_w in zip(times_s, powers_w, strict=True)
-                if start < at_s <= start + QUARTER_S and power_w <= limit_w
-            ]
-            del self.of[start]
-            if plausible:
-                highest_w, at_s = max(plausible)
-                self.of[start] = highest_w, -at_s
+    def highest(self, max_power_w: Callable[[int], float], always_w: float) -> Highest:
+        """Return the highest that a quarter hour can hold; all can hold ``always_w``."""
+        found: Highest = {}
+        for times_s, powers_w in self._samples:
+            first = 0
+            while first < len(times_s):
+                start = (times_s[first] - 1) // QUARTER_S * QUARTER_S
+                end = bisect_right(times_s, start + QUARTER_S, first)
+                best_w = max(powers_w[first:end])
+                if best_w > always_w and best_w > (limit_w := max_power_w(start)):
+                    plausible = (power_w for power_w in powers_w[first:end] if power_w <= limit_w)
+                    best_w = max(plausible, default=-inf)
+                if best_w > found.get(start, (-inf,))[0]:
+                    found[start] = best_w, times_s[powers_w.index(best_w, first)]
+                first = end
+        return found
 
 
 def quarter_rows(
-    site: Site, intervals: Iterable[Interval], production: Peaks, consumption: Peaks
+    site: Site, intervals: Iterable[Interval], production: Highest, consumption: Highest
 ) -> list[dict[str, Any]]:
     """Return the rows of energy_15min."""
     offsets: dict[int, int] = {}
@@ -115,7 +111,7 @@ def quarter_rows(
             row[name] = None if energy_mwh is None else energy_mwh / 1000
         is_total = interval.phase == "total"
         for name, peaks in (("production", production), ("consumption", consumption)):
-            peak = peaks.of.get(start) if is_total else None
+            peak = peaks.get(start) if is_total else None
             row[f"peak_{name}_w"] = peak[0] if peak else None
             row[f"peak_{name}_at"] = from_epoch_s(peak[1]) if peak else None
         rows.append(row)
@@ -218,7 +214,7 @@ def recompute_kept(
     ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is None:
         return
-    newest_s = ends[1] if until_s is None else min(ends[1], until_s)
+    newest_s = ends[1] if until_s is None else min(ends[1], quarter_start_s(until_s))
     day = local_day(max(ends[0], since_s), site.zone)
     last_day = local_day(newest_s, site.zone)
     while day <= last_day:

@@ -181,7 +181,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
                     wh = round(5_000_000 + site.counter_wh("production", at.timestamp()), 3)
                     bound = {"at": instant(filled, at)} | ({"wh": wh} if ":wh" in statement else {})
                     connection.execute(text(statement), bound)
-                rollup.catch_up(connection, 1, now=at, gap_s=900)
+                rollup.catch_up(rollup.job_of(connection, 1, at, 900))
 
     writer = threading.Thread(target=store)
     writer.start()
