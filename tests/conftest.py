@@ -14,7 +14,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import requests
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from logger.clock import utc_now
@@ -26,7 +25,6 @@ from logger.settings import GatewaySettings, Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
-from logger.store import postgresql, sqlite
 from logger.store.database import open_engine
 from logger.store.schema import upgrade
 
@@ -261,28 +259,3 @@ def announce() -> Iterator[Callable[..., None]]:
 
     yield make
     responder.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close the connections that a test leaves to the end of its process."""
-    engines: list[Engine] = []
-    sessions: list[requests.Session] = []
-    real_engine, real_session = create_engine, requests.Session.__init__
-
-    def create(*args: Any, **options: Any) -> Engine:
-        engines.append(real_engine(*args, **options))
-        return engines[-1]
-
-    def begin(session: requests.Session) -> None:
-        real_session(session)
-        sessions.append(session)
-
-    for module in (sqlite, postgresql):
-        monkeypatch.setattr(module, "create_engine", create)
-    monkeypatch.setattr(requests.Session, "__init__", begin)
-    yield
-    for session in sessions:
-        session.close()
-    for engine in engines:
-        engine.dispose()

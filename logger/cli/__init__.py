@@ -165,9 +165,8 @@ def _unexpected(error: Exception) -> int:
     """Say in a sentence what no command foresaw, and return the exit code."""
     log = logging.getLogger(__name__)
     log.debug("unexpected", exc_info=error)
-    kind = type(error).__module__.partition(".")[0]
-    if kind in {"sqlalchemy", "sqlite3", "psycopg"}:
-        click.echo(f"envoylog: {database.sentence_of(error)}", err=True)
+    if (sentence := database.sentence_of(error)) is not None:
+        click.echo(f"envoylog: {sentence}", err=True)
         return 6
     click.echo(
         f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what "

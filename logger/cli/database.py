@@ -46,9 +46,7 @@ def size(ctx: click.Context, as_json: bool) -> None:
     """Show how large the database is, for what, what a year adds, and what a day writes."""
     loaded = load_settings(ctx)
     with reading(loaded) as connection:
-        found = sizes.size(connection)
-        written = sizes.wear(connection, loaded)
-    record = asdict(found) | asdict(written)
+        record = asdict(sizes.size(connection, loaded))
     click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_size_lines(record)))
 
 
@@ -120,10 +118,10 @@ def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> "Iterator[Step | None]":
+def _progress() -> "Iterator[Step]":
     """Show on a terminal how far a copy is."""
     if not sys.stderr.isatty():
-        yield None
+        yield transfer.unheard
         return
     with contextlib.ExitStack() as stack:
         bars: list[Any] = []

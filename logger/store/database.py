@@ -6,7 +6,7 @@ What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``po
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib import import_module
@@ -52,26 +52,18 @@ class Written(NamedTuple):
     passed_s: float
 
 
-class CollectorLock(Protocol):
-    """The right to be the one collector of a database."""
-
-    def hold(self) -> None:
-        """Take the lock, or see that it is still ours.
-
-        Raises:
-            CollectorRunningError: another collector has it.
-            StoreAwayError: the server can't be asked.
-        """
-
-    def release(self) -> None:
-        """Let another collector have it."""
+class _Lock(Protocol):
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class _Backend(Protocol):
     """All that differs. A row "as SQLite keeps it" has instants as text, and yes and no as 1 and 0.
 
-    In upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read them until the end of
-    the transaction; ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
+    ``write_file`` writes the database as it is into a SQLite file, and ``replace_file`` puts one in
+    its place, where that is another way than to copy rows. In upper case: SQL. ``LOCK_WRITES``
+    takes tables and lets others only read them until the end of the transaction;
+    ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
     """
 
     SIZE_BYTES: str
@@ -81,19 +73,22 @@ class _Backend(Protocol):
     LOCK_WRITES: str
     WAIT_AT_MOST: str
 
+    @property
+    def write_file(self) -> Callable[[Engine, Path], None] | None: ...
+    @property
+    def replace_file(self) -> Callable[[Engine, Path], None] | None: ...
+
     def create(self, url: URL, *, read_only: bool) -> Engine: ...
     def meaning(self, error: Exception) -> Meaning | None: ...
     def insert(self, table: Table) -> Any: ...
     def bulk_insert(
-        self, connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
     ) -> None: ...
     def plain(self, column: ColumnElement[Any]) -> ColumnElement[Any]: ...
     def truncate(self, connection: Connection, tables: Sequence[Table]) -> None: ...
     def vacuum(self, engine: Engine) -> None: ...
-    def write_file(self, engine: Engine, path: Path) -> bool: ...
-    def replace_file(self, engine: Engine, source: Path) -> bool: ...
     def written(self, connection: Connection) -> Written | None: ...
-    def collector_lock(self, engine: Engine) -> CollectorLock: ...
+    def collector_lock(self, engine: Engine) -> _Lock: ...
     def create_reader(self, engine: Engine, role: str, password: str) -> None: ...
 
     def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...
@@ -187,9 +182,10 @@ def _errors(*wrapped: type[DBAPIError]) -> tuple[type[Exception], ...]:
     return (*wrapped, *(getattr(driver, name) for driver in drivers for name in names))
 
 
-def sentence_of(error: Exception) -> str:
-    """Return what a database's or driver's error means, with the remedy."""
-    return _meaning(error).sentence
+def sentence_of(error: Exception) -> str | None:
+    """Return what a database's or driver's error means, with the remedy; None for any other."""
+    known = isinstance(error, (SQLAlchemyError, *_errors(DBAPIError)))
+    return _meaning(error).sentence if known else None
 
 
 def _meaning(error: Exception) -> Meaning:
@@ -208,8 +204,10 @@ def first_line(error: Exception) -> str:
 
 
 def wait_at_most(connection: Connection, seconds: int) -> None:
-    """Let what this transaction asks for fail when others hold it for longer."""
-    connection.exec_driver_sql(backend(connection).WAIT_AT_MOST.format(seconds))
+    """Let what this transaction asks for, its begin too, fail when others hold it for longer."""
+    driver: Any = connection.connection.driver_connection
+    with contextlib.closing(driver.cursor()) as cursor:
+        cursor.execute(backend(connection).WAIT_AT_MOST.format(seconds))
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -250,7 +248,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
             bound = {value: bind(value) for value in dict.fromkeys(values)}
             values = [bound[value] for value in values]
         columns.append(values)
-    backend(connection).bulk_insert(connection, table, names, zip(*columns, strict=True))
+    backend(connection).bulk_insert(connection, table, names, list(zip(*columns, strict=True)))
 
 
 def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
@@ -259,7 +257,9 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
         yield from batch
 
 
-def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
+def batches(
+    connection: Connection, query: Select[Any], size: int = BATCH
+) -> Iterator[Sequence[Any]]:
     """Return a query's rows in batches, of which a server sends one at a time."""
-    with connection.execute(query, execution_options={"yield_per": BATCH}) as result:
+    with connection.execute(query, execution_options={"yield_per": size}) as result:
         yield from result.partitions()

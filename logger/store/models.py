@@ -103,12 +103,13 @@ def _table(name: str, *columns: Column[Any]) -> Table:
     return Table(name, METADATA, *columns, sqlite_with_rowid=False)
 
 
-def _key(name: str, kind: Any) -> Column[Any]:
-    return Column(name, kind, primary_key=True)
-
-
-def _gateway_id() -> Column[Any]:
-    return Column("gateway_id", SmallInteger, ForeignKey("gateways.gateway_id"), primary_key=True)
+def _key(**kinds: Any) -> list[Column[Any]]:
+    """Return the columns of a natural key, of which the gateway is the first."""
+    gateways = ForeignKey("gateways.gateway_id")
+    return [
+        Column("gateway_id", SmallInteger, gateways, primary_key=True),
+        *(Column(name, kind, primary_key=True) for name, kind in kinds.items()),
+    ]
 
 
 def _columns(kind: Any, *names: str) -> list[Column[Any]]:
@@ -133,18 +134,15 @@ GATEWAYS = _table(
 #: One CT slot, as last seen.
 METERS = _table(
     "meters",
-    _gateway_id(),
-    Column("measurement", Text),
-    _key("eid", Integer),
-    *_columns(Text, "state", "metering_status", "status_flags", "phase_mode"),
+    *_key(eid=Integer),
+    *_columns(Text, "measurement", "state", "metering_status", "status_flags", "phase_mode"),
     Column("phase_count", Integer),
 )
 
 #: One microinverter.
 INVERTERS = _table(
     "inverters",
-    _gateway_id(),
-    _key("serial", Text),
+    *_key(serial=Text),
     Column("device_type", Integer),
     *_columns(UtcDateTime, "first_seen_at", "last_seen_at"),
 )
@@ -152,8 +150,7 @@ INVERTERS = _table(
 #: One poll and how it ended.
 POLLS = _table(
     "polls",
-    _gateway_id(),
-    _key("polled_at", UtcDateTime),
+    *_key(polled_at=UtcDateTime),
     Column("took_s", Double),
     *_columns(Text, "outcome", "error"),
 )
@@ -161,9 +158,7 @@ POLLS = _table(
 #: Production at one instant.
 PRODUCTION_SAMPLES = _table(
     "production_samples",
-    _gateway_id(),
-    _key("polled_at", UtcDateTime),
-    _key("phase", Text),
+    *_key(polled_at=UtcDateTime, phase=Text),
     *_columns(Double, "power_w", "energy_lifetime_wh"),
     Column("reading_age_s", Integer),
     Column("source", Text),
@@ -172,10 +167,7 @@ PRODUCTION_SAMPLES = _table(
 #: Consumption, total or net, at one instant.
 CONSUMPTION_SAMPLES = _table(
     "consumption_samples",
-    _gateway_id(),
-    _key("polled_at", UtcDateTime),
-    _key("measurement", Text),
-    _key("phase", Text),
+    *_key(polled_at=UtcDateTime, measurement=Text, phase=Text),
     *_columns(Double, "power_w", "energy_lifetime_wh"),
     Column("reading_age_s", Integer),
     Column("source", Text),
@@ -184,10 +176,7 @@ CONSUMPTION_SAMPLES = _table(
 #: What one enabled CT measured at one instant.
 METER_READINGS = _table(
     "meter_readings",
-    _gateway_id(),
-    _key("polled_at", UtcDateTime),
-    _key("measurement", Text),
-    _key("phase", Text),
+    *_key(polled_at=UtcDateTime, measurement=Text, phase=Text),
     *_columns(Double, "power_w", "delivered_wh", "received_wh", "voltage_v", "current_a"),
     *_columns(Double, "power_factor", "apparent_power_va", "reactive_power_var", "frequency_hz"),
     Column("reading_age_s", Integer),
@@ -196,9 +185,7 @@ METER_READINGS = _table(
 #: One report of one microinverter.
 INVERTER_SAMPLES = _table(
     "inverter_samples",
-    _gateway_id(),
-    _key("reported_at", UtcDateTime),
-    _key("serial", Text),
+    *_key(reported_at=UtcDateTime, serial=Text),
     *_columns(Double, "power_w", "max_power_w", "energy_lifetime_wh", "energy_interval_wh"),
     Column("interval_s", Integer),
     *_columns(Double, "dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a"),
@@ -208,10 +195,7 @@ INVERTER_SAMPLES = _table(
 #: A change worth knowing when energy is read years later.
 EVENTS = _table(
     "events",
-    _gateway_id(),
-    _key("at", UtcDateTime),
-    _key("kind", Text),
-    _key("subject", Text),
+    *_key(at=UtcDateTime, kind=Text, subject=Text),
     Column("detail", Text),
 )
 
@@ -231,9 +215,7 @@ def _energy() -> list[Column[Any]]:
 #: Energy of a quarter hour.
 ENERGY_15MIN = _table(
     "energy_15min",
-    _gateway_id(),
-    _key("starts_at", UtcDateTime),
-    _key("phase", Text),
+    *_key(starts_at=UtcDateTime, phase=Text),
     Column("utc_offset_s", Integer),
     *_energy(),
 )
@@ -241,9 +223,7 @@ ENERGY_15MIN = _table(
 #: Energy of a local hour.
 ENERGY_HOURLY = _table(
     "energy_hourly",
-    _gateway_id(),
-    _key("starts_at", UtcDateTime),
-    _key("phase", Text),
+    *_key(starts_at=UtcDateTime, phase=Text),
     *_columns(Integer, "utc_offset_s", "period_s"),
     *_energy(),
 )
@@ -251,9 +231,7 @@ ENERGY_HOURLY = _table(
 #: Energy of a local day.
 ENERGY_DAILY = _table(
     "energy_daily",
-    _gateway_id(),
-    _key("day", Date),
-    _key("phase", Text),
+    *_key(day=Date, phase=Text),
     Column("period_s", Integer),
     *_energy(),
 )
@@ -261,9 +239,7 @@ ENERGY_DAILY = _table(
 #: Energy of one microinverter on a local day.
 INVERTER_DAILY = _table(
     "inverter_daily",
-    _gateway_id(),
-    _key("day", Date),
-    _key("serial", Text),
+    *_key(day=Date, serial=Text),
     *_columns(Double, "energy_wh", "peak_power_w"),
     Column("covered_s", Integer),
 )
@@ -271,17 +247,15 @@ INVERTER_DAILY = _table(
 #: Where a ledger was left (internal).
 ROLLUP_CHECKPOINTS = _table(
     "rollup_checkpoints",
-    _gateway_id(),
-    _key("ledger", Text),
-    _key("at", UtcDateTime),
+    *_key(ledger=Text, at=UtcDateTime),
     Column("state", Text, nullable=False),
 )
 
 #: What every column means, for people with a SQL shell.
 DATA_DICTIONARY = _table(
     "data_dictionary",
-    _key("table", Text),
-    _key("column", Text),
+    Column("table", Text, primary_key=True),
+    Column("column", Text, primary_key=True),
     Column("unit", Text),
     Column("meaning", Text, nullable=False),
 )

@@ -2,32 +2,16 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
-from sqlalchemy import (
-    URL,
-    Boolean,
-    ColumnElement,
-    Connection,
-    Date,
-    Engine,
-    ForeignKeyConstraint,
-    Integer,
-    Table,
-    Text,
-    cast,
-    create_engine,
-    event,
-    func,
-    text,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
@@ -36,15 +20,12 @@ from logger.store.database import (
     FULL,
     LOCKED,
     OTHER_COLLECTOR,
-    CollectorLock,
     Meaning,
     Written,
     first_line,
     translated_errors,
 )
 from logger.store.models import UtcDateTime
-
-__all__ = ["insert"]
 
 #: any number that no other program uses for its own locks
 _LOCK_KEY = 0x656E766F796C6F67
@@ -70,18 +51,20 @@ TABLE_BYTES = (
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
+write_file = replace_file = None
+insert = postgresql.insert
 
 
 def create(url: URL, *, read_only: bool) -> Engine:
     """Return an engine of a server's database."""
-    engine = create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=3,
         connect_args={"connect_timeout": 10, "application_name": "envoylog"},
     )
     if read_only:
-        event.listen(engine, "connect", _only_read)
+        sa.event.listen(engine, "connect", _only_read)
     return engine
 
 
@@ -123,7 +106,7 @@ def _refused_us(error: psycopg.Error) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
 ) -> None:
     """Insert rows by COPY."""
     if not connection.in_transaction():
@@ -134,9 +117,8 @@ def bulk_insert(
         driver.cursor() as cursor,
         cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out,
     ):
-        write = out.write_row
         for row in rows:
-            write(row)
+            out.write_row(row)
 
 
 @contextlib.contextmanager
@@ -160,11 +142,11 @@ def large_transaction(engine: Engine, *, is_new: bool) -> Iterator[Connection]:
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return a column with instants and days as text, and yes and no as 1 and 0."""
     if isinstance(column.type, UtcDateTime):
-        return cast(func.timezone("UTC", column), Text)
-    if isinstance(column.type, Date):
-        return cast(column, Text)
-    if isinstance(column.type, Boolean):
-        return cast(column, Integer)
+        return sa.cast(sa.func.timezone("UTC", column), sa.Text)
+    if isinstance(column.type, sa.Date):
+        return sa.cast(column, sa.Text)
+    if isinstance(column.type, sa.Boolean):
+        return sa.cast(column, sa.Integer)
     return column
 
 
@@ -175,7 +157,7 @@ def foreign_keys_deferred(connection: Connection, tables: Sequence[Table]) -> It
         constraint
         for table in tables
         for constraint in table.constraints
-        if isinstance(constraint, ForeignKeyConstraint)
+        if isinstance(constraint, sa.ForeignKeyConstraint)
     ]
     for key in keys:
         connection.execute(DropConstraint(key))
@@ -197,18 +179,6 @@ def vacuum(engine: Engine) -> None:
         connection.exec_driver_sql("VACUUM")
 
 
-def write_file(engine: Engine, path: Path) -> bool:
-    """Say that rows must be copied."""
-    del engine, path
-    return False
-
-
-def replace_file(engine: Engine, source: Path) -> bool:
-    """Say that rows must be copied."""
-    del engine, source
-    return False
-
-
 def written(connection: Connection) -> Written | None:
     """Return how much the server's log grew since its counters began (PostgreSQL 14 and newer)."""
     view = connection.exec_driver_sql("SELECT to_regclass('pg_catalog.pg_stat_wal')")
@@ -218,11 +188,6 @@ def written(connection: Connection) -> Written | None:
         "SELECT wal_bytes, extract(epoch FROM now() - stats_reset) FROM pg_stat_wal"
     ).one()
     return None if passed_s is None else Written("server", int(size), float(passed_s))
-
-
-def collector_lock(engine: Engine) -> CollectorLock:
-    """Return the lock of the server."""
-    return ServerLock(engine)
 
 
 class ServerLock:
@@ -278,7 +243,7 @@ class ServerLock:
             return True
         # A connection of ours that the network cut, but that the server still believes in.
         left = connection.execute(
-            text(
+            sa.text(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
                 "AND granted AND (classid::bigint << 32) + objid::bigint = :key AND pid = :pid"
             ),
@@ -317,3 +282,6 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
             ).format(name),
         ):
             connection.exec_driver_sql(statement.as_string(driver))
+
+
+collector_lock = ServerLock

@@ -1,7 +1,6 @@
 """Small questions about what is stored."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -63,13 +62,6 @@ def last_production_source(connection: Connection, gateway_id: int) -> str | Non
     found: str | None = connection.execute(
         query.order_by(PRODUCTION_SAMPLES.c.polled_at.desc()).limit(1)
     ).scalar_one_or_none()
-    return found
-
-
-def last_poll_at(connection: Connection, gateway_id: int) -> datetime | None:
-    """Return when a gateway was last polled."""
-    query = select(func.max(POLLS.c.polled_at)).where(POLLS.c.gateway_id == gateway_id)
-    found: datetime | None = connection.execute(query).scalar_one()
     return found
 
 

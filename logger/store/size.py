@@ -50,14 +50,17 @@ class Size:
     free_mb: float | None  #: in the file, for new rows
     days_logged: float
     growth_gb_per_year: float | None
+    written_mb_per_day: float
+    written_source: str  #: who counted that: collector, server or estimate
 
 
-def size(connection: Connection) -> Size:
+def size(connection: Connection, settings: Settings) -> Size:
     """Measure a database; reads all of a file."""
     database, free = database_bytes(connection), free_bytes(connection)
     by_table = _bytes_by_table(connection)
     raw, rollups = _sum(by_table, RAW), _sum(by_table, ROLLUPS)
     days, used = logged_days(connection), database - (free or 0)
+    written, source = _written_per_day(connection, settings)
     return Size(
         database_mb=round(database / 1e6, 1),
         raw_mb=_mb(raw),
@@ -66,6 +69,8 @@ def size(connection: Connection) -> Size:
         free_mb=_mb(free),
         days_logged=round(days, 1),
         growth_gb_per_year=_growth(connection, days, raw, rollups, used),
+        written_mb_per_day=round(written / 1e6, 1),
+        written_source=source,
     )
 
 
@@ -99,10 +104,9 @@ def _growth(
     if days < 1:
         return None
     recent = min(RECENT_DAYS, days)
-    added = (used if raw is None else raw) * _recent_share(
-        connection, PRODUCTION_SAMPLES.c.polled_at, recent
-    )
-    added += (rollups or 0) * _recent_share(connection, ENERGY_15MIN.c.starts_at, recent)
+    samples = _recent_share(connection, PRODUCTION_SAMPLES.c.polled_at, recent)
+    quarters = _recent_share(connection, ENERGY_15MIN.c.starts_at, recent)
+    added = (used if raw is None else raw) * samples + (rollups or 0) * quarters
     return round(added / recent * 365 / 1e9, 2)
 
 
@@ -129,20 +133,10 @@ def _mb(taken: int | None) -> float | None:
     return None if taken is None else round(taken / 1e6, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Wear:
-    """Megabytes written in a day, and who counted them: collector, server or estimate."""
-
-    written_mb_per_day: float
-    written_source: str
-
-
-def wear(connection: Connection, settings: Settings) -> Wear:
-    """Return what is written in a day, measured where that is possible."""
+def _written_per_day(connection: Connection, settings: Settings) -> tuple[float, str]:
+    """Return how many bytes are written in a day, measured where that is possible, and by whom."""
     measured = backend(connection).written(connection)
     if measured is not None and measured.passed_s >= LONG_ENOUGH_S:
-        per_day = measured.size_bytes / measured.passed_s * DAY_S
-        return Wear(round(per_day / 1e6, 1), measured.source)
+        return measured.size_bytes / measured.passed_s * DAY_S, measured.source
     commits = DAY_S / max(settings.poll_every_s, settings.commit_every_s)
-    estimate = commits * COMMIT_BYTES * max(1, len(settings.gateways))
-    return Wear(round(estimate / 1e6, 1), "estimate")
+    return commits * COMMIT_BYTES * max(1, len(settings.gateways)), "estimate"

@@ -3,26 +3,13 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    Boolean,
-    ColumnElement,
-    Connection,
-    Date,
-    Engine,
-    Integer,
-    Table,
-    Text,
-    create_engine,
-    event,
-    type_coerce,
-)
-from sqlalchemy.dialects.sqlite import insert
+import sqlalchemy as sa
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
 from logger.errors import StoreError
@@ -30,7 +17,6 @@ from logger.store.database import (
     FULL,
     LOCKED,
     OTHER_COLLECTOR,
-    CollectorLock,
     Meaning,
     Written,
     translated_errors,
@@ -38,10 +24,7 @@ from logger.store.database import (
 from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
-__all__ = ["insert"]
-
 BUSY_TIMEOUT_MS = 10_000
-BATCH = 10_000
 #: by the first part of an error's name; https://sqlite.org/rescode.html
 MEANINGS = {
     "FULL": FULL,
@@ -62,6 +45,7 @@ TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
 INTEGRITY = "PRAGMA integrity_check"
 LOCK_WRITES = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
+insert = sqlite.insert
 
 
 def create(url: URL, *, read_only: bool) -> Engine:
@@ -78,7 +62,7 @@ def create(url: URL, *, read_only: bool) -> Engine:
                 f"The directory {path.parent} can't be made ({error.strerror}); "
                 "choose another database_url or fix its permissions."
             ) from error
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
     def prepare(connection: Any, _record: Any) -> None:
         with contextlib.closing(connection.cursor()) as cursor:
@@ -91,11 +75,11 @@ def create(url: URL, *, read_only: bool) -> Engine:
                 # What was committed leaves the spool, so it has to outlive a power cut.
                 cursor.execute("PRAGMA synchronous=FULL")
 
-    event.listen(engine, "connect", prepare)
+    sa.event.listen(engine, "connect", prepare)
     # A write transaction starts as one: no upgrade from read to write that could fail half-way.
     if not read_only:
-        event.listen(engine, "begin", _begin_immediate)
-        event.listen(engine, "connect", _no_implicit_begin)
+        sa.event.listen(engine, "begin", _begin_immediate)
+        sa.event.listen(engine, "connect", _no_implicit_begin)
     return engine
 
 
@@ -132,14 +116,12 @@ def is_full(error: StoreError) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
 ) -> None:
     """Insert rows by the driver's executemany."""
     columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
     statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 - our own names
-    source = iter(rows)
-    while batch := list(islice(source, BATCH)):
-        connection.exec_driver_sql(statement, batch)
+    connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
 @contextlib.contextmanager
@@ -174,9 +156,9 @@ def _run(engine: Engine, *statements: str, parameters: tuple[str, ...] = ()) -> 
 
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return a column as it is, without its Python type."""
-    if isinstance(column.type, (UtcDateTime, Date)):
-        return type_coerce(column, Text)
-    return type_coerce(column, Integer) if isinstance(column.type, Boolean) else column
+    if isinstance(column.type, (UtcDateTime, sa.Date)):
+        return sa.type_coerce(column, sa.Text)
+    return sa.type_coerce(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
 
 
 @contextlib.contextmanager
@@ -197,14 +179,13 @@ def vacuum(engine: Engine) -> None:
     _run(engine, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def write_file(engine: Engine, path: Path) -> bool:
+def write_file(engine: Engine, path: Path) -> None:
     """Write the database as it is now into another file."""
     with translated_errors():
         _run(engine, "VACUUM INTO ?", parameters=(str(path),))
-    return True
 
 
-def replace_file(engine: Engine, source: Path) -> bool:
+def replace_file(engine: Engine, source: Path) -> None:
     """Put a copy of a file in the database's place; all of it or nothing."""
     target = path_of(engine.url)
     temporary = target.with_suffix(".restoring")
@@ -221,7 +202,6 @@ def replace_file(engine: Engine, source: Path) -> bool:
             f"{target} can't be written ({error.strerror}), so it stays as it was; make room "
             "or fix its permissions."
         ) from error
-    return True
 
 
 def sync(path: Path) -> None:
@@ -254,7 +234,7 @@ def lock_path(engine: Engine) -> Path:
     return Path(f"{engine.url.database}.collector")
 
 
-def collector_lock(engine: Engine) -> CollectorLock:
+def collector_lock(engine: Engine) -> FileLock:
     """Return the lock of the file beside the database."""
     return FileLock(lock_path(engine), OTHER_COLLECTOR)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from logger.errors import SchemaOutdatedError, StoreAwayError, StoreError
 from logger.store import schema
-from logger.store.database import backend, opened, rows, translated_errors
+from logger.store.database import backend, batches, opened, translated_errors
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA
 from logger.store.queries import problems
@@ -30,8 +30,12 @@ BESIDE = ("", "-journal", "-wal", "-shm", ".collector")
 Step = Callable[[str, int, int], None]
 
 
+def unheard(_table: str, _rows: int, _of_all: int) -> None:
+    """Let a copy go on without a word."""
+
+
 def copy(
-    source: Engine, target: Engine, step: Step | None = None, *, replacing: bool = False
+    source: Engine, target: Engine, step: Step = unheard, *, replacing: bool = False
 ) -> dict[str, int]:
     """Copy all rows into a database that holds none; return how many of each table.
 
@@ -61,8 +65,10 @@ def copy(
                 )
             with engine.foreign_keys_deferred(there, TABLES):
                 for table in TABLES:
-                    source_rows = _reported(plain_rows(here, table), table.name, total, step)
-                    engine.bulk_insert(there, table, table.c.keys(), source_rows)
+                    step(table.name, 0, total)
+                    for batch in _batches(here, table):
+                        engine.bulk_insert(there, table, table.c.keys(), batch)
+                        step(table.name, len(batch), total)
             for table in TABLES:
                 if (arrived := _count(there, table)) != counts[table.name]:
                     raise StoreError(
@@ -72,11 +78,10 @@ def copy(
     return counts
 
 
-def plain_rows(connection: Connection, table: Table) -> Iterator[Any]:
+def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
     """Return a table's rows in the order of its key, as SQLite keeps them."""
     columns = [backend(connection).plain(column) for column in table.c]
-    query = select(*columns).order_by(*table.primary_key.columns)
-    return map(tuple, rows(connection, query))
+    return batches(connection, select(*columns).order_by(*table.primary_key.columns), BATCH)
 
 
 def _count(connection: Connection, table: Table) -> int:
@@ -88,24 +93,7 @@ def _holds(connection: Connection, table: Table) -> bool:
     return connection.execute(select(key).limit(1)).first() is not None
 
 
-def _reported(source: Iterator[Any], name: str, total: int, step: Step | None) -> Iterator[Any]:
-    """Pass rows on, and report now and then how many they were."""
-    if step is None:
-        yield from source
-        return
-    seen = 0
-    for row in source:
-        yield row
-        seen += 1
-        if seen == BATCH:
-            step(name, seen, total)
-            seen = 0
-    step(name, seen, total)
-
-
-def backup(
-    engine: Engine, directory: Path, stamp: str, keep: int, step: Step | None = None
-) -> Path:
+def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = unheard) -> Path:
     """Write a verified copy of a database while it is in use; keep the newest ``keep``.
 
     Raises:
@@ -139,10 +127,12 @@ def backup(
     return path
 
 
-def _write(engine: Engine, path: Path, step: Step | None) -> None:
-    if not backend(engine).write_file(engine, path):
-        with opened(f"sqlite:///{path}") as target:
-            copy(engine, target, step)
+def _write(engine: Engine, path: Path, step: Step) -> None:
+    if (write_file := backend(engine).write_file) is not None:
+        write_file(engine, path)
+        return
+    with opened(f"sqlite:///{path}") as target:
+        copy(engine, target, step)
 
 
 def _remove(path: Path) -> None:
@@ -171,7 +161,7 @@ def verify(path: Path) -> None:
                 raise StoreError(f"{path}: {broken[0]}; use another backup.")
 
 
-def restore(engine: Engine, source: Path, step: Step | None = None) -> None:
+def restore(engine: Engine, source: Path, step: Step = unheard) -> None:
     """Put a verified backup in the place of what the database holds; all of it or nothing.
 
     Raises:
@@ -179,8 +169,9 @@ def restore(engine: Engine, source: Path, step: Step | None = None) -> None:
         CollectorRunningError: a collector is using the database.
     """
     verify(source)
-    with collector_lock(engine):
-        if backend(engine).replace_file(engine, source):
-            return
+    if (replace_file := backend(engine).replace_file) is not None:
+        with collector_lock(engine):
+            replace_file(engine, source)
+        return
     with opened(f"sqlite:///{source}", read_only=True) as backed_up:
         copy(backed_up, engine, step, replacing=True)

@@ -11,7 +11,6 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from logger.cli import run
 from logger.clock import utc_now
-from logger.store import sqlite
 from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, daytime_zone
@@ -215,7 +214,7 @@ def test_a_full_disk_stores_nothing_half_and_exits_6(
         event.listen(small, "connect", lambda driver, _: driver.execute(limit))
         return small
 
-    monkeypatch.setattr(sqlite, "create_engine", with_a_full_disk)
+    monkeypatch.setattr("sqlalchemy.create_engine", with_a_full_disk)
     code, _, err = answered(capsys, "--config", path, "poll")
     assert code == 6
     assert "disk is full; make room" in err

@@ -31,9 +31,10 @@ def test_the_size_is_shown_by_what_it_is_for_with_a_forecast(
     assert parts == pytest.approx(found["database_mb"], abs=0.2)
     grown = (found["raw_mb"] + found["rollups_mb"]) / 5.3 * 365 / 1000
     assert found["growth_gb_per_year"] == pytest.approx(grown, rel=0.1, abs=0.01)
+    settings = Settings(database_url=filled_url, state_dir=Path())
     monkeypatch.setattr(size, "RECENT_DAYS", 2.0)
     with filled.connect() as connection:
-        recent = size.size(connection).growth_gb_per_year
+        recent = size.size(connection, settings).growth_gb_per_year
     assert recent == pytest.approx(found["growth_gb_per_year"], rel=0.2, abs=0.01)
 
 
@@ -45,8 +46,8 @@ def test_what_is_written_in_a_day_is_measured_where_a_collector_runs(
     monkeypatch.setattr(size, "LONG_ENOUGH_S", 0)
     with filled.connect() as connection:
         with collector_lock(filled):
-            held = size.wear(connection, settings)
-        left = size.wear(connection, settings)
+            held = size.size(connection, settings)
+        left = size.size(connection, settings)
     assert held.written_source == ("collector" if is_file else "server")
     assert held.written_mb_per_day >= 0
     assert left.written_source == ("estimate" if is_file else "server")

@@ -1,0 +1,85 @@
+"""Both engines do the same in their own ways, and their errors are understood by code."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import OperationalError
+
+from logger.clock import running_s
+from logger.errors import RowRefusedError, StoreAwayError, StoreError
+from logger.store import database, postgresql, sqlite
+from logger.store.database import opened, translated_errors
+from tests.conftest import with_database
+
+#: Held against the protocol by mypy.
+BACKENDS: dict[str, database._Backend] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+def ask(url: str, *statements: str) -> None:
+    with opened(url) as engine, translated_errors(), engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_the_backend_of_a_database_is_that_of_its_engine(engine: Engine) -> None:
+    assert database.backend(engine) is BACKENDS[engine.dialect.name]
+
+
+def test_what_another_program_writes_is_waited_for_no_longer_than_asked(engine: Engine) -> None:
+    lock = database.backend(engine).LOCK_WRITES.format("polls")
+    began_s = running_s()
+    with opened(url_of(engine)) as other, engine.begin() as holding:
+        holding.exec_driver_sql(lock)
+        with translated_errors(), other.connect() as waiting:
+            database.wait_at_most(waiting, 1)
+            with pytest.raises(OperationalError) as late:
+                waiting.exec_driver_sql(lock)
+    assert "locked by another program" in str(database.sentence_of(late.value))
+    assert running_s() - began_s < 8
+
+
+def url_of(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def test_a_row_that_has_no_place_is_refused_alone(database_url: str) -> None:
+    with pytest.raises(RowRefusedError, match="refused"):
+        ask(database_url, "INSERT INTO gateways (gateway_id) VALUES (1)")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("PRAGMA max_page_count=1; CREATE TABLE x AS SELECT zeroblob(1000000)", "disk is full"),
+        ("PRAGMA query_only=ON; CREATE TABLE one_more (x)", "can't be written"),
+        ("SELECT * FROM nowhere", "refused: no such table: nowhere"),
+    ],
+)
+def test_an_error_of_sqlite_is_a_sentence_with_its_remedy(
+    sqlite_url: str, statement: str, words: str
+) -> None:
+    with pytest.raises(StoreError, match=words):
+        ask(sqlite_url, *statement.split("; "))
+
+
+def test_a_file_that_is_none_of_sqlite_or_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="not a database; choose another"):
+        ask(f"sqlite:///{tmp_path}/x.db", "SELECT 1")
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(StoreError, match="can't be opened: check its path"):
+        ask(f"sqlite:///{tmp_path}/directory", "SELECT 1")
+
+
+def test_a_server_that_refuses_us_is_told_from_one_that_is_away(postgres_url: str) -> None:
+    with pytest.raises(StoreError, match=r"refused database_url \(.*nowhere.*check its user") as no:
+        ask(with_database(postgres_url, "nowhere"), "SELECT 1")
+    assert not isinstance(no.value, StoreAwayError)
+    stranger = make_url(postgres_url).set(username="nobody_here").render_as_string()
+    with pytest.raises(StoreError, match="refused database_url"):
+        ask(stranger, "SELECT 1")
+    with pytest.raises(StoreAwayError, match="can't be reached"):
+        ask("postgresql://nobody@127.0.0.1:9/x", "SELECT 1")
+    with pytest.raises(StoreError, match="no tables yet; run: envoylog db upgrade"):
+        ask(postgres_url, "SELECT * FROM polls_of_nobody")
