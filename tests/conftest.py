@@ -25,7 +25,7 @@ from logger.settings import GatewaySettings, Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
-from logger.store.database import open_engine
+from logger.store.database import open_engine, opened
 from logger.store.schema import upgrade
 
 # A busy machine is no failure.
@@ -131,6 +131,16 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened = open_engine(database_url)
     yield opened
     opened.dispose()
+
+
+Opening = Callable[..., Engine]
+
+
+@pytest.fixture
+def opening() -> Iterator[Opening]:
+    """Opens databases, and closes them when the test is over."""
+    with contextlib.ExitStack() as stack:
+        yield lambda url, **options: stack.enter_context(opened(url, **options))
 
 
 @pytest.fixture(autouse=True)

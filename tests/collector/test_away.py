@@ -20,10 +20,10 @@ from logger.cli import run
 from logger.collector.wiring import pollers
 from logger.errors import CollectorRunningError, StoreAwayError
 from logger.rollups import rollup
-from logger.store.database import open_engine
+from logger.store.database import opened
 from logger.store.lock import CollectorDatabase, collector_lock
 from logger.store.postgresql import ServerLock
-from tests.conftest import Bench, Benches, collect
+from tests.conftest import Bench, Benches, Opening, collect
 
 STEP = timedelta(minutes=5)
 
@@ -119,7 +119,9 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     database.close()
 
 
-def test_the_lock_is_taken_again_after_the_server_was_away(server: Server) -> None:
+def test_the_lock_is_taken_again_after_the_server_was_away(
+    opening: Opening, server: Server
+) -> None:
     database = CollectorDatabase(server.url)
     database.ready()
     server.stop()
@@ -127,16 +129,17 @@ def test_the_lock_is_taken_again_after_the_server_was_away(server: Server) -> No
         database.ready()
     server.start()
     database.ready()
-    other = open_engine(server.url)
+    other = opening(server.url)
     with pytest.raises(CollectorRunningError, match="Another envoylog"), collector_lock(other):
         pass
     database.close()
 
 
 def test_a_lock_of_our_own_dead_connection_is_no_other_collector(
+    opening: Opening,
     server: Server,
 ) -> None:
-    engine = open_engine(server.url)
+    engine = opening(server.url)
     lock = ServerLock(engine)
     lock.hold()
     # What a cut network leaves: the server believes in a connection that we gave up.
@@ -148,12 +151,12 @@ def test_a_lock_of_our_own_dead_connection_is_no_other_collector(
 
 
 def test_collecting_starts_while_the_database_is_away_and_all_polls_follow(
-    bench: Benches, tmp_path: Path
+    opening: Opening, bench: Benches, tmp_path: Path
 ) -> None:
     roof = bench(cts="net", database_url=f"sqlite:///{tmp_path}/away/x.db")
     (tmp_path / "away").mkdir()
     database = CollectorDatabase(roof.settings.database_url)
-    blocker = open_engine(roof.settings.database_url)
+    blocker = opening(roof.settings.database_url)
     with blocker.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE somebody_elses (x)")
         connection.commit()
@@ -190,7 +193,7 @@ def fill_up(ballast: Path) -> None:
 
 @pytest.mark.parametrize("state_too", [False, True], ids=["database", "database and spool"])
 def test_a_full_disk_costs_no_poll_and_health_reports_it(
-    bench: Benches, small_disk: Path, *, state_too: bool
+    opening: Opening, bench: Benches, small_disk: Path, *, state_too: bool
 ) -> None:
     roof = bench(cts="net", poll_every_s=300, database_url=f"sqlite:///{small_disk}/x.db")
     if state_too:
@@ -205,7 +208,7 @@ def test_a_full_disk_costs_no_poll_and_health_reports_it(
         roof.clock.set(roof.clock() + STEP)
 
     def health() -> status.Health:
-        engine = open_engine(roof.settings.database_url, read_only=True)
+        engine = opening(roof.settings.database_url, read_only=True)
         with engine.connect() as connection:
             found = status.statuses(connection, roof.settings, roof.clock(), [None])
         return status.health(found, roof.settings)
@@ -237,7 +240,7 @@ def test_run_polls_into_the_spool_until_the_database_is_there(
     config.write_text(config.read_text().replace("= 300", "= 5\ninverters_every_s = 60"))
     with contextlib.closing(CollectorDatabase(server.url)) as database:
         database.ready()
-    with open_engine(server.url).connect() as connection:
+    with opened(server.url) as engine, engine.connect() as connection:
         before = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
     server.stop()
     process = subprocess.Popen(
@@ -259,6 +262,6 @@ def test_run_polls_into_the_spool_until_the_database_is_there(
     _, log = process.communicate(timeout=20)
     assert process.returncode == 0, log
     assert "Traceback" not in log
-    with open_engine(server.url).connect() as connection:
+    with opened(server.url) as engine, engine.connect() as connection:
         after = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
     assert after >= before + waited

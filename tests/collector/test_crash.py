@@ -11,10 +11,9 @@ from logger.collector.wiring import pollers
 from logger.errors import SettingsError
 from logger.rollups import rollup
 from logger.store import schema
-from logger.store.database import open_engine
 from logger.store.lock import CollectorDatabase, collector_lock
 from tests import chaos, soak
-from tests.conftest import Benches, collect
+from tests.conftest import Benches, Opening, collect
 
 
 def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
@@ -54,7 +53,7 @@ def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
     assert result["threads at most"] <= 3
 
 
-def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> None:
+def test_a_database_that_is_locked_for_long_loses_nothing(opening: Opening, bench: Benches) -> None:
     roof = bench(cts="net")
     database = CollectorDatabase(roof.settings.database_url)
     engine = database.engine
@@ -62,7 +61,7 @@ def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> Non
     poller = pollers(roof.settings, database, roof.environ, clock=roof.clock)[0]
     with engine.connect() as connection:  # The pool has this one connection.
         connection.exec_driver_sql("PRAGMA busy_timeout=10")
-    quick = open_engine(roof.settings.database_url)
+    quick = opening(roof.settings.database_url)
     with quick.begin():  # BEGIN IMMEDIATE: another writer
         for _ in range(3):
             collect(poller, roof.clock())
@@ -74,9 +73,9 @@ def test_a_database_that_is_locked_for_long_loses_nothing(bench: Benches) -> Non
 
 
 def test_a_second_collector_on_the_same_database_is_refused(
-    engine: Engine, database_url: str
+    opening: Opening, engine: Engine, database_url: str
 ) -> None:
-    other = open_engine(database_url)
+    other = opening(database_url)
     with (
         collector_lock(engine),
         pytest.raises(SettingsError, match="Another envoylog is collecting"),

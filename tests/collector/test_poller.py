@@ -10,10 +10,9 @@ from sqlalchemy import Engine, func, select, text
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.errors import GatewayReplacedError
-from logger.store.database import open_engine
 from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
-from tests.conftest import Bench, Benches, collect
+from tests.conftest import Bench, Benches, Opening, collect
 
 MINUTE = timedelta(minutes=1)
 
@@ -69,11 +68,11 @@ def test_what_is_stored_is_what_the_gateway_reported(
 
 
 def test_polls_wait_while_the_database_is_away_and_follow_in_order(
-    bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    opening: Opening, bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     roof = bench(cts="net")
     path = tmp_path / "moving.db"
-    engine = open_engine(f"sqlite:///{path}")
+    engine = opening(f"sqlite:///{path}")
     upgrade(engine)
     poller = poller_of(roof, engine)
     run(roof, poller, 3)
@@ -95,10 +94,10 @@ def test_polls_wait_while_the_database_is_away_and_follow_in_order(
 
 
 def test_an_outage_of_hours_makes_two_log_lines(
-    bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    opening: Opening, bench: Benches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     roof = bench(cts="net")
-    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    engine = opening(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
     poller = poller_of(roof, engine)
     run(roof, poller, 2)
@@ -133,10 +132,10 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
 
 
 def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
-    bench: Benches, tmp_path: Path
+    opening: Opening, bench: Benches, tmp_path: Path
 ) -> None:
     roof = bench(cts="net")
-    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    engine = opening(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
     run(roof, poller_of(roof, engine), 1)
     roof.simulation.fault("new_serial")
@@ -145,9 +144,9 @@ def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
     assert isinstance(again.stopped_by, GatewayReplacedError)
 
 
-def test_rollups_follow_each_quarter_hour(bench: Benches, tmp_path: Path) -> None:
+def test_rollups_follow_each_quarter_hour(opening: Opening, bench: Benches, tmp_path: Path) -> None:
     roof = bench(cts="net", start=datetime(2026, 6, 15, 10, tzinfo=UTC))
-    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    engine = opening(f"sqlite:///{tmp_path}/x.db")
     upgrade(engine)
     run(roof, poller_of(roof, engine), 46)
     with engine.connect() as connection:

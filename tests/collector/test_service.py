@@ -17,8 +17,7 @@ from sqlalchemy import text
 
 from logger.clock import epoch_now_s
 from logger.collector.service import Service, slots
-from logger.store.database import open_engine
-from tests.conftest import Benches
+from tests.conftest import Benches, Opening
 
 
 @pytest.mark.parametrize(("every_s", "jobs"), [(5, 12), (60, 1), (300, 12), (3600, 1), (90, 40)])
@@ -116,7 +115,9 @@ def test_a_clock_that_is_set_costs_no_slot_and_is_reported(hours: int) -> None:
     assert len(moved) >= 2
 
 
-def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) -> None:
+def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(
+    opening: Opening, bench: Benches
+) -> None:
     roof = bench(cts="net")
     roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
     roof.clock.speed = 1.0
@@ -147,7 +148,7 @@ def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(bench: Benches) 
     assert time.monotonic() - started < 5
     assert process.returncode == 0, log
     assert "Traceback" not in log
-    engine = open_engine(roof.settings.database_url)
+    engine = opening(roof.settings.database_url)
     with engine.connect() as connection:
         stored = connection.execute(text("SELECT count(*) FROM production_samples")).scalar_one()
     # The poll in flight is there too, although commits were to come only every ten minutes.

@@ -12,10 +12,10 @@ from logger.cli import run
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import schema, transfer
-from logger.store.database import backend, open_engine
+from logger.store.database import backend, opened
 from logger.store.lock import collector_lock
 from logger.store.queries import problems
-from tests.conftest import administer, with_database
+from tests.conftest import Opening, administer, with_database
 from tests.sample_data import fill, instant, times, utc
 
 SINCE = utc(2026, 3, 28, 20)
@@ -54,7 +54,8 @@ def filled(engine: Engine) -> Engine:
 @pytest.fixture
 def source_url(sqlite_url: str) -> str:
     """For laws that do not depend on where the rows come from."""
-    with_everything(open_engine(sqlite_url)).dispose()
+    with opened(sqlite_url) as engine:
+        with_everything(engine)
     return sqlite_url
 
 
@@ -80,35 +81,43 @@ def rows(engine: Engine) -> dict[str, list[object]]:
     return found
 
 
-def source_of(url: str) -> Engine:
-    return open_engine(url, read_only=True)
+def rows_of(url: str) -> dict[str, list[object]]:
+    with opened(url, read_only=True) as engine:
+        return rows(engine)
 
 
 def test_a_copy_holds_the_same_in_every_table(
-    filled: Engine, database_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+    opening: Opening,
+    filled: Engine,
+    database_url: str,
+    target_url: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = rows(source_of(database_url))
+    before = rows_of(database_url)
     assert all(before.values())
     assert run(["--database-url", database_url, "db", "copy", target_url, "--yes"]) == 0
     out = capsys.readouterr().out
     assert f"production_samples{len(before['production_samples']):>15}" in out
     assert "verified" in out
-    target = open_engine(target_url)
-    assert rows(source_of(target_url)) == before
+    target = opening(target_url)
+    assert rows_of(target_url) == before
     with target.begin() as connection:
         assert problems(connection) == []
         assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
-    assert rows(source_of(target_url)) == before
-    target.dispose()
+    assert rows_of(target_url) == before
     del filled
 
 
 def test_a_copy_is_of_the_instant_at_which_it_began(
-    filled: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opening: Opening,
+    filled: Engine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transfer, "BATCH", 50)
     target_url = f"sqlite:///{tmp_path / 'target.db'}"
-    source, target = source_of(database_url), open_engine(target_url)
+    source, target = opening(database_url, read_only=True), opening(target_url)
     before = rows(source)
     written: list[str] = []
 
@@ -126,15 +135,14 @@ def test_a_copy_is_of_the_instant_at_which_it_began(
 
     copied = transfer.copy(source, target, write)
     assert written == list(copied)
-    assert rows(source_of(target_url)) == before
-    assert len(rows(source_of(database_url))["polls"]) == len(before["polls"]) + len(written)
-    target.dispose()
+    assert rows_of(target_url) == before
+    assert len(rows_of(database_url)["polls"]) == len(before["polls"]) + len(written)
 
 
 def test_a_target_that_holds_data_is_refused_and_left_as_it_is(
-    source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+    opening: Opening, source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = open_engine(target_url)
+    target = opening(target_url)
     schema.upgrade(target)
     with target.begin() as connection:
         connection.execute(
@@ -142,15 +150,14 @@ def test_a_target_that_holds_data_is_refused_and_left_as_it_is(
         )
     assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
     assert "holds data already (gateways)" in capsys.readouterr().err
-    assert [len(found) for found in rows(source_of(target_url)).values() if found] == [1]
+    assert [len(found) for found in rows_of(target_url).values() if found] == [1]
     assert run(["--database-url", source_url, "db", "copy", source_url, "--yes"]) == 6
-    target.dispose()
 
 
 def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
-    source_url: str, target_url: str
+    opening: Opening, source_url: str, target_url: str
 ) -> None:
-    source, target = source_of(source_url), open_engine(target_url)
+    source, target = opening(source_url, read_only=True), opening(target_url)
 
     class PowerCutError(Exception):
         pass
@@ -163,22 +170,22 @@ def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
         transfer.copy(source, target, cut)
     assert schema.current(target) is None
     transfer.copy(source, target)
-    assert rows(source_of(target_url)) == rows(source)
-    target.dispose()
+    assert rows_of(target_url) == rows(source)
 
 
-def test_a_target_that_is_being_collected_into_exits_3(source_url: str, target_url: str) -> None:
-    target = open_engine(target_url)
+def test_a_target_that_is_being_collected_into_exits_3(
+    opening: Opening, source_url: str, target_url: str
+) -> None:
+    target = opening(target_url)
     with collector_lock(target):
         assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 3
-    target.dispose()
 
 
 def test_rows_that_do_not_all_arrive_are_not_kept(
-    source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
+    opening: Opening, source_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A trigger or a rule of the target's owner that drops rows.
-    target = open_engine(target_url)
+    target = opening(target_url)
     schema.upgrade(target)
     with target.begin() as connection:
         for statement in (
@@ -195,5 +202,4 @@ def test_rows_that_do_not_all_arrive_are_not_kept(
             connection.exec_driver_sql(statement)
     assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
     assert "rows of polls arrived" in capsys.readouterr().err
-    assert not any(rows(source_of(target_url)).values())
-    target.dispose()
+    assert not any(rows_of(target_url).values())

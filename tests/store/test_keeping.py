@@ -23,10 +23,11 @@ from logger.rollups.site import Site as GatewaySite
 from logger.rollups.verify import fingerprints
 from logger.simulator.site import Shape, Site
 from logger.store import schema, transfer
-from logger.store.database import open_engine, translated_errors
+from logger.store.database import opened, translated_errors
 from logger.store.lock import collector_lock
 from logger.store.queries import problems
 from logger.store.size import free_bytes
+from tests.conftest import Opening
 from tests.sample_data import instant, times
 from tests.store.conftest import NOW, SINCE
 
@@ -148,7 +149,7 @@ def test_a_backup_is_restored_with_the_same_reports(
     with collector_lock(filled):
         assert command("db", "backup", "-o", str(tmp_path / "b")) == 0
     (backup,) = (tmp_path / "b").iterdir()
-    with open_engine(f"sqlite:///{backup}", read_only=True).connect() as connection:
+    with opened(f"sqlite:///{backup}", read_only=True) as engine, engine.connect() as connection:
         assert problems(connection) == []
     with filled.begin() as connection:
         connection.execute(text("DELETE FROM energy_daily"))
@@ -162,7 +163,9 @@ def test_a_backup_is_restored_with_the_same_reports(
     assert command("db", "check") == 0
 
 
-def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_path: Path) -> None:
+def test_a_backup_while_polls_are_stored_is_of_one_instant(
+    opening: Opening, filled: Engine, tmp_path: Path
+) -> None:
     site = Site(Shape(phases=2), SINCE - timedelta(days=1))
     done = threading.Event()
 
@@ -188,7 +191,7 @@ def test_a_backup_while_polls_are_stored_is_of_one_instant(filled: Engine, tmp_p
     backup = transfer.backup(filled, tmp_path, "20260506-070000", keep=1)
     done.set()
     writer.join()
-    copied = open_engine(f"sqlite:///{backup}")
+    copied = opening(f"sqlite:///{backup}")
     with copied.connect() as connection:
         counted = text("SELECT (SELECT count(*) FROM polls), count(DISTINCT polled_at) "
                        "FROM production_samples")  # fmt: skip
@@ -211,12 +214,16 @@ def test_only_the_newest_backups_are_kept(filled: Engine, filled_url: str, tmp_p
 
 
 def test_a_file_that_is_no_backup_is_refused(
-    filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    opening: Opening,
+    filled: Engine,
+    filled_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = report(filled)
     (tmp_path / "broken.db").write_bytes(b"not a database" * 1000)
     older = tmp_path / "older.db"
-    old = open_engine(f"sqlite:///{older}")
+    old = opening(f"sqlite:///{older}")
     with old.begin() as connection:
         schema.migrate(connection, "0002")
     old.dispose()
@@ -227,8 +234,10 @@ def test_a_file_that_is_no_backup_is_refused(
         assert report(filled) == before
 
 
-def test_a_restore_that_breaks_off_changes_nothing(postgresql_url: str, sqlite_url: str) -> None:
-    server, empty = open_engine(postgresql_url), Path(sqlite_url.removeprefix("sqlite:///"))
+def test_a_restore_that_breaks_off_changes_nothing(
+    opening: Opening, postgresql_url: str, sqlite_url: str
+) -> None:
+    server, empty = opening(postgresql_url), Path(sqlite_url.removeprefix("sqlite:///"))
     with server.begin() as connection:
         connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (1, 'mine')"))
 
