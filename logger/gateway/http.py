@@ -29,11 +29,10 @@ from logger.gateway.tls import (
     READ_S,
     Deadline,
     Pins,
+    context,
     dial,
     fingerprint_at,
     reason_of,
-    unverified_context,
-    verified_context,
 )
 from logger.settings import GatewaySettings
 
@@ -86,10 +85,10 @@ class Address(NamedTuple):
 class _Adapter(HTTPAdapter):
     """Hands our context and pin to the pool, and watches its one connection."""
 
-    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
+    def __init__(self, trust: ssl.SSLContext, fingerprint: str | None) -> None:
         self.deadline = Deadline(0)  #: of the request that is being made
         self.answers = 0  #: that the present connection has given
-        self._pool: dict[str, Any] = {"ssl_context": context, "assert_fingerprint": fingerprint}
+        self._pool: dict[str, Any] = {"ssl_context": trust, "assert_fingerprint": fingerprint}
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(
@@ -248,8 +247,7 @@ class Http:
         session.verify = self.settings.tls == "verify"
         session.cookies = self.cookies
         session.headers.update({"Accept": "*/*", "User-Agent": "envoylog"})
-        context = verified_context() if session.verify else unverified_context()
-        adapter = _Adapter(context, fingerprint)
+        adapter = _Adapter(context(verified=self.settings.tls == "verify"), fingerprint)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session, adapter

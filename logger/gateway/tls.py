@@ -146,25 +146,19 @@ def reason_of(error: BaseException) -> str:
 
 
 @lru_cache
-def unverified_context() -> ssl.SSLContext:
-    """Return the process's context for self-signed gateways: encrypts, trusts by pin only.
+def context(*, verified: bool) -> ssl.SSLContext:
+    """Return the process's context: one that asks the system's authorities, or that only encrypts.
 
-    requests with ``verify=False`` would load the system's CA store for each connection.
+    Self-signed gateways are trusted by their pin. requests with ``verify=False`` would load the
+    system's CA store for each connection.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = _TlsSocket
-    context.set_ciphers("DEFAULT")  # The web server of older firmware knows no newer ones.
-    return context
-
-
-@lru_cache
-def verified_context() -> ssl.SSLContext:
-    """Return the process's context for gateways behind a certificate that the system trusts."""
-    context = ssl.create_default_context()
-    context.sslsocket_class = _TlsSocket
-    return context
+    found = ssl.create_default_context() if verified else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    found.sslsocket_class = _TlsSocket
+    if not verified:
+        found.check_hostname = False
+        found.verify_mode = ssl.CERT_NONE
+        found.set_ciphers("DEFAULT")  # The web server of older firmware knows no newer ones.
+    return found
 
 
 def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
@@ -175,7 +169,7 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
     try:
         with (
             dial(host, port, timeout_s) as plain,
-            unverified_context().wrap_socket(plain, server_hostname=host) as secure,
+            context(verified=False).wrap_socket(plain, server_hostname=host) as secure,
         ):
             certificate = secure.getpeercert(binary_form=True)
     except (OSError, UnicodeError) as error:

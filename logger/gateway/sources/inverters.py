@@ -96,21 +96,18 @@ def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:
     for device in table(document).values():
         if not _is_active_unit(device):
             continue
-        channels = items(device.get("channels"))
         serial = text(device.get("sn"))
-        if serial is None or not channels:
-            continue
-        last = table(channels[0].get("lastReading"))
+        channel = next(iter(items(device.get("channels"))), {})
+        last = table(channel.get("lastReading"))
         reported_s = integer(last.get("endDate"))
-        if _is_time(reported_s, now_s):
-            yield _unit(serial, channels, last, reported_s or 0)
+        if serial is not None and _is_time(reported_s, now_s):
+            yield _unit(serial, channel, last, reported_s or 0)
 
 
 def _unit(
-    serial: str, channels: list[dict[str, Any]], last: dict[str, Any], reported_s: int
+    serial: str, channel: dict[str, Any], last: dict[str, Any], reported_s: int
 ) -> InverterSample:
-    watts = table(channels[0].get("watts"))
-    lifetime = table(channels[0].get("lifetime"))
+    watts, lifetime = table(channel.get("watts")), table(channel.get("lifetime"))
     joules, duration_s = counter(last.get("joulesProduced")), integer(last.get("duration"))
     return InverterSample(
         reported_at=from_epoch_s(reported_s),
