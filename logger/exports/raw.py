@@ -30,8 +30,6 @@ TABLES = {
     "inverters": "inverter_samples",
     "polls": "polls",
 }
-#: This many rows are read and written at a time.
-BATCH_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,10 @@ def select_samples(
 
 
 def stream(connection: Connection, chosen: Selection, step: Callable[[int], None]) -> Iterator[Any]:
-    """Yield batches of rows; ``step`` hears how many were read."""
+    """Yield batches of 20 000 rows; ``step`` hears how many were read."""
     for query in chosen.queries:
         source = iter(rows(connection, query))
-        while batch := list(itertools.islice(source, BATCH_ROWS)):
+        while batch := list(itertools.islice(source, 20_000)):
             yield batch
             step(len(batch))
 

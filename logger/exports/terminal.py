@@ -26,9 +26,6 @@ DROP_ORDER = (
 GAP = "  "
 #: Notes are never narrower than this.
 NOTES_WIDTH = 24
-#: how wide a file or pipe is
-WIDE = 250
-RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 
 
 def to_table(report: Report) -> bytes:
@@ -36,7 +33,7 @@ def to_table(report: Report) -> bytes:
 
     Where the terminal is too narrow the least important columns are left out too, and named.
     """
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else WIDE
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 250
     cells = dict(zip(report.names, map(list, zip(*text_cells(report), strict=True)), strict=True))
     gateways = list(dict.fromkeys(cells["gateway"][:-1]))
     columns = [
@@ -87,7 +84,7 @@ def _laid_out(columns: list[Shown]) -> str:
     Only the last column may be text that is longer than its column is wide.
     """
     form = GAP.join(f"{{:{'>' if own.is_number else '<'}{own.width}}}" for own in columns)
-    rule = RULE * _needed(columns)
+    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * _needed(columns)
     tall = max(len(column.heading) for column in columns)
     heads = [[""] * (tall - len(column.heading)) + column.heading for column in columns]
     lines = [form.format(*parts).rstrip() for parts in zip(*heads, strict=True)]

@@ -28,7 +28,6 @@ COLOURS = {
     "energy_kwh": "#F2A900",
     "coverage_pct": "#4A6FA5",
 }
-SHADE = "#FCE8D5"
 #: of Excel: they leave out what a filter hides
 SUBTOTALS = {"sum": 109, "max": 104}
 ABOUT = (
@@ -142,7 +141,7 @@ class Workbook:
         sheet.repeat_rows(0)
         if STATUS in report.names:
             rule = f'=${xl_col_to_name(report.names.index(STATUS))}2="partial"'
-            shade = {"type": "formula", "criteria": rule, "format": self.style(bg_color=SHADE)}
+            shade = {"type": "formula", "criteria": rule, "format": self.style(bg_color="#FCE8D5")}
             sheet.conditional_format(1, 0, table.last, len(report.names) - 1, shade)
         return table
 

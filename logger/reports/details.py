@@ -18,9 +18,6 @@ from logger.reports.energy import Site, as_date, days_of, nothing_in_range, site
 from logger.reports.periods import periods
 from logger.store.models import ENERGY_DAILY
 
-#: Without a range: this many days up to the last one.
-DEFAULT_DAYS = 7
-
 #: kind of report -> view, column that names a member, columns of numbers
 DETAILS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
     "phases": ("v_phase_daily", "phase", PHASE),
@@ -51,7 +48,8 @@ def detail_report(
     numbers = ", ".join(column.name for column in columns)
     rows: list[tuple[Any, ...]] = []
     for site in sites:
-        first, last = logged_days(site, since, until, now)
+        first, last = days_of(site, kind, since, until, now)
+        first = max(first, site.first)
         found = view_rows(
             connection, view, f"day, {member}, {numbers}", site, first, last + timedelta(days=1)
         )
@@ -87,7 +85,7 @@ def inverter_ranking(
     """
     ranked: list[tuple[Any, ...]] = []
     for site in sites_of(connection, gateway):
-        first, last = logged_days(site, since, until, now)
+        first, last = days_of(site, "inverters", since, until, now)
         what = "gateway, serial, SUM(energy_kwh), MAX(peak_power_w)"
         found = view_rows(
             connection, "v_inverter_daily", what, site, first, last + timedelta(days=1),
@@ -126,11 +124,3 @@ def _covered_inverters(rows: Iterable[Any]) -> _Coverage:
         (day, serial): 100.0 if 2 * own_s >= longest_s[day] > 0 else 0.0
         for (day, serial), own_s in covered_s.items()
     }
-
-
-def logged_days(
-    site: Site, since: str | None, until: str | None, now: datetime
-) -> tuple[date, date]:
-    """Return the days to show: those asked for within what there is, else the last week."""
-    first, last = days_of(site, since, until, now, DEFAULT_DAYS)
-    return max(first, site.first), last

@@ -32,7 +32,7 @@ from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
 #: A report without a range shows this many days, where it is not of all.
-DEFAULT_DAYS: dict[Kind, int] = {"hourly": 1, "daily": 31}
+DEFAULT_DAYS = {"hourly": 1, "daily": 31, "phases": 7, "inverters": 7, "quality": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def energy_report(
     is_measured = False
     for site in sites:
         zone = time_zone(site.zone)
-        first, last = days_of(site, since, until, now, DEFAULT_DAYS.get(kind))
+        first, last = days_of(site, kind, since, until, now)
         if last < first:
             continue
         found = _energy(connection, kind, site, first, last)
@@ -176,14 +176,14 @@ def _site(connection: Connection, rows: Sequence[Any]) -> Site:
 
 
 def days_of(
-    site: Site, since: str | None, until: str | None, now: datetime, default_days: int | None
+    site: Site, kind: str, since: str | None, until: str | None, now: datetime
 ) -> tuple[date, date]:
-    """Return the days to show: those asked for; else the last ones, or all (None)."""
+    """Return the days to show: those asked for, else ``DEFAULT_DAYS``, else all there are."""
     today = local_day(to_epoch_s(now), time_zone(site.zone))
     begin, end = span(since, until, today)
     last = min(end, max(today, site.last)) if end else site.last
-    oldest = last - timedelta(days=default_days - 1) if default_days else site.first
-    return begin or max(site.first, oldest), last
+    days = DEFAULT_DAYS.get(kind)
+    return begin or max(site.first, last - timedelta(days - 1) if days else site.first), last
 
 
 def view_rows(

@@ -50,10 +50,9 @@ def parse(text: str, today: date) -> Days:
              "last-month": Days(last_month.replace(day=1), last_month)}  # fmt: skip
     if text in words:
         return words[text]
-    kinds: dict[int, tuple[Kind, str]] = {4: ("yearly", "-01-01"), 7: ("monthly", "-01")}
-    kind, rest = kinds.get(len(text), ("daily", ""))
+    kind: Kind = "yearly" if len(text) == 4 else "monthly" if len(text) == 7 else "daily"
     try:
-        first = date.fromisoformat(text + rest)
+        first = date.fromisoformat(text + {"yearly": "-01-01", "monthly": "-01"}.get(kind, ""))
         return Days(first, next_period(kind, first) - timedelta(days=1))
     except (ValueError, OverflowError) as error:
         raise UsageError(
@@ -76,27 +75,21 @@ def span(since: str | None, until: str | None, today: date) -> tuple[date | None
     return begin, end
 
 
+def text_of(kind: Kind, day: date) -> str:
+    """Return how views name the period that holds a day; hours go by their day."""
+    return str(day)[: {"monthly": 7, "yearly": 4}.get(kind, 10)]
+
+
 def period_of(kind: Kind, day: date) -> date:
     """Return the first day of the period that holds a day."""
-    if kind == "monthly":
-        return day.replace(day=1)
-    if kind == "yearly":
-        return day.replace(month=1, day=1)
-    return day
+    text = text_of(kind, day)
+    return date.fromisoformat(text + "-01-01"[len(text) - 4 :])
 
 
 def next_period(kind: Kind, first: date) -> date:
-    """Return the first day of the period after one."""
-    if kind == "monthly":
-        return (first + timedelta(days=32)).replace(day=1)
-    if kind == "yearly":
-        return first.replace(year=first.year + 1)
-    return first + timedelta(days=1)
-
-
-def text_of(kind: Kind, day: date) -> str:
-    """Return how views name the period that starts on a day."""
-    return {"monthly": f"{day:%Y-%m}", "yearly": f"{day:%Y}"}.get(kind, str(day))
+    """Return the first day of the next period."""
+    longest = timedelta(days={"monthly": 32, "yearly": 366}.get(kind, 1))
+    return period_of(kind, first + longest)
 
 
 def periods(kind: Kind, first: date, last: date, zone: ZoneInfo) -> Iterator[Period]:

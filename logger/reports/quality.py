@@ -12,11 +12,11 @@ from sqlalchemy import Connection, case, func, select
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
-from logger.reports.details import logged_days
 from logger.reports.energy import (
     Site,
     as_date,
     breaks_s,
+    days_of,
     has_break,
     nothing_in_range,
     sites_of,
@@ -58,7 +58,8 @@ def quality_report(
     records: list[dict[str, Any]] = []  # the columns of the report, and its weights
     now_s = to_epoch_s(now)
     for site in sites:
-        first, last = logged_days(site, since, until, now)
+        first, last = days_of(site, "quality", since, until, now)
+        first = max(first, site.first)
         zone = time_zone(site.zone)
         after = last + timedelta(days=1)
         what = "day, production_kwh, coverage_pct, bridged_kwh"
