@@ -21,38 +21,27 @@ import click
 from logger import __version__
 from logger.errors import LoggerError, guarded
 
-#: command -> the module that holds it under its own name, and the first sentence of its help;
-#: in the order of a user's first hour
+#: Each command, the module that holds it under its own name, and the first sentence of its help;
+#: in the order of a user's first hour.
+_TABLE = """
+discover gateway List the gateways on this network, by mDNS.
+run collect Collect from every gateway until stopped (SIGTERM or Ctrl-C).
+poll collect Poll every gateway once, store what it says, and show it.
+status status Show on one screen how things stand.
+health status For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.
+report report Energy per hour, day, month or year, with what is known of its quality.
+export export Write raw samples as the gateway gave them, years in one go, in a stream.
+sql sql For analysts: a web face for SQLite, a reading role for PostgreSQL.
+db database The database: its schema, its size, and its totals computed anew.
+token gateway The token that firmware 7 and newer asks for.
+trust gateway The certificate that a gateway is known by.
+simulate simulate Serve a simulated gateway on this machine until stopped.
+demo simulate Log a simulated gateway into SQLite, report it, and compare with what was true.
+config configuration The configuration: is it right, and where does each value come from?
+"""
 COMMANDS = {
-    "discover": ("gateway", "List the gateways on this network, by mDNS."),
-    "run": ("collect", "Collect from every gateway until stopped (SIGTERM or Ctrl-C)."),
-    "poll": ("collect", "Poll every gateway once, store what it says, and show it."),
-    "status": ("status", "Show on one screen how things stand."),
-    "health": (
-        "status",
-        "For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.",
-    ),
-    "report": (
-        "report",
-        "Energy per hour, day, month or year, with what is known of its quality.",
-    ),
-    "export": (
-        "export",
-        "Write raw samples as the gateway gave them, years in one go, in a stream.",
-    ),
-    "sql": ("sql", "For analysts: a web face for SQLite, a reading role for PostgreSQL."),
-    "db": ("database", "The database: its schema, its size, and its totals computed anew."),
-    "token": ("gateway", "The token that firmware 7 and newer asks for."),
-    "trust": ("gateway", "The certificate that a gateway is known by."),
-    "simulate": ("simulate", "Serve a simulated gateway on this machine until stopped."),
-    "demo": (
-        "simulate",
-        "Log a simulated gateway into SQLite, report it, and compare with what was true.",
-    ),
-    "config": (
-        "configuration",
-        "The configuration: is it right, and where does each value come from?",
-    ),
+    name: (module, text)
+    for name, module, text in (line.split(" ", 2) for line in _TABLE.strip().splitlines())
 }
 
 
@@ -105,11 +94,11 @@ class LazyGroup(click.Group):
     ) -> None:
         """Write the list of commands as click does, but without importing any."""
         width = formatter.width - 6 - max(map(len, COMMANDS))
-        stubs = {name: click.Command(name, help=text) for name, (_, text) in COMMANDS.items()}
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, stub.get_short_help_str(width)) for name, stub in stubs.items()]
-            )
+            formatter.write_dl([
+                (name, click.Command(name, help=text).get_short_help_str(width))
+                for name, (_, text) in COMMANDS.items()
+            ])  # fmt: skip
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from logger.readings import Poll
-from logger.store.database import insert_or_ignore
 from logger.store.models import (
     CONSUMPTION_SAMPLES,
     EVENTS,
@@ -21,7 +20,15 @@ from logger.store.models import (
     PRODUCTION_SAMPLES,
 )
 
-_POLLED = (POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS)
+#: what is stored of a poll, and the column of its instant
+_OF_POLLS = (
+    (POLLS, "polled_at"),
+    (PRODUCTION_SAMPLES, "polled_at"),
+    (CONSUMPTION_SAMPLES, "polled_at"),
+    (METER_READINGS, "polled_at"),
+    (EVENTS, "at"),
+    (GATEWAYS, "first_seen_at"),
+)
 
 
 def is_stored(connection: Connection, gateway_id: int, at: datetime) -> bool:
@@ -68,39 +75,15 @@ def move_polls(
     steps = [{"old": at, "new": at + by} for at in sorted(instants, reverse=by_s > 0)]
     moving = set(instants)
     within = (min(moving) + by, max(moving) + by)
-    for table in _POLLED:
-        time = table.c.polled_at
-        mine = table.c.gateway_id == gateway_id
+    for table, name in _OF_POLLS:
+        time, mine = table.c[name], table.c.gateway_id == gateway_id
         found = connection.execute(select(time).where(mine, time.between(*within)).distinct())
         others = set(found.scalars()) - moving
-        met = [step for step in steps if step["new"] in others]
         here = [mine, time == bindparam("old")]
-        if met:
-            connection.execute(delete(table).where(*here), [{"old": one["old"]} for one in met])
-        values: dict[str, Any] = {"polled_at": bindparam("new")}
+        if met := [{"old": step["old"]} for step in steps if step["new"] in others]:
+            connection.execute(delete(table).where(*here), met)
+        values: dict[str, Any] = {name: bindparam("new")}
         if "reading_age_s" in table.c:
             values["reading_age_s"] = table.c.reading_age_s + by_s
         if rest := [step for step in steps if step["new"] not in others]:
             connection.execute(update(table).where(*here).values(values), rest)
-    _move_events(connection, gateway_id, moving, by)
-    first = GATEWAYS.c.first_seen_at
-    connection.execute(
-        update(GATEWAYS)
-        .where(GATEWAYS.c.gateway_id == gateway_id, first == bindparam("old"))
-        .values(first_seen_at=bindparam("new")),
-        steps[:: -1 if by_s > 0 else 1][:1],
-    )
-
-
-def _move_events(
-    connection: Connection, gateway_id: int, instants: set[datetime], by: timedelta
-) -> None:
-    """Move the events of some polls: few, so that they are read and written anew."""
-    mine = EVENTS.c.gateway_id == gateway_id
-    query = select(EVENTS).where(mine, EVENTS.c.at.between(min(instants), max(instants)))
-    rows = [row for row in connection.execute(query).mappings() if row["at"] in instants]
-    if rows:
-        here = delete(EVENTS).where(mine, EVENTS.c.at == bindparam("old"))
-        connection.execute(here, [{"old": at} for at in {row["at"] for row in rows}])
-        moved = [{**row, "at": row["at"] + by} for row in rows]
-        insert_or_ignore(connection, EVENTS, moved)
