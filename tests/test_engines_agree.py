@@ -10,15 +10,14 @@ from sqlalchemy import Engine, inspect, text
 from logger import cookbook
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from logger.store.database import open_engine
+from tests.conftest import Opening
 from tests.sample_data import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 3, 27)
 NOW = SINCE + timedelta(days=5)
 
 
-def filled(url: str) -> Engine:
-    engine = open_engine(url)
+def filled(engine: Engine) -> Engine:
     for number, zone in ((1, "Europe/Amsterdam"), (2, "Australia/Lord_Howe")):
         site = Site(Shape(seed=number, phases=3, battery=number == 1), SINCE - timedelta(days=1))
         seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 29 and 8 <= at.hour < 14)]
@@ -49,8 +48,8 @@ def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def both(sqlite_url: str, postgresql_url: str) -> tuple[Engine, Engine]:
-    return filled(sqlite_url), filled(postgresql_url)
+def both(opening: Opening, sqlite_url: str, postgresql_url: str) -> tuple[Engine, Engine]:
+    return filled(opening(sqlite_url)), filled(opening(postgresql_url))
 
 
 def test_every_view_and_every_question_has_the_same_rows(both: tuple[Engine, Engine]) -> None:

@@ -16,8 +16,9 @@ from logger.collector.wiring import pollers
 from logger.reports.energy import energy_report
 from logger.reports.periods import Kind
 from logger.simulator.site import Shape
+from logger.store.schema import upgrade
 from logger.store.spool import Spool
-from tests.conftest import Bench, Benches
+from tests.conftest import Bench, Benches, Opening
 from tests.sample_data import utc
 from tests.tracing import following
 
@@ -75,9 +76,8 @@ def test_days_are_what_the_site_made_and_used(
 
 @pytest.mark.parametrize(("generation", "firmware"), [("7", ""), ("8", "8.3.5528"), ("5", "")])
 def test_sites_without_cts_count_through_wraps_and_zeros(
-    bench: Benches, tmp_path: Any, generation: str, firmware: str
+    bench: Benches, opening: Opening, generation: str, firmware: str
 ) -> None:
-    del tmp_path
     roof = bench(cts="none", generation=generation, firmware=firmware, time_zone=ZONE,
                 start=utc(2026, 6, 14, 22), poll_every_s=900)  # fmt: skip
     roof.simulation.fault("wrap", since_s=12 * 3600)
@@ -86,10 +86,7 @@ def test_sites_without_cts_count_through_wraps_and_zeros(
             database_url=roof.settings.database_url, state_dir=roof.settings.state_dir,
             poll_every_s=900, gateways=(roof.gateway(token_file=None).settings,),
         )  # fmt: skip
-    from logger.store.database import open_engine  # noqa: PLC0415 - only here
-    from logger.store.schema import upgrade  # noqa: PLC0415
-
-    engine = open_engine(roof.settings.database_url)
+    engine = opening(roof.settings.database_url)
     upgrade(engine)
     walk(roof, engine, days=1)
     row = records(engine, roof)[0]

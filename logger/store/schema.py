@@ -1,15 +1,11 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store.database import translated_errors
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -18,16 +14,6 @@ def migrations_path() -> Path:
     """Return where the migrations lie: inside the wheel, or beside the package in a checkout."""
     shipped = PACKAGE / "migrations"
     return shipped if shipped.is_dir() else PACKAGE.parent / "migrations"
-
-
-def config() -> "Config":
-    """Return Alembic's configuration; needs no alembic.ini."""
-    from alembic.config import Config  # noqa: PLC0415 - 10 MB that only a migration needs
-
-    settings = Config()
-    settings.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    settings.set_main_option("path_separator", "os")
-    return settings
 
 
 def revisions() -> list[str]:
@@ -55,6 +41,22 @@ def current(engine: Engine) -> str | None:
         return version
 
 
+def known(engine: Engine) -> str | None:
+    """Return the same, if this program knows it.
+
+    Raises:
+        SchemaOutdatedError: only a newer program does.
+        StoreError: the database can't be read.
+    """
+    found = current(engine)
+    if found is not None and found not in revisions():
+        raise SchemaOutdatedError(
+            f"The database has schema {found}, which a newer envoylog made; "
+            "upgrade the program: pip install --upgrade envoylog"
+        )
+    return found
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the database to this program's schema, in one transaction.
 
@@ -62,37 +64,34 @@ def upgrade(engine: Engine) -> None:
         SchemaOutdatedError: the database is of a newer program.
         StoreError: the database can't be written.
     """
-    found = current(engine)
-    if found is not None:
-        refuse_newer(found)
+    known(engine)
     with translated_errors(), engine.begin() as connection:
         migrate(connection, "head")
 
 
 def migrate(connection: Connection, revision: str, *, down: bool = False) -> None:
     """Run migrations on an open connection."""
-    from alembic import command  # noqa: PLC0415 - only a migration needs it
+    # 10 MB that only a migration needs.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
 
-    settings = config()
+    settings = Config()
+    settings.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
     settings.attributes["connection"] = connection
     (command.downgrade if down else command.upgrade)(settings, revision)
 
 
-def require_current(engine: Engine) -> None:
+def require_current(engine: Engine, remedy: str = "envoylog db upgrade") -> None:
     """Check that the database has this program's schema.
 
     Raises:
-        SchemaOutdatedError: it has another; says what to do.
+        SchemaOutdatedError: it has another; names the command to run.
     """
-    found = current(engine)
-    if found == head():
-        return
-    if found is not None:
-        refuse_newer(found)
-    raise SchemaOutdatedError(
-        f"The database has schema {found or 'none'}, this program needs {head()}; "
-        "run: envoylog db upgrade"
-    )
+    if (found := known(engine)) != head():
+        raise SchemaOutdatedError(
+            f"The database has schema {found or 'none'}, this program needs {head()}; run: {remedy}"
+        )
 
 
 def prepare(engine: Engine) -> None:
@@ -104,17 +103,3 @@ def prepare(engine: Engine) -> None:
     if current(engine) is None:
         upgrade(engine)
     require_current(engine)
-
-
-def refuse_newer(found: str) -> None:
-    """Check that this program knows a schema version.
-
-    Raises:
-        SchemaOutdatedError: only a newer program does.
-    """
-    known = revisions()
-    if found not in known:
-        raise SchemaOutdatedError(
-            f"The database has schema {found}, which a newer envoylog made; "
-            "upgrade the program: pip install --upgrade envoylog"
-        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select
 
-from logger.errors import SchemaOutdatedError, StoreAwayError, StoreError
+from logger.errors import StoreAwayError, StoreError
 from logger.store import schema
 from logger.store.database import backend, batches, opened, translated_errors
 from logger.store.lock import collector_lock
@@ -48,9 +48,7 @@ def copy(
     """
     engine = backend(target)
     with translated_errors(), collector_lock(target), backend(source).snapshot(source) as here:
-        found = schema.current(target)
-        if found is not None:
-            schema.refuse_newer(found)
+        found = schema.known(target)
         counts = {table.name: _count(here, table) for table in TABLES}
         total = sum(counts.values())
         with engine.large_transaction(target, is_new=found is None) as there:
@@ -147,15 +145,9 @@ def verify(path: Path) -> None:
         StoreError: it is not.
     """
     with opened(f"sqlite:///{path}", read_only=True) as engine:
-        found, needed = schema.current(engine), schema.head()
-        if found is None:
+        if schema.known(engine) is None:
             raise StoreError(f"{path} holds no tables of envoylog; use another backup.")
-        schema.refuse_newer(found)
-        if found != needed:
-            raise SchemaOutdatedError(
-                f"{path} has schema {found}, this program needs {needed}; "
-                f"run: envoylog --database-url sqlite:///{path} db upgrade"
-            )
+        schema.require_current(engine, f"envoylog --database-url sqlite:///{path} db upgrade")
         with translated_errors(), engine.connect() as connection:
             if broken := problems(connection):
                 raise StoreError(f"{path}: {broken[0]}; use another backup.")

@@ -142,8 +142,8 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     if poll.outcome is not Outcome.FAILED:
         seen = update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id)
         connection.execute(seen.values(last_seen_at=poll.polled_at))
-    ages_s = [one.reading_age_s for one in poll.production]
-    ages_s += [one.reading_age_s for one in poll.meter_readings]
+    ages_s = [sample.reading_age_s for sample in poll.production]
+    ages_s += [reading.reading_age_s for reading in poll.meter_readings]
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     if (poll.production or poll.consumption or poll.meter_readings) and clocks_agree:
