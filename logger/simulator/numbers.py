@@ -113,15 +113,10 @@ class Numbers:
         return int(true_s + (skew.number(300) if skew else 0))
 
     @property
-    def installed(self) -> tuple[str, ...]:
-        """The CTs that are installed."""
-        return CTS[self.model.cts]
-
-    @property
     def enabled(self) -> tuple[str, ...]:
         """The CTs that are enabled."""
         off = self.fault("meter_off")
-        return tuple(ct for ct in self.installed if not (off and ct.endswith("consumption")))
+        return tuple(ct for ct in CTS[self.model.cts] if not (off and ct.endswith("consumption")))
 
     def power_w(self, meter: str, phase: int = 0) -> float:
         """Return what a CT reads, in the CT's own sign."""
@@ -183,10 +178,6 @@ class Numbers:
             return powers.net, net_wh
         # The gateway's own total counts what a battery takes as if the house had used it.
         return powers.production + powers.net, produced_wh - standby_wh + net_wh
-
-    def at_last_quarter_hour(self) -> "Numbers":
-        """Return the numbers of the quarter hour that ended last."""
-        return replace(self, now_s=last_multiple(self.now_s, 900))
 
     @property
     def inverters(self) -> range:

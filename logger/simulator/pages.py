@@ -7,12 +7,14 @@ channels hold noise, a list is cut at its limit without a word.
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from logger.simulator.numbers import METERS, Numbers, inverter_serial
+from logger.simulator.site import last_multiple
 
 DEVICE_DATA_LIMIT = 50
 #: What firmware 3 shows where it has no document.
@@ -54,7 +56,7 @@ def meters(now: Numbers) -> list[Record]:
         return []
     count = now.site.shape.phases
     consumption = "total-consumption" if now.model.cts == "total" else "net-consumption"
-    slots = ["production", consumption, *(["storage"] if "storage" in now.installed else [])]
+    slots = ["production", consumption, *(["storage"] if now.model.cts == "storage" else [])]
     return [
         {
             "eid": METERS[slot].eid,
@@ -183,8 +185,8 @@ def v1(now: Numbers) -> Record:
     if now.model.cts == "disabled":
         stuck_wh = 1583 if now.release >= (8, 2, 4264) else 0
     elif now.model.cts != "none":
-        lifetime_wh = now.at_last_quarter_hour().delivered_wh("production")
-        watts = now.power_w("production")
+        quarter = replace(now, now_s=last_multiple(now.now_s, 900))
+        lifetime_wh, watts = quarter.delivered_wh("production"), now.power_w("production")
     elif now.release < (8, 3, 5422):
         lifetime_wh, watts = (
             now.inverters_wh("each" if now.release >= (8,) else ""),
@@ -215,15 +217,14 @@ def v1_inverters(now: Numbers) -> list[Record]:
     for index in now.inverters:
         reported_s = now.reported_s(index)
         watts, share = now.inverter_w(index, reported_s), now.site.inverter_share(index)
-        rows.append(
-            {
-                "serialNumber": inverter_serial(index),
-                "lastReportDate": now.clock_s(reported_s),
-                **({} if now.generation == "3" else {"devType": 1}),
-                "lastReportWatts": "n/a" if now.fault("null") else round(watts),
-                "maxReportWatts": round(now.site.shape.peak_power_w * share),
-            }
-        )
+        row = {
+            "serialNumber": inverter_serial(index),
+            "lastReportDate": now.clock_s(reported_s),
+            **({} if now.generation == "3" else {"devType": 1}),
+            "lastReportWatts": "n/a" if now.fault("null") else round(watts),
+            "maxReportWatts": round(now.site.shape.peak_power_w * share),
+        }
+        rows.append(row)
     return rows * 2 if now.fault("duplicate") else rows
 
 

@@ -90,6 +90,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Stay quiet; ``requests`` keeps what was asked."""
 
+    def send_body(self, data: bytes, each_byte_s: float = 0) -> None:
+        """End the headers and send the body, at once or a byte at a time."""
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            if not each_byte_s:
+                self.wfile.write(data)
+                return
+            for index in range(len(data)):
+                self.wfile.write(data[index : index + 1])
+                self.wfile.flush()
+                time.sleep(each_byte_s)
+
 
 class _GatewayHandler(_Handler):
     now: datetime
@@ -168,7 +181,6 @@ class _GatewayHandler(_Handler):
         content_type: str | None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        data = body.encode()
         self._keep(status)
         self.send_response_only(status)
         if self.numbers.wants_tokens:
@@ -180,17 +192,8 @@ class _GatewayHandler(_Handler):
             self.send_header("Content-Type", content_type)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
         drip = None if self.path in access.OPEN_PAGES else self.numbers.fault("drip")
-        with contextlib.suppress(OSError):
-            if drip is None:
-                self.wfile.write(data)
-                return
-            for index in range(len(data)):
-                self.wfile.write(data[index : index + 1])
-                self.wfile.flush()
-                time.sleep(drip.number(1))
+        self.send_body(body.encode(), drip.number(1) if drip else 0)
 
     def _keep(self, status: int) -> None:
         scheme = self.headers.get("Authorization", "").partition(" ")[0].lower()
@@ -210,11 +213,8 @@ class _CloudHandler(_Handler):
         simulation, now = self.simulation, self.simulation.clock()
         status, answer = simulation.entrez.answer(self.path, body, now)
         simulation.requests.append(Request(now, self.path, status, "cloud"))
-        data = answer.encode()
         self.send_response_only(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send_body(answer.encode())
 
 
 class _Server(ThreadingHTTPServer):
@@ -246,10 +246,7 @@ class GatewayServer:
         self.simulation = simulation
         self.host = host
         handler = type("Handler", (_GatewayHandler,), {"simulation": simulation})
-        self._server = _Server((host, port), handler, bind_and_activate=False)
-        self._server.allow_reuse_address = True
-        self._server.server_bind()
-        self._server.server_activate()
+        self._server = _Server((host, port), handler)
         self._server.simulation = simulation
         if simulation.numbers(simulation.clock()).wants_tokens:
             self.renew_certificate()

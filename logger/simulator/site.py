@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate, pairwise
+from operator import add
 from time import monotonic
+from typing import NamedTuple
 
 STEP_S = 300
 NODES = 86_400 // STEP_S
@@ -20,15 +23,12 @@ STANDBY_W = 3.6
 INVERTERS_OVER_CT = 1.008
 
 #: The flows that are counted, each in joules and never falling.
-COUNTERS = (
-    "production",
-    "standby",
-    "grid_import",
-    "grid_export",
-    "consumption",
-    "battery_charge",
-    "battery_discharge",
-)
+COUNTERS = ("production", "standby", "grid_import", "grid_export", "consumption",
+            "battery_charge", "battery_discharge")  # fmt: skip
+
+#: Joules of each counter, in their order.
+Joules = tuple[float, ...]
+NOTHING: Joules = (0.0,) * len(COUNTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ class Shape:
     longitude_deg: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Powers:
+class Powers(NamedTuple):
     """W at one instant on one phase or in total."""
 
     production: float
@@ -75,9 +74,7 @@ class Site:
     def __init__(self, shape: Shape, born: datetime) -> None:
         self.shape = shape
         self.born_s = int(born.timestamp()) // 86_400 * 86_400
-        self._day_totals: list[dict[int, tuple[float, ...]]] = [
-            dict.fromkeys(self.phases, (0.0,) * len(COUNTERS))
-        ]
+        self._day_totals = [dict.fromkeys(self.phases, NOTHING)]
         self._sums = lru_cache(maxsize=64)(self._sums_of_day)
         self._energies = lru_cache(maxsize=64)(self._energies_at)
         self._nodes = lru_cache(maxsize=64)(self._nodes_of_day)
@@ -92,9 +89,8 @@ class Site:
         """Return what flows at an instant."""
         node, seconds = divmod(at_s, STEP_S)
         share = seconds / STEP_S
-        a, b = self._node(int(node), phase), self._node(int(node) + 1, phase)
-        values = (x + (y - x) * share for x, y in zip(a, b, strict=True))
-        return Powers(*values)
+        begin, end = self._node(int(node), phase), self._node(int(node) + 1, phase)
+        return Powers(*(x + (y - x) * share for x, y in zip(begin, end, strict=True)))
 
     def counter_wh(self, name: str, at_s: float, phase: int = 0) -> float:
         """Return a counter (one of ``COUNTERS``) at an instant."""
@@ -112,58 +108,41 @@ class Site:
         weights = _weights(self.shape.seed, self.shape.inverters)
         return weights[index] / sum(weights)
 
-    def _energies_at(self, at_s: float) -> dict[int, tuple[float, ...]]:
+    def _energies_at(self, at_s: float) -> dict[int, Joules]:
         day = int((at_s - self.born_s) // 86_400)
         before = self._total_before(day)
         within_s = at_s - self.born_s - day * 86_400
         index = int(within_s // STEP_S)
         seconds = within_s - index * STEP_S
+        node = (self.born_s + day * 86_400) // STEP_S + index
         found = {}
         for phase in self.phases:
-            start = self._sums(day)[phase][index]
-            node = (self.born_s + day * 86_400) // STEP_S + index
-            end = self.powers(at_s, phase)
-            begin = Powers(*self._node(node, phase))
-            rest = _segment(begin, end, seconds)
-            found[phase] = tuple(
-                x + y + z for x, y, z in zip(before[phase], start, rest, strict=True)
-            )
+            since_node = _segment(self._node(node, phase), self.powers(at_s, phase), seconds)
+            until_node = _plus(before[phase], self._sums(day)[phase][index])
+            found[phase] = _plus(until_node, since_node)
         return found
 
-    def _total_before(self, day: int) -> dict[int, tuple[float, ...]]:
+    def _total_before(self, day: int) -> dict[int, Joules]:
         while len(self._day_totals) <= day:
-            last, number = self._day_totals[-1], len(self._day_totals) - 1
-            sums = self._sums(number)
-            self._day_totals.append(
-                {
-                    phase: tuple(x + y for x, y in zip(last[phase], sums[phase][-1], strict=True))
-                    for phase in self.phases
-                }
-            )
+            totals, sums = self._day_totals[-1], self._sums(len(self._day_totals) - 1)
+            self._day_totals.append({p: _plus(totals[p], sums[p][-1]) for p in self.phases})
         return self._day_totals[day]
 
-    def _sums_of_day(self, day: int) -> dict[int, list[tuple[float, ...]]]:
+    def _sums_of_day(self, day: int) -> dict[int, list[Joules]]:
         """Return the counters since the day's start at each of its nodes and at its end."""
         first = (self.born_s + day * 86_400) // STEP_S
         found = {}
         for phase in self.phases:
-            running = (0.0,) * len(COUNTERS)
-            rows = [running]
-            begin = Powers(*self._node(first, phase))
-            for node in range(first + 1, first + NODES + 1):
-                end = Powers(*self._node(node, phase))
-                step = _segment(begin, end, STEP_S)
-                running = tuple(x + y for x, y in zip(running, step, strict=True))
-                rows.append(running)
-                begin = end
-            found[phase] = rows
+            nodes = [self._node(first + i, phase) for i in range(NODES + 1)]
+            steps = (_segment(begin, end, STEP_S) for begin, end in pairwise(nodes))
+            found[phase] = list(accumulate(steps, _plus, initial=NOTHING))
         return found
 
-    def _node(self, node: int, phase: int) -> tuple[float, float, float]:
+    def _node(self, node: int, phase: int) -> Powers:
         day, index = divmod(node, NODES)
         return self._nodes(day)[phase][index]
 
-    def _nodes_of_day(self, day: int) -> dict[int, list[tuple[float, float, float]]]:
+    def _nodes_of_day(self, day: int) -> dict[int, list[Powers]]:
         """Return (production, load, storage) in W at each node of a UTC day, per phase."""
         dice = random.Random(self.shape.seed * 100_003 + day)  # noqa: S311 - weather, not secrets
         suns = [self._sun_w(day * 86_400 + i * STEP_S, sky) for i, sky in enumerate(_sky(dice))]
@@ -171,16 +150,15 @@ class Site:
         count = self.shape.phases
         shares = [1.0] if count == 1 else [(1.5, 0.9, 0.6)[i] for i in range(count)]
         shares = [share / sum(shares) for share in shares]
-        rows: dict[int, list[tuple[float, float, float]]] = {phase: [] for phase in self.phases}
+        rows: dict[int, list[Powers]] = {phase: [] for phase in self.phases}
         for index, (sun_w, load_w) in enumerate(zip(suns, loads, strict=True)):
             produced_w = sun_w - STANDBY_W
             hour = (index * STEP_S / 3600 + self.shape.longitude_deg / 15) % 24
             storage_w = self._storage_w(produced_w, load_w, hour)
-            rows[0].append((produced_w, load_w, storage_w))
+            rows[0].append(Powers(produced_w, load_w, storage_w))
             for phase in self.phases[1:]:
-                rows[phase].append(
-                    (produced_w / count, load_w * shares[phase - 1], storage_w / count)
-                )
+                drawn_w = load_w * shares[phase - 1]
+                rows[phase].append(Powers(produced_w / count, drawn_w, storage_w / count))
         return rows
 
     def _storage_w(self, produced_w: float, load_w: float, hour: float) -> float:
@@ -195,9 +173,8 @@ class Site:
         tilt = math.radians(-23.44) * math.cos(2 * math.pi * (day_of_year + 10) / 365.25)
         hour_angle = math.radians((at_s % 86_400) / 240 + self.shape.longitude_deg - 180)
         latitude = math.radians(self.shape.latitude_deg)
-        height = math.sin(latitude) * math.sin(tilt) + math.cos(latitude) * math.cos(
-            tilt
-        ) * math.cos(hour_angle)
+        noon = math.cos(latitude) * math.cos(tilt)
+        height = math.sin(latitude) * math.sin(tilt) + noon * math.cos(hour_angle)
         return self.shape.peak_power_w * math.pow(max(0.0, height), 1.1) * sky
 
     def _loads_w(self, dice: random.Random, day: int) -> Iterator[float]:
@@ -222,7 +199,11 @@ def _sky(dice: random.Random) -> Iterator[float]:
         yield clear
 
 
-def _segment(begin: Powers, end: Powers, seconds: float) -> tuple[float, ...]:
+def _plus(first: Joules, second: Joules) -> Joules:
+    return tuple(map(add, first, second))
+
+
+def _segment(begin: Powers, end: Powers, seconds: float) -> Joules:
     production, standby = _parts(begin.production, end.production, seconds)
     grid_import, grid_export = _parts(begin.net, end.net, seconds)
     consumption, _ = _parts(begin.load, end.load, seconds)
