@@ -21,7 +21,7 @@ import msgspec
 from logger.clock import time_zone
 from logger.errors import SettingsError
 
-#: what the file may say, and as what
+#: what the file may hold, and as what
 TOP_KEYS: dict[str, type] = {
     "database_url": str,
     "poll_every_s": int,

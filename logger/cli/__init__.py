@@ -26,7 +26,7 @@ from logger.errors import LoggerError, guarded
 _TABLE = """
 discover gateway List the gateways on this network, by mDNS.
 run collect Collect from every gateway until stopped (SIGTERM or Ctrl-C).
-poll collect Poll every gateway once, store what it says, and show it.
+poll collect Poll every gateway once, store what it reports, and show it.
 status status Show on one screen how things stand.
 health status For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.
 report report Energy per hour, day, month or year, with what is known of its quality.
@@ -159,7 +159,7 @@ def _unexpected(error: Exception) -> int:
         return 6
     click.echo(
         f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what "
-        "`envoylog -v …` says.",
+        "`envoylog -v …` prints.",
         err=True,
     )
     return 1

@@ -48,7 +48,7 @@ def run(ctx: click.Context) -> None:
 @click.option("--no-store", is_flag=True, help="Only show; write nothing to the database.")
 @click.pass_context
 def poll(ctx: click.Context, as_json: bool, no_store: bool) -> int:
-    """Poll every gateway once, store what it says, and show it."""
+    """Poll every gateway once, store what it reports, and show it."""
     loaded = load_settings(ctx)
     gateways_of(loaded)
     answers = _asked(loaded) if no_store else _stored(loaded)
@@ -119,7 +119,7 @@ def _asked(loaded: "Settings") -> Sequence[_Answer]:
 
 
 def _stored(loaded: "Settings") -> Sequence[_Answer]:
-    """Poll every gateway and store what it says."""
+    """Poll every gateway and store what it reports."""
     at = utc_now()
     answers = []
     with opened(loaded, prepare=True) as engine:
@@ -140,9 +140,9 @@ def _lines(name: str, polled: "Poll") -> Iterator[str]:
     for sample in polled.production:
         wh = sample.energy_lifetime_wh
         yield _line("production", sample.phase, sample.power_w, wh, sample.source)
-    for used in polled.consumption:
-        wh = used.energy_lifetime_wh
-        yield _line(used.measurement, used.phase, used.power_w, wh, used.source)
+    for consumed in polled.consumption:
+        wh = consumed.energy_lifetime_wh
+        yield _line(consumed.measurement, consumed.phase, consumed.power_w, wh, consumed.source)
     for meter in polled.meter_readings:
         if meter.phase == "total":
             volts = "" if meter.voltage_v is None else f"{meter.voltage_v:10.1f} V"

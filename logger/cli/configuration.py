@@ -16,7 +16,7 @@ def config() -> None:
 @config.command()
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Read the configuration and say whether it can be used."""
+    """Read the configuration and check whether it can be used."""
     loaded = load_settings(ctx)
     click.echo(f"{loaded.config_path or 'no file'}: ok, {len(loaded.gateways)} gateway(s)")
 

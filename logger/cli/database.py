@@ -228,7 +228,7 @@ def check(ctx: click.Context, whole: bool) -> int:
 
 
 @db.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
 @click.option("--vacuum", is_flag=True, help="Then give the room back to the disk.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context

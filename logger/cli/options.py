@@ -28,7 +28,7 @@ def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":
     """Return the configured gateways.
 
     Raises:
-        SettingsError: there are none.
+        SettingsError: no gateway is configured.
     """
     if not loaded.gateways:
         where = loaded.config_path or "~/.config/envoylog/config.toml"

@@ -1,7 +1,7 @@
 """One gateway, asked slot by slot; each poll is handed to its keeper.
 
-A poll that fails is a poll too: it says why, and the next slot is the retry. Log lines are written
-on the edge of a change, not per poll.
+A poll that fails is a poll too, with its reason, and the next slot is the retry. Log lines are
+written on the edge of a change, not per poll.
 
 Walk: collector.service -> here -> gateway.client, then collector.keeper
 """
@@ -45,7 +45,7 @@ class Poller:
         self._lockout_reported = False
 
     def poll(self, at: datetime, *, inverters: bool) -> Poll:
-        """Ask the gateway once, and hand over what it says."""
+        """Ask the gateway once, and hand over what it reports."""
         self._bind()
         poll = self._hand_over(self._ask(at, inverters=inverters))
         self._log_changes(poll)

@@ -166,7 +166,7 @@ class Service:
         self.poll_every_s = poll_every_s
         self.epoch_s = epoch_s
         self.running_s = running_s
-        self.storing = [StoreThread(one.keeper, self._now, self._fail) for one in pollers]
+        self.storing = [StoreThread(poller.keeper, self._now, self._fail) for poller in pollers]
         self.polling = [
             PollThread(poller, storing, inverters_every_s)
             for poller, storing in zip(pollers, self.storing, strict=True)

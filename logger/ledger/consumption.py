@@ -58,10 +58,10 @@ def consumption(
         ]
         # A register of its own is measured, whatever the others are; a battery makes it a balance.
         if has_battery or not is_own:
-            used = [curves[stream] for stream in signs if stream in curves]
-            bridges_s = joined(s for curve in used for s in curve.stretches_s(Tie.BRIDGED))
+            known = [curves[stream] for stream in signs if stream in curves]
+            bridges_s = joined(s for curve in known for s in curve.stretches_s(Tie.BRIDGED))
             spread_evenly(part, edges_s, bridges_s)
-            for flat_s in sorted(flat_s for curve in used for flat_s in curve.flats_s):
+            for flat_s in sorted(flat_s for curve in known for flat_s in curve.flats_s):
                 _spread_deficit(part, touched(edges_s, *flat_s))
             spread_s, open_s = recover_deficits(part, edges_s, bridges_s, settled_s)
             result.spread_s.extend(spread_s)

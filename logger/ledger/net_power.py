@@ -140,7 +140,7 @@ def add_net_power(
         counted_s = min(edges_s[i + 1], end_s) - max(edges_s[i], begin_s)
         if produced is None or consumed is None or counted[i] is not None or covered_s >= counted_s:
             continue
-        bought, sold = energy[Stream.IMPORT][i] or 0, energy[Stream.EXPORT][i] or 0
-        missing = consumed - produced - (bought - sold)
-        energy[Stream.IMPORT][i] = bought + max(0, missing)
-        energy[Stream.EXPORT][i] = sold + max(0, -missing)
+        grid_import, grid_export = energy[Stream.IMPORT][i] or 0, energy[Stream.EXPORT][i] or 0
+        missing = consumed - produced - (grid_import - grid_export)
+        energy[Stream.IMPORT][i] = grid_import + max(0, missing)
+        energy[Stream.EXPORT][i] = grid_export + max(0, -missing)

@@ -3,7 +3,7 @@
 A machine without a clock battery may believe for a while that it is another year. Such samples
 are kept as they are and left out of the ledger, which reports so in an event. Where our clock and
 the gateway's disagree by more than a day, one of them is clearly wrong: ours, when what the
-gateway's says lies closer to the samples on which both agreed. A machine that was off may go on
+gateway's shows lies closer to the samples on which both agreed. A machine that was off may go on
 from where its clock stopped, for some polls: then ours is behind the gateway's by no more than the
 time without samples that follows.
 """
@@ -32,7 +32,7 @@ OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 #: Readings older than this may be the one before again; those of a CT are new each second.
 STALE_S, STALE_CT_S = 900, 120
 KIND = "misplaced_samples"
-#: The instant (epoch seconds), what tells the rows of one poll apart, then values
+#: The instant (epoch seconds), what distinguishes the rows of one poll, then values
 Row = tuple[Any, ...]
 
 _AGED = (PRODUCTION_SAMPLES, METER_READINGS)
@@ -41,7 +41,7 @@ MOST_RUNS = 50
 
 
 class Instant(NamedTuple):
-    """When a poll was stored, and what its readings say of both clocks (s; None: nothing)."""
+    """When a poll was stored, and what its readings show of both clocks (s; None: nothing)."""
 
     at_s: int
     apart_s: int | None  #: the least difference
@@ -69,7 +69,7 @@ class Clocks:
         ]
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
-        """Return whether a sample was not taken when it says.
+        """Return whether a sample was not taken when its time says.
 
         ``age_s`` is its reading's age, ``right_s`` a sample before it that is known to be right.
         """
@@ -148,7 +148,7 @@ class ClockCheck:
         self.misplaced_days: dict[int, int | None] = {}
 
     def is_misplaced(self, at_s: int, age_s: float | None) -> bool:
-        """Return whether a sample was not taken when it says; ``age_s`` is its reading's age."""
+        """Return whether a sample's time is wrong; ``age_s`` is its reading's age."""
         found = self._verdicts.get(at_s)
         if found is None:
             found = self._clocks.is_misplaced(at_s, age_s, self._right_s)
@@ -220,7 +220,7 @@ def misplaced_decisions(days: Mapping[int, int | None]) -> list[Decision]:
 
 
 class StaleFilter:
-    """Takes out samples that say nothing: stale readings, and those of a wrong clock.
+    """Takes out samples that mean nothing: stale readings, and those of a wrong clock.
 
     Of rows whose last column but one is the age: ``key`` gives whose sample a row is, ``source``
     where the row names its source, if that may be another than a CT.

@@ -81,11 +81,11 @@ def count(window: Window) -> Rolled:
             "peak_power_w": peak_w,
             "covered_s": covered_s,
         }
-        for serial, made in counted.items()
+        for serial, result in counted.items()
         for day, mwh, covered_s, peak_w in zip(
             days,
-            made.energy_mwh,
-            made.covered_s,
+            result.energy_mwh,
+            result.covered_s,
             _peaks_w(powers.get(serial, ([], [])), edges_s),
             strict=True,
         )

@@ -70,10 +70,10 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
     ahead_s = CHUNK_S
     while True:
         stop_s = None if until_s + ahead_s >= ends.last_s else until_s + ahead_s
-        made, left = counted_anew(job, ledger, since_s, stop_s)
+        recounted, left = counted_anew(job, ledger, since_s, stop_s)
         stored = fingerprints(connection, site, since_s, stop_s)
         settled = local_day(left.at_s if left else until_s, site.zone) if stop_s else date.max
-        changed = _changed(stored, made, settled)
+        changed = _changed(stored, recounted, settled)
         if stop_s is None or (settled > last_pruned and not changed):
             break
         # What stood still for long was spread over that time when it went on: look further.
@@ -83,9 +83,9 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
     for table in ledger.samples:
         old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(until_s))
         gone[table.name] = connection.execute(delete(table).where(old)).rowcount
-    made, left_anew = counted_anew(job, ledger, until_s, stop_s)
+    recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)
     later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
-    _require_none(_changed(later, made, settled))
+    _require_none(_changed(later, recounted, settled))
     if left_anew != left:
         raise CheckFailedError(
             f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} "
@@ -94,8 +94,8 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
     return gone
 
 
-def _changed(stored: Fingerprints, made: Fingerprints, until: date) -> list[Difference]:
-    return [place for place in differences(stored, made) if place.day < until]
+def _changed(stored: Fingerprints, recounted: Fingerprints, until: date) -> list[Difference]:
+    return [place for place in differences(stored, recounted) if place.day < until]
 
 
 def _require_none(changed: Sequence[Difference]) -> None:

@@ -204,8 +204,8 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
                     sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
                 found.consumption_peaks.extend(sane_times, sane_powers)
         if Stream.CONSUMPTION_CT not in counted:
-            used = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
-            for (_, phase), (times, powers, energies, _, sources) in by_series(used, 2):
+            rows = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
+            for (_, phase), (times, powers, energies, _, sources) in by_series(rows, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
                 key = Stream.CONSUMPTION_CT, phase
                 _feed(samples, key, times, energies, possible, sources, "eim")

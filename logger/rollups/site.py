@@ -1,6 +1,6 @@
 """What the rollups must know of a gateway: its zone, peak power, cadence, and when it was sampled.
 
-The zone says where days begin; taking over another one from the configuration means a whole
+The zone decides where days begin; taking over another one from the configuration means a whole
 rebuild.
 """
 
@@ -91,7 +91,7 @@ class Ends(NamedTuple):
 
 
 def time_of(table: Table) -> ColumnElement[Any]:
-    """Return the column that says when the samples of a table were taken."""
+    """Return the column with the instant at which the samples of a table were taken."""
     return table.c.reported_at if "reported_at" in table.c else table.c.polled_at
 
 

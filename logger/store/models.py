@@ -99,7 +99,7 @@ METADATA = MetaData(
 
 
 def _table(name: str, *columns: Column[Any]) -> Table:
-    """Return a table whose rows lie where their key says (SQLite: WITHOUT ROWID)."""
+    """Return a table whose rows lie in the order of their key (SQLite: WITHOUT ROWID)."""
     return Table(name, METADATA, *columns, sqlite_with_rowid=False)
 
 

@@ -39,7 +39,7 @@ MEANINGS = {
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention
 AWAY = ("08", "53", "57")
-#: how long a server may take to say whether it is there, after it refused a connection
+#: how long a server may take to answer whether it is there, after it refused a connection
 PING_S = 3
 
 SIZE_BYTES = "SELECT pg_database_size(current_database())"

@@ -1,6 +1,6 @@
 """How much room a database takes, for what, how much a year adds, and how much a day writes.
 
-An SD card bears only so much writing.
+An SD card bears only a limited amount of writing.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ from logger.store.queries import ends_s, gateways, logged_days
 
 RAW = (POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS, INVERTER_SAMPLES)
 ROLLUPS = (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, ROLLUP_CHECKPOINTS)
-#: The pace of this many days tells how a year will be.
+#: The pace of this many days shows how a year will be.
 RECENT_DAYS = 30.0
-#: What a collector wrote in a shorter time tells little about a day.
+#: What a collector wrote in a shorter time shows little about a day.
 LONG_ENOUGH_S = 600
 #: What one commit was measured to write: pages, their log, and the spool.
 COMMIT_BYTES = 48 * 1024
