@@ -6,12 +6,9 @@ Walk: the views -> energy, details, quality -> here -> exports
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from logger.reports.columns import LABELS, Column
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,3 @@ class Report:
     def totals(self) -> dict[str, float | None]:
         """The row of totals for people: a value for each column of numbers, None where unknown."""
         return {column.name: column.total_of(self.column) for column in self.numbers}
-
-    @cached_property
-    def frame(self) -> "pd.DataFrame":
-        """The rows as a frame; NaN where unknown. For files that pandas writes."""
-        import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
-
-        frame = pd.DataFrame.from_records(self.rows, columns=self.names)
-        return frame.astype(dict.fromkeys(self.columns, "float64"))

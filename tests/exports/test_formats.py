@@ -83,19 +83,19 @@ def test_every_total_is_a_live_formula_whose_value_is_right(
     filled: Engine, database_url: str, tmp_path: Path
 ) -> None:
     book, values = workbook(filled, database_url, tmp_path / "x.xlsx")
-    frame = daily(filled).frame
-    last = 2 + len(frame)
+    report = daily(filled)
+    last = 2 + len(report.rows)
     head = [cell.value for cell in book["Daily"][1]]
     for x, title in enumerate(head, start=1):
         formula, value = (workbook["Daily"].cell(last, x).value for workbook in (book, values))
         if title in {"Production (kWh)", "Grid export (kWh)"}:
             assert formula.startswith("=SUBTOTAL(109,")
             column = {"Production (kWh)": "production_kwh", "Grid export (kWh)": "grid_export_kwh"}
-            assert value == pytest.approx(frame[column[title]].sum())
+            assert value == pytest.approx(sum(report.column(column[title])))
         if title == "Self-sufficiency (%)":
             consumption, grid_import = (
-                frame["consumption_kwh"].sum(),
-                frame["grid_import_kwh"].sum(),
+                sum(report.column("consumption_kwh")),
+                sum(report.column("grid_import_kwh")),
             )
             assert formula.count("SUBTOTAL(109,") == 4
             assert value == pytest.approx(100 * (consumption - grid_import) / consumption)
@@ -123,17 +123,17 @@ def test_csv_for_a_european_spreadsheet_has_commas_and_a_mark(filled: Engine) ->
     content = exports.to_csv(report, "de")
     assert content.startswith(b"\xef\xbb\xbf")
     read = pd.read_csv(io.BytesIO(content), sep=";", decimal=",", encoding="utf-8-sig")
-    assert list(read["production_kwh"]) == list(report.frame["production_kwh"])
+    assert list(read["production_kwh"]) == report.column("production_kwh")
 
 
 def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
     report = daily(filled)
     parquet = pd.read_parquet(io.BytesIO(exports.to_parquet(report)))
-    assert list(parquet["production_kwh"]) == list(report.frame["production_kwh"])
+    assert list(parquet["production_kwh"]) == report.column("production_kwh")
     sheet = pd.read_excel(io.BytesIO(exports.to_ods(report)), engine="odf")
     production = list(sheet["Production (kWh)"])
-    assert production[:-1] == pytest.approx(list(report.frame["production_kwh"]))
-    assert production[-1] == pytest.approx(report.frame["production_kwh"].sum())
+    assert production[:-1] == pytest.approx(report.column("production_kwh"))
+    assert production[-1] == pytest.approx(sum(report.column("production_kwh")))
     assert sheet["Day"].iloc[-1] == "Total"
 
 
