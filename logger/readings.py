@@ -57,7 +57,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ProductionSample:
     """What the site produces at one instant, in total or on one phase."""
 
@@ -68,7 +68,7 @@ class ProductionSample:
     source: Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ConsumptionSample:
     """Total or net consumption at one instant, in total or on one phase."""
 

@@ -61,14 +61,9 @@ def production(reports: Sequence[InverterSample], now_s: int) -> list[Production
     ]
     counters = [unit.energy_lifetime_wh for unit in reports]
     known = [value for value in counters if value is not None]
-    total = ProductionSample(
-        phase=Phase.TOTAL,
-        power_w=sum(fresh_w) if fresh_w else None,
-        energy_lifetime_wh=sum(known) if len(known) == len(counters) else None,
-        reading_age_s=None,
-        source=Source.DERIVED,
-    )
-    return [total]
+    power_w = sum(fresh_w) if fresh_w else None
+    lifetime_wh = sum(known) if len(known) == len(counters) else None
+    return [ProductionSample(Phase.TOTAL, power_w, lifetime_wh, None, Source.DERIVED)]
 
 
 def _plain(document: Any, now_s: int) -> Iterable[InverterSample]:

@@ -115,16 +115,10 @@ def times(document: Any) -> list[tuple[int, int]]:
 
 def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
     """Return the production CT's activePower and actEnergyDlvd, in total and per phase."""
+    own = (reading for reading in readings if reading.measurement == Measurement.PRODUCTION)
     return [
-        ProductionSample(
-            phase=reading.phase,
-            power_w=reading.power_w,
-            energy_lifetime_wh=reading.delivered_wh,
-            reading_age_s=reading.reading_age_s,
-            source=Source.CT,
-        )
-        for reading in readings
-        if reading.measurement == Measurement.PRODUCTION
+        ProductionSample(ct.phase, ct.power_w, ct.delivered_wh, ct.reading_age_s, Source.CT)
+        for ct in own
     ]
 
 
@@ -142,7 +136,7 @@ def consumption_by_net(
     for net in _by_phase(readings, NET).values():
         net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
         age_s = net.reading_age_s
-        samples.append(consumption(NET, net.phase, net.power_w, net_wh, age_s, Source.CT))
+        samples.append(ConsumptionSample(NET, net.phase, net.power_w, net_wh, age_s, Source.CT))
         if (own := produced.get(net.phase)) is None:
             continue
         produced_wh = own.energy_lifetime_wh
@@ -150,7 +144,9 @@ def consumption_by_net(
             ct = by_phase.get(net.phase)
             produced_wh = plus(produced_wh, ct.received_wh if ct else None, sign=-1)
         total_w, total_wh = plus(own.power_w, net.power_w), plus(produced_wh, net_wh)
-        samples.append(consumption(TOTAL, net.phase, total_w, total_wh, age_s, Source.DERIVED))
+        samples.append(
+            ConsumptionSample(TOTAL, net.phase, total_w, total_wh, age_s, Source.DERIVED)
+        )
     return samples
 
 
@@ -166,34 +162,17 @@ def consumption_by_total(
     samples: list[ConsumptionSample] = []
     for total in _by_phase(readings, TOTAL).values():
         phase, total_w, age_s = total.phase, total.power_w, total.reading_age_s
-        samples.append(consumption(TOTAL, phase, total_w, total.delivered_wh, age_s, Source.CT))
+        samples.append(
+            ConsumptionSample(TOTAL, phase, total_w, total.delivered_wh, age_s, Source.CT)
+        )
         if (own := produced.get(phase)) is not None:
             net_w = plus(total_w, own.power_w, sign=-1)
-            samples.append(consumption(NET, phase, net_w, None, age_s, Source.DERIVED))
+            samples.append(ConsumptionSample(NET, phase, net_w, None, age_s, Source.DERIVED))
     return samples
 
 
 def _by_phase(readings: Iterable[MeterReading], measurement: str) -> dict[Phase, MeterReading]:
     return {reading.phase: reading for reading in readings if reading.measurement == measurement}
-
-
-def consumption(
-    measurement: Measurement,
-    phase: Phase,
-    power_w: float | None,
-    energy_wh: float | None,
-    age_s: int | None,
-    source: Source,
-) -> ConsumptionSample:
-    """Return a sample of what the house takes, or the grid gives."""
-    return ConsumptionSample(
-        measurement=measurement,
-        phase=phase,
-        power_w=power_w,
-        energy_lifetime_wh=energy_wh,
-        reading_age_s=age_s,
-        source=source,
-    )
 
 
 def plus(a: float | None, b: float | None, sign: int = 1) -> float | None:

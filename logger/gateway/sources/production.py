@@ -13,7 +13,7 @@ from typing import Any
 from logger.errors import MalformedDocumentError
 from logger.gateway.parse import counter, integer, items, number, power, table, text
 from logger.gateway.quirks import Firmware, copies_net
-from logger.gateway.sources.meters import NET, TOTAL, consumption, plus
+from logger.gateway.sources.meters import NET, TOTAL, plus
 from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
 
 ENERGIES = ("wattHoursToday", "wattHoursSevenDays", "wattHoursLifetime")
@@ -54,7 +54,7 @@ def is_zero(v1: dict[str, Any]) -> bool:
 def unknown(source: Source, phases: int) -> list[ProductionSample]:
     """Return samples of which nothing is known: the gateway called its own numbers invalid."""
     lines = LINES[:phases] if phases > 1 else ()
-    return [_sample(phase, None, None, source, None) for phase in (Phase.TOTAL, *lines)]
+    return [ProductionSample(phase, None, None, None, source) for phase in (Phase.TOTAL, *lines)]
 
 
 def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
@@ -64,7 +64,9 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
         raise MalformedDocumentError("the eim production item is missing.")
     age_s = _age_s(item, now_s)
     return [
-        _sample(phase, power(part.get("wNow")), counter(part.get("whLifetime")), Source.EIM, age_s)
+        ProductionSample(
+            phase, power(part.get("wNow")), counter(part.get("whLifetime")), age_s, Source.EIM
+        )
         for phase, part in _parts(item, phases)
     ]
 
@@ -76,7 +78,7 @@ def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
     if not lifetime_wh:
         raise MalformedDocumentError("the inverters item is missing or empty.")
     power_w = power(item.get("wNow"))
-    return [_sample(Phase.TOTAL, power_w, lifetime_wh, Source.INVERTERS, age_s)]
+    return [ProductionSample(Phase.TOTAL, power_w, lifetime_wh, age_s, Source.INVERTERS)]
 
 
 def from_v1(document: Any) -> list[ProductionSample]:
@@ -85,7 +87,7 @@ def from_v1(document: Any) -> list[ProductionSample]:
     if is_zero(v1):
         raise MalformedDocumentError("all energies are 0, as after a restart of the gateway.")
     power_w, lifetime_wh = power(v1.get("wattsNow")), counter(v1.get("wattHoursLifetime"))
-    return [_sample(Phase.TOTAL, power_w, lifetime_wh, Source.V1, None)]
+    return [ProductionSample(Phase.TOTAL, power_w, lifetime_wh, None, Source.V1)]
 
 
 def from_html(page: Any) -> list[ProductionSample]:
@@ -99,7 +101,7 @@ def from_html(page: Any) -> list[ProductionSample]:
     if found is None or power_w is None:
         raise MalformedDocumentError("the page has no row Currently.")
     scale = {"k": 1e3, "m": 1e6}.get((found[2] or "").lower(), 1.0)
-    return [_sample(Phase.TOTAL, power_w * scale, None, Source.HTML, None)]
+    return [ProductionSample(Phase.TOTAL, power_w * scale, None, None, Source.HTML)]
 
 
 def consumption_from_eim(
@@ -119,7 +121,7 @@ def consumption_from_eim(
     age_s = _age_s(net_item, now_s)
     for phase, net in nets.items():
         net_w = power(net.get("wNow"))
-        samples.append(consumption(NET, phase, net_w, None, age_s, Source.EIM))
+        samples.append(ConsumptionSample(NET, phase, net_w, None, age_s, Source.EIM))
     age_s = _age_s(total_item, now_s)
     for phase, total in totals:
         power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
@@ -127,7 +129,7 @@ def consumption_from_eim(
             own = produced.get(phase)
             power_w = plus(power_w, own.power_w if own else None)
             total_wh = plus(total_wh, own.energy_lifetime_wh if own else None)
-        samples.append(consumption(TOTAL, phase, power_w, total_wh, age_s, Source.EIM))
+        samples.append(ConsumptionSample(TOTAL, phase, power_w, total_wh, age_s, Source.EIM))
     return samples
 
 
@@ -143,19 +145,3 @@ def _age_s(item: dict[str, Any], now_s: int) -> int | None:
     """Return how old an item's readingTime is; None where it has none."""
     reading_s = integer(item.get("readingTime"))
     return now_s - reading_s if reading_s else None
-
-
-def _sample(
-    phase: Phase,
-    power_w: float | None,
-    energy_wh: float | None,
-    source: Source,
-    age_s: int | None,
-) -> ProductionSample:
-    return ProductionSample(
-        phase=phase,
-        power_w=power_w,
-        energy_lifetime_wh=energy_wh,
-        reading_age_s=age_s,
-        source=source,
-    )
