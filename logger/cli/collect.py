@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ def poll(ctx: click.Context, as_json: bool, no_store: bool) -> int:
     """Poll every gateway once, store what it reports, and show it."""
     loaded = load_settings(ctx)
     gateways_of(loaded)
-    answers = _asked(loaded) if no_store else _stored(loaded)
+    answers = list(_asked(loaded) if no_store else _stored(loaded))
     for answer in answers:
         for problem in answer.problems():
             click.echo(f"envoylog: {problem}", err=True)
@@ -105,31 +105,26 @@ class _Answer:
         return {**name, **record, "outcome": self.poll.outcome, "error": self.poll.error}
 
 
-def _asked(loaded: "Settings") -> Sequence[_Answer]:
+def _asked(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and keep nothing."""
     at = utc_now()
-    answers = []
     for settings in loaded.gateways:
         gateway = client.Gateway(loaded, settings, os.environ)
         try:
-            answers.append(_Answer(gateway, gateway.poll(at=at, inverters=True), None))
+            yield _Answer(gateway, gateway.poll(at=at, inverters=True), None)
         except LoggerError as error:
-            answers.append(_Answer(gateway, None, error))
-    return answers
+            yield _Answer(gateway, None, error)
 
 
-def _stored(loaded: "Settings") -> Sequence[_Answer]:
+def _stored(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and store what it reports."""
     at = utc_now()
-    answers = []
     with opened(loaded, prepare=True) as engine:
         for poller in wiring.pollers(loaded, engine, os.environ):
             polled = poller.poll(at, inverters=True)
             if not poller.keeper.store_all():
                 click.echo(f"envoylog: nothing was stored: {poller.keeper.error}", err=True)
-            error = poller.last_error or poller.keeper.error
-            answers.append(_Answer(poller.gateway, polled, error))
-    return answers
+            yield _Answer(poller.gateway, polled, poller.last_error or poller.keeper.error)
 
 
 def _lines(name: str, polled: "Poll") -> Iterator[str]:

@@ -41,19 +41,16 @@ def log_once(what: str, name: str) -> Callable[[Callable[[], object]], None]:
 
     A bug is logged once, and again after the work went well.
     """
-    last = [""]
+    logged = ""
 
-    def report(error: Exception) -> None:
-        if repr(error) != last[0]:
+    def report(error: Exception) -> str:
+        if repr(error) != logged:
             log.error("%s failed unexpectedly gateway=%s", what, name, exc_info=error)
-        last[0] = repr(error)
+        return repr(error)
 
     def do(work: Callable[[], object]) -> None:
-        def well() -> None:
-            work()
-            last[0] = ""
-
-        guarded(well, report)
+        nonlocal logged
+        logged = guarded(lambda: (work(), "")[1], report)
 
     return do
 

@@ -16,7 +16,7 @@ import schedule
 from sqlalchemy import text
 
 from logger.clock import epoch_now_s
-from logger.collector.service import Service, slots
+from logger.collector.service import Service, log_once, slots
 from tests.conftest import Benches, Opening
 
 
@@ -174,3 +174,21 @@ def test_systemd_hears_of_the_start_of_stored_polls_and_of_the_stop(
     assert received[0] == "READY=1"
     assert received[1].startswith("WATCHDOG=1\nSTATUS=1 polls")
     assert received[-1] == "STOPPING=1"
+
+
+def test_a_bug_ends_no_thread_and_is_logged_once_until_the_work_goes_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    do, outcomes = log_once("poll", "roof"), iter([1 / 7, ZeroDivisionError, ZeroDivisionError, 1])
+
+    def work() -> None:
+        outcome = next(outcomes)
+        if outcome is ZeroDivisionError:
+            raise ZeroDivisionError
+
+    for _ in range(4):
+        do(work)
+    outcomes = iter([ZeroDivisionError, KeyError])
+    do(work)
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["poll failed unexpectedly gateway=roof"] * 2
