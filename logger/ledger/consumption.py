@@ -155,10 +155,10 @@ def recover_deficits(
     spread_s: list[Stretch] = []
     open_s: list[int] = []
     bridged = {i for stretch_s in bridges_s for i in touched(edges_s, *stretch_s)}
-    for first in [i for i, mwh in enumerate(balance) if mwh is not None and mwh < 0]:
-        missing_mwh, end = balance[first] or 0, first + 1
-        if missing_mwh >= 0 or first in bridged:
+    for first, below_mwh in enumerate(balance):
+        if below_mwh is None or below_mwh >= 0 or first in bridged:
             continue
+        missing_mwh, end = below_mwh, first + 1
         last = min(len(balance), first + 1 + RECOVERED_S // QUARTER_S)
         while missing_mwh < 0 and end < last and end not in bridged:
             if (following_mwh := balance[end]) is None:

@@ -174,14 +174,13 @@ def _intervals(
     production = streams.get(Stream.PRODUCTION)
     bridged = nothing if production is None else production.bridged(edges_s)
     uncovered_s = seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s)
-    for i, start_s in enumerate(edges_s[:-1]):
+    flows = (energy.get(stream, nothing) for stream in FLOWS)
+    rows = zip(edges_s[:-1], consumed, *flows, uncovered_s, bridged, strict=True)
+    for start_s, used, produced, *others, lost_s, bridged_mwh in rows:
         if start_s + QUARTER_S > begin_s:
-            used_mwh = consumed[i]
-            produced, *others = (energy.get(stream, nothing)[i] for stream in FLOWS)
-            used = None if used_mwh is None else max(0, used_mwh)
-            covered_s = QUARTER_S - uncovered_s[i]
-            flows = produced, used, *others
-            yield Interval._make((start_s, phase, *flows, covered_s, bridged[i] or 0))
+            consumed_mwh = None if used is None else max(0, used)
+            measured = QUARTER_S - lost_s, bridged_mwh or 0
+            yield Interval._make((start_s, phase, produced, consumed_mwh, *others, *measured))
 
 
 def _uncovered_s(

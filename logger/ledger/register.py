@@ -6,7 +6,7 @@ same readings give the same decisions, whether they are read at once or as they 
 """
 
 from bisect import bisect_left, bisect_right
-from itertools import accumulate
+from itertools import accumulate, compress
 from operator import ne, sub
 
 from logger.clock import QUARTER_S, utc_text
@@ -60,6 +60,7 @@ class _Validation:
         self.possible = Possible(limits, readings, curve, gap_s)
         self.until_s = until_s
         self.gap_s = gap_s
+        self.may_fall = True
 
     def run(self) -> None:
         """Continue by all readings after the curve's end."""
@@ -83,8 +84,9 @@ class _Validation:
         times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
         over_s = [0, *map(sub, times[1:], times)]
         steps_mwh = [0, *map(sub, values[1:], values)]
+        self.may_fall = min(steps_mwh) < 0
         small_mwh = min(SPIKE_MWH, int(self.possible.limits.least_power_w * 60 / 3.6))
-        odd: set[int] = set()
+        odd = set(compress(range(1, len(times)), map(ne, sources[1:], sources)))
         if max(over_s) > self.gap_s:
             odd.update(i for i, seconds in enumerate(over_s) if seconds > self.gap_s)
         if min(steps_mwh) < -WRAP_SLACK_MWH or max(steps_mwh) > small_mwh:
@@ -94,8 +96,6 @@ class _Validation:
                 if step_mwh < -WRAP_SLACK_MWH
                 or (step_mwh > small_mwh and not self.possible.is_ordinary(i))
             )
-        if sources and sources.count(sources[0]) < len(sources):
-            odd.update(i for i, other in enumerate(map(ne, sources[1:], sources), 1) if other)
         return sorted(odd)
 
     def _take(self, first: int, end: int) -> int:
@@ -105,7 +105,8 @@ class _Validation:
         counts = self.readings.value_mwh[first:end]
         if offset_mwh:
             counts = [value_mwh + offset_mwh for value_mwh in counts]
-        counts = list(accumulate(counts, max, initial=high_mwh))[1:]
+        if self.may_fall or counts[0] < high_mwh:
+            counts = list(accumulate(counts, max, initial=high_mwh))[1:]
         curve.extend(self.readings, first, end, counts)
         if (grew := curve.growth_after_stuck(size)) is None:
             return end

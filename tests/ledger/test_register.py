@@ -188,6 +188,19 @@ def test_a_register_that_stood_still_is_bridged_and_not_covered() -> None:
     assert sum(measured_s(result, quarters(result))) == 60
 
 
+def test_a_register_is_stuck_once_it_stands_still_for_more_than_two_hours() -> None:
+    for minutes, kind in ((120, []), (121, ["stalled_counter"])):
+        values = [1000.0, 1050.0, *[1050.0] * minutes, 1050.0 + minutes * 30]
+        result = read(readings(every_minute(values), power_w=1800.0))
+        assert (kinds(result), total_wh(result)) == (kind, 50 + minutes * 30)
+
+
+def test_a_register_under_little_power_is_not_stuck() -> None:
+    values = [1000.0, 1050.0, *[1050.0] * 300, 1060.0]
+    for power_w, kind in ((50.0, []), (51.0, ["stalled_counter"]), (None, [])):
+        assert kinds(read(readings(every_minute(values), power_w=power_w))) == kind
+
+
 def test_rounding_down_by_a_watt_hour_is_neither_energy_nor_an_event() -> None:
     result = read(readings(every_minute([1000.0, 1010.0, 1009.0, 1011.0]), source="v1"))
     assert total_wh(result) == 11.0
@@ -373,6 +386,10 @@ def test_power_is_a_witness_where_no_peak_is_known() -> None:
         found = readings(points, power_w=1_000.0)
         found.power_w[-1] = power_w
         assert kinds(read(found, limits=Limits())) == kind
+    # What comes after is no witness.
+    found = readings([*points, (900 * len(points), values[-1] + 250)], power_w=1_000.0)
+    found.power_w[-1] = 13_400.0
+    assert kinds(read(found, limits=Limits())) == ["suspect_increment"]
 
 
 def test_a_register_that_rested_may_count_more_at_once() -> None:
