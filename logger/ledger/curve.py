@@ -16,7 +16,6 @@ from logger.clock import QUARTER_S
 #: Unchanged for longer than this while there is power: the register is stuck.
 STALL_S = 7_200
 STALL_POWER_W = 50
-FAR_S = 1 << 40
 
 #: (start, end)
 Stretch = tuple[int, int]
@@ -75,16 +74,16 @@ class Readings:
 
     def extend(
         self,
-        source: str,
+        source: str | list[str],
         at_s: Sequence[int],
         value_wh: Sequence[float],
         power_w: Sequence[float | None],
     ) -> None:
-        """Append readings of one source; the three sequences are equally long."""
+        """Append readings, of one source or of one each; the sequences are equally long."""
         self.at_s += at_s
         self.value_mwh += [round(wh * 1000) for wh in value_wh]
         self.power_w += power_w
-        self.source += [source] * len(at_s)
+        self.source += [source] * len(at_s) if isinstance(source, str) else source
 
 
 @dataclass(slots=True)
@@ -163,9 +162,10 @@ class Curve:
 
         That is outside of the readings, and within a break.
         """
-        counts, at_s = self.counts(edges_s), self.readings.at_s
-        energy: list[int | None] = [after - before for before, after in pairwise(counts)]
-        unknown_s = [(-FAR_S, at_s[0]), *self.stretches_s(Tie.BROKEN), (at_s[-1], FAR_S)]
+        energy: list[int | None] = [b - a for a, b in pairwise(self.counts(edges_s))]
+        first_s, last_s = self.readings.at_s[0], self.last_s
+        unknown_s = self.stretches_s(Tie.BROKEN)
+        unknown_s += [(min(edges_s[0], first_s), first_s), (last_s, max(last_s, edges_s[-1]))]
         for start_s, end_s in joined(unknown_s, touching=True):
             for i in range(bisect_left(edges_s, start_s), bisect_right(edges_s, end_s) - 1):
                 energy[i] = None

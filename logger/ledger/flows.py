@@ -5,8 +5,8 @@ and nowhere else. The total comes from the total's registers: a three-phase mete
 so the phases' imports do not add up to the total's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
@@ -44,19 +44,6 @@ FLOWS = (Stream.PRODUCTION, Stream.IMPORT, Stream.EXPORT, Stream.CHARGE, Stream.
 
 
 @dataclass(slots=True)
-class Samples:
-    """What was read of a window."""
-
-    registers: dict[StreamKey, Readings] = field(default_factory=dict)
-    #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
-    net_power: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
-
-    def register(self, stream: Stream, phase: str) -> Readings:
-        """Return the readings of a register, made on first use."""
-        return self.registers.setdefault((stream, phase), Readings())
-
-
-@dataclass(slots=True)
 class Settlement:
     """What a window held, and where to go on."""
 
@@ -69,7 +56,8 @@ class Settlement:
 
 
 def settle(
-    samples: Samples,
+    registers: Mapping[StreamKey, Readings],
+    net_power: Mapping[str, tuple[Sequence[int], Sequence[float]]],
     anchors: Mapping[StreamKey, Anchor],
     *,
     since_s: int,
@@ -77,17 +65,20 @@ def settle(
     gap_s: int,
     peak_power_w: float | None,
 ) -> Settlement:
-    """Return the quarter hours from ``since_s`` on, given the registers' anchors there."""
+    """Return the quarter hours from ``since_s`` on, given the registers' anchors there.
+
+    ``net_power`` has by phase the net power (epoch seconds, W) of a site that does not count it.
+    """
     curves = {
         key: read_register(
-            samples.registers.get(key) or Readings(),
+            registers.get(key) or Readings(),
             anchors.get(key),
             limits_of(key[0], peak_power_w),
             since_s=since_s,
             until_s=until_s,
             gap_s=gap_s,
         )
-        for key in sorted(samples.registers.keys() | anchors.keys())
+        for key in sorted(registers.keys() | anchors.keys())
     }
     newest_s = max((curve.last_s for curve in curves.values()), default=since_s)
     edges_s = range(since_s, max(since_s, newest_s) + QUARTER_S, QUARTER_S)
@@ -104,8 +95,8 @@ def settle(
     for phase in sorted({phase for _, phase in curves}):
         streams = _of_phase(curves, phase)
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
-        if phase in samples.net_power:
-            at_s, powers_w = samples.net_power[phase]
+        if phase in net_power:
+            at_s, powers_w = net_power[phase]
             max_w = max_power_w(streams, peak_power_w)
             found_w = plausible(at_s, powers_w, streams, max_w)
             decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)

@@ -3,7 +3,6 @@
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
-from logger.ledger.flows import Samples
+from logger.ledger.curve import Readings
 from logger.ledger.limits import ABSURD_W, RETIRED_S, Stream, StreamKey
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
@@ -69,7 +68,9 @@ class Read:
     """What was sampled of a site in a window."""
 
     def __init__(self) -> None:
-        self.samples = Samples()
+        self.registers: dict[StreamKey, Readings] = {}
+        #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
+        self.net_power: dict[str, tuple[list[int], list[float]]] = {}
         self.production_peaks = Peaks()
         self.consumption_peaks = Peaks()
 
@@ -84,7 +85,7 @@ def read(window: Window) -> Read:
 
 
 def _feed(
-    samples: Samples,
+    found: Read,
     key: StreamKey,
     times_s: Sequence[int],
     values_wh: Sequence[float | None],
@@ -94,19 +95,15 @@ def _feed(
 ) -> None:
     """Add the samples that have a value to the readings of a register."""
     values: Any
-    if not sources:
+    source: str | list[str] = unnamed
+    if sources:
+        values, times_s, powers_w, named = drop_missing(values_wh, times_s, powers_w, sources)
+        source = [name or unnamed for name in named]
+    else:
         values, times_s, powers_w = drop_missing(values_wh, times_s, powers_w)
-        if values:
-            samples.register(*key).extend(unnamed, times_s, values, powers_w)
-        return
-    values, times_s, powers_w, sources = drop_missing(values_wh, times_s, powers_w, sources)
-    first = 0
-    for source, run in groupby(sources):
-        end = first + sum(1 for _ in run)
-        readings = samples.register(*key)
-        part = slice(first, end)
-        readings.extend(source or unnamed, times_s[part], values[part], powers_w[part])
-        first = end
+    if values:
+        readings = found.registers.setdefault(key, Readings())
+        readings.extend(source, times_s, values, powers_w)
 
 
 def _sane(
@@ -136,7 +133,7 @@ def _read_production(window: Window, found: Read) -> set[int]:
             }
         fresh = window.within(stale.drop_stale(counted))
         for phase, (times, powers, energies, _, sources) in by_series(fresh, 1):
-            _feed(found.samples, (Stream.PRODUCTION, phase), times, energies, powers, sources)
+            _feed(found, (Stream.PRODUCTION, phase), times, energies, powers, sources)
             if phase == "total":
                 found.production_peaks.extend(*_sane(times, powers))
     return inactive_s
@@ -146,8 +143,7 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
     """Read the CTs' counters; return the storage CT's power by time."""
     names = "measurement phase power_w delivered_wh reading_age_s received_wh"
     query = window.query(METER_READINGS, *names.split())
-    samples = found.samples
-    sampled = {phase for name, phase in samples.registers if name is Stream.PRODUCTION}
+    sampled = {phase for name, phase in found.registers if name is Stream.PRODUCTION}
     battery_w: dict[int, float] = {}
     stale = StaleFilter(window.clock, itemgetter(1, 2))
     for batch in batches(window.connection, query):
@@ -166,19 +162,18 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
             if measurement == "storage" and phase == "total":
                 battery_w.update(zip(*drop_missing(powers, times)[::-1], strict=True))
             if out:
-                _feed(samples, (out, phase), times, delivered, powers)
+                _feed(found, (out, phase), times, delivered, powers)
             if back:
                 other_way = [None if power_w is None else -power_w for power_w in powers]
-                _feed(samples, (back, phase), times, received, other_way)
+                _feed(found, (back, phase), times, received, other_way)
     return battery_w
 
 
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
-    samples = found.samples
-    counted = {name for name, _ in samples.registers}
+    counted = {name for name, _ in found.registers}
     names = "measurement phase power_w energy_lifetime_wh reading_age_s source"
     query = window.query(CONSUMPTION_SAMPLES, *names.split())
-    until_s, again_s = _elsewhere_s(window, samples)
+    until_s, again_s = _elsewhere_s(window, found)
     if until_s <= window.after_s and again_s >= window.until_s:
         columns = CONSUMPTION_SAMPLES.c
         query = query.where(columns.measurement == "total-consumption", columns.phase == "total")
@@ -191,7 +186,7 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
         # Also those before the stretch: power is integrated from sample to sample.
         net = [row for row in elsewhere if row[1] == "net-consumption"]
         for (_, phase), (times, powers, *_) in by_series(net, 2):
-            net_times, net_powers = samples.net_power.setdefault(phase, ([], []))
+            net_times, net_powers = found.net_power.setdefault(phase, ([], []))
             sane_times, sane_powers = _sane(times, powers)
             net_times += sane_times
             net_powers += sane_powers
@@ -208,19 +203,19 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
             for (_, phase), (times, powers, energies, _, sources) in by_series(rows, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
                 key = Stream.CONSUMPTION_CT, phase
-                _feed(samples, key, times, energies, possible, sources, "eim")
-    if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not samples.net_power:
-        _derive_net_power(samples)
+                _feed(found, key, times, energies, possible, sources, "eim")
+    if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not found.net_power:
+        _derive_net_power(found)
 
 
-def _elsewhere_s(window: Window, samples: Samples) -> tuple[float, float]:
+def _elsewhere_s(window: Window, found: Read) -> tuple[float, float]:
     """Return before and after when consumption comes from elsewhere than a net CT's counters.
 
     Before they began, and after they are no longer waited for.
     """
     known_s = [state.at_s for (name, _), state in window.states.items() if name is Stream.IMPORT]
     read = [
-        readings.at_s for (name, _), readings in samples.registers.items() if name is Stream.IMPORT
+        readings.at_s for (name, _), readings in found.registers.items() if name is Stream.IMPORT
     ]
     if not known_s and not read:
         return inf, inf
@@ -228,14 +223,14 @@ def _elsewhere_s(window: Window, samples: Samples) -> tuple[float, float]:
     return until_s, max([*known_s, *(times_s[-1] for times_s in read)]) + RETIRED_S
 
 
-def _derive_net_power(samples: Samples) -> None:
+def _derive_net_power(found: Read) -> None:
     """Where only total consumption has a CT, net is total minus production (rule C3)."""
-    for (name, phase), total in list(samples.registers.items()):
-        produced = samples.registers.get((Stream.PRODUCTION, phase))
+    for (name, phase), total in list(found.registers.items()):
+        produced = found.registers.get((Stream.PRODUCTION, phase))
         if name is not Stream.CONSUMPTION_CT or produced is None:
             continue
         produced_w = dict(zip(produced.at_s, produced.power_w, strict=True))
-        times, powers = samples.net_power.setdefault(phase, ([], []))
+        times, powers = found.net_power.setdefault(phase, ([], []))
         for at_s, used_w in zip(total.at_s, total.power_w, strict=True):
             if used_w is not None and (given_w := produced_w.get(at_s)) is not None:
                 times.append(at_s)

@@ -126,13 +126,13 @@ def _count(window: Window) -> Rolled:
     back_s = [
         state.at_s
         for key, state in window.states.items()
-        if key in found.samples.registers
-        and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
+        if key in found.registers and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
     ]
     if back_s:
         return Rolled(window.since_s, reopen_s=min(back_s))
     result = settle(
-        found.samples,
+        found.registers,
+        found.net_power,
         window.states,
         since_s=window.since_s,
         until_s=window.until_s,

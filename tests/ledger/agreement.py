@@ -13,7 +13,7 @@ import tests.oracle.flows as oracle_flows
 import tests.oracle.inverters as oracle_inverters
 import tests.oracle.series as oracle_series
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Tie, joined
-from logger.ledger.flows import Samples, settle
+from logger.ledger.flows import settle
 from logger.ledger.inverter import Report, measured_s, read_inverter, read_reports
 from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey, limits_of
 from logger.ledger.register import read_register
@@ -358,25 +358,27 @@ def _register_window(case: Case, anchor: Any, since_s: int, until_s: int) -> Win
 def _ledger_site(
     case: Site, anchors: Mapping[StreamKey, Anchor], since_s: int, until_s: int
 ) -> Window:
-    samples = Samples()
+    registers: dict[StreamKey, Readings] = {}
+    net_power: dict[str, tuple[list[int], list[float]]] = {}
     from_s = since_s if anchors else 0
     for key, rows in case.registers.items():
         within = [row for row in rows if from_s < row.at_s <= until_s]
         if within:
-            samples.registers[Stream(key[0]), key[1]] = _series(Readings, within)
+            registers[Stream(key[0]), key[1]] = _series(Readings, within)
     for phase, every in case.net_power.items():
         powers = [power for power in every if since_s - case.gap_s < power[0] <= until_s]
         if powers:
-            samples.net_power[phase] = ([at_s for at_s, _ in powers], [w for _, w in powers])
+            net_power[phase] = ([at_s for at_s, _ in powers], [w for _, w in powers])
     back_s = [
         anchor.at_s
         for key, anchor in anchors.items()
-        if key in samples.registers and _quarter(anchor.at_s - 1) + QUARTER_S < since_s
+        if key in registers and _quarter(anchor.at_s - 1) + QUARTER_S < since_s
     ]
     if back_s:  # A register that was given up speaks again.
         return Window(since_s, {}, [], since_s, lambda _: anchors, min(back_s))
     found = settle(
-        samples,
+        registers,
+        net_power,
         anchors,
         since_s=since_s,
         until_s=until_s,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from logger.ledger.curve import Readings
-from logger.ledger.flows import Samples, Settlement, settle
+from logger.ledger.flows import Settlement, settle
 from logger.ledger.limits import RETIRED_S, Stream
 
 START_S = 1_772_323_200
@@ -22,9 +22,10 @@ def steady(until_s: int, each_wh: float, *, since_s: int = 0, source: str = "ct"
 def settled(
     registers: dict[tuple[Stream, str], Readings], until_s: int = DAY_S, **more: Any
 ) -> Settlement:
-    samples = Samples(registers, more.pop("net_power", {}))
+    net_power = more.pop("net_power", {})
     fixed = {"since_s": START_S, "gap_s": 900, "peak_power_w": None}
-    return settle(samples, more.pop("anchors", {}), until_s=START_S + until_s, **fixed | more)
+    anchors, fixed = more.pop("anchors", {}), fixed | {"until_s": START_S + until_s}
+    return settle(registers, net_power, anchors, **fixed | more)
 
 
 def without(readings: Readings, since_s: int, until_s: int) -> Readings:
