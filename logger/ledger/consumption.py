@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, joined, touched
+from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, interpolated, joined, touched
 from logger.ledger.limits import RETIRED_S, Stream
 
 Energy = list[int | None]
@@ -122,12 +122,18 @@ def _leave_out_breaks(
         for start_s, end_s in joined(s for s in every_s if s[0] < until_s and begin_s < s[1]):
             within_s = max(start_s, begin_s), min(end_s, until_s)
             for stream, curve in known.items():
-                # What a register counted that read erroneously just then is not known either.
-                unknown_s = breaks[stream] + curve.left_out_s
-                if not any(a < within_s[1] and within_s[0] < b for a, b in unknown_s):
-                    before, after = curve.counts(within_s)
-                    mwh -= signs[stream] * min(after - before, parts[stream][i] or 0)
+                if not any(a < within_s[1] and within_s[0] < b for a, b in breaks[stream]):
+                    grown_mwh = _grown_mwh(curve, within_s)
+                    mwh -= signs[stream] * min(grown_mwh, parts[stream][i] or 0)
         total[i] = mwh
+
+
+def _grown_mwh(curve: Curve, within_s: Stretch) -> int:
+    """Return by how much a register grew as it was read, erroneously or not."""
+    at_s = [curve.anchor.at_s, *curve.read.at_s]
+    value_mwh = [curve.anchor.value_mwh, *curve.read.value_mwh]
+    before_mwh, after_mwh = interpolated(at_s, value_mwh, within_s)
+    return max(0, after_mwh - before_mwh)
 
 
 def spread_evenly(balance: Energy, edges_s: range, bridges_s: Iterable[Stretch]) -> None:

@@ -90,6 +90,7 @@ class Readings:
 class Curve:
     """What a register had counted by when; ``readings`` and ``count_mwh`` are parallel."""
 
+    read: Readings  #: all of the window
     readings: Readings  #: those that are believed, as they were read
     count_mwh: list[int]  #: edited so that it never falls
     anchor: Anchor  #: the first point
@@ -100,7 +101,6 @@ class Curve:
     gaps_s: list[Stretch] = field(default_factory=list)  #: longer than normal
     #: over which it stood still under power, up to the step with which it went on
     flats_s: list[Stretch] = field(default_factory=list)
-    left_out_s: list[Stretch] = field(default_factory=list)  #: between them are erroneous reads
     whole_s: list[Stretch] = field(default_factory=list)  #: must not be cut
     events: list[Decision] = field(default_factory=list)
     open_s: int | None = None  #: more readings may change what comes after it
@@ -145,17 +145,8 @@ class Curve:
 
     # -- differences and sums along the curve
     def counts(self, edges_s: Iterable[int]) -> list[int]:
-        """Return what had been counted by instants in order; each step grows evenly."""
-        at_s, count_mwh, size = self.readings.at_s, self.count_mwh, len(self.count_mwh)
-        found, after = [], 0
-        for edge_s in edges_s:
-            after = bisect_left(at_s, edge_s, after)
-            count = count_mwh[after] if after < size else count_mwh[-1]
-            if 0 < after < size and count != (before := count_mwh[after - 1]):
-                start_s, end_s = at_s[after - 1], at_s[after]
-                count = before + (count - before) * (edge_s - start_s) // (end_s - start_s)
-            found.append(count)
-        return found
+        """Return what had been counted by instants in order."""
+        return interpolated(self.readings.at_s, self.count_mwh, edges_s)
 
     def energy(self, edges_s: Sequence[int]) -> list[int | None]:
         """Return the energy (mWh) between each edge and the next, None where nothing is known.
@@ -221,8 +212,7 @@ class Curve:
         at_s, powers_w = self.readings.at_s, self.readings.power_w
         place = self._level(point)
         powers_since_w = powers_w[place + 1 : point + 1]
-        is_stuck = at_s[place] - self.flat_since_s(place) > STALL_S
-        if is_stuck or not powers_since_w:
+        if at_s[place] - self.flat_since_s(place) > STALL_S or not powers_since_w:
             return place
         if max(filter(None, powers_since_w), default=0) <= STALL_POWER_W:
             return point
@@ -241,16 +231,14 @@ class Curve:
         """Return the first point from ``first`` on that grew after the register was stuck."""
         at_s, count_mwh, size = self.readings.at_s, self.count_mwh, len(self.count_mwh)
         level = self._level(first - 1)
-        while level < size:
-            later = bisect_right(at_s, self.flat_since_s(level) + STALL_S, level)
-            if later == size:
-                break
+        while (later := bisect_right(at_s, self.flat_since_s(level) + STALL_S, level)) < size:
             if count_mwh[later] != count_mwh[level]:
                 level = bisect_left(count_mwh, count_mwh[later], level)
                 continue
-            level = bisect_right(count_mwh, count_mwh[level], later)
+            if (level := bisect_right(count_mwh, count_mwh[level], later)) == size:
+                break
             flat_since_s = self.flat_since_s(self.flat(level - 1))
-            if first <= level < size and at_s[level - 1] - flat_since_s > STALL_S:
+            if level >= first and at_s[level - 1] - flat_since_s > STALL_S:
                 return level
         return None
 
@@ -261,8 +249,7 @@ class Curve:
         does not teach what is possible.
         """
         learned, known = self._learned_mwh, max(0, at_s - self.since_s) // QUARTER_S
-        if not learned:
-            learned.append(self.anchor.max_quarter_mwh)
+        learned += [] if learned else [self.anchor.max_quarter_mwh]
         if known >= len(learned):
             edges_s = [self.since_s + QUARTER_S * n for n in range(len(learned) - 1, known + 1)]
             bridges_s = self.stretches_s(Tie.BRIDGED)
@@ -272,6 +259,19 @@ class Curve:
                 is_bridged = any(start_s < edge_s <= end_s for start_s, end_s in bridges_s)
                 learned.append(learned[-1] if is_bridged else max(learned[-1], after - before))
         return learned[known]
+
+
+def interpolated(at_s: list[int], values_mwh: list[int], edges_s: Iterable[int]) -> list[int]:
+    """Return values at instants in order; each step grows evenly."""
+    found, after, size = [], 0, len(at_s)
+    for edge_s in edges_s:
+        after = bisect_left(at_s, edge_s, after)
+        value_mwh = values_mwh[after] if after < size else values_mwh[-1]
+        if 0 < after < size and value_mwh != (before_mwh := values_mwh[after - 1]):
+            into_s, over_s = edge_s - at_s[after - 1], at_s[after] - at_s[after - 1]
+            value_mwh = before_mwh + (value_mwh - before_mwh) * into_s // over_s
+        found.append(value_mwh)
+    return found
 
 
 def joined(stretches_s: Iterable[Stretch], *, touching: bool = False) -> list[Stretch]:

@@ -43,7 +43,7 @@ def read_register(
         power_w, source = readings.power_w[0], readings.source[0]
         anchor = Anchor(source, at_s, value_mwh, power_w, 0, at_s, at_s, at_s, 0)
     first = Readings([anchor.at_s], [anchor.value_mwh], [anchor.power_w], [anchor.source])
-    curve = Curve(first, [anchor.value_mwh + anchor.below_high_mwh], anchor, since_s)
+    curve = Curve(readings, first, [anchor.value_mwh + anchor.below_high_mwh], anchor, since_s)
     _Validation(readings, curve, limits, until_s, gap_s).run()
     curve.events = [event for event in curve.events if event.at_s > since_s]
     return curve
@@ -188,8 +188,7 @@ class _Validation:
             detail = f"bad up to {_reading(bad_mwh, bad_s)}, good before: {good}"
             curve.events.append(Decision(bad_s, "counter_dip", "", detail))
         if end < len(readings.at_s):
-            curve.left_out_s.append((curve.last_s, readings.at_s[end]))
-            curve.whole_s.append(curve.left_out_s[-1])
+            curve.whole_s.append((curve.last_s, readings.at_s[end]))
         return end
 
     def _caught_up(self, index: int, grown_mwh: int) -> int:
