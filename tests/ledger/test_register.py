@@ -447,3 +447,66 @@ def test_a_gap_teaches_nothing_of_what_is_possible() -> None:
     assert curve.max_quarter_mwh(START_S + 900) == 10_000
     assert curve.max_quarter_mwh(START_S + 4500) == 10_000
     assert curve.max_quarter_mwh(START_S + 5400) == 20_000
+
+
+def test_energy_may_be_asked_between_any_instants() -> None:
+    curve = read(readings([(0, 0.0), (600, 60.0), (1200, 60.0), (1800, 180.0)], power_w=None))
+    edges = [START_S + at_s for at_s in (-700, -100, 300, 600, 1500, 1800, 2400)]
+    assert curve.energy(edges) == [None, 30_000, 30_000, 60_000, 60_000, None]
+    assert measured_s(curve, edges) == [0, 300, 300, 900, 300, 0]
+    assert curve.bridged(edges) == [0] * 6
+
+
+def test_a_bridge_is_shared_by_time_between_any_instants() -> None:
+    curve = read(readings([(0, 0.0), (600, 60.0), (1800, 180.0), (2400, 190.0)]))
+    edges = [START_S + at_s for at_s in (0, 900, 1200, 2400)]
+    assert curve.bridged(edges) == [30_000, 30_000, 60_000]
+    assert curve.energy(edges) == [90_000, 30_000, 70_000]
+    assert curve.gaps_s == curve.whole_s == [(START_S + 600, START_S + 1800)]
+
+
+def test_what_is_open_is_what_the_next_readings_may_change() -> None:
+    """A reset may be a dip until six hours have passed, a spike that stays may fall back."""
+    for until_s, open_s in ((6 * 3600 + 120, None), (6 * 3600 + 119, START_S + 60)):
+        found = readings(every_minute([9000.0, 9010.0, 20.0]))
+        curve = read_register(found, None, LIMITS, since_s=START_S, until_s=START_S + until_s)
+        assert (kinds(curve), curve.open_s) == (["counter_reset"], open_s)
+        limits = Limits(floor_w=50_000, learned_floor_w=50_000)
+        found = readings(every_minute([9000.0, 9010.0, 9710.0]), power_w=10.0)
+        curve = read_register(found, None, limits, since_s=START_S, until_s=START_S + until_s)
+        assert (kinds(curve), curve.open_s) == ([], open_s)
+
+
+def test_a_step_at_which_a_register_was_left_out_is_not_cut() -> None:
+    curve = read(readings(every_minute([9000.0, 9050.0, 12.0, 9150.0])))
+    assert curve.whole_s == [(START_S + 60, START_S + 180)]
+    anew = read(readings(every_minute([9000.0, 9050.0, 12.0, 13.0])))
+    assert anew.whole_s == [(START_S + 60, START_S + 120 - 1 + QUARTER_S)]
+
+
+def test_a_source_that_says_another_thing_for_two_polls_is_another_register() -> None:
+    found = readings(every_minute([9000.0, 9050.0]))
+    found.extend("inverters", [START_S + 120, START_S + 180], [700_000.0, 700_010.0], [0.0, 0.0])
+    found.extend("ct", [START_S + 240], [9150.0], [0.0])
+    result = read(found)
+    assert (kinds(result), total_wh(result)) == (["source_change", "source_change"], 60.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "more_wh", "kind"),
+    [
+        ("device", 390.0, ["counter_wrap"]),
+        ("device", 410.0, ["counter_reset"]),
+        ("inverters", 410.0, ["counter_wrap", "suspect_increment"]),
+        ("inverters", 19_900.0, ["counter_wrap", "suspect_increment"]),
+        ("inverters", 20_100.0, ["counter_reset"]),
+    ],
+)
+def test_a_wrap_leaves_no_more_than_was_made_but_for_the_sum_of_many(
+    source: str, more_wh: float, kind: list[str]
+) -> None:
+    """1 500 W for a minute and the quarter hour by which reports may be late are 400 Wh."""
+    limits = Limits(floor_w=1_500, learned_floor_w=1_000)
+    after = 1_193_040.0 + more_wh - WRAP_MWH / 1000
+    result = read(readings(every_minute([1_193_040.0, after]), source=source), limits=limits)
+    assert kinds(result) == kind
