@@ -125,7 +125,7 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
         for window in planned:
             since_s, until_s = ((at - START).total_seconds() for at in (window.begin, window.end))
             fault = Fault(window.kind, since_s, until_s, ARGUMENTS.get(window.kind, ""))
-            simulations[window.site].faults.add(fault)
+            simulations[window.site].faults.append(fault)
         collector = Collector(config, START)
         at = START
         while at < START + timedelta(days=days):

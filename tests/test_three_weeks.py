@@ -158,7 +158,7 @@ def test_final_days_are_true_without_phantoms_and_every_fault_is_an_event(
         kind, _, argument = planned.fault.partition("=")
         since_s = planned.day * 86_400.0 + planned.hour * HOUR_S
         until_s = since_s + planned.lasts_h * HOUR_S
-        roof.simulation.faults.add(Fault(kind, since_s, until_s, argument))
+        roof.simulation.faults.append(Fault(kind, since_s, until_s, argument))
     engine = open_engine(f"sqlite:///{tmp_path}/weeks.db")
     upgrade(engine)
     collect(roof, engine, case, step)

@@ -12,7 +12,7 @@ from logger import clock
 from logger import demo as walk
 from logger.errors import UsageError
 from logger.settings import write_secret
-from logger.simulator.faults import KINDS, Fault, Faults
+from logger.simulator.faults import KINDS, Fault
 from logger.simulator.numbers import CTS, FIRMWARES, Model
 from logger.simulator.server import Simulation, serving
 from logger.simulator.site import Shape, SimulatedClock
@@ -64,7 +64,7 @@ def simulate(
         ),
         model=Model(time_zone=time_zone, **chosen),
         clock=SimulatedClock(_instant(start), speed=speed),
-        faults=Faults([Fault.parse(text) for text in faults]),
+        faults=[Fault.parse(text) for text in faults],
     )
     if token_file is not None:
         write_secret(token_file, simulation.token())

@@ -66,29 +66,6 @@ class Fault:
         """Return the argument as a number."""
         return float(self.argument) if self.argument else default
 
-
-class Faults:
-    """The faults of a simulation."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        self._faults = list(faults)
-
-    def add(self, fault: Fault) -> None:
-        """Add a fault while the simulation runs."""
-        self._faults.append(fault)
-
-    def clear(self) -> None:
-        """End all faults."""
-        self._faults.clear()
-
-    def active(self, kind: str, at_s: float) -> Fault | None:
-        """Return the fault of a kind that holds at a time, if any."""
-        for fault in self._faults:
-            lasting = kind in LASTING
-            if fault.kind == kind and fault.since_s <= at_s and (lasting or at_s < fault.until_s):
-                return fault
-        return None
-
-    def all_of(self, kind: str) -> list[Fault]:
-        """Return every fault of a kind, whenever it holds."""
-        return [fault for fault in self._faults if fault.kind == kind]
+    def holds(self, at_s: float) -> bool:
+        """Return whether the fault is there this many seconds after the simulation's start."""
+        return self.since_s <= at_s and (self.kind in LASTING or at_s < self.until_s)

@@ -7,12 +7,13 @@ wherever a number is wrong; where only the document is odd, ``pages`` does.
 Walk: site, faults -> here -> pages
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from logger.simulator.faults import Fault, Faults
+from logger.simulator.faults import Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Site, last_multiple
 
 WRAP_J = 2**32
@@ -69,13 +70,17 @@ class Numbers:
 
     site: Site
     model: Model
-    faults: Faults
+    faults: Sequence[Fault]
     start_s: float  #: when the simulation began: faults count their seconds from then
     now_s: float
 
     def fault(self, kind: str) -> Fault | None:
         """Return the active fault of a kind, if any."""
-        return self.faults.active(kind, self.now_s - self.start_s)
+        at_s = self.now_s - self.start_s
+        return next((fault for fault in self._faults(kind) if fault.holds(at_s)), None)
+
+    def _faults(self, kind: str) -> list[Fault]:
+        return [fault for fault in self.faults if fault.kind == kind]
 
     @property
     def version(self) -> str:
@@ -109,7 +114,7 @@ class Numbers:
     def clock_s(self, at_s: float | None = None) -> int:
         """Return what the gateway's clock shows at an instant (default: now)."""
         true_s = self.now_s if at_s is None else at_s
-        skew = self.faults.active("clock_skew", true_s - self.start_s)
+        skew = replace(self, now_s=true_s).fault("clock_skew")
         return int(true_s + (skew.number(300) if skew else 0))
 
     @property
@@ -138,7 +143,7 @@ class Numbers:
         value_wh = self.site.counter_wh(name, self.now_s, phase) + base_wh
         resets = [
             fault.since_s + self.start_s
-            for fault in self.faults.all_of("reset")
+            for fault in self._faults("reset")
             if fault.since_s + self.start_s <= self.now_s
         ]
         if resets:
@@ -222,7 +227,7 @@ class Numbers:
         The fault ``wrap`` places the sum so that it passes 2^32 J at the time of the fault.
         """
         total_j = self._inverters_j(WRAP_J if wraps == "each" else 0)
-        if placed := self.faults.all_of("wrap"):
+        if placed := self._faults("wrap"):
             then = replace(self, now_s=placed[0].since_s + self.start_s)
             total_j = (total_j - then._inverters_j(0)) % WRAP_J  # noqa: SLF001 - another of us
         return (total_j % WRAP_J if wraps == "whole" else total_j) / 3600

@@ -17,7 +17,7 @@ from typing import Any
 
 from logger.clock import utc_now
 from logger.simulator import access
-from logger.simulator.faults import Fault, Faults
+from logger.simulator.faults import Fault
 from logger.simulator.numbers import Model, Numbers
 from logger.simulator.pages import PAGES
 from logger.simulator.site import Shape, SimulatedClock, Site
@@ -40,7 +40,7 @@ class Simulation:
     shape: Shape = field(default_factory=Shape)
     model: Model = field(default_factory=Model)
     clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(utc_now()))
-    faults: Faults = field(default_factory=lambda: Faults([]))
+    faults: list[Fault] = field(default_factory=list)
     born: datetime | None = None  #: when the counters began; default a day before the clock
     entrez: access.Entrez = field(default_factory=access.Entrez)
     sessions: access.Sessions = field(default_factory=access.Sessions)
@@ -65,7 +65,7 @@ class Simulation:
     def fault(self, kind: str, **options: Any) -> None:
         """Start a fault now, or at ``since_s`` seconds after the start."""
         now_s = (self.clock() - self.start).total_seconds()
-        self.faults.add(Fault(kind, **{"since_s": now_s, **options}))
+        self.faults.append(Fault(kind, **{"since_s": now_s, **options}))
 
     def numbers(self, at: datetime) -> Numbers:
         """Return what the gateway counts and measures at an instant."""
