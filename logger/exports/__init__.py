@@ -94,7 +94,7 @@ def need(module: str, extra: str) -> None:
     """Check that an extra is installed.
 
     Raises:
-        UsageError: it is not; says how to.
+        UsageError: it is not; with how to install it.
     """
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"This format needs an extra; install it: pip install 'envoylog[{extra}]'")

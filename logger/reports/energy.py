@@ -72,7 +72,7 @@ def energy_report(
 
     Raises:
         UsageError: no such gateway, or no such date.
-        NoDataError: nothing in the range; says what there is.
+        NoDataError: nothing in the range; names what there is.
     """
     sites = sites_of(connection, gateway)
     now_s, covered = to_epoch_s(now), ENERGY.index(COVERAGE)

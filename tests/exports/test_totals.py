@@ -1,4 +1,4 @@
-"""The totals row says the same in every format, and what it says is right."""
+"""The totals row has the same figures in every format, and they are right."""
 
 import io
 import random
@@ -103,7 +103,7 @@ def shown(totals: dict[str, float | None]) -> list[str]:
 
 
 @pytest.mark.parametrize("days", CASES.values(), ids=CASES)
-def test_the_totals_row_says_the_same_in_every_format(days: list[Day]) -> None:
+def test_the_totals_row_is_the_same_in_every_format(days: list[Day]) -> None:
     result = report(*days)
     markdown = exports.to_markdown(result).decode().splitlines()[-1].split("|")
     assert [cell.strip() for cell in markdown[2:-2]] == ["Total", *shown(result.totals)]

@@ -96,7 +96,7 @@ def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
     assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
 
 
-def test_quality_tells_the_hole_and_compares_with_the_inverters(filled: Engine) -> None:
+def test_quality_shows_the_hole_and_compares_with_the_inverters(filled: Engine) -> None:
     with filled.connect() as connection:
         rows = records(quality_report(connection, now=NOW))
     by_day = {row["day"]: row for row in rows}
@@ -110,7 +110,7 @@ def test_quality_tells_the_hole_and_compares_with_the_inverters(filled: Engine) 
     assert whole["polls_failed"] == 0
 
 
-def test_details_of_a_range_without_data_say_what_there_is(filled: Engine) -> None:
+def test_details_of_a_range_without_data_name_what_there_is(filled: Engine) -> None:
     with filled.connect() as connection:
         for ask in ASKS:
             with pytest.raises(NoDataError, match="2026-06-01 to 2026-06-05"):

@@ -1,4 +1,4 @@
-"""The views say what the reports' definitions say."""
+"""The views give what the reports' definitions give."""
 
 import re
 from datetime import timedelta
@@ -97,7 +97,7 @@ def test_no_migration_uses_the_text_of_another() -> None:
         assert "runpy" not in code
 
 
-def test_a_month_says_what_the_totals_of_its_days_say(engine: Engine) -> None:
+def test_a_month_has_the_totals_of_its_days(engine: Engine) -> None:
     since = utc(2026, 2, 28)
     now = since + timedelta(days=33)
     for number in (1, 2):

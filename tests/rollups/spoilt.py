@@ -226,7 +226,7 @@ def outages(count: int, most_min: int) -> Harm:
 
 
 def silent(measurement: str, least_min: int, most_min: int) -> Harm:
-    """A meter says nothing; production's comes from its CT then or is not to be had."""
+    """A meter gives nothing; production's comes from its CT then or is not to be had."""
 
     def harm(site: Spoilt) -> None:
         since_s, until_s = site.span_s(least_min, most_min)

@@ -1,4 +1,4 @@
-"""Samples of a clock that was clearly wrong are kept, told and not counted."""
+"""Samples of a clock that was clearly wrong are kept, reported and not counted."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ YEARS = timedelta(days=3 * 365)
 
 
 def insert(engine: Engine, rows: Sequence[tuple[datetime, float, float | None]]) -> None:
-    """Samples: when they say they were taken, the counter (Wh), the age of the reading (s)."""
+    """Samples: when they claim to be taken, the counter (Wh), the age of the reading (s)."""
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -54,7 +54,7 @@ def right(since: datetime = START, hours: int = 24, wh: float = 1e6) -> list[Any
 DAYS = [("2026-06-01", 26400.0), ("2026-06-02", 2400.0)]
 
 
-def test_a_clock_that_was_never_set_is_left_out_whatever_the_reading_says(engine: Engine) -> None:
+def test_a_clock_that_was_never_set_is_left_out_whatever_the_reading(engine: Engine) -> None:
     insert(engine, [(utc(1970, 1, 1, 0, n), 1e6, None) for n in range(3)] + right())
     assert rebuilt(engine) == (
         DAYS,
@@ -64,7 +64,7 @@ def test_a_clock_that_was_never_set_is_left_out_whatever_the_reading_says(engine
 
 
 @pytest.mark.parametrize("by", [-YEARS, YEARS], ids=["years behind", "years ahead"])
-def test_a_clock_that_was_years_off_at_boot_is_left_out_and_told(
+def test_a_clock_that_was_years_off_at_boot_is_left_out_as_an_event(
     engine: Engine, by: timedelta
 ) -> None:
     wrong = [(at + by, wh, by.total_seconds()) for at, wh, _ in right(utc(2026, 6, 2, 1), 1, 2e6)]
@@ -91,7 +91,7 @@ def test_a_simulated_year_that_lies_ahead_is_counted(engine: Engine) -> None:
 def test_a_gateway_whose_clock_is_wrong_loses_nothing(
     engine: Engine, by: timedelta, hours: tuple[int, int]
 ) -> None:
-    since, until = (START + timedelta(hours=one) for one in hours)
+    since, until = (START + timedelta(hours=hour) for hour in hours)
     rows = [
         (at, wh, 1.0 - by.total_seconds() if since <= at <= until else 1.0)
         for at, wh, _ in right(START - timedelta(days=41), 24 * 2, wh=1e6 - 2e5)

@@ -1,6 +1,6 @@
 """Sites that count consumption but neither import nor export (rule C3): power decides between them.
 
-The counters bound what power says, and what its own counter says of the house stands.
+The counters bound what power gives, and what the house's own counter counts stands.
 """
 
 from datetime import datetime, timedelta
@@ -32,29 +32,29 @@ def fill(engine: Engine, at: list[datetime], source: str, production: str) -> No
     """Fill the raw tables; production is ``there``, ``missing`` or ``stalled`` while silent."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in STATEMENTS}
     made_wh, used_wh, stalled_wh = 3e6, 2e6, None
-    for one in times(SINCE, SINCE + timedelta(days=DAYS), STEP_S):
-        key = {"gateway_id": 1, "at": instant(engine, one), "phase": "total"}
-        silent = production != "there" and SILENT[0] <= one < SILENT[1]
+    for now in times(SINCE, SINCE + timedelta(days=DAYS), STEP_S):
+        key = {"gateway_id": 1, "at": instant(engine, now), "phase": "total"}
+        silent = production != "there" and SILENT[0] <= now < SILENT[1]
         shown_wh: float | None = made_wh
         if silent:
             stalled_wh = stalled_wh or made_wh
             shown_wh = stalled_wh if production == "stalled" else None
-        power_w = None if silent and production == "missing" else made_w(one)
-        if one in at:
+        power_w = None if silent and production == "missing" else made_w(now)
+        if now in at:
             rows["polls"].append(key)
             sample = {**key, "power_w": power_w, "energy_wh": shown_wh, "source": source}
             rows["production_samples"].append(sample)
-            total = {**key, "measurement": "total-consumption", "power_w": used_w(one)}
+            total = {**key, "measurement": "total-consumption", "power_w": used_w(now)}
             rows["consumption_samples"].append(total | {"energy_wh": used_wh, "source": source})
             if source == "ct":
                 both = {"delivered_wh": used_wh, "received_wh": 5.0}
                 rows["meter_readings"].append(total | both)
-            net_w = None if power_w is None else used_w(one) - power_w
+            net_w = None if power_w is None else used_w(now) - power_w
             net = {**key, "measurement": "net-consumption", "power_w": net_w}
             net |= {"energy_wh": None, "source": "derived" if source == "ct" else "eim"}
             rows["consumption_samples"].append(net)
-        made_wh += made_w(one) * STEP_S / 3600
-        used_wh += used_w(one) * STEP_S / 3600
+        made_wh += made_w(now) * STEP_S / 3600
+        used_wh += used_w(now) * STEP_S / 3600
     known = {"gateway_id": 1, "name": "roof", "serial": "1", "time_zone": "UTC", "phases": 1}
     rows["gateways"] = [known | {"peak": 5.0}] if at[0] == SINCE else []
     with engine.begin() as connection:
@@ -85,33 +85,35 @@ def rebuild(engine: Engine, at: datetime) -> None:
 
 @pytest.mark.parametrize("source", ["ct", "eim"])
 @pytest.mark.parametrize("production", ["missing", "stalled"])
-def test_what_the_house_used_is_what_its_counter_says_whatever_production_does(
+def test_consumption_follows_its_own_counter_whatever_production_does(
     engine: Engine, source: str, production: str
 ) -> None:
     moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
     fill(engine, moments, source, production)
     rebuild(engine, moments[-1])
     found = days(engine, "production", "consumption", "grid_import", "grid_export")
-    for (made, used, bought, sold), true_wh in zip(found[:DAYS], USED_WH, strict=False):
-        assert used == pytest.approx(true_wh, abs=0.01)
-        assert bought <= used + 0.01
+    for (produced, consumed, imported, exported), true_wh in zip(
+        found[:DAYS], USED_WH, strict=False
+    ):
+        assert consumed == pytest.approx(true_wh, abs=0.01)
+        assert imported <= consumed + 0.01
         if production == "missing":
-            assert sold <= made + 0.01
-            assert bought - sold == pytest.approx(used - made, rel=0.02, abs=100)
+            assert exported <= produced + 0.01
+            assert imported - exported == pytest.approx(consumed - produced, rel=0.02, abs=100)
 
 
-def test_a_counter_that_stalls_changes_no_import_and_export_where_power_is_known(
+def test_a_stuck_counter_changes_no_import_and_export_from_power(
     engine: Engine,
 ) -> None:
     moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
     fill(engine, moments, "ct", "stalled")
     rebuild(engine, moments[-1])
     for number in (1, 3, 4, 5):
-        bought, sold = days(engine, "grid_import", "grid_export")[number]
-        assert (bought, sold) == pytest.approx((8_000, 28_000), abs=200)
+        imported, exported = days(engine, "grid_import", "grid_export")[number]
+        assert (imported, exported) == pytest.approx((8_000, 28_000), abs=200)
 
 
-def test_a_power_that_no_site_can_have_is_left_out_and_told(engine: Engine) -> None:
+def test_a_power_that_no_site_can_have_is_left_out_as_an_event(engine: Engine) -> None:
     moments = times(SINCE, SINCE + timedelta(days=1), STEP_S)
     fill(engine, moments, "ct", "there")
     odd = SINCE + timedelta(hours=11, minutes=40)
@@ -124,11 +126,11 @@ def test_a_power_that_no_site_can_have_is_left_out_and_told(engine: Engine) -> N
             statement = words.format(name, power_w, where)
             connection.execute(text(statement), {"at": instant(engine, odd)})
     rebuild(engine, moments[-1])
-    (bought, sold), *_ = days(engine, "grid_import", "grid_export")
-    assert (bought, sold) == pytest.approx((8_000, 28_000), abs=200)
+    (imported, exported), *_ = days(engine, "grid_import", "grid_export")
+    assert (imported, exported) == pytest.approx((8_000, 28_000), abs=200)
     with engine.connect() as connection:
-        told = connection.execute(text("SELECT kind, subject FROM events")).all()
-    assert [tuple(row) for row in told] == [("suspect_power", "net power total")]
+        events = connection.execute(text("SELECT kind, subject FROM events")).all()
+    assert [tuple(row) for row in events] == [("suspect_power", "net power total")]
 
 
 @pytest.mark.parametrize("production", ["missing", "stalled"])
@@ -152,13 +154,13 @@ def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine:
         batch = moments[number : number + 150]
         fill(engine, batch, "eim", "there")
         readings = []
-        for one in batch:
-            if one >= switch:
-                key = {"gateway_id": 1, "at": instant(engine, one), "phase": "total"}
+        for at in batch:
+            if at >= switch:
+                key = {"gateway_id": 1, "at": instant(engine, at), "phase": "total"}
                 both = {"delivered_wh": bought_wh, "received_wh": sold_wh}
-                net_w = used_w(one) - made_w(one)
+                net_w = used_w(at) - made_w(at)
                 readings.append(key | both | {"measurement": "net-consumption", "power_w": net_w})
-            net_wh = (used_w(one) - made_w(one)) * STEP_S / 3600
+            net_wh = (used_w(at) - made_w(at)) * STEP_S / 3600
             bought_wh, sold_wh = bought_wh + max(0, net_wh), sold_wh + max(0, -net_wh)
         with engine.begin() as connection:
             if readings:
@@ -171,10 +173,10 @@ def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine:
     for found, used_wh in zip(
         days(engine, "consumption", "grid_import", "grid_export"), USED_WH, strict=False
     ):
-        used, bought, sold = found
-        assert used == pytest.approx(used_wh, abs=quarter_wh)
-        assert bought - sold == pytest.approx(used_wh - MADE_WH, abs=quarter_wh)
+        consumed, imported, exported = found
+        assert consumed == pytest.approx(used_wh, abs=quarter_wh)
+        assert imported - exported == pytest.approx(used_wh - MADE_WH, abs=quarter_wh)
     with engine.connect() as connection:
         query = "SELECT covered_s FROM energy_daily WHERE phase = 'total' ORDER BY day"
         covered = connection.execute(text(query)).scalars().all()
-    assert all(one >= 86_400 - 900 for one in covered[:DAYS])
+    assert all(covered_s >= 86_400 - 900 for covered_s in covered[:DAYS])

@@ -33,8 +33,8 @@ def rebuild(engine: Engine, now: datetime, gateway_id: int = 1) -> list[Any]:
 def table(engine: Engine, name: str) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         rows = connection.execute(text(f"SELECT * FROM {name}")).mappings()
-        made = [dict(row) for row in rows]
-    return sorted(made, key=lambda row: [str(value) for value in row.values()])
+        records = [dict(row) for row in rows]
+    return sorted(records, key=lambda row: [str(value) for value in row.values()])
 
 
 def daily(engine: Engine, phase: str = "total") -> dict[str, dict[str, Any]]:
@@ -135,7 +135,7 @@ def test_late_samples_are_taken_up_by_a_rebuild_of_their_days(engine: Engine) ->
     assert after == pytest.approx(before, abs=0.001)
 
 
-def test_a_rebuild_says_which_days_it_changes(engine: Engine) -> None:
+def test_a_rebuild_returns_the_days_that_it_changes(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
     fill(engine, site, times(since, since + timedelta(days=3), 900), zone="UTC")
@@ -212,7 +212,7 @@ def test_instants_are_utc(engine: Engine) -> None:
     assert first == datetime(2026, 5, 31, 23, 15, tzinfo=UTC)
 
 
-def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebuilt(
+def test_a_standstill_of_ten_days_is_bridged_alike_live_and_rebuilt(
     engine: Engine,
 ) -> None:
     since = utc(2026, 6, 1)
@@ -236,8 +236,8 @@ def test_a_counter_that_stands_still_for_ten_days_is_bridged_alike_live_and_rebu
         changes = rollup.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None)
     assert changes == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily")]
-    made = sum(row["production_wh"] for row in daily(engine).values())
-    assert made == pytest.approx(rows[-1]["energy_wh"] - rows[0]["energy_wh"], abs=0.001)
+    produced = sum(row["production_wh"] for row in daily(engine).values())
+    assert produced == pytest.approx(rows[-1]["energy_wh"] - rows[0]["energy_wh"], abs=0.001)
     still = daily(engine)["2026-06-06"]
     assert still["covered_s"] == 0
     assert still["bridged_wh"] == pytest.approx(still["production_wh"])
@@ -284,7 +284,7 @@ def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
 
 @pytest.mark.parametrize("minutes", [20, 60, 115])
 @pytest.mark.parametrize("meter", ["production", "net-consumption"])
-def test_consumption_is_true_as_a_whole_when_a_meter_stands_still_and_catches_up(
+def test_consumption_stays_true_when_a_meter_stands_still_and_catches_up(
     engine: Engine, meter: str, minutes: int
 ) -> None:
     since = utc(2026, 6, 1)
@@ -309,7 +309,7 @@ def test_consumption_is_true_as_a_whole_when_a_meter_stands_still_and_catches_up
 
 
 def stand_still(engine: Engine, meter: str, first: datetime, last: datetime) -> None:
-    """Let a meter's counters say between two instants what they said at the first."""
+    """Let a meter's counters stand between two instants where they were at the first."""
     columns = {
         "meter_readings": ("delivered_wh", "received_wh"),
         f"{meter.removeprefix('net-')}_samples": ("energy_lifetime_wh",),
@@ -374,7 +374,7 @@ def begin_anew(engine: Engine, meter: str, since: datetime) -> None:
 
 
 def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
-    """Say at an instant what was said before, as a meter does whose time stands still."""
+    """Repeat at an instant what was read before, as a meter does whose time stands still."""
     bind = {"at": instant(engine, at), "before": instant(engine, before),
             "age": int((at - before).total_seconds())}  # fmt: skip
     columns = {
@@ -418,35 +418,35 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
     for phase in ("total", "L1", "L2"):
         whole = daily(engine, phase)
         number = int(phase[1]) if phase != "total" else 0
-        used = sum(row["consumption_wh"] for row in whole.values())
+        consumed = sum(row["consumption_wh"] for row in whole.values())
         true = site.counter_wh("production", moments[-1].timestamp(), number) - site.counter_wh(
             "production", since.timestamp(), number
         )
         true -= site.counter_wh("standby", moments[-1].timestamp(), number) - site.counter_wh(
             "standby", since.timestamp(), number
         )
-        for one, sign in (("grid_import", 1), ("grid_export", -1)):
-            true += sign * site.counter_wh(one, moments[-1].timestamp(), number)
-            true -= sign * site.counter_wh(one, since.timestamp(), number)
-        assert used == pytest.approx(true, abs=0.05), phase
+        for flow, sign in (("grid_import", 1), ("grid_export", -1)):
+            true += sign * site.counter_wh(flow, moments[-1].timestamp(), number)
+            true -= sign * site.counter_wh(flow, since.timestamp(), number)
+        assert consumed == pytest.approx(true, abs=0.05), phase
     hidden = [r["consumption_wh"] for r in table(engine, "energy_15min") if r["phase"] == "total"
               and str(r["starts_at"])[:10] == "2026-06-03"]  # fmt: skip
     assert max(hidden) - min(hidden) <= 0.001
 
 
-def test_what_happens_to_single_inverters_is_told(engine: Engine) -> None:
+def test_what_happens_to_single_inverters_is_an_event(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
     moments = times(since, since + timedelta(days=2), 900)
     fill(engine, site, moments, zone="UTC")
     rows = []
     for at in moments:
-        made = site.counter_wh("production", at.timestamp()) / 12
+        produced_wh = site.counter_wh("production", at.timestamp()) / 12
         late = at > since + timedelta(hours=36)
         for serial, value in (
-            ("wraps", made - (2**32 / 3600 if late else 0) + 1_193_000),
-            ("starts anew", made + (0 if late else 70_000)),
-            ("dips", made + (0 if at == since + timedelta(hours=36) else 9_000)),
+            ("wraps", produced_wh - (2**32 / 3600 if late else 0) + 1_193_000),
+            ("starts anew", produced_wh + (0 if late else 70_000)),
+            ("dips", produced_wh + (0 if at == since + timedelta(hours=36) else 9_000)),
         ):
             rows.append({"at": instant(engine, at), "serial": serial, "wh": round(value, 3)})
     with engine.begin() as connection:
@@ -459,8 +459,8 @@ def test_what_happens_to_single_inverters_is_told(engine: Engine) -> None:
         )
     for _ in range(2):  # The ledger of totals and that of inverters leave each other's alone.
         rebuild(engine, moments[-1])
-    told = {(row["subject"], row["kind"]) for row in table(engine, "events")}
-    assert told == {
+    events = {(row["subject"], row["kind"]) for row in table(engine, "events")}
+    assert events == {
         ("inverter wraps", "counter_wrap"),
         ("inverter starts anew", "counter_reset"),
         ("inverter dips", "counter_dip"),
@@ -484,8 +484,8 @@ def test_what_an_inverter_made_by_its_first_report_belongs_to_the_morning(engine
             rows,
         )
     rebuild(engine, since + timedelta(days=3))
-    made = [row["energy_wh"] for row in table(engine, "inverter_daily")]
-    assert made == [39 * 50, 40 * 50, 40 * 50]
+    energies = [row["energy_wh"] for row in table(engine, "inverter_daily")]
+    assert energies == [39 * 50, 40 * 50, 40 * 50]
 
 
 @pytest.mark.parametrize(("first_h", "last_h"), [(59, 110), (35, 120), (60, 200)])
@@ -516,8 +516,8 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
                 connection.execute(insert, row | {"at": instant(engine, row["at"])})
         rollup.bring_up_to_date(engine, 1, now=now, gap_s=900)
     live = table(engine, "inverter_daily")
-    made = sum(row["energy_wh"] for row in live if row["serial"] == "b")
-    assert made == pytest.approx(value - 70_050.0, abs=0.001)
+    energy = sum(row["energy_wh"] for row in live if row["serial"] == "b")
+    assert energy == pytest.approx(value - 70_050.0, abs=0.001)
     rebuild(engine, now)
     assert table(engine, "inverter_daily") == live
 
@@ -525,7 +525,7 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
 @pytest.mark.parametrize(
     ("column", "value"), [("power_w", 4_294_967_292.0), ("energy_interval_wh", 65_535.0)]
 )
-def test_a_report_of_more_than_an_inverter_makes_is_told_and_no_energy(
+def test_a_report_of_more_than_an_inverter_makes_is_an_event_and_no_energy(
     engine: Engine, column: str, value: float
 ) -> None:
     since = utc(2026, 6, 1)
@@ -550,8 +550,8 @@ def test_a_report_of_more_than_an_inverter_makes_is_told_and_no_energy(
     (day,) = table(engine, "inverter_daily")
     assert day["energy_wh"] == 50.0 * (len(rows) - 1)
     assert day["peak_power_w"] == 200.0
-    told = [(event["kind"], event["subject"]) for event in table(engine, "events")]
-    assert told == [("suspect_increment", "inverter a")]
+    events = [(event["kind"], event["subject"]) for event in table(engine, "events")]
+    assert events == [("suspect_increment", "inverter a")]
 
 
 def test_a_report_from_another_time_makes_no_days(engine: Engine) -> None:
@@ -591,7 +591,7 @@ def test_a_power_that_the_site_cannot_have_is_no_peak(engine: Engine) -> None:
     assert before[0]["peak_production_w"] > 1_000
 
 
-def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
+def test_a_meter_that_is_gone_for_good_is_an_event_after_a_week(
     engine: Engine,
 ) -> None:
     since = utc(2026, 6, 1)
@@ -614,10 +614,10 @@ def test_a_meter_that_is_gone_for_good_is_told_when_it_is_no_longer_waited_for(
     with engine.begin() as connection:
         assert rollup.rebuild(connection, 1, now=moments[-1], gap_s=3600, since=None) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
-    (told,) = live[2]
-    assert told["subject"] == "grid export, grid import"
-    assert str(told["at"])[:10] == "2026-06-10"
-    assert told["detail"] == "nothing measured since 2026-06-03 00:30:00; no longer waited for"
+    (outage,) = live[2]
+    assert outage["subject"] == "grid export, grid import"
+    assert str(outage["at"])[:10] == "2026-06-10"
+    assert outage["detail"] == "nothing measured since 2026-06-03 00:30:00; no longer waited for"
     day = daily(engine)["2026-06-11"]
     for name in ("consumption", "grid_import", "grid_export"):
         true = site.energy_between_wh(name, utc(2026, 6, 11), utc(2026, 6, 12))

@@ -2,7 +2,7 @@
 
 ``spoilt.json`` keeps a digest of each column that was rolled up then, and of each checkpoint in a
 form that does not depend on how it is stored. It is never made anew: where a figure has to change,
-the test of that database says which and why.
+the test of that database names which and why.
 """
 
 import json
@@ -55,8 +55,8 @@ def live(engine: Engine, site: Spoilt) -> None:
         connection.execute(
             text("INSERT INTO gateways (gateway_id, name, serial, time_zone, peak_power_kwp) "
                  "VALUES (:id, 'roof', :serial, :zone, :peak)"),
-            [{"id": one, "serial": str(one), "zone": site.zone, "peak": site.peak_kwp}
-             for one in gateway_ids(site)],
+            [{"id": gateway_id, "serial": str(gateway_id), "zone": site.zone, "peak": site.peak_kwp}
+             for gateway_id in gateway_ids(site)],
         )  # fmt: skip
     batches: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for name, rows in site.rows.items():
@@ -64,7 +64,7 @@ def live(engine: Engine, site: Spoilt) -> None:
             batches.setdefault(number, {})[name] = list(part)
     for number in sorted(batches):
         until_s = site.start_s + (number + 1) * BATCH_S
-        # What a wrong clock says of the future was stored by now.
+        # What a wrong clock put into the future was stored by now.
         now_s = site.now_s if until_s > site.end_s else max(until_s, site.start_s + BATCH_S)
         with engine.begin() as connection:
             for name, rows in batches[number].items():
@@ -79,7 +79,7 @@ def live(engine: Engine, site: Spoilt) -> None:
 
 def store(connection: Connection, name: str, rows: list[dict[str, Any]], engine: Engine) -> None:
     names = ["gateway_id", TIME[name], *COLUMNS[name]]
-    marks = ", ".join(f":{one}" for one in ("gateway_id", "at", *COLUMNS[name]))
+    marks = ", ".join(f":{column}" for column in ("gateway_id", "at", *COLUMNS[name]))
     statement = text(f"INSERT INTO {name} ({', '.join(names)}) VALUES ({marks})")
     at = {row["at"]: instant(engine, from_epoch_s(row["at"])) for row in rows}
     connection.execute(statement, [row | {"at": at[row["at"]]} for row in rows])
@@ -107,7 +107,7 @@ def columns_of(connection: Connection, table: str) -> dict[str, str]:
 
 
 def checkpoints(connection: Connection) -> dict[str, str]:
-    """What each checkpoint says of the last good sample of each stream, by ledger and instant."""
+    """What each checkpoint holds of the last good sample of each stream, by ledger and instant."""
     rows = connection.execute(text("SELECT gateway_id, ledger, at, state FROM rollup_checkpoints"))
     return {
         f"{row.gateway_id} {row.ledger} {plain(row.at)}": digest(
@@ -120,15 +120,15 @@ def checkpoints(connection: Connection) -> dict[str, str]:
 def last_samples(ledger: str, state: Any) -> Iterator[list[Any]]:
     """Stream, source, instant and value (mWh) of each stream's last good sample."""
     if ledger == "energy":
-        for one in state:
-            name = f"{one['stream']} {one['phase']}"
-            yield [name, one["source"], one["at_s"], one["value_mwh"]]
+        for entry in state:
+            name = f"{entry['stream']} {entry['phase']}"
+            yield [name, entry["source"], entry["at_s"], entry["value_mwh"]]
         return
-    for serial, one in state.items():
-        if one["kind"] == "register":
-            yield [serial, one["source"], one["at_s"], one["value_mwh"]]
+    for serial, entry in state.items():
+        if entry["kind"] == "register":
+            yield [serial, entry["source"], entry["at_s"], entry["value_mwh"]]
         else:
-            yield [serial, one["kind"], one["at_s"], -1]
+            yield [serial, entry["kind"], entry["at_s"], -1]
 
 
 def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
@@ -138,7 +138,7 @@ def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
 
 
 def differing(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
-    """Which columns of which tables are not what they were; columns that are new are none."""
+    """Which columns of which tables are not what they were; new columns aside."""
     return [
         f"{table}: {column}"
         for table, columns in before.items()
