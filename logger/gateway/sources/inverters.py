@@ -6,6 +6,7 @@ Samples are keyed by the time of their report: a unit that has not reported anew
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from logger.clock import from_epoch_s
@@ -62,23 +63,22 @@ def production(reports: Sequence[InverterSample], now_s: int) -> list[Production
     counters = [unit.energy_lifetime_wh for unit in reports]
     known = [value for value in counters if value is not None]
     power_w = sum(fresh_w) if fresh_w else None
-    lifetime_wh = sum(known) if len(known) == len(counters) else None
-    return [ProductionSample(Phase.TOTAL, power_w, lifetime_wh, None, Source.DERIVED)]
+    energy_wh = sum(known) if len(known) == len(counters) else None
+    return [ProductionSample(Phase.TOTAL, power_w, energy_wh, None, Source.DERIVED)]
 
 
 def _plain(document: Any, now_s: int) -> Iterable[InverterSample]:
     for item in items(document):
-        serial, reported_s = text(item.get("serialNumber")), integer(item.get("lastReportDate"))
+        serial, reported_at = text(item.get("serialNumber")), _time(item, "lastReportDate", now_s)
         kind = integer(item.get("devType"))
-        if serial is None or not _is_time(reported_s, now_s) or kind not in {None, MICROINVERTER}:
-            continue
-        yield InverterSample(
-            reported_at=from_epoch_s(reported_s or 0),
-            serial=serial,
-            device_type=kind,
-            power_w=power(item.get("lastReportWatts")),
-            max_power_w=power(item.get("maxReportWatts")),
-        )
+        if serial is not None and reported_at is not None and kind in {None, MICROINVERTER}:
+            yield InverterSample(
+                reported_at=reported_at,
+                serial=serial,
+                device_type=kind,
+                power_w=power(item.get("lastReportWatts")),
+                max_power_w=power(item.get("maxReportWatts")),
+            )
 
 
 def _is_active_unit(device: Any) -> bool:
@@ -88,44 +88,39 @@ def _is_active_unit(device: Any) -> bool:
 
 
 def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:
-    for device in table(document).values():
-        if not _is_active_unit(device):
-            continue
-        serial = text(device.get("sn"))
+    for device in filter(_is_active_unit, table(document).values()):
         channel = next(iter(items(device.get("channels"))), {})
+        watts, lifetime = table(channel.get("watts")), table(channel.get("lifetime"))
         last = table(channel.get("lastReading"))
-        reported_s = integer(last.get("endDate"))
-        if serial is not None and _is_time(reported_s, now_s):
-            yield _unit(serial, channel, last, reported_s or 0)
-
-
-def _unit(
-    serial: str, channel: dict[str, Any], last: dict[str, Any], reported_s: int
-) -> InverterSample:
-    watts, lifetime = table(channel.get("watts")), table(channel.get("lifetime"))
-    joules, duration_s = counter(last.get("joulesProduced")), integer(last.get("duration"))
-    return InverterSample(
-        reported_at=from_epoch_s(reported_s),
-        serial=serial,
-        device_type=MICROINVERTER,
-        power_w=power(watts.get("now")),
-        max_power_w=power(watts.get("max")),
-        energy_lifetime_wh=_scaled(counter(lifetime.get("joulesProduced")), 3600, 3),
-        energy_interval_wh=_scaled(joules, 3600, 6),
-        interval_s=duration_s if duration_s and duration_s > 0 else None,
-        dc_voltage_v=_scaled(number(last.get("dcVoltageINmV")), 1000),
-        dc_current_a=_scaled(number(last.get("dcCurrentINmA")), 1000),
-        ac_voltage_v=_scaled(number(last.get("acVoltageINmV")), 1000),
+        serial, reported_at = text(device.get("sn")), _time(last, "endDate", now_s)
+        if serial is None or reported_at is None:
+            continue
+        duration_s = integer(last.get("duration"))
         # The gateway itself mixes In and IN.
-        ac_current_a=_scaled(number(last.get("acCurrentInmA", last.get("acCurrentINmA"))), 1000),
-        frequency_hz=_scaled(number(last.get("acFrequencyINmHz")), 1000),
-        temperature_c=number(last.get("channelTemp")),
-    )
+        current_ma = last.get("acCurrentInmA", last.get("acCurrentINmA"))
+        yield InverterSample(
+            reported_at=reported_at,
+            serial=serial,
+            device_type=MICROINVERTER,
+            power_w=power(watts.get("now")),
+            max_power_w=power(watts.get("max")),
+            energy_lifetime_wh=_scaled(counter(lifetime.get("joulesProduced")), 3600, 3),
+            energy_interval_wh=_scaled(counter(last.get("joulesProduced")), 3600, 6),
+            interval_s=duration_s if duration_s and duration_s > 0 else None,
+            dc_voltage_v=_scaled(number(last.get("dcVoltageINmV"))),
+            dc_current_a=_scaled(number(last.get("dcCurrentINmA"))),
+            ac_voltage_v=_scaled(number(last.get("acVoltageINmV"))),
+            ac_current_a=_scaled(number(current_ma)),
+            frequency_hz=_scaled(number(last.get("acFrequencyINmHz"))),
+            temperature_c=number(last.get("channelTemp")),
+        )
 
 
-def _scaled(value: float | None, divisor: int, digits: int = 3) -> float | None:
+def _scaled(value: float | None, divisor: int = 1000, digits: int = 3) -> float | None:
     return None if value is None else round(value / divisor, digits)
 
 
-def _is_time(epoch_s: int | None, now_s: int) -> bool:
-    return epoch_s is not None and EARLIEST_S <= epoch_s <= now_s + 86_400
+def _time(report: dict[str, Any], key: str, now_s: int) -> datetime | None:
+    """Return when a report came; None where that can't be."""
+    epoch_s = integer(report.get(key)) or 0
+    return from_epoch_s(epoch_s) if EARLIEST_S <= epoch_s <= now_s + 86_400 else None

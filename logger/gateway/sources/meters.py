@@ -115,10 +115,10 @@ def times(document: Any) -> list[tuple[int, int]]:
 
 def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
     """Return the production CT's activePower and actEnergyDlvd, in total and per phase."""
-    own = (reading for reading in readings if reading.measurement == Measurement.PRODUCTION)
     return [
         ProductionSample(ct.phase, ct.power_w, ct.delivered_wh, ct.reading_age_s, Source.CT)
-        for ct in own
+        for ct in readings
+        if ct.measurement == Measurement.PRODUCTION
     ]
 
 
@@ -133,20 +133,18 @@ def consumption_by_net(
     produced = {sample.phase: sample for sample in production}
     by_phase = _by_phase(readings, Measurement.PRODUCTION)
     samples: list[ConsumptionSample] = []
-    for net in _by_phase(readings, NET).values():
-        net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
+    for phase, net in _by_phase(readings, NET).items():
         age_s = net.reading_age_s
-        samples.append(ConsumptionSample(NET, net.phase, net.power_w, net_wh, age_s, Source.CT))
-        if (own := produced.get(net.phase)) is None:
+        net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
+        samples.append(ConsumptionSample(NET, phase, net.power_w, net_wh, age_s, Source.CT))
+        if (own := produced.get(phase)) is None:
             continue
         produced_wh = own.energy_lifetime_wh
         if own.source is Source.CT:
-            ct = by_phase.get(net.phase)
+            ct = by_phase.get(phase)
             produced_wh = plus(produced_wh, ct.received_wh if ct else None, sign=-1)
         total_w, total_wh = plus(own.power_w, net.power_w), plus(produced_wh, net_wh)
-        samples.append(
-            ConsumptionSample(TOTAL, net.phase, total_w, total_wh, age_s, Source.DERIVED)
-        )
+        samples.append(ConsumptionSample(TOTAL, phase, total_w, total_wh, age_s, Source.DERIVED))
     return samples
 
 
@@ -160,11 +158,9 @@ def consumption_by_total(
     """
     produced = {sample.phase: sample for sample in production}
     samples: list[ConsumptionSample] = []
-    for total in _by_phase(readings, TOTAL).values():
-        phase, total_w, age_s = total.phase, total.power_w, total.reading_age_s
-        samples.append(
-            ConsumptionSample(TOTAL, phase, total_w, total.delivered_wh, age_s, Source.CT)
-        )
+    for phase, total in _by_phase(readings, TOTAL).items():
+        total_w, wh, age_s = total.power_w, total.delivered_wh, total.reading_age_s
+        samples.append(ConsumptionSample(TOTAL, phase, total_w, wh, age_s, Source.CT))
         if (own := produced.get(phase)) is not None:
             net_w = plus(total_w, own.power_w, sign=-1)
             samples.append(ConsumptionSample(NET, phase, net_w, None, age_s, Source.DERIVED))

@@ -117,11 +117,11 @@ def consumption_from_eim(
     net_item = consumption_item(page, NET)
     nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
     totals = _parts(total_item, phases) if is_active(total_item) else []
-    samples: list[ConsumptionSample] = []
     age_s = _age_s(net_item, now_s)
-    for phase, net in nets.items():
-        net_w = power(net.get("wNow"))
-        samples.append(ConsumptionSample(NET, phase, net_w, None, age_s, Source.EIM))
+    samples = [
+        ConsumptionSample(NET, phase, power(net.get("wNow")), None, age_s, Source.EIM)
+        for phase, net in nets.items()
+    ]
     age_s = _age_s(total_item, now_s)
     for phase, total in totals:
         power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
@@ -135,10 +135,8 @@ def consumption_from_eim(
 
 def _parts(item: dict[str, Any], phases: int) -> list[tuple[Phase, dict[str, Any]]]:
     """Return an eim item and its first ``phases`` lines; more lines than phases are noise."""
-    lines = items(item.get("lines"))[:phases]
-    if phases < 2 or len(lines) < 2:
-        lines = []
-    return [(Phase.TOTAL, item), *zip(LINES, lines, strict=False)]
+    lines = items(item.get("lines"))[:phases] if phases > 1 else []
+    return [(Phase.TOTAL, item), *zip(LINES, lines if len(lines) > 1 else [], strict=False)]
 
 
 def _age_s(item: dict[str, Any], now_s: int) -> int | None:
