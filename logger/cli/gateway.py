@@ -69,8 +69,7 @@ def token() -> None:
 def _tokens(ctx: click.Context, name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
     loaded = load_settings(ctx)
     chosen = gateway_named(loaded, name)
-    enlighten = credentials.Enlighten(os.environ)
-    return loaded, chosen, credentials.Tokens(chosen, loaded.state_dir, enlighten, utc_now)
+    return loaded, chosen, credentials.Tokens(chosen, loaded.state_dir, os.environ, utc_now)
 
 
 @token.command("show")

@@ -60,9 +60,9 @@ def _token_days(loaded: "Settings") -> list[int | None]:
     """Return the days that each gateway's token has left; None where there is none."""
     days: list[int | None] = []
     for gateway in loaded.gateways:
-        enlighten = credentials.Enlighten(os.environ)
+        tokens = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now)
         try:
-            token = credentials.Tokens(gateway, loaded.state_dir, enlighten, utc_now).stored()
+            token = tokens.stored()
         except LoggerError:
             token = None
         ends = token.expires_at if token else None

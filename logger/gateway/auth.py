@@ -7,7 +7,7 @@ locks us out until a person acts.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -25,7 +25,6 @@ from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-REALM = "enphaseenergy.com"
 CHECK_JWT = "/auth/check_jwt"
 REFUSED = frozenset({401, 403})
 #: The gateway forgets a session ten minutes after its last use.
@@ -158,9 +157,11 @@ class LocalUsers(AuthBase):
 
     def __init__(self, settings: GatewaySettings, serial: str) -> None:
         self.settings = settings
-        self.serial = serial
         self.refusal: AuthenticationError | None = None  #: of the configured user
-        self._users = list(_users(settings, serial))
+        users = {"envoy": serial[-6:], "installer": installer_password(serial)}
+        if settings.username and settings.password:
+            users = {settings.username: settings.password}
+        self._users = [HTTPDigestAuth(*user) for user in users.items()]
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Leave the request alone; its answer may ask for a user."""
@@ -188,15 +189,6 @@ class LocalUsers(AuthBase):
         return response
 
 
-def _users(settings: GatewaySettings, serial: str) -> Iterator[HTTPDigestAuth]:
-    """Return the users to try in order: the configured one alone, else the two built-in ones."""
-    if settings.username and settings.password:
-        yield HTTPDigestAuth(settings.username, settings.password)
-        return
-    yield HTTPDigestAuth("envoy", serial[-6:])
-    yield HTTPDigestAuth("installer", installer_password(serial))
-
-
 def installer_password(serial: str, user: str = "installer") -> str:
     """Return the password that the gateway derives from its serial number.
 
@@ -204,7 +196,7 @@ def installer_password(serial: str, user: str = "installer") -> str:
     letter from @ on, counted down from how many of them the digest holds. Counts that would give
     an ambiguous letter are left out. Source: the gateway's own scheme.
     """
-    text = f"[e]{user}@{REALM}#{serial} EnPhAsE eNeRgY "
+    text = f"[e]{user}@enphaseenergy.com#{serial} EnPhAsE eNeRgY "
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     left = {digit: digest.count(digit) for digit in "01"}
     first, most = {"0": "f", "1": "@"}, {"0": 20, "1": 26}

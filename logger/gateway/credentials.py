@@ -84,56 +84,8 @@ class Token:
         return self.expires_at is not None and now >= self.expires_at - before
 
 
-class Enlighten:
-    """Enphase's cloud, or a simulated one (``ENVOYLOG_ENLIGHTEN_URL``, ``ENVOYLOG_ENTREZ_URL``)."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.enlighten_url = _base(environ, "ENVOYLOG_ENLIGHTEN_URL", ENLIGHTEN_URL)
-        self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
-
-    def token(self, username: str, password: str, serial: str) -> str:
-        """Return a token's text for a gateway of this account, or raise AuthenticationError."""
-        form = {"user[email]": username, "user[password]": password}
-        login = self._post(f"{self.enlighten_url}/login/login.json?", data=form)
-        if login.status_code in {400, 401, 403, 422}:
-            raise AuthenticationError(
-                f"Enlighten refused the user {username!r} or the password; check username and "
-                f"password_file, or {PASTE}"
-            )
-        answer = None
-        with contextlib.suppress(ValueError):
-            answer = login.json()
-        if login.status_code != 200 or not isinstance(answer, dict):
-            raise AuthenticationError(
-                f"Enlighten answers the login with status {login.status_code}; try again later, or "
-                f"{PASTE}"
-            )
-        if not (session := answer.get("session_id")):
-            raise AuthenticationError(
-                f"Enlighten asks {username!r} for a second factor, which a logger can't "
-                f"give; {PASTE}"
-            )
-        wanted = {"session_id": session, "serial_num": serial, "username": username}
-        tokens = self._post(f"{self.entrez_url}/tokens", json=wanted)
-        if tokens.status_code != 200:
-            raise AuthenticationError(
-                f"Enlighten gives {username!r} no token for gateway {serial} (status "
-                f"{tokens.status_code}); is the gateway in this account? Or {PASTE}"
-            )
-        return str(tokens.text)
-
-    @staticmethod
-    def _post(url: str, **content: Any) -> requests.Response:
-        try:
-            return requests.post(url, timeout=(10, 30), allow_redirects=False, **content)
-        except (requests.RequestException, OSError) as error:
-            raise AuthenticationError(
-                f"Enphase's {urlsplit(url).hostname} can't be reached to get a token; check the "
-                f"internet connection, or {PASTE}"
-            ) from error
-
-
 def _base(environ: Mapping[str, str], key: str, default: str) -> str:
+    """Return the address of Enphase's cloud, or of a simulated one."""
     url = environ.get(key, default).rstrip("/")
     parts = urlsplit(url)
     local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
@@ -142,14 +94,25 @@ def _base(environ: Mapping[str, str], key: str, default: str) -> str:
     return url
 
 
+def _post(url: str, **content: Any) -> requests.Response:
+    try:
+        return requests.post(url, timeout=(10, 30), allow_redirects=False, **content)
+    except (requests.RequestException, OSError) as error:
+        raise AuthenticationError(
+            f"Enphase's {urlsplit(url).hostname} can't be reached to get a token; check the "
+            f"internet connection, or {PASTE}"
+        ) from error
+
+
 class Tokens:
     """The tokens of one gateway: pasted, from a file, or fetched from Enlighten and kept."""
 
     def __init__(
-        self, settings: GatewaySettings, state_dir: Path, cloud: Enlighten, clock: Clock
+        self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock
     ) -> None:
         self.settings = settings
-        self.cloud = cloud
+        self.enlighten_url = _base(environ, "ENVOYLOG_ENLIGHTEN_URL", ENLIGHTEN_URL)
+        self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
         self.clock = clock
         self.kept_path = state_dir / "tokens" / f"{file_stem(settings.name)}.jwt"
         self.renewal_error: AuthenticationError | None = None
@@ -213,10 +176,8 @@ class Tokens:
             )
         self._not_before = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        assert self.settings.username is not None  # noqa: S101 - asked only with an account
-        assert self.settings.password is not None  # noqa: S101 - the same
         try:
-            text = self.cloud.token(self.settings.username, self.settings.password, serial)
+            text = self._enlighten_token(serial)
         except AuthenticationError as error:
             self.renewal_error = error  # Raised again while waiting.
             raise
@@ -226,6 +187,38 @@ class Tokens:
         self.renewal_error, self._pause = None, LEAST_PAUSE
         log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
         return token
+
+    def _enlighten_token(self, serial: str) -> str:
+        """Return a token's text for a gateway of this account, or raise AuthenticationError."""
+        username = self.settings.username
+        form = {"user[email]": username, "user[password]": self.settings.password}
+        login = _post(f"{self.enlighten_url}/login/login.json?", data=form)
+        if login.status_code in {400, 401, 403, 422}:
+            raise AuthenticationError(
+                f"Enlighten refused the user {username!r} or the password; check username and "
+                f"password_file, or {PASTE}"
+            )
+        answer = None
+        with contextlib.suppress(ValueError):
+            answer = login.json()
+        if login.status_code != 200 or not isinstance(answer, dict):
+            raise AuthenticationError(
+                f"Enlighten answers the login with status {login.status_code}; try again later, or "
+                f"{PASTE}"
+            )
+        if not (session := answer.get("session_id")):
+            raise AuthenticationError(
+                f"Enlighten asks {username!r} for a second factor, which a logger can't "
+                f"give; {PASTE}"
+            )
+        wanted = {"session_id": session, "serial_num": serial, "username": username}
+        tokens = _post(f"{self.entrez_url}/tokens", json=wanted)
+        if tokens.status_code != 200:
+            raise AuthenticationError(
+                f"Enlighten gives {username!r} no token for gateway {serial} (status "
+                f"{tokens.status_code}); is the gateway in this account? Or {PASTE}"
+            )
+        return str(tokens.text)
 
     def keep(self, token: Token) -> None:
         """Keep a token in the state directory, readable by its owner only."""

@@ -24,7 +24,7 @@ from logger.errors import (
 from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
-from logger.gateway.credentials import Enlighten, Tokens
+from logger.gateway.credentials import Tokens
 from logger.gateway.http import Address, Answer, Dress, Http
 from logger.gateway.profile import HOME, PRODUCTION, V1_INVERTERS, Profile
 from logger.gateway.quirks import is_old
@@ -62,7 +62,7 @@ class Endpoints:
         self.settings = settings
         self.clock = clock
         self.http = Http(settings, state_dir)
-        self.tokens = Tokens(settings, state_dir, Enlighten(environ), clock)
+        self.tokens = Tokens(settings, state_dir, environ, clock)
         self.token_auth = TokenAuth(settings, self.tokens, self.http, clock)
         self.users: LocalUsers | None = None
         self.info: GatewayInfo | None = None  #: who answers

@@ -156,11 +156,6 @@ class Http:
         """Whether what is sent can be read by the gateway alone."""
         return self.scheme == "https"
 
-    @property
-    def port(self) -> int:
-        """The TLS port."""
-        return self.address.port or 443
-
     def forget_connection(self) -> None:
         """Close the connection; the next request reads the pin anew."""
         if self._opened is not None:
@@ -237,7 +232,10 @@ class Http:
     def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
         if self.scheme is None:
             # It may have had a certificate before: then it never falls back to plain HTTP.
-            has_tls = self.pins.read() is not None or self._offers_tls(deadline)
+            try:
+                has_tls = self.pins.read() is not None or bool(self._shown(deadline))
+            except GatewayUnreachableError:
+                has_tls = False
             self.scheme = "https" if has_tls else "http"
         fingerprint = self._trusted(deadline) if self.is_secure else None
         if self.settings.tls == "off":
@@ -269,11 +267,6 @@ class Http:
         log.info("gateway=%s certificate pinned sha256=%s", self.settings.name, shown)
         return shown
 
-    def _offers_tls(self, deadline: Deadline) -> bool:
-        try:
-            return bool(self._shown(deadline))
-        except GatewayUnreachableError:
-            return False
-
     def _shown(self, deadline: Deadline) -> str:
-        return fingerprint_at(self.address.host, self.port, min(CONNECT_S, deadline.left_s))
+        _, host, port = self.address
+        return fingerprint_at(host, port or 443, min(CONNECT_S, deadline.left_s))

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,25 +118,23 @@ def _begun(
 
 def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
     """Return what the system's resolver answers, if it answers in time."""
-    answers: list[list[Any] | OSError | UnicodeError] = []
+    answer: Future[list[Any]] = Future()
 
     def ask() -> None:
         try:
-            answers.append(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            answer.set_result(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
         except (OSError, UnicodeError) as error:
-            answers.append(error)
+            answer.set_exception(error)
 
     # The resolver can't be interrupted: its thread is left to end by itself.
-    thread = threading.Thread(target=ask, name=f"resolve {host}", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not answers:
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-    if isinstance(answers[0], UnicodeError):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    if isinstance(answers[0], OSError):
-        raise answers[0]
-    return answers[0]
+    threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
+    try:
+        return answer.result(timeout_s)
+    except TimeoutError:
+        reason = "Temporary failure in name resolution"
+        raise socket.gaierror(socket.EAI_AGAIN, reason) from None
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
 
 def reason_of(error: BaseException) -> str:
