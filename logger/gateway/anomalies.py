@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from logger.gateway.parse import items, number, text
+from logger.gateway.parse import integer, items, number, text
 from logger.gateway.quirks import is_copy
 from logger.gateway.sources import meters
 from logger.gateway.sources.production import consumption_item, is_active, production_item
@@ -116,7 +116,10 @@ class Watch:
     def frozen(self, document: Any, now_s: int) -> frozenset[int]:
         """Return the meters (eid) whose own reading time has stood still for a minute."""
         frozen = set()
-        for eid, timestamp_s in meters.times(document):
+        for item in items(document):
+            eid, timestamp_s = integer(item.get("eid")), integer(item.get("timestamp"))
+            if eid is None or not timestamp_s:
+                continue  # It was never read.
             before, since_s = self._reading_times.get(eid, (None, now_s))
             if before != timestamp_s:
                 since_s = now_s
@@ -162,14 +165,12 @@ class Watch:
             return []
         before = self._missing or dict.fromkeys(listed, 0)
         missing = {serial: lists + 1 for serial, lists in before.items() if serial not in listed}
-        removed = {serial for serial, lists in missing.items() if lists >= REMOVED_AFTER_LISTS}
-        appeared = listed - before.keys()
+        kinds = dict.fromkeys(listed - before.keys(), "inverter_appeared")
+        for serial in [unit for unit, lists in missing.items() if lists >= REMOVED_AFTER_LISTS]:
+            kinds[serial] = "inverter_removed"
+            del missing[serial]
         self._missing = dict.fromkeys(listed, 0) | missing
-        for serial in removed:
-            del self._missing[serial]
         detail = f"{len(listed)} inverters are listed"
-        kinds = dict.fromkeys(appeared, "inverter_appeared")
-        kinds |= dict.fromkeys(removed, "inverter_removed")
         return [
             Event(at=at, kind=kind, subject=serial, detail=detail)
             for serial, kind in sorted(kinds.items())

@@ -20,14 +20,13 @@ from logger.errors import (
     GatewayUnreachableError,
     SettingsError,
 )
-from logger.gateway import discovery
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly, Watch
+from logger.gateway.discovery import Relocation
 from logger.gateway.endpoints import Endpoints
 from logger.gateway.parse import table
 from logger.gateway.poll import read
 from logger.gateway.profile import Documents, ProductionFrom, Profile
-from logger.gateway.relocation import Relocation
 from logger.gateway.tls import Deadline
 from logger.readings import Event, GatewayInfo, Outcome, Poll, Source, SourceFailure
 from logger.settings import GatewaySettings, Settings
@@ -58,7 +57,7 @@ class Gateway:
         self.clock = clock
         self.elapsed = elapsed
         self.endpoints = Endpoints(gateway, settings.state_dir, environ, clock)
-        self.relocation = Relocation(self.endpoints, discovery.interfaces_of(environ), clock)
+        self.relocation = Relocation(self.endpoints, self.identify, environ)
         self.known_serial = gateway.serial
         #: the source and firmware of production before this start, from the database
         self.previous: tuple[str, str] | None = None
@@ -100,30 +99,26 @@ class Gateway:
 
         A GatewayError is not final: a document that decides did not come, ask again.
         """
-        info = self.identify(deadline)
-        if self.profile is None:
+        info, before, now = self.identify(deadline), self.profile, self.clock()
+        if before is None:
             # Finding out what it is takes many documents, and is worth missing slots for.
             deadline.extend(max(0.0, DETECTION_S - self.budget_s))
-        now = self.clock()
-        changed = self.profile is not None and self.profile.info.firmware != info.firmware
-        is_day_over = self._detected_at is None or now - self._detected_at >= DETECT_EVERY
-        if changed or is_day_over:
+        changed = before is not None and before.info.firmware != info.firmware
+        at = self._detected_at
+        is_due = changed or at is None or now - at >= DETECT_EVERY
+        if is_due:
             self.endpoints.forget(firmware_changed=changed)
         documents = {profiles.METERS: self.endpoints.get_deciding(profiles.METERS, deadline)}
         info = profiles.with_meters(info, profiles.known(documents, profiles.METERS))
-        if self._zone_name is None:
+        if self._local(now) is None:
             self._time_zone = self._zone(deadline)
         info = replace(info, time_zone=self._time_zone)
-        profile = self.profile
-        if profile is None or profile.is_provisional or profile.info.meters != info.meters:
-            is_day_over = True
-        if profile is None or changed or is_day_over:
+        if before is None or is_due or before.is_provisional or before.info.meters != info.meters:
             profile = self._detected(info, documents, deadline)
             self._detected_at = now
         else:
-            profile = replace(profile, info=info)
-        self.endpoints.profile = profile
-        self._identified_at = now
+            profile = replace(before, info=info)
+        self.endpoints.profile, self._identified_at = profile, now
         return profile
 
     def _zone(self, deadline: Deadline) -> str | None:
@@ -164,7 +159,7 @@ class Gateway:
         """
         deadline = Deadline(self.budget_s)
         try:
-            self.relocation.look(self.known_serial, at, self.identify, deadline)
+            self.relocation.look(self.known_serial, at, deadline)
             poll = self._poll(at, deadline, inverters=inverters)
         except GatewayError as error:
             self._identified_at = None
@@ -175,7 +170,8 @@ class Gateway:
             self.relocation.failed()
         else:
             self.relocation.answered()
-        return replace(poll, events=(*self.relocation.take_events(), *poll.events))
+        moves, self.relocation.events = self.relocation.events, []
+        return replace(poll, events=(*moves, *poll.events))
 
     def _poll(self, at: datetime, deadline: Deadline, *, inverters: bool) -> Poll:
         started = self.elapsed()
@@ -254,20 +250,21 @@ class Gateway:
         if took_s > SLOW_SHARE * self.budget_s:
             detail = f"a poll took {took_s:.1f} s of the {self.budget_s:.0f} s that it has"
             found = [*found, Anomaly("slow_answers", "gateway", detail)]
-        page = profiles.known(documents, profiles.PRODUCTION_JSON)
-        if (zone := self._zone_name) is not None and page is not None:
-            found = [*found, *self._watch.day_count(page, at.astimezone(time_zone(zone)).date())]
-        return [*found, *self.endpoints.take_anomalies()]
+        page, local = profiles.known(documents, profiles.PRODUCTION_JSON), self._local(at)
+        if local is not None and page is not None:
+            found = [*found, *self._watch.day_count(page, local.date())]
+        noticed, self.endpoints.anomalies = self.endpoints.anomalies, []
+        return [*found, *noticed]
 
-    @property
-    def _zone_name(self) -> str | None:
-        return self.settings.time_zone or self._time_zone
+    def _local(self, at: datetime) -> datetime | None:
+        """Return an instant as the site's clocks show it; None while its zone is not known."""
+        zone = self.settings.time_zone or self._time_zone
+        return None if zone is None else at.astimezone(time_zone(zone))
 
     def is_nightly_outage(self, at: datetime) -> bool:
         """Return whether the gateway is in its nightly restart, when long documents hang it."""
-        if (zone := self._zone_name) is None:
-            return False
-        return "22:58" <= at.astimezone(time_zone(zone)).strftime("%H:%M") < "23:06"
+        local = self._local(at)
+        return local is not None and "22:58" <= f"{local:%H:%M}" < "23:06"
 
 
 def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:

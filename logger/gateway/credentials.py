@@ -177,7 +177,7 @@ class Tokens:
         self._not_before = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         try:
-            text = self._enlighten_token(serial)
+            text = self.from_account(serial)
         except AuthenticationError as error:
             self.renewal_error = error  # Raised again while waiting.
             raise
@@ -188,7 +188,7 @@ class Tokens:
         log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
         return token
 
-    def _enlighten_token(self, serial: str) -> str:
+    def from_account(self, serial: str) -> str:
         """Return a token's text for a gateway of this account, or raise AuthenticationError."""
         username = self.settings.username
         form = {"user[email]": username, "user[password]": self.settings.password}

@@ -67,7 +67,7 @@ class Endpoints:
         self.users: LocalUsers | None = None
         self.info: GatewayInfo | None = None  #: who answers
         self.profile: Profile | None = None  #: what it is, once that is known
-        self._anomalies: list[Anomaly] = []
+        self.anomalies: list[Anomaly] = []  #: of endpoints, that no poll has reported yet
         self._known: dict[str, _Known] = {}
         self._was_there = False  # at the last request
         self._suspect: str | None = None  # asked last, and the gateway fell silent
@@ -76,11 +76,6 @@ class Endpoints:
     def refused_user(self) -> AuthenticationError | None:
         """Why the configured local user is of no use, or None."""
         return self.users.refusal if self.users else None
-
-    def take_anomalies(self) -> list[Anomaly]:
-        """Return what was noticed about endpoints and no poll has reported yet."""
-        noticed, self._anomalies = self._anomalies, []
-        return noticed
 
     def belong_to(self, info: GatewayInfo) -> None:
         """Set whose answers these are; a new serial starts with new credentials."""
@@ -246,4 +241,4 @@ class Endpoints:
             known.why = f"{culprit}: the gateway hangs when it is asked; asked once a day."
         if known.hangs == MOST_HANGS:
             detail = f"the gateway fell silent each of {MOST_HANGS} times that it was asked for it"
-            self._anomalies.append(Anomaly("hanging_page", culprit, f"{detail}; asked once a day"))
+            self.anomalies.append(Anomaly("hanging_page", culprit, f"{detail}; asked once a day"))

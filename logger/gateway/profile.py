@@ -116,15 +116,13 @@ def next_endpoint(profile: Profile, documents: Documents, *, with_inverters: boo
 
 def next_deciding_endpoint(info: GatewayInfo, documents: Documents) -> str | None:
     """Return what has to be asked for next to know the profile; None when it is clear."""
-    if _is_decided(detect(info, documents, keep_v1=False)):
-        return None
-    for path in DECIDING:
-        is_useless = (path == READINGS and not any(map(is_enabled, info.meters))) or (
-            path == PRODUCTION and known(documents, PRODUCTION_JSON) is not None
-        )
-        if path not in documents and not is_useless:
-            return path
-    return None
+    useless = set(documents)
+    if not any(map(is_enabled, info.meters)):
+        useless.add(READINGS)
+    if known(documents, PRODUCTION_JSON) is not None:
+        useless.add(PRODUCTION)
+    is_clear = _is_decided(detect(info, documents, keep_v1=False))
+    return next((path for path in DECIDING if not is_clear and path not in useless), None)
 
 
 def parse_info(body: str) -> GatewayInfo:

@@ -237,16 +237,16 @@ def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     write_secret(path, roof.simulation.token(days=-1))
     account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
     gateway = roof.gateway(token_file=path if token == "expired" else None, **account)
-    cloud = gateway.endpoints.tokens.cloud
-    there, real = (cloud.enlighten_url, cloud.token)
+    tokens = gateway.endpoints.tokens
+    there, real = (tokens.enlighten_url, tokens.from_account)
     tries = []
 
-    def counted(*account: str) -> str:
+    def counted(serial: str) -> str:
         tries.append(roof.clock())
-        return real(*account)
+        return real(serial)
 
-    monkeypatch.setattr(cloud, "token", counted)
-    cloud.enlighten_url = "http://127.0.0.1:9"
+    monkeypatch.setattr(tokens, "from_account", counted)
+    tokens.enlighten_url = "http://127.0.0.1:9"
     start, messages = roof.clock(), set()
     for _ in range(240):
         with pytest.raises(AuthenticationError) as caught:
@@ -257,7 +257,7 @@ def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     assert len(messages) == 1
     assert "token set" in messages.pop()
     assert {request.path for request in roof.simulation.requests} == {"/info"}
-    cloud.enlighten_url = there
+    tokens.enlighten_url = there
     roof.clock.set(roof.clock() + timedelta(hours=4))
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
 

@@ -19,7 +19,7 @@ from logger.errors import (
     GatewayReplacedError,
     GatewayUnreachableError,
 )
-from logger.gateway import discovery, relocation
+from logger.gateway import discovery
 from logger.gateway.client import Gateway
 from logger.gateway.http import Address
 from logger.gateway.tls import Deadline
@@ -195,7 +195,7 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relocation, "SEARCH_S", 0.5)
+    monkeypatch.setattr(discovery, "SEARCH_S", 0.5)
     roof = bench(generation="5", cts="none", serial=next(serials))
     roof.settings = replace(
         roof.settings, gateways=(replace(roof.settings.gateways[0], mdns=True, token_file=None),)
@@ -300,7 +300,7 @@ def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
         return real(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(discovery, "discover", counted)
-    monkeypatch.setattr(relocation, "SEARCH_S", 0.1)
+    monkeypatch.setattr(discovery, "SEARCH_S", 0.1)
     outcomes(roof, gateway, 30)
     assert len(looks) == 3
     assert {after - before for before, after in pairwise(looks)} == {10 * MINUTE}

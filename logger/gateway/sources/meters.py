@@ -107,12 +107,6 @@ def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int) -> Me
     )
 
 
-def times(document: Any) -> list[tuple[int, int]]:
-    """Return each slot's eid and its own reading time in epoch seconds."""
-    pairs = [(integer(item.get("eid")), integer(item.get("timestamp"))) for item in items(document)]
-    return [(eid, time_s) for eid, time_s in pairs if eid is not None and time_s]
-
-
 def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
     """Return the production CT's activePower and actEnergyDlvd, in total and per phase."""
     return [
