@@ -156,6 +156,11 @@ class Http:
         """Whether what is sent can be read by the gateway alone."""
         return self.scheme == "https"
 
+    @property
+    def port(self) -> int:
+        """The TLS port."""
+        return self.address.port or 443
+
     def forget_connection(self) -> None:
         """Close the connection; the next request reads the pin anew."""
         if self._opened is not None:
@@ -268,5 +273,4 @@ class Http:
         return shown
 
     def _shown(self, deadline: Deadline) -> str:
-        _, host, port = self.address
-        return fingerprint_at(host, port or 443, min(CONNECT_S, deadline.left_s))
+        return fingerprint_at(self.address.host, self.port, min(CONNECT_S, deadline.left_s))

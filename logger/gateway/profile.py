@@ -199,21 +199,18 @@ def _production(
     info: GatewayInfo, measured: set[str], documents: Documents, *, keep_v1: bool
 ) -> ProductionFrom:
     page, plain = known(documents, PRODUCTION_JSON), known(documents, PRODUCTION)
-    if Measurement.PRODUCTION in measured:
-        return ProductionFrom.CT
-    if is_active(production_item(page, "eim")):
-        return ProductionFrom.EIM
-    if page is None and is_active(production_item(plain, "eim")):
-        return ProductionFrom.EIM_PLAIN
     v1 = table(known(documents, V1))
     stalls = info.is_metered is True and firmware_of(info.firmware) >= STALLS_V1_FROM
-    if v1 and not stalls and (keep_v1 or not is_zero(v1)):
-        return ProductionFrom.V1
-    if is_active(production_item(page, "inverters")):
-        return ProductionFrom.INVERTERS
-    if not v1 and isinstance(plain, str):
-        return ProductionFrom.HTML
-    return ProductionFrom.V1 if v1 and not stalls else ProductionFrom.SUM
+    fits = {
+        ProductionFrom.CT: Measurement.PRODUCTION in measured,
+        ProductionFrom.EIM: is_active(production_item(page, "eim")),
+        ProductionFrom.EIM_PLAIN: page is None and is_active(production_item(plain, "eim")),
+        ProductionFrom.V1: v1 and not stalls and (keep_v1 or not is_zero(v1)),
+        ProductionFrom.INVERTERS: is_active(production_item(page, "inverters")),
+        ProductionFrom.HTML: not v1 and isinstance(plain, str),
+    }
+    last = ProductionFrom.V1 if v1 and not stalls else ProductionFrom.SUM
+    return next((source for source in ProductionFrom if fits.get(source)), last)
 
 
 def _consumption(
