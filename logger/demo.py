@@ -44,14 +44,14 @@ FLOWS = ("production", "consumption")
 
 
 class Demo:
-    """Runs the demo in a directory; ``say`` gets each line for people."""
+    """Runs the demo in a directory; ``show`` gets each line for people."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, show: Callable[[str], None]) -> None:
         self.directory = directory
         self.config = directory / "config.toml"
         self.database = directory / "envoylog.db"
         self.workbook = directory / "energy.xlsx"
-        self.say = say
+        self.show = show
 
     def run(self, *, days: int, live_s: int) -> None:
         """Collect ``days`` of history and ``live_s`` seconds live, report and compare.
@@ -70,11 +70,11 @@ class Demo:
         )
         with serving(simulation) as server:
             loaded = self._prepare(server.url, simulation.token(days=days + 365))
-            self.say(f"simulated gateway at {server.url} (HTTPS, token, 3 phases, 12 inverters)")
+            self.show(f"simulated gateway at {server.url} (HTTPS, token, 3 phases, 12 inverters)")
             with opened(loaded.database_url) as engine:
                 schema.upgrade(engine)
                 (poller,) = wiring.pollers(loaded, engine, {}, clock=simulation.clock)
-                self.say(f"collecting {days} days of simulated history, a poll per 5 minutes …")
+                self.show(f"collecting {days} days of simulated history, a poll per 5 minutes …")
                 self._history(poller, simulation, start, now)
                 last = self._live(poller, simulation, live_s) if live_s else now
                 if not poller.keeper.store_all():
@@ -83,9 +83,9 @@ class Demo:
                     )
                 report = self._report(engine, last)
             self._compare(report, simulation, last)
-        self.say(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
-        self.say(f"\ntry next:  envoylog --config {self.config} report monthly")
-        self.say(f"           sqlite3 -box {self.database} '{LOOK}'")
+        self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
+        self.show(f"\ntry next:  envoylog --config {self.config} report monthly")
+        self.show(f"           sqlite3 -box {self.database} '{LOOK}'")
 
     def _prepare(self, url: str, token: str) -> Settings:
         """Write the configuration into a directory that is new or of an earlier demo."""
@@ -123,11 +123,11 @@ class Demo:
             if poll.failures:
                 raise CheckFailedError(f"the simulated gateway did not answer: {poll.error}")
             at, number = at + timedelta(seconds=HISTORY_EVERY_S), number + 1
-        self.say(f"  {number} polls")
+        self.show(f"  {number} polls")
 
     def _live(self, poller: Poller, simulation: Simulation, live_s: int) -> datetime:
         """Collect in real time, each 5 seconds on the clock; return the last slot."""
-        self.say(f"collecting for {live_s} s in real time, a poll per {LIVE_EVERY_S} s …")
+        self.show(f"collecting for {live_s} s in real time, a poll per {LIVE_EVERY_S} s …")
         simulation.clock.set(utc_now())
         simulation.clock.speed = 1.0
         collector = service.Service(
@@ -137,14 +137,14 @@ class Demo:
         timer.daemon = True
         timer.start()
         collector.run()
-        self.say(f"  {collector.slots_offered} slots")
+        self.show(f"  {collector.slots_offered} slots")
         simulation.clock.speed = 0.0
         return collector.last_slot or utc_now()
 
     def _report(self, engine: Engine, now: datetime) -> Report:
         with engine.connect() as connection:
             report = energy_report(connection, "daily", now=now)
-        self.say(f"\n{exports.to_table(report).decode().rstrip()}")
+        self.show(f"\n{exports.to_table(report).decode().rstrip()}")
         with exports.replacing(self.workbook) as out:
             out.write(exports.to_xlsx(report))
         return report
@@ -152,7 +152,7 @@ class Demo:
     def _compare(self, report: Report, simulation: Simulation, last: datetime) -> None:
         """Compare each day with the simulated site's own integrals."""
         zone = time_zone(ZONE)
-        self.say("\nwhat was counted against what was true (kWh):")
+        self.show("\nwhat was counted against what was true (kWh):")
         worst = 0.0
         for row in report.rows:
             record = dict(zip(report.names, row, strict=True))
@@ -171,7 +171,7 @@ class Demo:
                 off = 100 * max(0.0, least - found, found - most) / max(true, 0.05)
                 worst = max(worst, off)
                 parts.append(f"{flow} {found:9.3f} / {true:9.3f}")
-            self.say(f"  {record['day']}  " + "   ".join(parts))
-        self.say(f"  largest difference {worst:.4f} %")
+            self.show(f"  {record['day']}  " + "   ".join(parts))
+        self.show(f"  largest difference {worst:.4f} %")
         if worst > TOLERANCE_PCT:
             raise CheckFailedError(f"A total is off by {worst:.2f} %; please report this.")

@@ -134,11 +134,11 @@ def test_help_imports_nothing_that_takes_long(args: list[str]) -> None:
     assert imported_by(*args).isdisjoint({"sqlalchemy", "requests", "schedule", "alembic"})
 
 
-def test_the_list_of_commands_says_what_the_commands_say() -> None:
+def test_the_list_of_commands_has_their_own_help() -> None:
     context = click.Context(cli)
-    said = {name: getattr(cli.get_command(context, name), "help", "") for name in COMMANDS}
+    helps = {name: getattr(cli.get_command(context, name), "help", "") for name in COMMANDS}
     assert {name: text for name, (_, text) in COMMANDS.items()} == {
-        name: re.split(r"(?<=[.?])\s", text, maxsplit=1)[0] for name, text in said.items()
+        name: re.split(r"(?<=[.?])\s", text, maxsplit=1)[0] for name, text in helps.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""What the configuration says, and what is said of one that can't be used."""
+"""What the configuration gives, and the errors of one that can't be used."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_a_whole_number_of_kwp_is_a_number(tmp_path: Path) -> None:
     assert repr(found).count("peak_power_kwp=5.0") == 1
 
 
-def test_state_lies_where_the_environment_says(tmp_path: Path) -> None:
+def test_state_lies_where_the_environment_puts_it(tmp_path: Path) -> None:
     state = load(None, {"XDG_STATE_HOME": str(tmp_path)}).state_dir
     assert state == tmp_path / "envoylog"
     assert load(None, {"STATE_DIRECTORY": "/a:/b"}).state_dir == Path("/a")

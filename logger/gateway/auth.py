@@ -51,7 +51,7 @@ def _with_token(token: Token | None, request: PreparedRequest) -> PreparedReques
 
 
 class TokenAuth(AuthBase):
-    """Asks with a token's session cookie, or the token where there is none.
+    """Asks with a token's session cookie, or the token itself.
 
     What is refused is asked once more after the gateway has checked the token again: the session
     may be over, or the gateway was restarted.

@@ -69,7 +69,7 @@ class Clocks:
         ]
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
-        """Return whether a sample was not taken when its time says.
+        """Return whether a sample's time is wrong.
 
         ``age_s`` is its reading's age, ``right_s`` a sample before it that is known to be right.
         """

@@ -34,7 +34,7 @@ def day(hour: int, start_wh: float) -> list[tuple[int, float]]:
     return [(3600 * hour + 900 * n, start_wh + 20 * n) for n in range(41)]
 
 
-def test_what_a_first_report_counted_was_made_in_its_interval_and_not_in_the_night() -> None:
+def test_what_a_first_report_counted_belongs_to_its_interval_not_the_night() -> None:
     days = day(6, 100.0) + day(30, 100.0 + 800 + 30)
     curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
     assert curve.energy(EDGES_S) == [800_000, 830_000, None]
@@ -115,7 +115,7 @@ def test_a_slow_rhythm_that_is_steady_is_believed() -> None:
     assert read_reports(late, Rhythm(START_S, 5000), EDGES_S).covered_s == [3700, 0, 0]
 
 
-def test_a_first_report_says_nothing_of_how_long_it_held() -> None:
+def test_a_first_report_has_no_known_length() -> None:
     found = read_reports(reports((300, 120.0, None, None)), None, EDGES_S)
     assert (found.energy_mwh, found.covered_s) == ([None] * 3, [0] * 3)
     assert found.rhythms == [Rhythm(START_S + 300, 0)]

@@ -399,7 +399,7 @@ def test_a_register_that_rested_may_count_more_at_once() -> None:
         assert kinds(read(readings(every_minute(values), power_w=None))) == kind
 
 
-def test_what_counting_goes_on_from_says_when_it_grew_and_since_when_it_is_flat() -> None:
+def test_an_anchor_has_when_it_grew_and_since_when_it_is_flat() -> None:
     values = [1000.0, 1050.0, *[1050.0] * 40]
     found = readings(every_minute(values), power_w=1800.0)
     found.power_w[20] = 30.0
@@ -484,7 +484,7 @@ def test_a_step_at_which_a_register_was_left_out_is_not_cut() -> None:
     assert anew.whole_s == [(START_S + 60, START_S + 120 - 1 + QUARTER_S)]
 
 
-def test_a_source_that_says_another_thing_for_two_polls_is_another_register() -> None:
+def test_a_source_with_other_counts_for_two_polls_is_another_register() -> None:
     found = readings(every_minute([9000.0, 9050.0]))
     found.extend("inverters", [START_S + 120, START_S + 180], [700_000.0, 700_010.0], [0.0, 0.0])
     found.extend("ct", [START_S + 240], [9150.0], [0.0])

@@ -26,7 +26,7 @@ def test_the_backend_of_a_database_is_that_of_its_engine(engine: Engine) -> None
     assert database.backend(engine) is BACKENDS[engine.dialect.name]
 
 
-def test_what_another_program_writes_is_waited_for_no_longer_than_asked(engine: Engine) -> None:
+def test_another_program_that_writes_is_waited_for_as_long_as_asked(engine: Engine) -> None:
     lock = database.backend(engine).LOCK_WRITES.format("polls")
     began_s = running_s()
     with opened(url_of(engine)) as other, engine.begin() as holding:
@@ -63,7 +63,7 @@ def test_an_error_of_sqlite_is_a_sentence_with_its_remedy(
         ask(sqlite_url, *statement.split("; "))
 
 
-def test_a_file_that_is_none_of_sqlite_or_cannot_be_opened_says_so(tmp_path: Path) -> None:
+def test_a_file_that_sqlite_cannot_open_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match="not a database; choose another"):
         ask(f"sqlite:///{tmp_path}/x.db", "SELECT 1")
@@ -72,7 +72,7 @@ def test_a_file_that_is_none_of_sqlite_or_cannot_be_opened_says_so(tmp_path: Pat
         ask(f"sqlite:///{tmp_path}/directory", "SELECT 1")
 
 
-def test_a_server_that_refuses_us_is_told_from_one_that_is_away(postgres_url: str) -> None:
+def test_a_server_that_refuses_us_is_distinguished_from_one_that_is_away(postgres_url: str) -> None:
     with pytest.raises(StoreError, match=r"refused database_url \(.*nowhere.*check its user") as no:
         ask(with_database(postgres_url, "nowhere"), "SELECT 1")
     assert not isinstance(no.value, StoreAwayError)
