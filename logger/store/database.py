@@ -6,7 +6,7 @@ What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``po
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib import import_module
@@ -82,7 +82,7 @@ class _Backend(Protocol):
     def meaning(self, error: Exception) -> Meaning | None: ...
     def insert(self, table: Table) -> Any: ...
     def bulk_insert(
-        self, connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
+        self, connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]
     ) -> None: ...
     def plain(self, column: ColumnElement[Any]) -> ColumnElement[Any]: ...
     def truncate(self, connection: Connection, tables: Sequence[Table]) -> None: ...
@@ -248,7 +248,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
             bound = {value: bind(value) for value in dict.fromkeys(values)}
             values = [bound[value] for value in values]
         columns.append(values)
-    backend(connection).bulk_insert(connection, table, names, list(zip(*columns, strict=True)))
+    backend(connection).bulk_insert(connection, table, names, [list(zip(*columns, strict=True))])
 
 
 def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
@@ -257,9 +257,7 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
         yield from batch
 
 
-def batches(
-    connection: Connection, query: Select[Any], size: int = BATCH
-) -> Iterator[Sequence[Any]]:
+def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
     """Return a query's rows in batches, of which a server sends one at a time."""
-    with connection.execute(query, execution_options={"yield_per": size}) as result:
+    with connection.execute(query, execution_options={"yield_per": BATCH}) as result:
         yield from result.partitions()

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -106,7 +106,7 @@ def _refused_us(error: psycopg.Error) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
+    connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]
 ) -> None:
     """Insert rows by COPY."""
     if not connection.in_transaction():
@@ -117,8 +117,9 @@ def bulk_insert(
         driver.cursor() as cursor,
         cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out,
     ):
-        for row in rows:
-            out.write_row(row)
+        for rows in batches:
+            for row in rows:
+                out.write_row(row)
 
 
 @contextlib.contextmanager

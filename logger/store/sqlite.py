@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +116,13 @@ def is_full(error: StoreError) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
+    connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]
 ) -> None:
     """Insert rows by the driver's executemany."""
     columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
     statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 - our own names
-    connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+    for rows in batches:
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
 @contextlib.contextmanager

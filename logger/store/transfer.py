@@ -22,7 +22,6 @@ from logger.store.sqlite import is_full, sync
 TABLES: Sequence[Table] = [
     table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY
 ]
-BATCH = 10_000
 #: What SQLite may leave beside a file.
 BESIDE = ("", "-journal", "-wal", "-shm", ".collector")
 
@@ -63,10 +62,8 @@ def copy(
                 )
             with engine.foreign_keys_deferred(there, TABLES):
                 for table in TABLES:
-                    step(table.name, 0, total)
-                    for batch in _batches(here, table):
-                        engine.bulk_insert(there, table, table.c.keys(), batch)
-                        step(table.name, len(batch), total)
+                    found_rows = _reported(_batches(here, table), table.name, total, step)
+                    engine.bulk_insert(there, table, table.c.keys(), found_rows)
             for table in TABLES:
                 if (arrived := _count(there, table)) != counts[table.name]:
                     raise StoreError(
@@ -79,7 +76,16 @@ def copy(
 def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
     """Return a table's rows in the order of its key, as SQLite keeps them."""
     columns = [backend(connection).plain(column) for column in table.c]
-    return batches(connection, select(*columns).order_by(*table.primary_key.columns), BATCH)
+    return batches(connection, select(*columns).order_by(*table.primary_key.columns))
+
+
+def _reported(
+    source: Iterator[Sequence[Any]], name: str, total: int, step: Step
+) -> Iterator[Sequence[Any]]:
+    step(name, 0, total)
+    for batch in source:
+        yield batch
+        step(name, len(batch), total)
 
 
 def _count(connection: Connection, table: Table) -> int:

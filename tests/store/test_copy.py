@@ -113,9 +113,7 @@ def test_a_copy_is_of_the_instant_at_which_it_began(
     filled: Engine,
     database_url: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transfer, "BATCH", 50)
     target_url = f"sqlite:///{tmp_path / 'target.db'}"
     source, target = opening(database_url, read_only=True), opening(target_url)
     before = rows(source)
