@@ -248,7 +248,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
             gone = pruning.prune(
                 connection, row.gateway_id, now=now, keep_days=keep_days, gap_s=gap_s
             )
-            pruned[row.name] = sum(gone.rows.values())
+            pruned[row.name] = sum(gone.values())
         free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():
         verb = "would go" if dry_run else "gone"

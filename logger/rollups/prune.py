@@ -1,7 +1,6 @@
 """Raw samples that are old enough go; no total changes by it, which is proved before they do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, delete
@@ -24,22 +23,14 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What went: rows per table, up to when."""
-
-    rows: dict[str, int]
-    until: dict[str, datetime]  #: by ledger
-
-
 def prune(
     connection: Connection, gateway_id: int, *, now: datetime, keep_days: int, gap_s: int
-) -> Pruned:
-    """Delete a gateway's raw samples older than ``keep_days``; the caller commits.
+) -> dict[str, int]:
+    """Delete a gateway's raw samples older than ``keep_days``; return how many of each table.
 
     They go up to where a ledger left off (a checkpoint), so that it can go on from there. What
     they were counted to is proved to follow from them, and what comes after to follow as well
-    without them; polls and events stay.
+    without them; polls and events stay. The caller commits.
 
     Raises:
         CheckFailedError: something would change; roll back.
@@ -49,16 +40,12 @@ def prune(
     rollup.catch_up(job)
     limit_s = to_epoch_s(now - timedelta(days=keep_days))
     rows = {table.name: 0 for ledger in rollup.LEDGERS for table in ledger.samples}
-    until: dict[str, datetime] = {}
     for ledger in rollup.LEDGERS:
         ends = job.ends(ledger)
         until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
-        if until_s is None or ends is None:
-            continue
-        until[ledger.name] = from_epoch_s(until_s)
-        if ends.first_s <= until_s:
+        if until_s is not None and ends is not None and ends.first_s <= until_s:
             rows |= _prune(job, ledger, ends, until_s)
-    return Pruned(rows, until)
+    return rows
 
 
 def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]:

@@ -63,13 +63,13 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
         pruned = prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
         assert fingerprints(connection, site) == before
     assert all_reports(filled_url, capsysbinary) == reports
-    assert count(filled, "production_samples") == samples - pruned.rows["production_samples"]
+    assert count(filled, "production_samples") == samples - pruned["production_samples"]
     assert count(filled, "production_samples") < samples * 0.7
     assert count(filled, "inverter_samples") < count(filled, "polls") * 2
     with filled.begin() as connection:
         assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
     with filled.begin() as connection:
-        assert prune(connection, 1, now=NOW, keep_days=2, gap_s=900).rows["production_samples"] == 0
+        assert prune(connection, 1, now=NOW, keep_days=2, gap_s=900)["production_samples"] == 0
     assert all_reports(filled_url, capsysbinary) == reports
 
 
