@@ -10,6 +10,7 @@ time without samples that follows.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -49,23 +50,20 @@ class Instant(NamedTuple):
     most_age_s: int | None
 
 
+@dataclass
 class Clocks:
-    """Our clock and the gateway's over some time, given the polls of it; asks no database.
+    """Our clock and the gateway's over some time, given the polls of it; asks no database."""
 
-    ``around`` gives for some spans of time the instants within and next to them at which both
-    clocks agree to the day.
-    """
+    polls: Sequence[Instant]
+    #: Some spans of time -> the instants in and next to them when both clocks agreed to the day
+    around: Callable[[Sequence[tuple[int, int]]], Iterable[int]]
 
-    def __init__(
-        self,
-        polls: Sequence[Instant],
-        around: Callable[[Sequence[tuple[int, int]]], Iterable[int]],
-    ) -> None:
-        self._polls = polls
-        self._around = around
-        self._times_s = [poll.at_s for poll in polls]
+    def __post_init__(self) -> None:
+        self._times_s = [poll.at_s for poll in self.polls]
         self._close_s = [
-            poll.at_s for poll in polls if poll.apart_s is not None and poll.apart_s <= BEHIND_S
+            poll.at_s
+            for poll in self.polls
+            if poll.apart_s is not None and poll.apart_s <= BEHIND_S
         ]
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
@@ -107,11 +105,11 @@ class Clocks:
 
     @cached_property
     def _agreed_s(self) -> list[int]:
-        if not self._polls:
+        if not self.polls:
             return []
         runs: list[tuple[int, int]] = []
         before_s: int | None = None
-        for at_s, _, least_s, most_s in self._polls:
+        for at_s, _, least_s, most_s in self.polls:
             if least_s is None or most_s is None or max(-least_s, most_s) <= WRONG_S:
                 continue
             first_s, last_s = at_s - most_s, at_s - least_s
@@ -120,54 +118,46 @@ class Clocks:
             runs.append((first_s, last_s))
             before_s = least_s
         spans = [(self._times_s[0], self._times_s[-1]), *runs[:MOST_RUNS]]
-        return sorted(self._around(spans))
+        return sorted(self.around(spans))
 
 
+@dataclass
 class ClockCheck:
     """Decides for the samples of one gateway from ``since_s`` to ``until_s``.
 
-    It asks the database at most twice, and not at all while both clocks agree. ``right_s`` is the
-    last sample that is known to be right.
+    It asks the database at most twice, and not at all while both clocks agree.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        gateway_id: int,
-        since_s: int,
-        until_s: int,
-        right_s: int | None = None,
-    ) -> None:
-        self._connection = connection
-        self._gateway_id = gateway_id
-        self._since_s = since_s
-        self._until_s = until_s
-        self._right_s = right_s
-        self._verdicts: dict[int, bool] = {}
-        #: UTC day (number since 1970) -> how far our clock was ahead, s; None where unknown
-        self.misplaced_days: dict[int, int | None] = {}
+    connection: Connection
+    gateway_id: int
+    since_s: int
+    until_s: int
+    right_s: int | None = None  #: the last sample that is known to be right
+    #: UTC day (number since 1970) -> how far our clock was ahead, s; None where unknown
+    misplaced_days: dict[int, int | None] = field(default_factory=dict)
+    _verdicts: dict[int, bool] = field(default_factory=dict)
 
     def is_misplaced(self, at_s: int, age_s: float | None) -> bool:
         """Return whether a sample's time is wrong; ``age_s`` is its reading's age."""
         found = self._verdicts.get(at_s)
         if found is None:
-            found = self._clocks.is_misplaced(at_s, age_s, self._right_s)
+            found = self._clocks.is_misplaced(at_s, age_s, self.right_s)
             self._verdicts[at_s] = found
             if found:
                 note(self.misplaced_days, at_s, age_s)
             else:
-                self._right_s = at_s
+                self.right_s = at_s
         return found
 
     @cached_property
     def _clocks(self) -> Clocks:
         """The polls of this time and of the hour after it, and the first one after that."""
-        after = literal(from_epoch_s(self._until_s + BOOTING_S), UtcDateTime)
+        after = literal(from_epoch_s(self.until_s + BOOTING_S), UtcDateTime)
         parts = []
         for table in _AGED:
-            time, mine = table.c.polled_at, table.c.gateway_id == self._gateway_id
+            time, mine = table.c.polled_at, table.c.gateway_id == self.gateway_id
             following = select(func.min(time)).where(mine, time > after).scalar_subquery()
-            within = (time >= from_epoch_s(self._since_s)) & (
+            within = (time >= from_epoch_s(self.since_s)) & (
                 time <= func.coalesce(following, after)
             )
             aged = select(epoch(time).label("at_s"), table.c.reading_age_s.label("age_s"))
@@ -177,7 +167,7 @@ class ClockCheck:
         query = select(
             aged_rows.at_s, func.min(func.abs(age)), func.min(age), func.max(age)
         ).group_by(aged_rows.at_s)
-        found = self._connection.execute(query.order_by(aged_rows.at_s))
+        found = self.connection.execute(query.order_by(aged_rows.at_s))
         return Clocks([Instant(*row) for row in found], self._agreed_around)
 
     def _agreed_around(self, spans: Sequence[tuple[int, int]]) -> set[int]:
@@ -185,7 +175,7 @@ class ClockCheck:
         for table in _AGED:
             time = table.c.polled_at
             agreed = select(epoch(time).label("at_s")).where(
-                table.c.gateway_id == self._gateway_id,
+                table.c.gateway_id == self.gateway_id,
                 table.c.reading_age_s.between(-WRONG_S, WRONG_S),
             )
             for first_s, last_s in spans:
@@ -196,7 +186,7 @@ class ClockCheck:
                     agreed.where(time > last).order_by(time).limit(1),
                 ]
         query = union_all(*(select(part.subquery().c.at_s) for part in parts))
-        return set(self._connection.execute(query).scalars())
+        return set(self.connection.execute(query).scalars())
 
 
 def note(days: dict[int, int | None], at_s: int, age_s: float | None) -> None:
@@ -219,21 +209,19 @@ def misplaced_decisions(days: Mapping[int, int | None]) -> list[Decision]:
     return decisions
 
 
+@dataclass
 class StaleFilter:
     """Takes out samples that mean nothing: stale readings, and those of a wrong clock.
 
-    Of rows whose last column but one is the age: ``key`` gives whose sample a row is, ``source``
-    where the row names its source, if that may be another than a CT.
+    Of rows whose last column but one is the age.
     """
 
-    def __init__(
-        self, clock: ClockCheck, key: Callable[[Row], Any], source: int | None = None
-    ) -> None:
-        self._clock = clock
-        self._key = key
-        self._source = source
-        self._read_at_s: dict[Any, int] = {}  #: by key: the gateway's own time of its last reading
-        self._before: Sequence[Row] = ()
+    clock: ClockCheck
+    key: Callable[[Row], Any]  #: whose sample a row is
+    source: int | None = None  #: where the row names its source, if it may be another than a CT
+    #: by key: the gateway's own time of its last reading
+    _read_at_s: dict[Any, int] = field(default_factory=dict)
+    _before: Sequence[Row] = ()
 
     def drop_stale(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows without those to be left out."""
@@ -242,7 +230,7 @@ class StaleFilter:
             return rows
         for row in before:
             if row[-2] is not None:
-                self._read_at_s[self._key(row)] = row[0] - row[-2]
+                self._read_at_s[self.key(row)] = row[0] - row[-2]
         return [row for row in rows if not self._is_left_out(row)]
 
     def _is_left_out(self, row: Row) -> bool:
@@ -254,14 +242,14 @@ class StaleFilter:
         at_s, age_s = row[0], row[-2]
         if age_s is None:
             return False
-        key = self._key(row)
+        key = self.key(row)
         before_s, self._read_at_s[key] = self._read_at_s.get(key), at_s - age_s
-        is_ct = self._source is None or row[self._source] == "ct"
+        is_ct = self.source is None or row[self.source] == "ct"
         if _is_usual(age_s, STALE_CT_S if is_ct else STALE_S):
             return False
         if age_s > 0 and before_s is not None and abs(at_s - age_s - before_s) <= 1:
             return True
-        return self._clock.is_misplaced(at_s, age_s)
+        return self.clock.is_misplaced(at_s, age_s)
 
 
 def _is_usual(age_s: int | None, stale_s: int) -> bool:

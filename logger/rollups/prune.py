@@ -51,7 +51,7 @@ def prune(
 def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]:
     """Delete the samples of a ledger up to a checkpoint; return how many rows of each table."""
     connection, site, *_ = job
-    before_s = checkpoints.last_at_s(connection, site.gateway_id, ledger.name, ends.first_s - 1)
+    before_s = checkpoints.last_at_s(connection, site.gateway_id, ledger.name, ends.first_s)
     since_s = ends.first_s - 1 if before_s is None else before_s
     last_pruned = local_day(until_s, site.zone)
     ahead_s = CHUNK_S
@@ -66,19 +66,25 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
         # What stood still for long was spread over that time when it went on: look further.
         ahead_s *= 4
     _require_none(changed)
-    gone: dict[str, int] = {}
-    for table in ledger.samples:
-        old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(until_s))
-        gone[table.name] = connection.execute(delete(table).where(old)).rowcount
-    recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)
     later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
-    _require_none(_changed(later, recounted, settled))
-    if left_anew != left:
-        raise CheckFailedError(
-            f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} "
-            f"UTC, {REMEDY}"
-        )
-    return gone
+    # Where power is integrated from sample to sample, the one at the checkpoint has to stay.
+    for last_s in (until_s, until_s - 1):
+        trial = connection.begin_nested()
+        gone: dict[str, int] = {}
+        for table in ledger.samples:
+            old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(last_s))
+            gone[table.name] = connection.execute(delete(table).where(old)).rowcount
+        recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)
+        changed = _changed(later, recounted, settled)
+        if left_anew == left and not changed:
+            trial.commit()
+            return gone
+        trial.rollback()
+    _require_none(changed)
+    raise CheckFailedError(
+        f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} UTC, "
+        f"{REMEDY}"
+    )
 
 
 def _changed(stored: Fingerprints, recounted: Fingerprints, until: date) -> list[Difference]:

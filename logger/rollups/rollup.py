@@ -267,7 +267,7 @@ def rebuild(
             recompute_kept(connection, job.site, ends and ends.first_s, job.now_s)
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
-            from_s = max(since_s, ends.first_s - 1)
+            from_s = max(since_s, ends.first_s)
             checkpoints.forget_after(connection, gateway_id, ledger.name, from_s)
             catch_up(job, [ledger])
     after = _days(connection, gateway_id)

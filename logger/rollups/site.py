@@ -110,9 +110,9 @@ def ends_of(
     days: dict[int, int | None] = {}
     found: list[tuple[int, int]] = []
     for table in tables:
-        samples = _Samples(connection, gateway_id, table)
-        last_s = _last_s(samples, now_s, right_s, days)
-        first_s = _first_s(samples, days) if right_s is None else last_s
+        samples = _Samples(connection, gateway_id, table, days)
+        last_s = samples.last_s(now_s, right_s)
+        first_s = samples.first_s() if right_s is None else last_s
         if first_s is not None and last_s is not None and first_s <= last_s:
             found.append((first_s, last_s))
     if not found:
@@ -120,75 +120,75 @@ def ends_of(
     return Ends(min(first for first, _ in found), max(last for _, last in found), days)
 
 
+@dataclass
 class _Samples:
-    """The samples of a gateway in one table."""
+    """The samples of a gateway in one table; the days of those outside of what counts are kept."""
 
-    def __init__(self, connection: Connection, gateway_id: int, table: Table) -> None:
-        self._connection = connection
-        self._gateway_id = gateway_id
-        self.time = time_of(table)
-        self._is_aged = "reading_age_s" in table.c
-        self._age = table.c.reading_age_s if self._is_aged else cast(null(), Integer)
-        self._mine = table.c.gateway_id == gateway_id
+    connection: Connection
+    gateway_id: int
+    table: Table
+    days: dict[int, int | None]
 
-    def seek(self, where: Any = None, *, last: bool = False) -> tuple[int, float | None] | None:
+    def __post_init__(self) -> None:
+        self.time = time_of(self.table)
+        self.age = self.table.c.get("reading_age_s", cast(null(), Integer))
+        self.mine = self.table.c.gateway_id == self.gateway_id
+
+    def first_s(self) -> int | None:
+        """Return when the first was taken that counts."""
+        found = self._seek()
+        if found is None or (found[0] >= OLDEST_S and _is_plausible(found[1])):
+            return found[0] if found else None
+        if not self._is_misplaced(*found, None):
+            return found[0]
+        plausible = self._seek_plausible()
+        first_s = plausible[0] if plausible else None
+        self._note_days(true() if first_s is None else self.time < from_epoch_s(first_s))
+        return first_s
+
+    def last_s(self, now_s: int, right_s: int | None) -> int | None:
+        """Return when the last was taken that counts."""
+        time, found = self.time, self._seek(last=True)
+        if found is not None and found[0] > now_s + WRONG_S:
+            now = from_epoch_s(now_s + WRONG_S)
+            before, after = self._seek(time <= now, last=True), self._seek(time > now)
+            # Samples that go on into the future are of a clock that is ahead, a lone one of none.
+            if before is not None and after is not None and after[0] - before[0] > ALONE_S:
+                self._note_days(time > from_epoch_s(before[0]))
+                found = before
+        if found is None:
+            return None
+        last_s, age_s = found
+        if _is_plausible(age_s) or (right_s is not None and abs(last_s - right_s) <= WRONG_S):
+            return last_s
+        before = self._seek_plausible(last=True)
+        after = None if before is None else self._seek(time > from_epoch_s(before[0]))
+        if before is None or after is None or not self._is_misplaced(*after, right_s):
+            return last_s
+        self._note_days(time > from_epoch_s(before[0]))
+        return before[0]
+
+    def _seek(self, where: Any = None, *, last: bool = False) -> tuple[int, float | None] | None:
         """Return when the first or last of some samples was taken, and the age of its reading."""
-        query = select(epoch(self.time), func.max(self._age)).where(self._mine).group_by(self.time)
+        query = select(epoch(self.time), func.max(self.age)).where(self.mine).group_by(self.time)
         query = query.order_by(self.time.desc() if last else self.time).limit(1)
-        row = self._connection.execute(query if where is None else query.where(where)).first()
+        row = self.connection.execute(query if where is None else query.where(where)).first()
         return None if row is None else (row[0], row[1])
 
-    def seek_plausible(self, *, last: bool = False) -> tuple[int, float | None] | None:
-        right = or_(self._age.is_(None), self._age.between(-WRONG_S, WRONG_S))
-        return self.seek(right & (self.time >= from_epoch_s(OLDEST_S)), last=last)
+    def _seek_plausible(self, *, last: bool = False) -> tuple[int, float | None] | None:
+        right = or_(self.age.is_(None), self.age.between(-WRONG_S, WRONG_S))
+        return self._seek(right & (self.time >= from_epoch_s(OLDEST_S)), last=last)
 
-    def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
-        check = ClockCheck(self._connection, self._gateway_id, at_s, at_s, right_s)
+    def _is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
+        check = ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s)
         return check.is_misplaced(at_s, age_s)
 
-    def note_days(self, days: dict[int, int | None], where: Any) -> None:
-        """Keep the days of samples that lie outside of what counts; not of inverters' reports."""
-        if self._is_aged:
-            query = select(epoch(self.time), self._age).where(self._mine, where)
-            for at_s, age_s in self._connection.execute(query.order_by(self.time)):
-                note(days, at_s, age_s)
+    def _note_days(self, where: Any) -> None:
+        if "reading_age_s" in self.table.c:  # Reports of inverters have no clock to compare with.
+            query = select(epoch(self.time), self.age).where(self.mine, where)
+            for at_s, age_s in self.connection.execute(query.order_by(self.time)):
+                note(self.days, at_s, age_s)
 
 
 def _is_plausible(age_s: float | None) -> bool:
     return age_s is None or abs(age_s) <= WRONG_S
-
-
-def _first_s(samples: _Samples, days: dict[int, int | None]) -> int | None:
-    found = samples.seek()
-    if found is None or (found[0] >= OLDEST_S and _is_plausible(found[1])):
-        return found[0] if found else None
-    if not samples.is_misplaced(*found, None):
-        return found[0]
-    plausible = samples.seek_plausible()
-    first_s = plausible[0] if plausible else None
-    samples.note_days(days, true() if first_s is None else samples.time < from_epoch_s(first_s))
-    return first_s
-
-
-def _last_s(
-    samples: _Samples, now_s: int, right_s: int | None, days: dict[int, int | None]
-) -> int | None:
-    time, found = samples.time, samples.seek(last=True)
-    if found is not None and found[0] > now_s + WRONG_S:
-        now = from_epoch_s(now_s + WRONG_S)
-        before, after = samples.seek(time <= now, last=True), samples.seek(time > now)
-        # Samples that go on into the future are of a clock that is ahead, a lone one is of none.
-        if before is not None and after is not None and after[0] - before[0] > ALONE_S:
-            samples.note_days(days, time > from_epoch_s(before[0]))
-            found = before
-    if found is None:
-        return None
-    last_s, age_s = found
-    if _is_plausible(age_s) or (right_s is not None and abs(last_s - right_s) <= WRONG_S):
-        return last_s
-    before = samples.seek_plausible(last=True)
-    after = None if before is None else samples.seek(time > from_epoch_s(before[0]))
-    if before is None or after is None or not samples.is_misplaced(*after, right_s):
-        return last_s
-    samples.note_days(days, time > from_epoch_s(before[0]))
-    return before[0]

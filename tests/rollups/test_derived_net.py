@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.rollups import rollup
+from logger.rollups.prune import prune
 from tests.sample_data import STATEMENTS, instant, times, utc
 
 SINCE = utc(2026, 6, 1)
@@ -143,6 +144,24 @@ def test_import_and_export_are_the_same_live_as_rebuilt(engine: Engine, producti
     live = everything(engine)
     rebuild(engine, moments[-1])
     assert live == everything(engine)
+
+
+@pytest.mark.parametrize("source", ["ct", "eim"])
+def test_samples_of_a_site_without_import_and_export_counters_can_be_pruned(
+    engine: Engine, source: str
+) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
+    for number in range(0, len(moments), 150):
+        batch = moments[number : number + 150]
+        fill(engine, batch, source, "there")
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    before = everything(engine)
+    for keep_days in (4, 2):
+        with engine.begin() as connection:
+            gone = prune(connection, 1, now=moments[-1], keep_days=keep_days, gap_s=900)
+        assert gone["production_samples"] > 200
+        rebuild(engine, moments[-1])
+        assert everything(engine) == before
 
 
 def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine: Engine) -> None:
