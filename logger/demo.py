@@ -29,7 +29,7 @@ from logger.reports import Report
 from logger.reports.energy import energy_report
 from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
-from logger.simulator.server import Simulation, serving
+from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store import schema
 from logger.store.database import opened
@@ -68,7 +68,7 @@ class Demo:
             model=Model(cts="net", time_zone=ZONE),
             clock=SimulatedClock(start, speed=0),
         )
-        with serving(simulation) as server:
+        with GatewayServer(simulation) as server:
             loaded = self._prepare(server.url, simulation.token(days=days + 365))
             self.show(f"simulated gateway at {server.url} (HTTPS, token, 3 phases, 12 inverters)")
             with opened(loaded.database_url) as engine:

@@ -23,7 +23,7 @@ from logger.gateway.client import Gateway
 from logger.readings import Poll
 from logger.settings import GatewaySettings, Settings, write_secret
 from logger.simulator.numbers import Model
-from logger.simulator.server import GatewayServer, Simulation, serving
+from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store.database import open_engine, opened
 from logger.store.schema import upgrade
@@ -230,7 +230,7 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
             clock=SimulatedClock(start, speed=0),
             born=born,
         )
-        server = stack.enter_context(serving(simulation))
+        server = stack.enter_context(GatewayServer(simulation))
         directory = Path(tempfile.mkdtemp(dir=tmp_path))
         token = directory / "roof.token"
         write_secret(token, simulation.token())

@@ -26,7 +26,7 @@ from sqlalchemy import text
 from logger.rollups import rollup
 from logger.settings import write_secret
 from logger.simulator.numbers import Model
-from logger.simulator.server import Simulation, serving
+from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 from logger.store.database import open_engine
 
@@ -126,7 +126,7 @@ def bench(
     written += ["poll_every_s = 60", "commit_every_s = 300"]
     with contextlib.ExitStack() as stack:
         for name, simulation in sites.items():
-            server = stack.enter_context(serving(simulation))
+            server = stack.enter_context(GatewayServer(simulation))
             write_secret(directory / f"{name}.token", simulation.token(days=400))
             written += ["[[gateways]]", f'name = "{name}"', f'host = "{server.url}"']
             written += [f'token_file = "{name}.token"', f'time_zone = "{ZONE}"', "mdns = false"]

@@ -14,7 +14,7 @@ from logger.errors import UsageError
 from logger.settings import write_secret
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.numbers import CTS, FIRMWARES, Model
-from logger.simulator.server import Simulation, serving
+from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 
 FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: " + (
@@ -72,7 +72,7 @@ def simulate(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with serving(simulation, port) as server:
+        with GatewayServer(simulation, port) as server:
             model = simulation.model
             click.echo(f"LISTENING {server.url} serial={model.serial} firmware={model.version}")
             click.echo(

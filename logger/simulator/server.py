@@ -8,12 +8,12 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from logger.clock import utc_now
 from logger.simulator import access
@@ -95,12 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         with contextlib.suppress(OSError):
-            if not each_byte_s:
-                self.wfile.write(data)
-                return
-            for index in range(len(data)):
-                self.wfile.write(data[index : index + 1])
-                self.wfile.flush()
+            parts = [bytes([byte]) for byte in data] if each_byte_s else [data]
+            for part in parts:
+                self.wfile.write(part)
                 time.sleep(each_byte_s)
 
 
@@ -142,9 +139,8 @@ class _GatewayHandler(_Handler):
             return False
         simulation, header = self.simulation, self.headers.get("Authorization", "")
         if not self.numbers.wants_tokens:
-            if self.path not in access.DIGEST_PAGES:
-                return True
-            return bool(header) and simulation.digest.accepts(header, self.command) is not None
+            is_open = self.path not in access.DIGEST_PAGES
+            return is_open or simulation.digest.accepts(header, self.command)
         kind, _, token = header.partition(" ")
         if kind == "Bearer" and simulation.entrez.accepts(token, self.numbers.serial, self.now):
             return True
@@ -221,7 +217,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 32
     context: ssl.SSLContext | None = None
-    simulation: Simulation
+
+    def __init__(
+        self, host: str, port: int, handler: type[_Handler], simulation: Simulation
+    ) -> None:
+        own = type(handler.__name__, (handler,), {"simulation": simulation})
+        super().__init__((host, port), own)
+        self.simulation = simulation
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands in the connection's own thread, so that a slow client blocks no other."""
@@ -240,24 +242,27 @@ class _Server(ThreadingHTTPServer):
 
 
 class GatewayServer:
-    """A running simulated gateway; ``url`` is where it listens."""
+    """A running simulated gateway; ``url`` is where it listens. As a context manager it stops.
+
+    Raises:
+        OSError: the port is taken.
+    """
 
     def __init__(self, simulation: Simulation, port: int = 0, host: str = "127.0.0.1") -> None:
         self.simulation = simulation
         self.host = host
-        handler = type("Handler", (_GatewayHandler,), {"simulation": simulation})
-        self._server = _Server((host, port), handler)
-        self._server.simulation = simulation
+        self._server = _Server(host, port, _GatewayHandler, simulation)
+        self._cloud = _Server("127.0.0.1", 0, _CloudHandler, simulation)
         if simulation.numbers(simulation.clock()).wants_tokens:
             self.renew_certificate()
-        cloud = type("CloudHandler", (_CloudHandler,), {"simulation": simulation})
-        self._cloud = _Server(("127.0.0.1", 0), cloud)
-        self._threads = [
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            for server in (self._server, self._cloud)
-        ]
-        for thread in self._threads:
-            thread.start()
+        for server in (self._server, self._cloud):
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def url(self) -> str:
@@ -279,19 +284,3 @@ class GatewayServer:
         for server in (self._server, self._cloud):
             server.shutdown()
             server.server_close()
-
-
-@contextlib.contextmanager
-def serving(
-    simulation: Simulation, port: int = 0, host: str = "127.0.0.1"
-) -> Iterator[GatewayServer]:
-    """Serve a simulation until the block ends.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    server = GatewayServer(simulation, port, host)
-    try:
-        yield server
-    finally:
-        server.stop()

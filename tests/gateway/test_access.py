@@ -45,7 +45,7 @@ def test_a_session_that_ended_is_opened_again_within_the_poll(bench: Benches) ->
     roof = bench()
     gateway = roof.gateway()
     roof.poll(gateway)
-    roof.simulation.sessions.end_all()
+    roof.simulation.sessions.clear()
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
