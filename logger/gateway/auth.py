@@ -121,7 +121,10 @@ class TokenAuth(AuthBase):
 
     def _accepted(self, now: datetime) -> Token:
         token = self.tokens.usable(self._serial)
-        self._warn_of_renewal()
+        reason = str(self.tokens.renewal_error or "")
+        if reason not in {"", self._renewal_alarm}:
+            log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
+        self._renewal_alarm = reason
         self._renew_at = now + TRY_AGAIN
         refused_at = self._refused.get(token)
         if refused_at is None or now - refused_at >= TRY_AGAIN:
@@ -144,12 +147,6 @@ class TokenAuth(AuthBase):
         if answer.status not in {200, 404, *REFUSED}:
             raise NotReadyError(f"{CHECK_JWT}: status {answer.status}: not ready.")
         return answer.status not in REFUSED
-
-    def _warn_of_renewal(self) -> None:
-        reason = str(self.tokens.renewal_error or "")
-        if reason not in {"", self._renewal_alarm}:
-            log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
-        self._renewal_alarm = reason
 
 
 class LocalUsers(AuthBase):
@@ -189,26 +186,28 @@ class LocalUsers(AuthBase):
         return response
 
 
-def installer_password(serial: str, user: str = "installer") -> str:
+#: digit -> the letter that its count is added to, the highest count, and counts left out
+_LETTERS = {"0": ("f", 20, (3, 6, 9)), "1": ("@", 26, (9, 15))}
+
+
+def installer_password(serial: str) -> str:
     """Return the password that the gateway derives from its serial number.
 
     The last eight hex digits of an MD5, reversed; each 0 becomes a letter from f on and each 1 a
     letter from @ on, counted down from how many of them the digest holds. Counts that would give
     an ambiguous letter are left out. Source: the gateway's own scheme.
     """
-    text = f"[e]{user}@enphaseenergy.com#{serial} EnPhAsE eNeRgY "
+    text = f"[e]installer@enphaseenergy.com#{serial} EnPhAsE eNeRgY "
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-    left = {digit: digest.count(digit) for digit in "01"}
-    first, most = {"0": "f", "1": "@"}, {"0": 20, "1": 26}
-    ambiguous = {"0": (3, 6, 9), "1": (9, 15)}
+    left = {digit: digest.count(digit) for digit in _LETTERS}
     password = ""
     for digit in reversed(digest[-8:]):
         # Both counts move at every digit: the gateway does so too.
-        for kind in "01":
-            step = 1 if left[kind] in ambiguous[kind] else 0
-            left[kind] = max(0, min(most[kind], left[kind] - step))
-        if digit in first:
-            password += chr(ord(first[digit]) + left[digit])
+        for kind, (_, most, ambiguous) in _LETTERS.items():
+            step = 1 if left[kind] in ambiguous else 0
+            left[kind] = max(0, min(most, left[kind] - step))
+        if digit in _LETTERS:
+            password += chr(ord(_LETTERS[digit][0]) + left[digit])
             left[digit] -= 1
         else:
             password += digit

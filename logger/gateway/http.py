@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 
 from logger.errors import (
     CertificateChangedError,
@@ -88,18 +88,12 @@ class _Adapter(HTTPAdapter):
     def __init__(self, trust: ssl.SSLContext, fingerprint: str | None) -> None:
         self.deadline = Deadline(0)  #: of the request that is being made
         self.answers = 0  #: that the present connection has given
-        self._pool: dict[str, Any] = {"ssl_context": trust, "assert_fingerprint": fingerprint}
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **options: Any
-    ) -> None:
-        """Make the pool with our context; its connections dial as we do."""
-        super().init_poolmanager(connections, maxsize, block, **options, **self._pool)
-        pools: Any = self.poolmanager.pool_classes_by_scheme
-        self.poolmanager.pool_classes_by_scheme = {
+        manager: Any = self.poolmanager
+        manager.connection_pool_kw |= {"ssl_context": trust, "assert_fingerprint": fingerprint}
+        manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self)})
-            for scheme, pool in pools.items()
+            for scheme, pool in manager.pool_classes_by_scheme.items()
         }
 
     def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
@@ -128,8 +122,6 @@ def _watched(base: Any, adapter: _Adapter) -> Any:
             adapter.answers = 0
             try:
                 return dial(self.host, self.port, self.timeout)
-            except TimeoutError as error:
-                raise ConnectTimeoutError(self, f"connecting timed out: {error}") from error
             except OSError as error:
                 raise NewConnectionError(self, str(error)) from error
 
