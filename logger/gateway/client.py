@@ -169,7 +169,7 @@ class Gateway:
             self._identified_at = None
             self.relocation.failed()
         else:
-            self.relocation.answered()
+            self.relocation.failed_polls = 0
         moves, self.relocation.events = self.relocation.events, []
         return replace(poll, events=(*moves, *poll.events))
 

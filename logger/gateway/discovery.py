@@ -164,7 +164,7 @@ class Relocation:
         self.interfaces = interfaces_of(environ)
         self.configured = endpoints.http.configured
         self.events: list[Event] = []  #: changes of address that no poll has reported yet
-        self._failed_polls = 0
+        self.failed_polls = 0  #: in a row that gave nothing
         self._looked_at: datetime | None = None
         self._refused: set[Address] = set()
 
@@ -177,11 +177,7 @@ class Relocation:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""
         is_there = isinstance(error, AuthenticationError)
         is_there = is_there and not isinstance(error, CertificateChangedError)
-        self._failed_polls = 0 if is_there else self._failed_polls + 1
-
-    def answered(self) -> None:
-        """Count anew: the gateway is there."""
-        self._failed_polls = 0
+        self.failed_polls = 0 if is_there else self.failed_polls + 1
 
     def look(self, serial: str | None, at: datetime, patience: Deadline) -> None:
         """Look for the gateway if it is time to, and go on where it answers.
@@ -191,7 +187,7 @@ class Relocation:
         """
         now = self.endpoints.clock()
         waits = self._looked_at is not None and now - self._looked_at < LOOK_EVERY
-        if serial is None or self._failed_polls < FAILED_POLLS or waits or not self.can_look:
+        if serial is None or self.failed_polls < FAILED_POLLS or waits or not self.can_look:
             return
         self._looked_at = now
         here = self.endpoints.http.address
@@ -201,7 +197,7 @@ class Relocation:
         for address in dict.fromkeys([here, self.configured, *announced]):
             self.endpoints.move_to(address)
             if self._is_it(address, Deadline(min(ASK_S, patience.left_s / 3))):
-                self.answered()
+                self.failed_polls = 0
                 if address != here:
                     self.events.append(self._change(address, at))
                 return

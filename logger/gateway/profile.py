@@ -121,7 +121,13 @@ def next_deciding_endpoint(info: GatewayInfo, documents: Documents) -> str | Non
         useless.add(READINGS)
     if known(documents, PRODUCTION_JSON) is not None:
         useless.add(PRODUCTION)
-    is_clear = _is_decided(detect(info, documents, keep_v1=False))
+    profile = detect(info, documents, keep_v1=False)
+    enabled = {meter.measurement for meter in profile.meters.values()}
+    # What a CT measures needs no other source.
+    is_clear = profile.production in {ProductionFrom.EIM, ProductionFrom.EIM_PLAIN} or (
+        profile.production is ProductionFrom.CT
+        and (profile.consumption is not None or enabled.isdisjoint(_CONSUMPTION_CTS))
+    )
     return next((path for path in DECIDING if not is_clear and path not in useless), None)
 
 
@@ -182,16 +188,6 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
         meters=meters,
         is_provisional=not is_old(info.firmware)
         and any(isinstance(found, MalformedDocumentError) for found in documents.values()),
-    )
-
-
-def _is_decided(profile: Profile) -> bool:
-    """Return whether no further document could change a profile: meters beat everything."""
-    if profile.production in {ProductionFrom.EIM, ProductionFrom.EIM_PLAIN}:
-        return True
-    enabled = {meter.measurement for meter in profile.meters.values()}
-    return profile.production is ProductionFrom.CT and (
-        profile.consumption is not None or enabled.isdisjoint(_CONSUMPTION_CTS)
     )
 
 
