@@ -41,7 +41,7 @@ def max_power_w(curves: Mapping[Stream, Curve], peak_power_w: float | None) -> M
             known_s = max(curve.since_s, min(key[2], quarter_start_s(curve.last_s)))
             last = bisect_right(curve.readings.at_s, known_s) - 1
             known_for_s = curve.readings.at_s[last] - curve.anchor.first_s if last >= 0 else 0
-            most_mwh = max(curve.max_quarter_mwh(known_s), *around_mwh, 0) if last >= 0 else 0
+            most_mwh = max([curve.max_quarter_mwh(known_s), *around_mwh]) if last >= 0 else 0
             known[key] = limits.power_w(most_mwh, known_for_s)
         return known[key]
 

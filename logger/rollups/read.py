@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -64,15 +65,15 @@ class Window(NamedTuple):
         return rows[bisect_right(rows, self.after_s, key=itemgetter(0)) :]
 
 
+@dataclass(slots=True)
 class Read:
     """What was sampled of a site in a window."""
 
-    def __init__(self) -> None:
-        self.registers: dict[StreamKey, Readings] = {}
-        #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
-        self.net_power: dict[str, tuple[list[int], list[float]]] = {}
-        self.production_peaks = Peaks()
-        self.consumption_peaks = Peaks()
+    registers: dict[StreamKey, Readings] = field(default_factory=dict)
+    #: phase -> (epoch seconds, W) of net power, where a site counts no import and export
+    net_power: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    production_peaks: Peaks = field(default_factory=Peaks)
+    consumption_peaks: Peaks = field(default_factory=Peaks)
 
 
 def read(window: Window) -> Read:
