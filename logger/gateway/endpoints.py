@@ -4,6 +4,7 @@ The only caller of ``http``. An answer becomes JSON or a GatewayError; what is m
 harmful is not asked for again for a while, and all of that is remembered here.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,7 +69,7 @@ class Endpoints:
         self.info: GatewayInfo | None = None  #: who answers
         self.profile: Profile | None = None  #: what it is, once that is known
         self.anomalies: list[Anomaly] = []  #: of endpoints, that no poll has reported yet
-        self._known: dict[str, _Known] = {}
+        self._known: defaultdict[str, _Known] = defaultdict(_Known)
         self._was_there = False  # at the last request
         self._suspect: str | None = None  # asked last, and the gateway fell silent
 
@@ -122,7 +123,7 @@ class Endpoints:
             GatewayUnreachableError, AuthenticationError: not final.
         """
         document = self._document(path, deadline)
-        known = self._of(path)
+        known = self._known[path]
         is_final = isinstance(document, (EndpointMissingError, EndpointRefusedError))
         match document:
             case GatewayUnreachableError():
@@ -140,22 +141,18 @@ class Endpoints:
     def _can_wait(self, path: str) -> bool:
         return path == HOME or (self.profile is not None and path in self.profile.dispensable)
 
-    def _of(self, path: str) -> _Known:
-        return self._known.setdefault(path, _Known())
-
     def _set_absent(self, path: str, error: GatewayError) -> GatewayError:
-        known = self._of(path)
+        known = self._known[path]
         patience = ASK_WORKING_AGAIN_AFTER if known.worked else ASK_AGAIN_AFTER
         known.absent_until, known.why = self.clock() + patience, str(error)
         return error
 
     def _document(self, path: str, deadline: Deadline) -> Any | GatewayError:
         """Return a document or an error, asking once more for what came cut or wrong."""
-        known = self._of(path)
-        if known.absent_until is not None:
-            if self.clock() < known.absent_until:
-                return NotAskedError(known.why)
-            known.absent_until = None
+        known = self._known[path]
+        if known.absent_until is not None and self.clock() < known.absent_until:
+            return NotAskedError(known.why)
+        known.absent_until = None
         try:
             try:
                 document = self._json(path, deadline)
@@ -181,7 +178,7 @@ class Endpoints:
             self.token_auth.open(self.info.serial, deadline)
             return self._ask(path, deadline, self.token_auth)
         # What refused all users is asked as nobody for a while: each costs two requests.
-        known, now = self._of(path), self.clock()
+        known, now = self._known[path], self.clock()
         if known.users_refused_at is not None and now - known.users_refused_at < TRY_AGAIN:
             return self._ask(path, deadline)
         answer = self._ask(path, deadline, self.users)
@@ -218,8 +215,7 @@ class Endpoints:
             self._fell_silent(path, hangs=share > HANGING_SHARE)
             raise
         self._was_there, self._suspect = True, None
-        if path in self._known:
-            self._known[path].hangs = 0
+        self._known[path].hangs = 0
         return answer
 
     def _fell_silent(self, path: str, *, hangs: bool) -> None:
@@ -234,7 +230,7 @@ class Endpoints:
             culprit, self._suspect = (path, None) if hangs else (None, path)
         if culprit is None:
             return
-        known = self._of(culprit)
+        known = self._known[culprit]
         known.hangs += 1
         if known.hangs >= MOST_HANGS:
             known.absent_until = self.clock() + ASK_AGAIN_AFTER
