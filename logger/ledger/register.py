@@ -61,6 +61,8 @@ class _Validation:
         self.until_s = until_s
         self.gap_s = gap_s
         self.may_fall = True
+        #: Any register may grow by this at once.
+        self.small_mwh = min(SPIKE_MWH, int(limits.least_power_w * 60 / 3.6))
 
     def run(self) -> None:
         """Continue by all readings after the curve's end."""
@@ -85,16 +87,15 @@ class _Validation:
         over_s = [0, *map(sub, times[1:], times)]
         steps_mwh = [0, *map(sub, values[1:], values)]
         self.may_fall = min(steps_mwh) < 0
-        small_mwh = min(SPIKE_MWH, int(self.possible.limits.least_power_w * 60 / 3.6))
         odd = set(compress(range(1, len(times)), map(ne, sources[1:], sources)))
         if max(over_s) > self.gap_s:
             odd.update(i for i, seconds in enumerate(over_s) if seconds > self.gap_s)
-        if min(steps_mwh) < -WRAP_SLACK_MWH or max(steps_mwh) > small_mwh:
+        if min(steps_mwh) < -WRAP_SLACK_MWH or max(steps_mwh) > self.small_mwh:
             odd.update(
                 i
                 for i, step_mwh in enumerate(steps_mwh)
                 if step_mwh < -WRAP_SLACK_MWH
-                or (step_mwh > small_mwh and not self.possible.is_ordinary(i))
+                or (step_mwh > self.small_mwh and not self.possible.is_ordinary(i))
             )
         return sorted(odd)
 
@@ -125,6 +126,8 @@ class _Validation:
             return self._broken(index, "drop")
         flat_since_s = curve.flat_since_s(curve.flat(len(end.at_s) - 1))
         is_stuck = before_s - flat_since_s > STALL_S
+        if step_mwh <= self.small_mwh and not is_stuck:
+            return self._believe(index)
         # While it read 0 although there was power, it was no reading that others could go on from.
         was_reading = not (is_stuck and before_mwh == 0)
         if is_stuck and step_mwh > 0 and was_reading:

@@ -55,6 +55,13 @@ def test_each_quarter_hour_holds_the_flows_of_the_owner() -> None:
     assert found.decisions == []
 
 
+def test_a_site_without_production_has_what_its_meter_counts() -> None:
+    found = settled({(Stream.IMPORT, "total"): steady(900, 20.0)})
+    assert [tuple(one) for one in found.intervals] == [
+        (START_S, "total", None, None, 60_000, None, None, None, 900, 0)
+    ]
+
+
 def test_phases_are_settled_each_on_its_own() -> None:
     found = settled(net(1800) | net(1800, "L1"))
     assert [(interval.starts_s - START_S, interval.phase) for interval in found.intervals] == [

@@ -78,6 +78,7 @@ def test_a_battery_may_give_as_much_as_the_house_may_draw() -> None:
     assert plausible([START_S], [-20_000.0], {}, max_w) == [None]
     assert plausible([START_S], [-57_500.0], curves, max_w) == [-57_500.0]
     assert plausible([START_S], [-57_501.0], curves, max_w) == [None]
+    assert plausible([START_S] * 2, [50_000.0, 50_001.0], {}, max_w) == [50_000.0, None]
 
 
 @pytest.mark.parametrize("peak_power_w", [None, 5_000.0])
