@@ -91,15 +91,11 @@ def day_start_s(day: date, zone: ZoneInfo) -> int:
     midnight comes twice, it starts at the first.
     """
     guess = int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-    if local_day(guess, zone) < day:
-        return guess + QUARTER_S * _quarters_until(guess, day, zone)
+    while local_day(guess, zone) < day:
+        guess += QUARTER_S
     while local_day(guess - QUARTER_S, zone) == day:
         guess -= QUARTER_S
     return guess
-
-
-def _quarters_until(guess: int, day: date, zone: ZoneInfo) -> int:
-    return next(n for n in range(1, 200) if local_day(guess + n * QUARTER_S, zone) == day)
 
 
 def day_end_s(day: date, zone: ZoneInfo) -> int:

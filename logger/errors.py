@@ -1,30 +1,5 @@
 """Everything that can go wrong, and the exit code it ends with.
 
-::
-
-    LoggerError                    (1)
-    ├── UsageError                 (2)  the command's words don't fit together
-    ├── SettingsError              (3)  configuration file, environment or flag
-    │   └── CollectorRunningError       another process has the database or the gateway
-    ├── GatewayError               (5)
-    │   ├── GatewayUnreachableError     refused, no such host, no time left
-    │   │   └── NotReadyError           connected, but 5xx or silence
-    │   ├── EndpointMissingError        404 and friends: this gateway has no such source
-    │   ├── EndpointRefusedError        401/403 on one endpoint only
-    │   ├── NotAskedError               missing, refused or harmful when it was asked lately
-    │   ├── MalformedDocumentError      not what this endpoint should answer
-    │   ├── GatewayReplacedError   (3)  another serial answers at this address
-    │   └── AuthenticationError    (4)
-    │       ├── CertificateChangedError   not the pinned certificate: nothing was sent
-    │       └── TokenError                missing, refused, of another gateway
-    │           └── TokenExpiredError
-    ├── StoreError                 (6)
-    │   ├── SchemaOutdatedError
-    │   ├── StoreAwayError              down, locked or full: it may come back by itself
-    │   └── RowRefusedError             this row has no place there, others have
-    ├── NoDataError                (7)
-    └── CheckFailedError           (8)
-
 A message is one sentence about what happened, and one about what to do. The command
 line prints it and leaves with ``exit_code``. What no one foresaw goes through ``guarded``.
 """

@@ -153,8 +153,8 @@ def test_the_readme_names_each_file_that_gives_a_sample_a_new_form(
     assert poller.keeper.store_all()
     roof.clock.set(end)
     numbers = roof.simulation.numbers(end)
-    register_wh = numbers.delivered_wh("production")
-    energy_wh = register_wh - roof.simulation.numbers(start).delivered_wh("production")
+    register_wh = numbers.registers_wh("production")[0]
+    energy_wh = register_wh - roof.simulation.numbers(start).registers_wh("production")[0]
     units = {
         "register Wh": register_wh,
         "register mWh": 1000 * register_wh,

@@ -19,7 +19,7 @@ from logger.store import lock
 
 if TYPE_CHECKING:
     from logger.gateway.client import Gateway
-    from logger.readings import Poll
+    from logger.readings import ConsumptionSample, Poll, ProductionSample
     from logger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -132,12 +132,10 @@ def _lines(name: str, polled: "Poll") -> Iterator[str]:
     firmware = f", firmware {info.firmware}" if info else ""
     when = polled.polled_at.strftime("%Y-%m-%d %H:%M:%S")
     yield f"{name}  serial {polled.gateway_serial}{firmware}  {when} UTC  {polled.outcome}"
-    for sample in polled.production:
-        wh = sample.energy_lifetime_wh
-        yield _line("production", sample.phase, sample.power_w, wh, sample.source)
-    for consumed in polled.consumption:
-        wh = consumed.energy_lifetime_wh
-        yield _line(consumed.measurement, consumed.phase, consumed.power_w, wh, consumed.source)
+    samples: list[ProductionSample | ConsumptionSample] = [*polled.production, *polled.consumption]
+    for sample in samples:
+        what, wh = getattr(sample, "measurement", "production"), sample.energy_lifetime_wh
+        yield _line(what, sample.phase, sample.power_w, wh, sample.source)
     for meter in polled.meter_readings:
         if meter.phase == "total":
             volts = "" if meter.voltage_v is None else f"{meter.voltage_v:10.1f} V"

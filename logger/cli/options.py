@@ -39,12 +39,10 @@ def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":
 def gateway_named(loaded: "Settings", name: str | None) -> "GatewaySettings":
     """Return one configured gateway; the only one when no name is given."""
     gateways = gateways_of(loaded)
-    if name is None and len(gateways) == 1:
-        return gateways[0]
+    chosen = [gateway for gateway in gateways if name in {None, gateway.name}]
+    if len(chosen) == 1:
+        return chosen[0]
     known = ", ".join(gateway.name for gateway in gateways)
-    for gateway in gateways:
-        if gateway.name == name:
-            return gateway
     if name is None:
         raise UsageError(f"There are several gateways; name one of: {known}.")
     raise UsageError(f"No gateway is called {name!r}; configured: {known}.")
@@ -93,5 +91,3 @@ def rolling_up(loaded: "Settings", *, keep: bool) -> "Iterator[Connection]":
         yield connection
         if keep:
             connection.commit()
-        else:
-            connection.rollback()

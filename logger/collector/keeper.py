@@ -2,8 +2,8 @@
 
 A poll waits in its queue until the database has it; the collector's queue is a file, so that
 neither a database that is away nor a process that dies loses one. Taking polls and storing them
-are two things, so that a slow database delays no poll: ``append`` is for the thread that polls,
-``store`` for the one that stores.
+are two things, so that a slow database delays no poll: one thread adds to the queue and asks what
+``is_due``, another stores.
 
 Walk: collector.poller -> here -> store.spool, store.writer, rollups.rollup
 """
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -84,19 +85,11 @@ class Keeper:
         """The gateway's name in the configuration."""
         return self.gateway_settings.name
 
-    # ------------------------------------------------------------- for the thread that polls
-
-    def append(self, poll: Poll) -> None:
-        """Let a poll wait for the database."""
-        self.queue.append(poll)
-
     def is_due(self, at: datetime) -> bool:
         """Return whether what waits has waited long enough."""
         oldest = self.queue.oldest()
         patience_s = self.settings.commit_every_s - self.settings.poll_every_s
         return oldest is not None and not 0 <= (at - oldest).total_seconds() < patience_s
-
-    # ------------------------------------------------------------ for the thread that stores
 
     def load_identity(self) -> None:
         """Read what the database knows of the gateway.
@@ -130,7 +123,9 @@ class Keeper:
                 # Another quarter hour, not a later one: the clock may have been set back.
                 is_new = newest_s > 0 and quarter_s != self._rolled_up_s
                 if self._gateway_id is not None and (to_the_minute or is_new):
-                    self._roll_up(self._gateway_id)
+                    now, gap_s = self.clock(), normal_gap_s(self.settings.poll_every_s)
+                    with translated_errors():
+                        bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=gap_s)
                     self._rolled_up_s = quarter_s
             except (StoreError, SettingsError) as error:
                 self.error = error
@@ -171,7 +166,6 @@ class Keeper:
             self.queue.set_aside(poll)
 
     def _store(self, polls: Sequence[Poll]) -> None:
-        """Store polls in one transaction."""
         gateway_id, unproven = self._gateway_id, list(self._unproven)
         with translated_errors(), self.engine.begin() as connection:
             for poll in polls:
@@ -222,20 +216,10 @@ class Keeper:
         unproven[len(unproven) - len(run) :] = [at + by for at in times]
         self._rolled_up_s = 0
 
-    def _roll_up(self, gateway_id: int) -> None:
-        now, gap_s = self.clock(), normal_gap_s(self.settings.poll_every_s)
-        with translated_errors():
-            bring_up_to_date(self.engine, gateway_id, now=now, gap_s=gap_s)
-
 
 def _batches(polls: Iterable[Poll], *, first: int) -> Iterator[list[Poll]]:
     """Yield polls in lists: the first of a length of its own."""
-    batch: list[Poll] = []
-    most = first
-    for poll in polls:
-        batch.append(poll)
-        if len(batch) == most:
-            yield batch
-            batch, most = [], BATCH
-    if batch:
+    rest, most = iter(polls), first
+    while batch := list(islice(rest, most)):
         yield batch
+        most = BATCH

@@ -90,7 +90,7 @@ class Poller:
         poll = replace(poll, events=(*self._events, *poll.events), clock_set=self._clock_set)
         self._events, self._clock_set = [], None
         self._unproven = 0 if poll.clocks_agree else self._unproven + 1
-        self.keeper.append(poll)
+        self.keeper.queue.append(poll)
         return poll
 
     def _ask(self, at: datetime, *, inverters: bool) -> Poll:

@@ -127,14 +127,11 @@ class Numbers:
         """Return what a CT reads, in the CT's own sign."""
         return float(getattr(self.site.powers(self.now_s, phase), METERS[meter].power))
 
-    def delivered_wh(self, meter: str, phase: int = 0) -> float:
-        """Return a CT's delivered register."""
-        return self.register_wh(METERS[meter].delivered, phase)
-
-    def received_wh(self, meter: str, phase: int = 0) -> float:
-        """Return a CT's received register."""
-        name = METERS[meter].received
-        return self.register_wh(name, phase) if name else 0.0
+    def registers_wh(self, meter: str, phase: int = 0) -> tuple[float, float]:
+        """Return a CT's delivered and received registers."""
+        of = METERS[meter]
+        received_wh = self.register_wh(of.received, phase) if of.received else 0.0
+        return self.register_wh(of.delivered, phase), received_wh
 
     def register_wh(self, name: str, phase: int) -> float:
         """Return a lifetime register that follows one of the site's counters."""
@@ -170,13 +167,9 @@ class Numbers:
         if stream == "production" and self.fault("inactive"):
             return 0.3, 12.5
         powers = self.site.powers(self.now_s, phase)
-        produced_wh, standby_wh = (
-            self.delivered_wh("production", phase),
-            self.received_wh("production", phase),
-        )
-        net_wh = self.delivered_wh("net-consumption", phase) - self.received_wh(
-            "net-consumption", phase
-        )
+        produced_wh, standby_wh = self.registers_wh("production", phase)
+        imported_wh, exported_wh = self.registers_wh("net-consumption", phase)
+        net_wh = imported_wh - exported_wh
         if stream == "production":
             return powers.production, produced_wh
         if stream == "net-consumption" or self.fault("copy_net"):

@@ -103,8 +103,8 @@ def _meter(meter: str, now: Numbers) -> Record:
 
 
 def _reading(meter: str, eid: int, now: Numbers, phase: int, legs: int) -> Record:
-    wh = now.delivered_wh(meter, phase), now.received_wh(meter, phase)
-    return _meter_item(eid, now.clock_s(), round(now.power_w(meter, phase), 3), *wh, legs)
+    watts, registers_wh = round(now.power_w(meter, phase), 3), now.registers_wh(meter, phase)
+    return _meter_item(eid, now.clock_s(), watts, *registers_wh, legs)
 
 
 def _meter_item(eid: int, time_s: int, watts: float, out: float, into: float, legs: int) -> Record:
@@ -186,12 +186,10 @@ def v1(now: Numbers) -> Record:
         stuck_wh = 1583 if now.release >= (8, 2, 4264) else 0
     elif now.model.cts != "none":
         quarter = replace(now, now_s=last_multiple(now.now_s, 900))
-        lifetime_wh, watts = quarter.delivered_wh("production"), now.power_w("production")
+        lifetime_wh, watts = quarter.registers_wh("production")[0], now.power_w("production")
     elif now.release < (8, 3, 5422):
-        lifetime_wh, watts = (
-            now.inverters_wh("each" if now.release >= (8,) else ""),
-            now.inverters_w(),
-        )
+        wraps = "each" if now.release >= (8,) else ""
+        lifetime_wh, watts = now.inverters_wh(wraps), now.inverters_w()
     return {
         "wattHoursToday": int(now.today_wh(lifetime_wh)),
         "wattHoursSevenDays": 0,
