@@ -19,9 +19,8 @@ def questions() -> dict[str, str]:
 
 def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
     """Return Datasette's metadata for a database file of a name (without its suffix)."""
-    dictionary = DATA_DICTIONARY
     tables: dict[str, Any] = {}
-    for row in connection.execute(select(dictionary)):
+    for row in connection.execute(select(DATA_DICTIONARY)):
         unit = f" [{row.unit}]" if row.unit else ""
         columns = tables.setdefault(row.table, {"columns": {}})["columns"]
         columns[row.column] = f"{row.meaning}{unit}"

@@ -120,19 +120,13 @@ def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
 @contextlib.contextmanager
 def _progress() -> "Iterator[Step]":
     """Show on a terminal how far a copy is."""
-    if not sys.stderr.isatty():
-        yield transfer.unheard
-        return
-    with contextlib.ExitStack() as stack:
-        bars: list[Any] = []
+    bar: Any = click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty())
 
-        def step(table: str, rows: int, of_all: int) -> None:
-            if not bars:
-                bar: Any = click.progressbar(length=of_all, file=sys.stderr)
-                bars.append(stack.enter_context(bar))
-            bars[0].label = f"{table:<20}"
-            bars[0].update(rows)
+    def step(table: str, rows: int, of_all: int) -> None:
+        bar.label, bar.length = f"{table:<20}", of_all
+        bar.update(rows)
 
+    with bar:
         yield step
 
 

@@ -2,8 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from logger.reports import periods
 
 #: suffix -> format
 SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = ("csv", "jsonl", "json", "parquet")
+PATH = click.Path(path_type=Path)
 WHAT = ("production", "consumption", "meters", "inverters", "polls")
 
 
@@ -25,18 +26,8 @@ WHAT = ("production", "consumption", "meters", "inverters", "polls")
 @click.option("--from", "since", metavar="D", help="First day, included.")
 @click.option("--to", "until", metavar="D", help="Last day, included.")
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("csv", "jsonl", "json", "parquet")),
-    help="Default: by suffix, else csv.",
-)
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    help="Write this file; a directory for parquet.",
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix, else csv.")
+@click.option("-o", "output", type=PATH, help="Write this file; a directory for parquet.")
 @click.pass_context
 def export(
     ctx: click.Context,
@@ -52,8 +43,13 @@ def export(
     begin, end = periods.span(since, until, clock.utc_now().date())
     with reading(load_settings(ctx)) as connection:
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
-        with _progress(what, chosen.count, output) as step:
-            batches = raw.stream(connection, chosen, step)
+        # How far it is shows on a terminal, unless the rows go there.
+        shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+        bar: Any = click.progressbar(
+            length=chosen.count, label=what, file=sys.stderr, hidden=not shown
+        )
+        with bar:
+            batches = raw.stream(connection, chosen, bar.update)
             if form == "parquet":
                 if output is None:
                     raise UsageError("Parquet goes into a directory: add -o DIRECTORY.")
@@ -63,17 +59,6 @@ def export(
                 _write(output, lambda out: write(out, chosen.names, batches))
     if output is not None:
         click.echo(f"{output}: {chosen.count} rows", err=True)
-
-
-@contextmanager
-def _progress(what: str, count: int, output: Path | None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far it is, unless the rows go there."""
-    if sys.stderr.isatty() and (output is not None or not sys.stdout.isatty()):
-        bar: Any = click.progressbar(length=count, label=what, file=sys.stderr)
-        with bar as shown:
-            yield shown.update
-    else:
-        yield lambda _: None
 
 
 def _write(output: Path | None, write: Callable[[Any], None]) -> None:

@@ -16,7 +16,6 @@ from logger.gateway import client, credentials, discovery, http, tls
 
 if TYPE_CHECKING:
     from logger.gateway.credentials import Tokens
-    from logger.gateway.discovery import Found
     from logger.gateway.tls import Pins
     from logger.settings import GatewaySettings, Settings
 
@@ -35,8 +34,6 @@ def discover(timeout_s: float, as_json: bool) -> None:
     found = discovery.discover(timeout_s, discovery.interfaces_of(os.environ))
     if as_json:
         click.echo(json.dumps([asdict(gateway) for gateway in found], indent=2))
-    elif found:
-        click.echo(f"{'serial':<14}{'firmware':<12}address")
     if not found:
         raise GatewayUnreachableError(
             f"No gateway announced itself within {timeout_s:g} s; mDNS does not cross routers, so "
@@ -45,20 +42,15 @@ def discover(timeout_s: float, as_json: bool) -> None:
         )
     if as_json:
         return
+    click.echo(f"{'serial':<14}{'firmware':<12}address")
     for gateway in found:
         addresses = ", ".join(gateway.addresses)
         click.echo(f"{gateway.serial:<14}{gateway.firmware or '?':<12}{addresses}")
-    click.echo(f"\nTo log {'it' if len(found) == 1 else 'them'}, write into the configuration:",
-               err=True)  # fmt: skip
+    is_one = len(found) == 1
+    click.echo(f"\nTo log {'it' if is_one else 'them'}, write into the configuration:", err=True)
     for number, gateway in enumerate(found, start=1):
-        click.echo(_table(gateway, "roof" if len(found) == 1 else f"roof{number}"), err=True)
-
-
-def _table(found: "Found", name: str) -> str:
-    """Return the table of a gateway in the configuration."""
-    return (
-        f'\n[[gateways]]\nname = "{name}"\nhost = "{found.addresses[0]}"\nserial = "{found.serial}"'
-    )
+        click.echo(f'\n[[gateways]]\nname = "roof{"" if is_one else number}"', err=True)
+        click.echo(f'host = "{gateway.addresses[0]}"\nserial = "{gateway.serial}"', err=True)
 
 
 @click.group()

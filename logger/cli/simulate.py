@@ -17,31 +17,36 @@ from logger.simulator.numbers import CTS, FIRMWARES, Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 
+PATH = click.Path(path_type=Path)
 FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: " + (
     "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
 )
 
 
-@click.command()
-@click.option("--port", default=8443, show_default=True, help="0 takes any free port.")
-@click.option("--seed", default=1, show_default=True, help="Another sun and another house.")
-@click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8", show_default=True)
-@click.option("--firmware", default="", help="A firmware of that generation, such as 8.2.4286.")
-@click.option("--cts", type=click.Choice(list(CTS)), default="net", show_default=True)
-@click.option("--phases", type=click.IntRange(1, 3), default=1, show_default=True)
-@click.option("--inverters", type=click.IntRange(1, 80), default=12, show_default=True)
-@click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6, show_default=True)
-@click.option("--serial", default="122334455667", show_default=True)
-@click.option("--time-zone", default="Europe/Madrid", show_default=True)
+@click.command(context_settings={"show_default": True})
+@click.option("--port", default=8443, help="0 takes any free port.")
+@click.option("--seed", default=1, help="Another sun and another house.")
+@click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8")
+@click.option(
+    "--firmware",
+    default="",
+    show_default=False,
+    help="A firmware of that generation, such as 8.2.4286.",
+)
+@click.option("--cts", type=click.Choice(list(CTS)), default="net")
+@click.option("--phases", type=click.IntRange(1, 3), default=1)
+@click.option("--inverters", type=click.IntRange(1, 80), default=12)
+@click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6)
+@click.option("--serial", default="122334455667")
+@click.option("--time-zone", default="Europe/Madrid")
 @click.option(
     "--speed",
     type=click.FloatRange(0.0),
     default=1.0,
-    show_default=True,
     help="How much faster than real time its clock runs.",
 )
 @click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="Write a good token here.")
+@click.option("--token-file", type=PATH, help="Write a good token here.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
 def simulate(
     port: int,
@@ -94,27 +99,19 @@ def _instant(text: str | None) -> datetime:
         raise UsageError(f"--start {text!r} is not an instant; write 2026-06-01T12:00.") from error
 
 
-@click.command()
-@click.option(
-    "--days",
-    type=click.IntRange(1, 60),
-    default=3,
-    show_default=True,
-    help="Simulated days before today.",
-)
+@click.command(context_settings={"show_default": True})
+@click.option("--days", type=click.IntRange(1, 60), default=3, help="Simulated days before today.")
 @click.option(
     "--live-s",
     type=click.IntRange(0, 3600),
     default=60,
-    show_default=True,
     help="How long to collect in real time after that.",
 )
 @click.option(
     "-o",
     "directory",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="envoylog-demo",
-    show_default=True,
     help="Where the database and the spreadsheet go.",
 )
 def demo(days: int, live_s: int, directory: Path) -> None:

@@ -1,5 +1,6 @@
 """``envoylog status`` and ``envoylog health``."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -61,12 +62,10 @@ def _token_days(loaded: "Settings") -> list[int | None]:
     days: list[int | None] = []
     for gateway in loaded.gateways:
         tokens = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now)
-        try:
+        token = None
+        with contextlib.suppress(LoggerError):
             token = tokens.stored()
-        except LoggerError:
-            token = None
-        ends = token.expires_at if token else None
-        days.append((ends - utc_now()).days if ends else None)
+        days.append((token.expires_at - utc_now()).days if token and token.expires_at else None)
     return days
 
 
@@ -76,12 +75,10 @@ def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
     try:
         with opened(loaded) as engine, database.translated_errors(), engine.connect() as connection:
             database.wait_at_most(connection, 2)
-            overview.bring_today_up(connection, loaded, now)
-            found = overview.statuses(connection, loaded, now, _token_days(loaded))
-            connection.rollback()
+            overview.bring_today_up(connection, loaded, now)  # Never committed.
+            return overview.statuses(connection, loaded, now, _token_days(loaded))
     except StoreError:
         return None  # Somebody writes just now, or we may only read.
-    return found
 
 
 def _lines(gateway: "GatewayStatus") -> Iterator[str]:

@@ -70,7 +70,7 @@ class Keeper:
         self.identity: Identity | None = None  #: None until the database was read, or is new
         self.error: LoggerError | None = None  #: why what waits could not be stored
         self.stored = 0  #: how many polls the database has taken from this process
-        self._ready = ready
+        self._ready = ready or (lambda: None)
         self._is_identity_loaded = False
         self._storing = threading.Lock()
         self._is_down = False
@@ -97,8 +97,7 @@ class Keeper:
         Raises:
             StoreError: the database can't be read, or may not be used.
         """
-        if self._ready is not None:
-            self._ready()
+        self._ready()
         with translated_errors(), self.engine.connect() as connection:
             row = gateway_named(connection, self.name)
             if row is not None:
@@ -114,8 +113,7 @@ class Keeper:
         """
         with self._storing:
             try:
-                if self._ready is not None:
-                    self._ready()
+                self._ready()
                 if not self._is_identity_loaded:
                     self.load_identity()
                 newest_s = self._store_waiting()

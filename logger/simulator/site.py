@@ -6,7 +6,7 @@ closed form at every second, and a test knows the true energy between any two.
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -220,25 +220,20 @@ def _weights(seed: int, count: int) -> tuple[float, ...]:
 class SimulatedClock:
     """A clock that runs at a multiple of real time, or stands where it is put.
 
-    ``elapsed`` counts real seconds; a speed of 0 stands still between calls of ``set``.
+    A speed of 0 stands still between calls of ``set``.
     """
 
-    def __init__(
-        self, start: datetime, *, speed: float = 1.0, elapsed: Callable[[], float] = monotonic
-    ) -> None:
-        self._elapsed = elapsed
-        self._start = start
-        self._since = self._elapsed()
+    def __init__(self, start: datetime, *, speed: float = 1.0) -> None:
         self.speed = speed
+        self.set(start)
 
     def __call__(self) -> datetime:
         """Return the simulated instant."""
-        passed = (self._elapsed() - self._since) * self.speed
-        return self._start + timedelta(seconds=passed)
+        return self._start + timedelta(seconds=(monotonic() - self._since) * self.speed)
 
     def set(self, at: datetime) -> None:
         """Go to an instant, and on from there."""
-        self._start, self._since = at, self._elapsed()
+        self._start, self._since = at, monotonic()
 
 
 def last_multiple(at_s: float, step_s: int, offset_s: int = 0) -> int:
