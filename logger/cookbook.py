@@ -31,6 +31,6 @@ def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
         re.sub(r"\W+", "-", title.lower()).strip("-"): {"title": title, "sql": sql.strip()}
         for title, sql in questions().items()
     }
-    about = "Energy from lifetime counters; `coverage_pct` says how much of it was measured."
+    about = "Energy from lifetime counters; `coverage_pct` is how much of it was measured."
     database = {"description": about, "tables": tables, "queries": queries}
     return {"title": "envoylog", "databases": {name: database}}

@@ -167,9 +167,9 @@ def _intervals(
     uncovered_s = seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s)
     flows = (energy.get(stream, nothing) for stream in FLOWS)
     rows = zip(edges_s[:-1], consumed, *flows, uncovered_s, bridged, strict=True)
-    for start_s, used, produced, *others, lost_s, bridged_mwh in rows:
+    for start_s, used_mwh, produced, *others, lost_s, bridged_mwh in rows:
         if start_s + QUARTER_S > begin_s:
-            consumed_mwh = None if used is None else max(0, used)
+            consumed_mwh = None if used_mwh is None else max(0, used_mwh)
             measured = QUARTER_S - lost_s, bridged_mwh or 0
             yield Interval._make((start_s, phase, produced, consumed_mwh, *others, *measured))
 
