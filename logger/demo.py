@@ -12,16 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from logger import exports, settings
-from logger.clock import (
-    day_end_s,
-    day_start_s,
-    from_epoch_s,
-    local_day,
-    time_zone,
-    to_epoch_s,
-    utc_now,
-)
+from logger import clock, exports, settings
 from logger.collector import service, wiring
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
@@ -34,7 +25,7 @@ from logger.simulator.site import Shape, SimulatedClock
 from logger.store import schema
 from logger.store.database import opened
 
-ZONE = "Europe/Madrid"
+ZONE = clock.time_zone("Europe/Madrid")
 HISTORY_EVERY_S = 300
 LIVE_EVERY_S = 5
 MARK = "# made by envoylog demo; the next demo replaces it\n"
@@ -60,12 +51,12 @@ class Demo:
             UsageError: the directory holds something else.
             CheckFailedError: a total is off by more than 0.1 %.
         """
-        now, zone = utc_now(), time_zone(ZONE)
-        first = local_day(to_epoch_s(now), zone) - timedelta(days=days)
-        start = from_epoch_s(day_start_s(first, zone))
+        now = clock.utc_now()
+        first = clock.local_day(clock.to_epoch_s(now), ZONE) - timedelta(days=days)
+        start = clock.from_epoch_s(clock.day_start_s(first, ZONE))
         simulation = Simulation(
             shape=Shape(phases=3, latitude_deg=37.4, longitude_deg=-6.0),
-            model=Model(cts="net", time_zone=ZONE),
+            model=Model(cts="net", time_zone=ZONE.key),
             clock=SimulatedClock(start, speed=0),
         )
         with GatewayServer(simulation) as server:
@@ -128,7 +119,7 @@ class Demo:
     def _live(self, poller: Poller, simulation: Simulation, live_s: int) -> datetime:
         """Collect in real time, each 5 seconds on the clock; return the last slot."""
         self.show(f"collecting for {live_s} s in real time, a poll per {LIVE_EVERY_S} s …")
-        simulation.clock.set(utc_now())
+        simulation.clock.set(clock.utc_now())
         simulation.clock.speed = 1.0
         collector = service.Service(
             [poller], poll_every_s=LIVE_EVERY_S, inverters_every_s=12 * LIVE_EVERY_S
@@ -139,7 +130,7 @@ class Demo:
         collector.run()
         self.show(f"  {collector.slots_offered} slots")
         simulation.clock.speed = 0.0
-        return collector.last_slot or utc_now()
+        return collector.last_slot or clock.utc_now()
 
     def _report(self, engine: Engine, now: datetime) -> Report:
         with engine.connect() as connection:
@@ -151,13 +142,12 @@ class Demo:
 
     def _compare(self, report: Report, simulation: Simulation, last: datetime) -> None:
         """Compare each day with the simulated site's own integrals."""
-        zone = time_zone(ZONE)
         self.show("\nwhat was counted against what was true (kWh):")
         worst = 0.0
         for row in report.rows:
             record = dict(zip(report.names, row, strict=True))
-            since = from_epoch_s(day_start_s(record["day"], zone))
-            until = min(from_epoch_s(day_end_s(record["day"], zone)), last)
+            since = clock.from_epoch_s(clock.day_start_s(record["day"], ZONE))
+            until = min(clock.from_epoch_s(clock.day_end_s(record["day"], ZONE)), last)
             # The last slot may be read some seconds late, or not any more.
             late = timedelta(seconds=LIVE_EVERY_S if until == last else 0)
             parts = []

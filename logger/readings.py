@@ -26,16 +26,12 @@ LINES = (Phase.L1, Phase.L2, Phase.L3)
 
 
 class Measurement(StrEnum):
-    """``measurementType`` of /ivp/meters. Other texts may come; they are kept as text."""
+    """``measurementType`` of /ivp/meters, where we look at it; others are kept as text."""
 
     PRODUCTION = "production"
     TOTAL_CONSUMPTION = "total-consumption"
     NET_CONSUMPTION = "net-consumption"
     STORAGE = "storage"
-    BACKFEED = "backfeed"
-    LOAD = "load"
-    EVSE = "evse"
-    PV3P = "pv3p"
 
 
 class Source(StrEnum):

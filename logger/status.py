@@ -14,7 +14,6 @@ from logger.rollups import checkpoints, rollup
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store.models import ENERGY_DAILY, POLLS
 from logger.store.queries import gateway_named
-from logger.store.size import database_bytes
 from logger.store.spool import ends, spool_path
 
 #: A token with fewer days than this is worth a warning.
@@ -140,22 +139,15 @@ def _size(path: Path) -> int:
         return 0
 
 
-def size_mb(connection: Connection) -> float:
-    """Return the database's size in megabytes."""
-    return round(database_bytes(connection) / 1e6, 1)
-
-
 def health(found: Sequence[GatewayStatus], settings: Settings) -> Health:
     """Return what to report to a monitor: the worst of all gateways."""
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
-    worst, words = 0, []
-    for gateway in found:
-        level, reason = _judge(gateway, settings)
-        worst = max(worst, level)
-        words.append(f"{gateway.gateway}: {reason}")
+    judged = [(*_judge(gateway, settings), gateway.gateway) for gateway in found]
+    worst = max(level for level, _, _ in judged)
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
-    return Health(level=worst, line=f"{name} {'; '.join(words)}")
+    words = "; ".join(f"{gateway}: {reason}" for _, reason, gateway in judged)
+    return Health(level=worst, line=f"{name} {words}")
 
 
 def _judge(gateway: GatewayStatus, settings: Settings) -> tuple[int, str]:

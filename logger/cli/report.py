@@ -31,7 +31,6 @@ KINDS = {
 
 
 def _report(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
-    """Return a report."""
     if kind == "quality":
         return quality.quality_report(connection, now=utc_now(), **chosen)
     if kind in {"inverters", "phases"}:
@@ -40,7 +39,6 @@ def _report(kind: str, connection: Any, chosen: dict[str, Any]) -> Any:
 
 
 def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
-    """Return the workbook of a report's range."""
     if chosen["since"] is None:
         # A workbook without a range is about everything there is.
         first = min(site.first for site in energy.sites_of(connection, chosen["gateway"]))

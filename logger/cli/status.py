@@ -14,7 +14,7 @@ from logger.cli.options import load_settings, opened, reading
 from logger.clock import utc_now
 from logger.errors import LoggerError, StoreAwayError, StoreError
 from logger.gateway import credentials
-from logger.store import database
+from logger.store import database, size
 
 if TYPE_CHECKING:
     from logger.settings import Settings
@@ -29,7 +29,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     loaded = load_settings(ctx)
     with reading(loaded) as connection:
         found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
-        size_mb = overview.size_mb(connection)
+        size_mb = round(size.database_bytes(connection) / 1e6, 1)
     found = _up_to_now(loaded) or found
     if as_json:
         record = {"database_mb": size_mb, "gateways": [asdict(gateway) for gateway in found]}

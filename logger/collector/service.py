@@ -8,10 +8,12 @@ polls and another stores, so that a database that makes wait costs no slot.
 Walk: here -> collector.poller
 """
 
+import contextlib
 import logging
 import os
 import queue
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +26,6 @@ import schedule
 from logger.clock import epoch_now_s, from_epoch_s, running_s, to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.collector.systemd import notify
 from logger.errors import CollectorRunningError, LoggerError, guarded
 from logger.readings import CLOCKS_AGREE_S
 
@@ -195,16 +196,15 @@ class Service:
         """
         os.environ["TZ"] = "UTC"
         time.tzset()
-        scheduler = self._scheduler
         self._plan()
         for thread in (*self.storing, *self.polling):
             thread.start()
         notify("READY=1")
         while not self._stop.is_set():
             self._read_clock_s()
-            scheduler.run_pending()
+            self._scheduler.run_pending()
             self._feed_watchdog()
-            idle_s = scheduler.idle_seconds
+            idle_s = self._scheduler.idle_seconds
             self._stop.wait(1.0 if idle_s is None else max(0.01, min(idle_s, 1.0)))
         notify("STOPPING=1")
         self._finish()
@@ -272,6 +272,18 @@ def slots(scheduler: schedule.Scheduler, every_s: int) -> list[schedule.Job]:
     return [
         scheduler.every().hour.at(f"{s // 60:02d}:{s % 60:02d}") for s in range(0, 3600, every_s)
     ]
+
+
+def notify(message: str) -> None:
+    """Send a line such as READY=1 to systemd; without systemd nothing happens."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        # Where nobody listens, collecting matters more than reporting it.
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out,
+        ):
+            out.connect("\0" + address[1:] if address[0] == "@" else address)
+            out.sendall(message.encode())
 
 
 def catch_signals(service: Service) -> None:

@@ -138,13 +138,9 @@ class Numbers:
         base = 0.001 if name == "standby" else 1.0
         base_wh = self.model.base_kwh * 1000 * base / (self.site.shape.phases if phase else 1)
         value_wh = self.site.counter_wh(name, self.now_s, phase) + base_wh
-        resets = [
-            fault.since_s + self.start_s
-            for fault in self._faults("reset")
-            if fault.since_s + self.start_s <= self.now_s
-        ]
-        if resets:
-            value_wh -= self.site.counter_wh(name, max(resets), phase) + base_wh
+        resets_s = [fault.since_s + self.start_s for fault in self._faults("reset")]
+        if passed := [at_s for at_s in resets_s if at_s <= self.now_s]:
+            value_wh -= self.site.counter_wh(name, max(passed), phase) + base_wh
         if name == "production" and self.fault("dip"):
             value_wh /= 2
         if name == "production" and (spike := self.fault("spike")):
