@@ -70,8 +70,7 @@ def _tokens(ctx: click.Context, name: str | None) -> "tuple[Settings, GatewaySet
 def show_token(ctx: click.Context, name: str | None) -> None:
     """Show whose the token is and how long it lasts, not the token."""
     _, chosen, tokens = _tokens(ctx, name)
-    found = tokens.stored()
-    if found is None:
+    if (found := tokens.stored()) is None:
         raise TokenError(
             f"Gateway {chosen.name!r} has no token yet; get one at "
             f"https://entrez.enphaseenergy.com and run: envoylog token set {chosen.name}"
