@@ -58,7 +58,7 @@ class Token:
                 user=str(claims.get("enphaseUser") or "owner"),
                 expires_at=None if expires_s is None else from_epoch_s(float(expires_s)),
             )
-        except (ValueError, AttributeError, OverflowError) as error:
+        except (ValueError, AttributeError, OverflowError, TypeError) as error:
             raise TokenError(
                 f"The token can't be read (cut when it was copied?); get one at {ENTREZ_URL} and "
                 "store it with: envoylog token set"

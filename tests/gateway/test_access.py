@@ -1,5 +1,6 @@
 """Who we are to a gateway: tokens, sessions, digest users, certificates, the cloud."""
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from logger.errors import (
     TokenExpiredError,
 )
 from logger.gateway.auth import installer_password
+from logger.gateway.credentials import Token
 from logger.gateway.http import Address
 from logger.readings import Outcome
 from logger.settings import write_secret
@@ -81,6 +83,13 @@ def test_text_that_is_no_token_is_not_repeated_in_the_error(bench: Benches) -> N
     with pytest.raises(TokenError) as caught:
         roof.poll(roof.gateway())
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("claims", ['{"aud": ["1"]}', '{"exp": [1]}', '{"exp": {}}', "[]", '"1"'])
+def test_a_token_with_odd_claims_is_one_sentence(claims: str) -> None:
+    payload = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
+    with pytest.raises(TokenError, match="can't be read"):
+        Token.parse(f"e30.{payload}.c2ln")
 
 
 def test_without_a_token_the_user_hears_where_to_get_one(bench: Benches) -> None:
