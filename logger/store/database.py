@@ -6,7 +6,7 @@ What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``po
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib import import_module
@@ -72,6 +72,7 @@ class _Backend(Protocol):
     INTEGRITY: str  #: what is broken in the files themselves, or ok
     LOCK_WRITES: str
     WAIT_AT_MOST: str
+    BATCH_BY_BATCH: Mapping[str, Any]  #: of an execution whose rows are fetched as they are needed
 
     @property
     def write_file(self) -> Callable[[Engine, Path], None] | None: ...
@@ -259,5 +260,6 @@ def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
 
 def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
     """Return a query's rows in batches, of which a server sends one at a time."""
-    with connection.execute(query, execution_options={"yield_per": BATCH}) as result:
-        yield from result.partitions()
+    options = backend(connection).BATCH_BY_BATCH
+    with connection.execute(query, execution_options=options) as result:
+        yield from result.partitions(BATCH)

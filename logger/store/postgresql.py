@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.errors import CollectorRunningError
 from logger.store.database import (
+    BATCH,
     FULL,
     LOCKED,
     OTHER_COLLECTOR,
@@ -51,6 +52,7 @@ TABLE_BYTES = (
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
+BATCH_BY_BATCH: Mapping[str, Any] = {"yield_per": BATCH}
 write_file = replace_file = None
 insert = postgresql.insert
 

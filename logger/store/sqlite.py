@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
 INTEGRITY = "PRAGMA integrity_check"
 LOCK_WRITES = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
+# A file's rows come as they are fetched; a buffer between costs a tenth of a rebuild.
+BATCH_BY_BATCH: Mapping[str, Any] = {}
 insert = sqlite.insert
 
 
