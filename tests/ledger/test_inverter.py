@@ -133,3 +133,12 @@ def test_more_than_an_inverter_makes_is_left_out_and_reported() -> None:
 def test_negative_power_is_no_energy_and_a_report_without_any_nothing() -> None:
     found = read_reports(reports((900, -3.0, None, 900), (1800, None, None, 900)), None, EDGES_S)
     assert (found.energy_mwh, found.covered_s) == ([0, None, None], [900, 0, 0])
+
+
+@pytest.mark.parametrize(("silent_s", "first_mwh"), [(4 * 3600, 62_500), (4 * 3600 + 1, 0)])
+def test_a_silence_of_more_than_four_hours_is_the_night(silent_s: int, first_mwh: int) -> None:
+    """It ends two hours after midnight."""
+    end_s = DAY_S + 7200
+    days = [(end_s - silent_s, 100.0), (end_s, 225.0)]
+    curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
+    assert curve.energy(EDGES_S)[0] == first_mwh

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from logger.clock import QUARTER_S
 from logger.ledger.curve import Curve, Readings, Tie
 from logger.ledger.inverter import measured_s
-from logger.ledger.limits import WRAP_MWH, Limits
+from logger.ledger.limits import WRAP_MWH, Limits, Stream, limits_of
 from logger.ledger.register import read_register
 from tests.ledger.agreement import settled_before
 
@@ -510,3 +510,32 @@ def test_a_wrap_leaves_no_more_than_was_made_but_for_the_sum_of_many(
     after = 1_193_040.0 + more_wh - WRAP_MWH / 1000
     result = read(readings(every_minute([1_193_040.0, after]), source=source), limits=limits)
     assert kinds(result) == kind
+
+
+def test_time_that_only_erroneous_reads_fill_is_a_gap() -> None:
+    values = [9000.0, 9050.0, *[12.0] * 4, 9300.0, 9350.0]
+    curve = read(readings([(300 * n, value) for n, value in enumerate(values)]))
+    assert kinds(curve) == ["counter_dip"]
+    assert curve.gaps_s == [(START_S + 300, START_S + 1800)]
+    assert sum(curve.bridged(quarters(curve))) == 250_000
+
+
+def test_several_wraps_with_more_than_can_be_made_are_reported_as_one_would_be() -> None:
+    after = 5_000_000.0 + 5_000 - 2 * WRAP_MWH / 1000
+    result = read(readings(every_minute([5_000_000.0, after, after + 50]), source="v1"))
+    assert (kinds(result), total_wh(result)) == (["counter_wrap", "suspect_increment"], 50.0)
+
+
+@pytest.mark.parametrize(("step_wh", "kind"), [(7_625.0, []), (7_625.1, ["suspect_increment"])])
+def test_a_long_rest_allows_what_an_hour_does(step_wh: float, kind: list[str]) -> None:
+    """7 500 W for an hour, and for the minute by which a reading may be late."""
+    values = [9000.0] * 120 + [9000.0 + step_wh]
+    assert kinds(read(readings(every_minute(values), power_w=None))) == kind
+
+
+def test_only_what_the_gateway_computes_may_fall_and_standby_and_production_are_small() -> None:
+    assert limits_of(Stream.CONSUMPTION_CT, None).is_computed
+    assert not limits_of(Stream.IMPORT, None).is_computed
+    assert limits_of(Stream.STANDBY, 5_000).power_w(0, 10**6) == 2_000
+    assert limits_of(Stream.PRODUCTION, 5_000).power_w(10**9, 0) == 7_500
+    assert limits_of(Stream.EXPORT, 5_000).power_w(0, 0) == 50_000
