@@ -1,8 +1,7 @@
 """The only place that reads the clock or knows what a local day is.
 
-Instants are aware UTC with whole seconds; a day is a ``date`` of the gateway's time zone. Every
-offset that is in use is a multiple of a quarter hour, so a quarter hour of UTC never straddles
-two local hours or days.
+Instants are aware UTC with whole seconds; a day is a ``date`` of the gateway's time zone. Every offset that is in use
+is a multiple of a quarter hour, so a quarter hour of UTC never straddles two local hours or days.
 """
 
 import time
@@ -62,8 +61,7 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise SettingsError(
-            f"time_zone {name!r} is not a known time zone; use an IANA name such as "
-            "Europe/Amsterdam."
+            f"time_zone {name!r} is not a known time zone; use an IANA name such as Europe/Amsterdam."
         ) from error
 
 

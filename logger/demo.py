@@ -1,7 +1,7 @@
 """The whole walk on one machine: a simulated gateway, the collector, the report, the truth.
 
-Nothing in here is a stand-in: the gateway speaks HTTPS and wants a token, the collector, the
-database and the reports are the ones of every day.
+Nothing in here is a stand-in: the gateway speaks HTTPS and wants a token, the collector, the database and the reports
+are the ones of every day.
 """
 
 import shutil
@@ -69,9 +69,7 @@ class Demo:
                 self._history(poller, simulation, start, now)
                 last = self._live(poller, simulation, live_s) if live_s else now
                 if not poller.keeper.store_all():
-                    raise CheckFailedError(
-                        f"the database did not take everything: {poller.keeper.error}"
-                    )
+                    raise CheckFailedError(f"the database did not take everything: {poller.keeper.error}")
                 report = self._report(engine, last)
             self._compare(report, simulation, last)
         self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
@@ -83,9 +81,7 @@ class Demo:
         try:
             if self.directory.exists() and any(self.directory.iterdir()):
                 if not (self.config.is_file() and self.config.read_text().startswith(MARK)):
-                    raise UsageError(
-                        f"{self.directory} holds something else than a demo; choose another -o."
-                    )
+                    raise UsageError(f"{self.directory} holds something else than a demo; choose another -o.")
                 shutil.rmtree(self.directory)
             self.directory.mkdir(parents=True, exist_ok=True)
             write_secret(self.directory / "roof.token", token)
@@ -98,14 +94,10 @@ class Demo:
                 encoding="utf-8",
             )
         except OSError as error:
-            raise SettingsError(
-                f"{self.directory} can't be written ({error.strerror}); choose another -o."
-            ) from error
+            raise SettingsError(f"{self.directory} can't be written ({error.strerror}); choose another -o.") from error
         return settings.load(self.config, {})
 
-    def _history(
-        self, poller: Poller, simulation: Simulation, start: datetime, now: datetime
-    ) -> None:
+    def _history(self, poller: Poller, simulation: Simulation, start: datetime, now: datetime) -> None:
         at, number = start, 0
         while at < now:
             simulation.clock.set(at)
@@ -121,9 +113,7 @@ class Demo:
         self.show(f"collecting for {live_s} s in real time, a poll per {LIVE_EVERY_S} s …")
         simulation.clock.set(clock.utc_now())
         simulation.clock.speed = 1.0
-        collector = service.Service(
-            [poller], poll_every_s=LIVE_EVERY_S, inverters_every_s=12 * LIVE_EVERY_S
-        )
+        collector = service.Service([poller], poll_every_s=LIVE_EVERY_S, inverters_every_s=12 * LIVE_EVERY_S)
         timer = threading.Timer(live_s, collector.stop)
         timer.daemon = True
         timer.start()

@@ -1,7 +1,7 @@
 """Everything that can go wrong, and the exit code it ends with.
 
-A message is one sentence about what happened, and one about what to do. The command
-line prints it and leaves with ``exit_code``. What no one foresaw goes through ``guarded``.
+A message is one sentence about what happened, and one about what to do. The command line prints it and leaves with
+``exit_code``. What no one foresaw goes through ``guarded``.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The nouns: what one poll of a gateway gives.
 
-Sign: ``power_w`` is positive in the direction its measurement is named for; net-consumption is
-positive for import from the grid, storage is positive for discharging. Missing is ``None``.
+Sign: ``power_w`` is positive in the direction its measurement is named for; net-consumption is positive for import from
+the grid, storage is positive for discharging. Missing is ``None``.
 """
 
 from dataclasses import dataclass, field

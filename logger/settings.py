@@ -1,8 +1,8 @@
 """Configuration: flags before environment before file before default.
 
-``load`` is a pure function of a path, an environment and overrides. Unknown keys are errors that
-name the nearest known key. Secrets come from the environment or from files that only their owner
-can read; they never appear in ``repr``, errors or ``origins``.
+``load`` is a pure function of a path, an environment and overrides. Unknown keys are errors that name the nearest known
+key. Secrets come from the environment or from files that only their owner can read; they never appear in ``repr``,
+errors or ``origins``.
 """
 
 import difflib
@@ -109,9 +109,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None
     return next((path for path in (own, SYSTEM_CONFIG) if path.is_file()), None)
 
 
-def load(
-    path: Path | None, environ: Mapping[str, str], *, database_url: str | None = None
-) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | None = None) -> Settings:
     """Return the settings of a file, an environment and the ``--database-url`` flag.
 
     Raises:
@@ -132,9 +130,7 @@ def load(
     state_dir = values["state_dir"] = Path(values.get("state_dir") or default).expanduser()
     values.setdefault("database_url", f"sqlite:///{state_dir / 'envoylog.db'}")
     base = path.parent if path else Path.cwd()
-    gateways = tuple(
-        _gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1)
-    )
+    gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
     _check(loaded)
     return loaded
@@ -172,22 +168,16 @@ def _integer(text: str, key: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise SettingsError(
-            f"ENVOYLOG_{key.upper()} must be a whole number, not {text!r}."
-        ) from error
+        raise SettingsError(f"ENVOYLOG_{key.upper()} must be a whole number, not {text!r}.") from error
 
 
 def _check(loaded: Settings) -> None:
     """Refuse what no single key shows."""
     poll, inverters = loaded.poll_every_s, loaded.inverters_every_s
     if poll < 5 or 3600 % poll:
-        raise SettingsError(
-            f"poll_every_s = {poll} must be 5 or more and divide 3600: 5, 10, 15, 20, 30, 60, 300 …"
-        )
+        raise SettingsError(f"poll_every_s = {poll} must be 5 or more and divide 3600: 5, 10, 15, 20, 30, 60, 300 …")
     if inverters < poll or inverters % poll:
-        raise SettingsError(
-            f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}."
-        )
+        raise SettingsError(f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}.")
     if not 0 <= loaded.commit_every_s <= 900:
         raise SettingsError("commit_every_s must lie between 0 and 900.")
     if loaded.keep_samples_days < 0:
@@ -230,9 +220,7 @@ def read_secret(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
-            raise SettingsError(
-                f"{path} holds a secret but others can read it; run: chmod 600 {path}"
-            )
+            raise SettingsError(f"{path} holds a secret but others can read it; run: chmod 600 {path}")
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

@@ -51,10 +51,7 @@ class Health:
 
 
 def statuses(
-    connection: Connection,
-    settings: Settings,
-    now: datetime,
-    token_days: Sequence[int | None],
+    connection: Connection, settings: Settings, now: datetime, token_days: Sequence[int | None]
 ) -> list[GatewayStatus]:
     """Return how each configured gateway stands, what waits for the database included."""
     return [
@@ -64,11 +61,7 @@ def statuses(
 
 
 def _status(
-    connection: Connection,
-    settings: Settings,
-    gateway: GatewaySettings,
-    now: datetime,
-    token_days_left: int | None,
+    connection: Connection, settings: Settings, gateway: GatewaySettings, now: datetime, token_days_left: int | None
 ) -> GatewayStatus:
     row = gateway_named(connection, gateway.name)
     last: Any = None
@@ -105,9 +98,7 @@ def _status(
         today_consumption_kwh=_kwh(today.consumption_wh if today else None),
         token_days_left=token_days_left,
         spool_bytes=_size(path),
-        waiting_since_s=(
-            to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None
-        ),
+        waiting_since_s=(to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None),
     )
 
 

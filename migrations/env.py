@@ -19,9 +19,7 @@ def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     return False
 
 
-def same_type(
-    _context: Any, _inspected: Any, _metadata: Any, inspected_type: Any, metadata_type: Any
-) -> bool | None:
+def same_type(_context: Any, _inspected: Any, _metadata: Any, inspected_type: Any, metadata_type: Any) -> bool | None:
     """Say that SQLite's text is the type of an instant there."""
     if isinstance(metadata_type, UtcDateTime) and not isinstance(inspected_type, DateTime):
         return False

@@ -83,9 +83,7 @@ def sites() -> dict[str, Simulation]:
     return {
         "metered": simulated(cts="net", generation="7", serial="122200000001"),
         "standard": simulated(cts="none", generation="7", serial="122200000002"),
-        "battery": simulated(
-            cts="storage", generation="8", phase_mode="split", phases=2, battery=True
-        ),
+        "battery": simulated(cts="storage", generation="8", phase_mode="split", phases=2, battery=True),
     }
 
 
@@ -153,9 +151,7 @@ def month(directory: Path, database_url: str, days: int, seed: int) -> dict[str,
             changes = rollup.rebuild(connection, gateway_id, now=at, gap_s=900, since=None)
             assert changes == [], f"{len(changes)} days change by a rebuild"
         connection.rollback()
-        failed = connection.execute(
-            text("SELECT count(*) FROM polls WHERE outcome <> 'complete'")
-        ).scalar_one()
+        failed = connection.execute(text("SELECT count(*) FROM polls WHERE outcome <> 'complete'")).scalar_one()
     engine.dispose()
     per_day = int(timedelta(days=1) / STEP)
     first, last = (max(part) / 1e6 for part in (resident[:per_day], resident[-per_day:]))
@@ -174,9 +170,7 @@ def spooled_bytes(directory: Path) -> int:
 def check_polls(connection: Connection, planned: Iterable[Window], slots: int) -> int:
     """See that every slot of every gateway is stored, until it was replaced; return how many."""
     ends = {window.site: window.begin for window in planned if window.kind == "new_serial"}
-    rows = connection.execute(
-        text("SELECT name, polled_at FROM polls JOIN gateways USING (gateway_id)")
-    ).all()
+    rows = connection.execute(text("SELECT name, polled_at FROM polls JOIN gateways USING (gateway_id)")).all()
     stored: dict[str, list[datetime]] = {}
     for name, polled_at in rows:
         stored.setdefault(name, []).append(instant(polled_at))
@@ -208,10 +202,7 @@ def check_named(connection: Connection, planned: Iterable[Window]) -> dict[str, 
     silent: list[Window] = []
     for window in planned:
         first, last = window.begin - STEP, window.end + HIDES
-        named = any(
-            first <= at <= last and kind in REPORTED[window.kind][1]
-            for at, kind in events[window.site]
-        )
+        named = any(first <= at <= last and kind in REPORTED[window.kind][1] for at, kind in events[window.site])
         if not REPORTED[window.kind][1] or window.kind == "slow":
             named = named or any(window.begin <= at <= window.end for at in failed[window.site])
         if window.kind == "late_today" and follows(window, planned):
@@ -227,9 +218,7 @@ def follows(window: Window, planned: Iterable[Window]) -> bool:
     """Return whether the same fault held the night before."""
     night = timedelta(days=1)
     return any(
-        other.site == window.site
-        and other.kind == window.kind
-        and other.begin + night == window.begin
+        other.site == window.site and other.kind == window.kind and other.begin + night == window.begin
         for other in planned
     )
 

@@ -58,9 +58,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def administer(url: str, statement: str) -> None:
-    engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
@@ -185,11 +183,7 @@ class Bench:
     @property
     def environ(self) -> dict[str, str]:
         url = self.server.cloud_url
-        return {
-            "ENVOYLOG_ENLIGHTEN_URL": url,
-            "ENVOYLOG_ENTREZ_URL": url,
-            "ENVOYLOG_MDNS_INTERFACES": "127.0.0.1",
-        }
+        return {"ENVOYLOG_ENLIGHTEN_URL": url, "ENVOYLOG_ENTREZ_URL": url, "ENVOYLOG_MDNS_INTERFACES": "127.0.0.1"}
 
     def poll(self, gateway: Gateway, *, inverters: bool = True) -> Poll:
         return gateway.poll(at=self.clock().replace(microsecond=0), inverters=inverters)

@@ -9,8 +9,7 @@ from logger.simulator.site import Site
 STATEMENTS = {
     "gateways": "INSERT INTO gateways (gateway_id, name, serial, firmware, time_zone, phase_count, "
     "peak_power_kwp) VALUES (:gateway_id, :name, :serial, '8.2.4286', :time_zone, :phases, :peak)",
-    "polls": "INSERT INTO polls (gateway_id, polled_at, took_s, outcome) "
-    "VALUES (:gateway_id, :at, 0.5, 'complete')",
+    "polls": "INSERT INTO polls (gateway_id, polled_at, took_s, outcome) VALUES (:gateway_id, :at, 0.5, 'complete')",
     "production_samples": "INSERT INTO production_samples (gateway_id, polled_at, phase, power_w, "
     "energy_lifetime_wh, source) VALUES (:gateway_id, :at, :phase, :power_w, :energy_wh, :source)",
     "consumption_samples": "INSERT INTO consumption_samples (gateway_id, polled_at, measurement, "
@@ -33,13 +32,7 @@ def times(since: datetime, until: datetime, step_s: int) -> list[datetime]:
 
 
 def fill(
-    engine: Engine,
-    site: Site,
-    at: list[datetime],
-    *,
-    zone: str,
-    gateway_id: int = 1,
-    meters: bool = True,
+    engine: Engine, site: Site, at: list[datetime], *, zone: str, gateway_id: int = 1, meters: bool = True
 ) -> None:
     """Fill the raw tables of a site with production and net-consumption CTs (and storage)."""
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in STATEMENTS}
@@ -90,12 +83,7 @@ def fill(
 
 
 def fill_inverters(
-    engine: Engine,
-    site: Site,
-    at: list[datetime],
-    shares: dict[str, float],
-    *,
-    gateway_id: int = 1,
+    engine: Engine, site: Site, at: list[datetime], shares: dict[str, float], *, gateway_id: int = 1
 ) -> None:
     """Fill in what single inverters counted: each its share of the production, by serial."""
     rows = [

@@ -1,7 +1,7 @@
 """What takes too long for the suite, which has the short versions.
 
-The collector against the simulator, killed at random or through a month of faults; the ledger
-against its oracle on thousands of spoilt registers.
+The collector against the simulator, killed at random or through a month of faults; the ledger against its oracle on
+thousands of spoilt registers.
 
 Run it with ``scripts/soak``.
 """
@@ -191,10 +191,7 @@ def check(database_url: str, acknowledged: set[str], now: datetime) -> None:
 
 def ledger(count: int, seed: int) -> int:
     """Print the random registers and sites that differ from the oracle; return how many do."""
-    from tests.ledger.agreement import (  # noqa: PLC0415 - only here
-        register_differences,
-        site_differences,
-    )
+    from tests.ledger.agreement import register_differences, site_differences  # noqa: PLC0415 - only here
 
     differing = 0
     for number in range(seed, seed + count):
@@ -210,9 +207,7 @@ def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["kills", "month", "ledger"])
-    parser.add_argument(
-        "--count", type=int, help="kills: 200, days of the month: 30, registers of the ledger: 3000"
-    )
+    parser.add_argument("--count", type=int, help="kills: 200, days of the month: 30, registers of the ledger: 3000")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()

@@ -63,43 +63,25 @@ CHECKS: dict[str, Check] = {
     ),
     "Base load at night": lambda rows, f: (
         rows[0][1]
-        == pytest.approx(
-            1000
-            * f["hourly"][f["hourly"]["hour"].isin(["02", "03", "04"])]["consumption_kwh"].mean()
-        )
+        == pytest.approx(1000 * f["hourly"][f["hourly"]["hour"].isin(["02", "03", "04"])]["consumption_kwh"].mean())
     ),
-    "Panels weaker": lambda rows, f: (
-        [(row[1], round(row[3])) for row in rows] == [("c", 60)] and len(f) > 0
-    ),
+    "Panels weaker": lambda rows, f: [(row[1], round(row[3])) for row in rows] == [("c", 60)] and len(f) > 0,
     "What the import costs": lambda rows, f: rows[0][1] == pytest.approx(cost(f["hourly"])),
-    "Hours of export": lambda rows, f: (
-        sum(one_column(rows, 2)) == int((f["hourly"]["grid_export_kwh"] > 1).sum())
-    ),
+    "Hours of export": lambda rows, f: sum(one_column(rows, 2)) == int((f["hourly"]["grid_export_kwh"] > 1).sum()),
     "Gaps since": lambda rows, f: len(rows) == 1 and rows[0][3] >= 6 * 3600 and len(f) > 0,
-    "This month against": lambda rows, f: (
-        one_column(rows, 3) == [None, None] and len(rows) == len(f["monthly"])
-    ),
+    "This month against": lambda rows, f: one_column(rows, 3) == [None, None] and len(rows) == len(f["monthly"]),
     # The simulated loads of the three phases stand as 1.5 to 0.9 to 0.6.
     "Phase imbalance": lambda rows, _: all(2.0 < ratio < 3.0 for ratio in one_column(rows[:-1], 2)),
     "Days that were not": lambda rows, _: "2026-05-28" in map(str, one_column(rows, 1)),
-    "The ten hours": lambda rows, f: (
-        one_column(rows, 2) == sorted(f["hourly"]["grid_import_kwh"], reverse=True)[:10]
-    ),
+    "The ten hours": lambda rows, f: one_column(rows, 2) == sorted(f["hourly"]["grid_import_kwh"], reverse=True)[:10],
     "The mean day": lambda rows, f: (
-        one_column(rows, 2)
-        == pytest.approx(list(f["hourly"].groupby("hour")["production_kwh"].mean()))
+        one_column(rows, 2) == pytest.approx(list(f["hourly"].groupby("hour")["production_kwh"].mean()))
     ),
-    "Production of the year": lambda rows, f: (
-        rows[-1][2] == pytest.approx(f["daily"]["production_kwh"].sum())
-    ),
-    "Days that needed": lambda rows, f: (
-        rows[0][1] == int((f["daily"]["grid_import_kwh"] < 5).sum())
-    ),
+    "Production of the year": lambda rows, f: rows[-1][2] == pytest.approx(f["daily"]["production_kwh"].sum()),
+    "Days that needed": lambda rows, f: rows[0][1] == int((f["daily"]["grid_import_kwh"] < 5).sum()),
     "What the battery gives": lambda rows, f: (
         one_column(rows, 2)
-        == pytest.approx(
-            list(100 * f["monthly"]["battery_discharge_kwh"] / f["monthly"]["battery_charge_kwh"])
-        )
+        == pytest.approx(list(100 * f["monthly"]["battery_discharge_kwh"] / f["monthly"]["battery_charge_kwh"]))
     ),
     "What the ledger decided": lambda rows, _: one_column(rows, 2) == ["outage"],
 }
@@ -109,9 +91,7 @@ def test_every_question_has_a_check_and_there_are_fifteen_and_more() -> None:
     assert len(QUERIES) == len(CHECKS) >= 15
 
 
-def test_every_query_of_the_cookbook_gives_the_right_answer(
-    tables: tuple[Engine, dict[str, pd.DataFrame]],
-) -> None:
+def test_every_query_of_the_cookbook_gives_the_right_answer(tables: tuple[Engine, dict[str, pd.DataFrame]]) -> None:
     engine, frames = tables
     with engine.connect() as connection:
         for start, check in CHECKS.items():
@@ -124,9 +104,7 @@ def test_the_readme_and_the_shipped_cookbook_are_one() -> None:
     assert cookbook.questions() == QUERIES
 
 
-def test_datasette_hears_of_every_column_and_question(
-    tables: tuple[Engine, dict[str, pd.DataFrame]],
-) -> None:
+def test_datasette_hears_of_every_column_and_question(tables: tuple[Engine, dict[str, pd.DataFrame]]) -> None:
     engine, _ = tables
     with engine.connect() as connection:
         metadata = cookbook.datasette_metadata(connection, "envoylog")["databases"]["envoylog"]
@@ -136,9 +114,7 @@ def test_datasette_hears_of_every_column_and_question(
     assert len(metadata["queries"]) == len(QUERIES)
 
 
-def test_a_reader_reads_and_writes_nothing(
-    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_reads_and_writes_nothing(engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     role = "reader_" + uuid.uuid4().hex[:8]
     monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
     code = run(["--database-url", database_url, "sql", "create-reader", role])

@@ -91,9 +91,7 @@ INPUT_AND_OUTPUT = {"requests", "urllib3", "socket", "ssl", "time", "threading",
 def test_what_reads_a_gateways_documents_does_no_input_or_output() -> None:
     paths = [path for name in PURE for path in (PACKAGE / "gateway").glob(f"{name}.py")]
     assert len(paths) >= 8
-    pure = {f"logger.gateway.{path.stem}" for path in paths} | {
-        f"logger.gateway.sources.{path.stem}" for path in paths
-    }
+    pure = {f"logger.gateway.{path.stem}" for path in paths} | {f"logger.gateway.sources.{path.stem}" for path in paths}
     seams = {f"logger.gateway.{name}" for name in ("profile", "anomalies", "sources")}
     for path in paths:
         modules = imports(path)
@@ -123,9 +121,7 @@ def imported_by(*args: str) -> set[str]:
         "done = [n for n, m in sys.modules.items() if type(m).__name__ != '_LazyModule']\n"
         "print('\\n' + ' '.join(done))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return set(result.stdout.splitlines()[-1].split())
 
 
@@ -147,7 +143,4 @@ def test_the_collector_imports_nothing_large_that_it_does_not_need() -> None:
         "import sys, logger.cli.collect, logger.collector.service, logger.collector.wiring\n"
         "sys.exit(not {'pandas', 'numpy', 'zeroconf', 'alembic'}.isdisjoint(sys.modules))"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

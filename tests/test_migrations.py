@@ -23,11 +23,7 @@ def differences(engine: Engine) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": same_type})
         found = compare_metadata(context, METADATA)
     # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
-    return [
-        difference
-        for difference in found
-        if not (isinstance(difference, list) and "comment" in difference[0][0])
-    ]
+    return [difference for difference in found if not (isinstance(difference, list) and "comment" in difference[0][0])]
 
 
 def test_models_and_migrations_do_not_differ(engine: Engine) -> None:
@@ -48,10 +44,7 @@ def test_the_dictionary_knows_every_column_of_every_table_and_view(engine: Engin
     names = set(look.get_table_names()) - {"alembic_version"} | set(look.get_view_names())
     real = {(name, column["name"]) for name in names for column in look.get_columns(name)}
     with engine.connect() as connection:
-        described = {
-            tuple(row)
-            for row in connection.execute(text('SELECT "table", "column" FROM data_dictionary'))
-        }
+        described = {tuple(row) for row in connection.execute(text('SELECT "table", "column" FROM data_dictionary'))}
     assert described == real
 
 
@@ -64,15 +57,9 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "count", "digest"),
-    [
-        ("0003", 18, "55778e3ddd248215"),
-        ("0004", 24, "76f66297df8be119"),
-        ("0005", 8, "2a77ddcc3f33a837"),
-    ],
+    [("0003", 18, "55778e3ddd248215"), ("0004", 24, "76f66297df8be119"), ("0005", 8, "2a77ddcc3f33a837")],
 )
-def test_the_texts_of_views_are_frozen_with_their_migration(
-    revision: str, count: int, digest: str
-) -> None:
+def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:
     paths = sorted((schema.migrations_path() / "versions" / "views" / revision).rglob("*.sql"))
     texts = [" ".join(path.read_text(encoding="utf-8").split()) for path in paths]
     assert len(texts) == count

@@ -31,9 +31,7 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> object:
         ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
     ],
 )
-def test_a_wrong_value_is_one_sentence_with_its_key(
-    tmp_path: Path, text: str, sentence: str
-) -> None:
+def test_a_wrong_value_is_one_sentence_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
         loaded(tmp_path, text)
     assert sentence in str(caught.value)

@@ -101,11 +101,7 @@ BATTERY = Case(
 
 
 def test_the_sites_together_have_every_fault() -> None:
-    planned = {
-        planned.fault.split("=")[0]
-        for case in (METERED, STANDARD, BATTERY)
-        for planned in case.plan
-    }
+    planned = {planned.fault.split("=")[0] for case in (METERED, STANDARD, BATTERY) for planned in case.plan}
     assert planned == set(KINDS)
 
 
@@ -120,9 +116,7 @@ def collect(roof: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
         for begin in [START + timedelta(days=planned.day, hours=planned.hour)]
     ]
     broken = [
-        START + timedelta(days=planned.day, hours=planned.hour)
-        for planned in case.plan
-        if planned.fault == "reset"
+        START + timedelta(days=planned.day, hours=planned.hour) for planned in case.plan if planned.fault == "reset"
     ]
     number = 0
     while roof.clock() <= end and poller.stopped_by is None:
@@ -173,9 +167,7 @@ def test_final_days_are_true_without_phantoms_and_every_fault_is_an_event(
 def check_days(roof: Bench, engine: Engine, case: Case) -> None:
     site, zone = roof.simulation.site, time_zone(ZONE)
     with engine.connect() as connection:
-        rows = connection.execute(
-            text("SELECT * FROM energy_daily WHERE phase = 'total' ORDER BY day")
-        ).mappings()
+        rows = connection.execute(text("SELECT * FROM energy_daily WHERE phase = 'total' ORDER BY day")).mappings()
         days = {date.fromisoformat(row["day"]): dict(row) for row in rows}
     times = {"production": case.times_made, "consumption": 1.0}
     final = 0

@@ -54,9 +54,7 @@ def true_kwh(roof: Bench, flow: str, day: str) -> float:
 
 
 @pytest.mark.parametrize("cts", ["net", "total", "storage"])
-def test_days_are_what_the_site_made_and_used(
-    bench: Benches, engine: Engine, database_url: str, cts: str
-) -> None:
+def test_days_are_what_the_site_made_and_used(bench: Benches, engine: Engine, database_url: str, cts: str) -> None:
     # Midnight in Amsterdam, of the day with 23 hours.
     roof = bench(database_url=database_url, cts=cts, time_zone=ZONE, start=utc(2026, 3, 28, 23),
                 shape=Shape(phases=2, battery=cts == "storage"), poll_every_s=900)  # fmt: skip
@@ -96,20 +94,14 @@ def test_sites_without_cts_count_through_wraps_and_zeros(
     assert row["consumption_kwh"] is None
 
 
-def test_csv_json_and_the_views_have_the_same_figures(
-    bench: Benches, engine: Engine, database_url: str
-) -> None:
+def test_csv_json_and_the_views_have_the_same_figures(bench: Benches, engine: Engine, database_url: str) -> None:
     roof = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
                 poll_every_s=900)  # fmt: skip
     walk(roof, engine, days=1)
     for kind in get_args(Kind):
         with engine.connect() as connection:
             report = energy_report(connection, kind, now=roof.clock())
-            view = (
-                connection.exec_driver_sql(f"SELECT * FROM v_energy_{kind} ORDER BY 2")
-                .mappings()
-                .all()
-            )
+            view = connection.exec_driver_sql(f"SELECT * FROM v_energy_{kind} ORDER BY 2").mappings().all()
         rows = list(csv.DictReader(io.StringIO(exports.EXPORTERS["csv"](report).decode())))
         records = json.loads(exports.EXPORTERS["json"](report))
         measured = [row for row in records if row["coverage_pct"] is not None]
@@ -123,9 +115,7 @@ def test_csv_json_and_the_views_have_the_same_figures(
             assert (float(text) if text else None) == record["production_kwh"]
 
 
-def test_a_month_with_a_hole_shows_the_missing_days(
-    bench: Benches, engine: Engine, database_url: str
-) -> None:
+def test_a_month_with_a_hole_shows_the_missing_days(bench: Benches, engine: Engine, database_url: str) -> None:
     roof = bench(database_url=database_url, cts="net", time_zone=ZONE, start=utc(2026, 6, 1, 22),
                 poll_every_s=900)  # fmt: skip
     walk(roof, engine, days=1)

@@ -116,9 +116,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def following(
-    engine: Engine, numbers: Mapping[str, float], skip: Collection[str] = ()
-) -> Iterator[Trace]:
+def following(engine: Engine, numbers: Mapping[str, float], skip: Collection[str] = ()) -> Iterator[Trace]:
     """Follow a number, given in each unit that it may take, until the block ends.
 
     Names in ``skip`` are others by which the gateway gives the same number.

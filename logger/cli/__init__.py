@@ -1,8 +1,8 @@
 """The command line: parse, call one function, print. Errors become exit codes here.
 
-``--help`` has to answer at once, also on a Raspberry Pi, and ``envoylog run`` should hold nothing
-in memory that only reports need. So a command's module is imported when that command is called,
-and what it imports at its top is not executed before it is used.
+``--help`` has to answer at once, also on a Raspberry Pi, and ``envoylog run`` should hold nothing in memory that only
+reports need. So a command's module is imported when that command is called, and what it imports at its top is not
+executed before it is used.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ import click
 from logger import __version__
 from logger.errors import LoggerError, guarded
 
-#: Each command, the module that holds it under its own name, and the first sentence of its help;
-#: in the order of a user's first hour.
+#: Each command, the module that holds it under its own name, and the first sentence of its help; in the order of a
+#: user's first hour.
 _TABLE = """
 discover gateway List the gateways on this network, by mDNS.
 run collect Collect from every gateway until stopped (SIGTERM or Ctrl-C).
@@ -39,19 +39,14 @@ simulate simulate Serve a simulated gateway on this machine until stopped.
 demo simulate Log a simulated gateway into SQLite, report it, and compare with what was true.
 config configuration The configuration: is it right, and where does each value come from?
 """
-COMMANDS = {
-    name: (module, text)
-    for name, module, text in (line.split(" ", 2) for line in _TABLE.strip().splitlines())
-}
+COMMANDS = {name: (module, text) for name, module, text in (line.split(" ", 2) for line in _TABLE.strip().splitlines())}
 
 
 class _LazyFinder:
     """Finds our own modules as the interpreter does, but has them executed on first use."""
 
     @staticmethod
-    def find_spec(
-        name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name.startswith("logger.") else None
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)
@@ -158,8 +153,7 @@ def _unexpected(error: Exception) -> int:
         click.echo(f"envoylog: {sentence}", err=True)
         return 6
     click.echo(
-        f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what "
-        "`envoylog -v …` prints.",
+        f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what `envoylog -v …` prints.",
         err=True,
     )
     return 1

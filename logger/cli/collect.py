@@ -91,10 +91,7 @@ class _Answer:
             for failure in self.poll.failures:
                 yield f"{settings.name}: {failure.source}: {failure.error}"
         if self.poll is not None and self.gateway.is_nightly_outage(self.poll.polled_at):
-            yield (
-                f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways "
-                "restart"
-            )
+            yield (f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways restart")
 
     def record(self) -> dict[str, Any]:
         """Return all of it for a program."""
@@ -145,9 +142,7 @@ def _lines(name: str, polled: "Poll") -> Iterator[str]:
         yield f"  {len(polled.inverters)} inverters, last reports add up to {watts:.0f} W"
 
 
-def _line(
-    what: str, phase: str, power_w: float | None, energy_wh: float | None, source: str
-) -> str:
+def _line(what: str, phase: str, power_w: float | None, energy_wh: float | None, source: str) -> str:
     watts = "unknown" if power_w is None else f"{power_w:.1f} W"
     energy = "" if energy_wh is None else f"{energy_wh / 1000:.3f} kWh lifetime"
     return f"  {what:<22}{phase:<7}{watts:>12}{energy:>28}  {source}".rstrip()

@@ -112,9 +112,7 @@ def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
     for table, rows in counts.items():
         click.echo(f"{table:<20} {rows:>12}")
     total = sum(counts.values())
-    click.echo(
-        f"{total} rows in {took_s:.1f} s ({total / max(took_s, 0.001):.0f} a second), verified"
-    )
+    click.echo(f"{total} rows in {took_s:.1f} s ({total / max(took_s, 0.001):.0f} a second), verified")
 
 
 @contextlib.contextmanager
@@ -159,9 +157,7 @@ def current(ctx: click.Context) -> None:
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
 @click.option("--dry-run", is_flag=True, help="Only print the days whose totals would change.")
 @click.pass_context
-def rebuild(
-    ctx: click.Context, since: str | None, until: str | None, gateway: str | None, dry_run: bool
-) -> None:
+def rebuild(ctx: click.Context, since: str | None, until: str | None, gateway: str | None, dry_run: bool) -> None:
     """Compute the energy tables anew from the raw samples.
 
     Days whose samples were pruned keep their totals. Counters run on from day to day, so
@@ -239,9 +235,7 @@ def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
     with rolling_up(loaded, keep=not dry_run) as connection:
         for row in queries.gateways(connection):
             gap_s = site.gap_s(connection, row.gateway_id, loaded)
-            gone = pruning.prune(
-                connection, row.gateway_id, now=now, keep_days=keep_days, gap_s=gap_s
-            )
+            gone = pruning.prune(connection, row.gateway_id, now=now, keep_days=keep_days, gap_s=gap_s)
             pruned[row.name] = sum(gone.values())
         free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():

@@ -45,9 +45,7 @@ def export(
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
         # How far it is shows on a terminal, unless the rows go there.
         shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-        bar: Any = click.progressbar(
-            length=chosen.count, label=what, file=sys.stderr, hidden=not shown
-        )
+        bar: Any = click.progressbar(length=chosen.count, label=what, file=sys.stderr, hidden=not shown)
         with bar:
             batches = raw.stream(connection, chosen, bar.update)
             if form == "parquet":

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--timeout-s",
-    type=click.FloatRange(0.1, 300),
-    default=5.0,
-    show_default=True,
-    help="How long to wait for answers.",
+    "--timeout-s", type=click.FloatRange(0.1, 300), default=5.0, show_default=True, help="How long to wait for answers."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
 def discover(timeout_s: float, as_json: bool) -> None:

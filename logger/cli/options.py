@@ -49,9 +49,7 @@ def gateway_named(loaded: "Settings", name: str | None) -> "GatewaySettings":
 
 
 @contextmanager
-def opened(
-    loaded: "Settings", *, read_only: bool = False, prepare: bool = False
-) -> "Iterator[Engine]":
+def opened(loaded: "Settings", *, read_only: bool = False, prepare: bool = False) -> "Iterator[Engine]":
     """Open the database, whose schema has to be this version's; ``prepare`` an empty one.
 
     Raises:
@@ -69,11 +67,7 @@ def reading(loaded: "Settings") -> "Iterator[Connection]":
     Raises:
         StoreError: it can't be read, or needs `envoylog db upgrade`.
     """
-    with (
-        opened(loaded, read_only=True) as engine,
-        database.translated_errors(),
-        engine.connect() as connection,
-    ):
+    with opened(loaded, read_only=True) as engine, database.translated_errors(), engine.connect() as connection:
         yield connection
 
 

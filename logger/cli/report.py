@@ -43,10 +43,7 @@ def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
         # A workbook without a range is about everything there is.
         first = min(site.first for site in energy.sites_of(connection, chosen["gateway"]))
         chosen = {**chosen, "since": str(first)}
-    reports = {
-        name: _report(name, connection, chosen)
-        for name in ("daily", "monthly", "yearly", "quality")
-    }
+    reports = {name: _report(name, connection, chosen) for name in ("daily", "monthly", "yearly", "quality")}
     ranking = details.inverter_ranking(connection, now=utc_now(), **chosen)
     return exports.to_full_xlsx(reports, ranking)
 
@@ -62,13 +59,7 @@ def _command(kind: str) -> click.Command:
     @click.option("--sheet", is_flag=True, help="xlsx: this report's sheet alone.")
     @click.pass_context
     def command(
-        ctx: click.Context,
-        /,
-        form: str | None,
-        output: Path | None,
-        locale: str | None,
-        sheet: bool,
-        **chosen: Any,
+        ctx: click.Context, /, form: str | None, output: Path | None, locale: str | None, sheet: bool, **chosen: Any
     ) -> None:
         chosen_form = exports.format_for(form, output)
         with reading(load_settings(ctx)) as connection:

@@ -27,24 +27,14 @@ FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be r
 @click.option("--port", default=8443, help="0 takes any free port.")
 @click.option("--seed", default=1, help="Another sun and another house.")
 @click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8")
-@click.option(
-    "--firmware",
-    default="",
-    show_default=False,
-    help="A firmware of that generation, such as 8.2.4286.",
-)
+@click.option("--firmware", default="", show_default=False, help="A firmware of that generation, such as 8.2.4286.")
 @click.option("--cts", type=click.Choice(list(CTS)), default="net")
 @click.option("--phases", type=click.IntRange(1, 3), default=1)
 @click.option("--inverters", type=click.IntRange(1, 80), default=12)
 @click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6)
 @click.option("--serial", default="122334455667")
 @click.option("--time-zone", default="Europe/Madrid")
-@click.option(
-    "--speed",
-    type=click.FloatRange(0.0),
-    default=1.0,
-    help="How much faster than real time its clock runs.",
-)
+@click.option("--speed", type=click.FloatRange(0.0), default=1.0, help="How much faster than real time its clock runs.")
 @click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
 @click.option("--token-file", type=PATH, help="Write a good token here.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
@@ -80,14 +70,10 @@ def simulate(
         with GatewayServer(simulation, port) as server:
             model = simulation.model
             click.echo(f"LISTENING {server.url} serial={model.serial} firmware={model.version}")
-            click.echo(
-                f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}"
-            )
+            click.echo(f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}")
             stop.wait()
     except OSError as error:
-        raise UsageError(
-            f"Port {port} can't be used ({error.strerror}); choose another --port."
-        ) from error
+        raise UsageError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from error
 
 
 def _instant(text: str | None) -> datetime:
@@ -101,19 +87,8 @@ def _instant(text: str | None) -> datetime:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--days", type=click.IntRange(1, 60), default=3, help="Simulated days before today.")
-@click.option(
-    "--live-s",
-    type=click.IntRange(0, 3600),
-    default=60,
-    help="How long to collect in real time after that.",
-)
-@click.option(
-    "-o",
-    "directory",
-    type=PATH,
-    default="envoylog-demo",
-    help="Where the database and the spreadsheet go.",
-)
+@click.option("--live-s", type=click.IntRange(0, 3600), default=60, help="How long to collect in real time after that.")
+@click.option("-o", "directory", type=PATH, default="envoylog-demo", help="Where the database and the spreadsheet go.")
 def demo(days: int, live_s: int, directory: Path) -> None:
     """Log a simulated gateway into SQLite, report it, and compare with what was true."""
     walk.Demo(directory, click.echo).run(days=days, live_s=live_s)

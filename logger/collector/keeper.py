@@ -1,9 +1,8 @@
 """What a gateway's polls come to: they wait, are stored, and are rolled up.
 
-A poll waits in its queue until the database has it; the collector's queue is a file, so that
-neither a database that is away nor a process that dies loses one. Taking polls and storing them
-are two things, so that a slow database delays no poll: one thread adds to the queue and asks what
-``is_due``, another stores.
+A poll waits in its queue until the database has it; the collector's queue is a file, so that neither a database that is
+away nor a process that dies loses one. Taking polls and storing them are two things, so that a slow database delays no
+poll: one thread adds to the queue and asks what ``is_due``, another stores.
 
 Walk: collector.poller -> here -> store.spool, store.writer, rollups.rollup
 """
@@ -76,8 +75,8 @@ class Keeper:
         self._is_down = False
         self._rolled_up_s = 0
         self._gateway_id: int | None = None
-        #: the polls since the last on which the gateway's clock agreed with ours: where they are
-        #: stored, or themselves where another poll is stored at that instant
+        #: the polls since the last on which the gateway's clock agreed with ours: where they are stored, or themselves
+        #: where another poll is stored at that instant
         self._unproven: list[datetime | Poll] = []
 
     @property
@@ -168,9 +167,7 @@ class Keeper:
         with translated_errors(), self.engine.begin() as connection:
             for poll in polls:
                 if poll.info is not None:
-                    gateway_id = remember_gateway(
-                        connection, poll.info, self.gateway_settings, poll.polled_at
-                    )
+                    gateway_id = remember_gateway(connection, poll.info, self.gateway_settings, poll.polled_at)
                 elif gateway_id is None:
                     known = gateway_named(connection, self.name)
                     gateway_id = known.gateway_id if known else None
@@ -192,11 +189,7 @@ class Keeper:
         self._gateway_id, self._unproven = gateway_id, unproven[-MOST_MOVED:]
 
     def _restamp(
-        self,
-        connection: Connection,
-        gateway_id: int,
-        clock_set: ClockSet,
-        unproven: list[datetime | Poll],
+        self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[datetime | Poll]
     ) -> None:
         """Move the polls of a clock that was set since, where they lie in the database."""
         run = unproven[max(0, len(unproven) - clock_set.polls) :]

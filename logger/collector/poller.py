@@ -1,7 +1,7 @@
 """One gateway, asked slot by slot; each poll is handed to its keeper.
 
-A poll that fails is a poll too, with its reason, and the next slot is the retry. Log lines are
-written on the edge of a change, not per poll.
+A poll that fails is a poll too, with its reason, and the next slot is the retry. Log lines are written on the edge of a
+change, not per poll.
 
 Walk: collector.service -> here -> gateway.client, then collector.keeper
 """
@@ -11,12 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from logger.collector.keeper import MOST_MOVED, Keeper
-from logger.errors import (
-    AuthenticationError,
-    CertificateChangedError,
-    GatewayReplacedError,
-    LoggerError,
-)
+from logger.errors import AuthenticationError, CertificateChangedError, GatewayReplacedError, LoggerError
 from logger.gateway.client import Gateway
 from logger.readings import ClockSet, Event, GatewayInfo, Outcome, Poll, SourceFailure
 
@@ -137,10 +132,5 @@ class Poller:
             self._failed_polls += 1
         elif self._failing_since is not None:
             minutes = (poll.polled_at - self._failing_since).total_seconds() / 60
-            log.info(
-                "gateway=%s answers again after %.0f min polls_missed=%d",
-                self.name,
-                minutes,
-                self._failed_polls,
-            )
+            log.info("gateway=%s answers again after %.0f min polls_missed=%d", self.name, minutes, self._failed_polls)
             self._failing_since, self._failed_polls, self._lockout_reported = None, 0, False

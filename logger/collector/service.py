@@ -1,9 +1,9 @@
 """The long-running collector: wall-clock slots, two threads per gateway, a clean stop.
 
-The schedule library thinks in naive local time, which loses an hour each autumn: the process is
-put into UTC before the first job. Slots are fixed (:00, :05 …), so a slow poll never shifts the
-next one; a slot that comes while the last poll still runs is skipped and recorded. One thread
-polls and another stores, so that a database that makes wait costs no slot.
+The schedule library thinks in naive local time, which loses an hour each autumn: the process is put into UTC before the
+first job. Slots are fixed (:00, :05 …), so a slow poll never shifts the next one; a slot that comes while the last poll
+still runs is skipped and recorded. One thread polls and another stores, so that a database that makes wait costs no
+slot.
 
 Walk: here -> collector.poller
 """
@@ -113,9 +113,7 @@ class PollThread(threading.Thread):
 class StoreThread(threading.Thread):
     """Stores what one gateway's poller took, and rolls up."""
 
-    def __init__(
-        self, keeper: Keeper, now: Callable[[], datetime], fail: Callable[[LoggerError], None]
-    ) -> None:
+    def __init__(self, keeper: Keeper, now: Callable[[], datetime], fail: Callable[[LoggerError], None]) -> None:
         super().__init__(name=f"store {keeper.name}", daemon=True)
         self.keeper = keeper
         self._now = now
@@ -269,9 +267,7 @@ def slots(scheduler: schedule.Scheduler, every_s: int) -> list[schedule.Job]:
     """Return one unbound job per wall-clock slot."""
     if 60 % every_s == 0:
         return [scheduler.every().minute.at(f":{s:02d}") for s in range(0, 60, every_s)]
-    return [
-        scheduler.every().hour.at(f"{s // 60:02d}:{s % 60:02d}") for s in range(0, 3600, every_s)
-    ]
+    return [scheduler.every().hour.at(f"{s // 60:02d}:{s % 60:02d}") for s in range(0, 3600, every_s)]
 
 
 def notify(message: str) -> None:

@@ -16,11 +16,7 @@ from logger.store.spool import Spool
 
 
 def pollers(
-    settings: Settings,
-    database: Engine | CollectorDatabase,
-    environ: Mapping[str, str],
-    *,
-    clock: Clock = utc_now,
+    settings: Settings, database: Engine | CollectorDatabase, environ: Mapping[str, str], *, clock: Clock = utc_now
 ) -> list[Poller]:
     """Return a poller per configured gateway.
 

@@ -1,7 +1,7 @@
 """Reports into bytes of a format, and bytes into files.
 
-What needs a library of its own (pandas, XlsxWriter) is imported when it is asked for: a report
-for the terminal or as text has to start quickly.
+What needs a library of its own (pandas, XlsxWriter) is imported when it is asked for: a report for the terminal or as
+text has to start quickly.
 
 Walk: reports.Report -> text, terminal, workbook -> here -> cli
 """
@@ -79,10 +79,7 @@ def to_parquet(report: Report) -> bytes:
 def _timeless(content: bytes) -> bytes:
     """Return a zip file without the time of its making: the same report, the same bytes."""
     out = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(content)) as source,
-        zipfile.ZipFile(out, "w") as target,
-    ):
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(out, "w") as target:
         for item in source.infolist():
             timeless = zipfile.ZipInfo(item.filename, (2000, 1, 1, 0, 0, 0))
             timeless.compress_type = item.compress_type
@@ -140,9 +137,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(
-            f"{path} can't be written ({error.strerror}); choose another path."
-        ) from error
+        raise UsageError(f"{path} can't be written ({error.strerror}); choose another path.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -42,12 +42,7 @@ class Selection:
 
 
 def select_samples(
-    connection: Connection,
-    what: str,
-    *,
-    gateway: str | None,
-    since: dt.date | None,
-    until: dt.date | None,
+    connection: Connection, what: str, *, gateway: str | None, since: dt.date | None, until: dt.date | None
 ) -> Selection:
     """Return the rows of ``what`` of the local days ``since`` to ``until``, both included.
 
@@ -57,9 +52,7 @@ def select_samples(
     """
     table, gateways = METADATA.tables[TABLES[what]], GATEWAYS
     time = table.c["reported_at" if what == "inverters" else "polled_at"]
-    known = connection.execute(
-        select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)
-    ).all()
+    known = connection.execute(select(gateways.c.gateway_id, gateways.c.name, gateways.c.time_zone)).all()
     chosen = [row for row in known if gateway in {None, row.name}]
     if gateway is not None and not chosen:
         names = ", ".join(str(row.name) for row in known) or "none yet"

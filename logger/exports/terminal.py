@@ -1,7 +1,6 @@
 """A report as a table for the terminal, as wide as the window.
 
-By hand and without pandas: a library that measures and styles each cell takes seconds for ten
-years of days.
+By hand and without pandas: a library that measures and styles each cell takes seconds for ten years of days.
 
 Walk: reports.Report -> text -> here -> exports
 """

@@ -58,13 +58,8 @@ def to_markdown(report: Report) -> bytes:
 
 def text_cells(report: Report) -> list[list[str]]:
     """Return each row's cells as people read them; the last row holds the totals."""
-    decimals = [
-        report.columns[name].decimals if name in report.columns else 0 for name in report.names
-    ]
-    rows = [
-        [_text_cell(value, digits) for value, digits in zip(row, decimals, strict=True)]
-        for row in report.rows
-    ]
+    decimals = [report.columns[name].decimals if name in report.columns else 0 for name in report.names]
+    rows = [[_text_cell(value, digits) for value, digits in zip(row, decimals, strict=True)] for row in report.rows]
     totals = [
         _text_cell(report.totals[name], digits) if name in report.columns else ""
         for name, digits in zip(report.names, decimals, strict=True)

@@ -1,7 +1,7 @@
 """A workbook: Summary, Daily, Monthly, Yearly, Inverters, Quality and About, ready to read.
 
-Real dates and numbers, units in the headings, a totals row of live formulas that follow a filter
-(their values are cached), partial days shaded, native charts. The same reports give the same bytes.
+Real dates and numbers, units in the headings, a totals row of live formulas that follow a filter (their values are
+cached), partial days shaded, native charts. The same reports give the same bytes.
 
 Walk: reports.Report -> here -> exports
 """
@@ -192,11 +192,7 @@ class Workbook:
         unit = table.report.columns[names[0]].unit
         values: dict[str, Any] = {"name": unit, "min": 0, "max": 100 if unit == "%" else None,
                   "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}}}  # fmt: skip
-        axis: dict[str, Any] = {
-            "num_font": {"size": 8},
-            "date_axis": labels == "day",
-            "num_format": "d mmm",
-        }
+        axis: dict[str, Any] = {"num_font": {"size": 8}, "date_axis": labels == "day", "num_format": "d mmm"}
         if kind == "bar":
             # Bars lie: what is across is their value. The best comes first, from above.
             axis, values = values | {"label_position": "high"}, axis | {"reverse": True}

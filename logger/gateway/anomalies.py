@@ -1,7 +1,7 @@
 """What is odd about a gateway's answers, and what has changed; reported once when it begins.
 
-Pure functions find what is odd within one poll; ``Watch`` remembers what the polls before were
-like. Nothing here asks a gateway or reads a clock.
+Pure functions find what is odd within one poll; ``Watch`` remembers what the polls before were like. Nothing here asks
+a gateway or reads a clock.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,7 @@ from logger.gateway.parse import integer, items, number, text
 from logger.gateway.quirks import is_copy
 from logger.gateway.sources import meters
 from logger.gateway.sources.production import consumption_item, is_active, production_item
-from logger.readings import (
-    Event,
-    InverterSample,
-    Measurement,
-    MeterReading,
-    Phase,
-    ProductionSample,
-    Source,
-)
+from logger.readings import Event, InverterSample, Measurement, MeterReading, Phase, ProductionSample, Source
 
 #: What was not seen for this long is new when it comes again.
 FORGET_AFTER = timedelta(hours=1)
@@ -39,9 +31,7 @@ class Anomaly(NamedTuple):
 
 
 def in_values(
-    production: Iterable[ProductionSample],
-    readings: Iterable[MeterReading],
-    inverters: Iterable[InverterSample],
+    production: Iterable[ProductionSample], readings: Iterable[MeterReading], inverters: Iterable[InverterSample]
 ) -> list[Anomaly]:
     """Return the streams whose power or counter came without a usable number."""
     missing: set[str] = set()
@@ -171,7 +161,4 @@ class Watch:
             del missing[serial]
         self._missing = dict.fromkeys(listed, 0) | missing
         detail = f"{len(listed)} inverters are listed"
-        return [
-            Event(at=at, kind=kind, subject=serial, detail=detail)
-            for serial, kind in sorted(kinds.items())
-        ]
+        return [Event(at=at, kind=kind, subject=serial, detail=detail) for serial, kind in sorted(kinds.items())]

@@ -1,8 +1,7 @@
 """Who we are to a gateway: a token and its session, or a local user of firmware below 7.
 
-Both are requests' own seam: they dress a request, and a hook looks at its answer. A 401 on one
-endpoint while others answer is that endpoint's refusal alone; what refuses the token itself
-locks us out until a person acts.
+Both are requests' own seam: they dress a request, and a hook looks at its answer. A 401 on one endpoint while others
+answer is that endpoint's refusal alone; what refuses the token itself locks us out until a person acts.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """One gateway: who it is, what it is, and what it reports now.
 
-A poll asks for the documents that this kind of gateway needs, one after the other within a time
-budget, and reads them. An endpoint that fails costs what depends on it; the others still deliver.
+A poll asks for the documents that this kind of gateway needs, one after the other within a time budget, and reads them.
+An endpoint that fails costs what depends on it; the others still deliver.
 """
 
 import contextlib
@@ -128,25 +128,19 @@ class Gateway:
             return time_zone(name).key if isinstance(name, str) else None
         return None
 
-    def _detected(
-        self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline
-    ) -> Profile:
+    def _detected(self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline) -> Profile:
         """Ask for one deciding document after the other until the profile is clear."""
         while (path := profiles.next_deciding_endpoint(info, documents)) is not None:
             documents[path] = self.endpoints.get_deciding(path, deadline)
         before = self.profile
         keep_v1 = self.previous == (Source.V1, info.firmware) or (
-            before is not None
-            and before.production is ProductionFrom.V1
-            and before.info.firmware == info.firmware
+            before is not None and before.production is ProductionFrom.V1 and before.info.firmware == info.firmware
         )
         found = profiles.detect(info, documents, keep_v1=keep_v1)
         if before is None or found.production is not before.production:
             who = f"gateway={self.settings.name} serial={info.serial} firmware={info.firmware}"
             consumption = found.consumption or "nothing"
-            log.info(
-                "%s production from %s, consumption from %s", who, found.production, consumption
-            )
+            log.info("%s production from %s, consumption from %s", who, found.production, consumption)
         return found
 
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
@@ -226,15 +220,11 @@ class Gateway:
         else:
             self.endpoints.token_auth.lockout = None
 
-    def _documents(
-        self, profile: Profile, deadline: Deadline, *, with_inverters: bool
-    ) -> Documents:
+    def _documents(self, profile: Profile, deadline: Deadline, *, with_inverters: bool) -> Documents:
         """Ask for what a poll needs; when nobody is there, more would only wait longer."""
         documents: dict[str, Any] = {}
         is_there = False
-        while (
-            path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters)
-        ) is not None:
+        while (path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters)) is not None:
             document = documents[path] = self.endpoints.get(path, deadline)
             is_there = is_there or not isinstance(document, GatewayError)
             # Without device_data there still is the plain list of inverters.
@@ -243,9 +233,7 @@ class Gateway:
                 raise document
         return documents
 
-    def _anomalies(
-        self, found: list[Anomaly], documents: Documents, at: datetime, took_s: float
-    ) -> list[Anomaly]:
+    def _anomalies(self, found: list[Anomaly], documents: Documents, at: datetime, took_s: float) -> list[Anomaly]:
         """Return all that is odd in this poll, what the endpoints noticed included."""
         if took_s > SLOW_SHARE * self.budget_s:
             detail = f"a poll took {took_s:.1f} s of the {self.budget_s:.0f} s that it has"

@@ -1,9 +1,9 @@
 """Tokens of firmware 7 and newer: where they come from, whose they are, how long they last.
 
-A token is an ES256 JWT made by Enphase's Entrez. Its claims are read without checking the
-signature (the gateway does that): ``aud`` the gateway's serial, ``exp`` epoch seconds,
-``enphaseUser`` owner (a year) or installer (12 hours). The two requests to Enphase's cloud that
-turn an account into a token are here too; nothing else ever leaves the local network.
+A token is an ES256 JWT made by Enphase's Entrez. Its claims are read without checking the signature (the gateway does
+that): ``aud`` the gateway's serial, ``exp`` epoch seconds, ``enphaseUser`` owner (a year) or installer (12 hours). The
+two requests to Enphase's cloud that turn an account into a token are here too; nothing else ever leaves the local
+network.
 """
 
 import base64
@@ -106,9 +106,7 @@ def _post(url: str, **content: Any) -> requests.Response:
 class Tokens:
     """The tokens of one gateway: pasted, from a file, or fetched from Enlighten and kept."""
 
-    def __init__(
-        self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock) -> None:
         self.settings = settings
         self.enlighten_url = _base(environ, "ENVOYLOG_ENLIGHTEN_URL", ENLIGHTEN_URL)
         self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
@@ -170,9 +168,7 @@ class Tokens:
         """
         now = self.clock()
         if self._not_before is not None and now < self._not_before:
-            raise self.renewal_error or AuthenticationError(
-                "Waiting before asking Enlighten again."
-            )
+            raise self.renewal_error or AuthenticationError("Waiting before asking Enlighten again.")
         self._not_before = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         try:
@@ -194,21 +190,18 @@ class Tokens:
         login = _post(f"{self.enlighten_url}/login/login.json?", data=form)
         if login.status_code in {400, 401, 403, 422}:
             raise AuthenticationError(
-                f"Enlighten refused the user {username!r} or the password; check username and "
-                f"password_file, or {PASTE}"
+                f"Enlighten refused the user {username!r} or the password; check username and password_file, or {PASTE}"
             )
         answer = None
         with contextlib.suppress(ValueError):
             answer = login.json()
         if login.status_code != 200 or not isinstance(answer, dict):
             raise AuthenticationError(
-                f"Enlighten answers the login with status {login.status_code}; try again later, or "
-                f"{PASTE}"
+                f"Enlighten answers the login with status {login.status_code}; try again later, or {PASTE}"
             )
         if not (session := answer.get("session_id")):
             raise AuthenticationError(
-                f"Enlighten asks {username!r} for a second factor, which a logger can't "
-                f"give; {PASTE}"
+                f"Enlighten asks {username!r} for a second factor, which a logger can't give; {PASTE}"
             )
         wanted = {"session_id": session, "serial_num": serial, "username": username}
         tokens = _post(f"{self.entrez_url}/tokens", json=wanted)

@@ -1,13 +1,11 @@
 """The gateways on this network, by mDNS; and where one is that left its configured address.
 
-A gateway announces itself as ``_enphase-envoy._tcp.local.`` with its serial number and firmware.
-The library that listens is an extra and is loaded only when somebody looks: a collector that
-never has to look never pays for it.
+A gateway announces itself as ``_enphase-envoy._tcp.local.`` with its serial number and firmware. The library that
+listens is an extra and is loaded only when somebody looks: a collector that never has to look never pays for it.
 
-A router may hand a gateway another address, and its old one to another device. A gateway whose
-serial is known and that has failed for some polls is looked for by that serial. Whatever is found
-has to prove itself before it is asked anything but /info: by the pinned certificate where there
-is TLS, and by its serial.
+A router may hand a gateway another address, and its old one to another device. A gateway whose serial is known and that
+has failed for some polls is looked for by that serial. Whatever is found has to prove itself before it is asked
+anything but /info: by the pinned certificate where there is TLS, and by its serial.
 """
 
 import importlib.util
@@ -77,9 +75,7 @@ def interfaces_of(environ: Mapping[str, str]) -> list[str] | None:
     return named or None
 
 
-def discover(
-    timeout_s: float, interfaces: list[str] | None = None, *, until: str | None = None
-) -> list[Found]:
+def discover(timeout_s: float, interfaces: list[str] | None = None, *, until: str | None = None) -> list[Found]:
     """Return the gateways that announce themselves within a time, by serial.
 
     With ``until`` it ends as soon as the gateway of that serial is found.
@@ -89,9 +85,7 @@ def discover(
         GatewayUnreachableError: this machine can't listen.
     """
     if not is_available():
-        raise SettingsError(
-            "Looking for gateways by mDNS needs an extra; run: pip install 'envoylog[discovery]'"
-        )
+        raise SettingsError("Looking for gateways by mDNS needs an extra; run: pip install 'envoylog[discovery]'")
     import zeroconf  # noqa: PLC0415 - only where somebody looks
 
     stop_at = time.monotonic() + timeout_s
@@ -154,10 +148,7 @@ class Relocation:
     """Counts failed polls, and moves its endpoints to where its gateway is found."""
 
     def __init__(
-        self,
-        endpoints: Endpoints,
-        identify: Callable[[Deadline], GatewayInfo],
-        environ: Mapping[str, str],
+        self, endpoints: Endpoints, identify: Callable[[Deadline], GatewayInfo], environ: Mapping[str, str]
     ) -> None:
         self.endpoints = endpoints
         self.identify = identify

@@ -1,7 +1,7 @@
 """A gateway's endpoints: asks for documents, and remembers which are not to be had.
 
-The only caller of ``http``. An answer becomes JSON or a GatewayError; what is missing, refused or
-harmful is not asked for again for a while, and all of that is remembered here.
+The only caller of ``http``. An answer becomes JSON or a GatewayError; what is missing, refused or harmful is not asked
+for again for a while, and all of that is remembered here.
 """
 
 from collections import defaultdict
@@ -57,9 +57,7 @@ class _Known:
 class Endpoints:
     """Asks one gateway for its documents, as whom it answers."""
 
-    def __init__(
-        self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, state_dir: Path, environ: Mapping[str, str], clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
         self.http = Http(settings, state_dir)
@@ -198,9 +196,7 @@ class Endpoints:
             answer = self._ask(path, deadline)
         if 300 <= answer.status < 400 and not self.http.is_secure:
             host = self.settings.host.removeprefix("http://")
-            raise GatewayUnreachableError(
-                f'the gateway answers on HTTPS only; write host = "https://{host}".'
-            )
+            raise GatewayUnreachableError(f'the gateway answers on HTTPS only; write host = "https://{host}".')
         parse.check(answer.status)
         return answer.text
 

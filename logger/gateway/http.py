@@ -24,16 +24,7 @@ from logger.errors import (
     NotReadyError,
     SettingsError,
 )
-from logger.gateway.tls import (
-    CONNECT_S,
-    READ_S,
-    Deadline,
-    Pins,
-    context,
-    dial,
-    fingerprint_at,
-    reason_of,
-)
+from logger.gateway.tls import CONNECT_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
 from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -70,9 +61,7 @@ class Address(NamedTuple):
         except ValueError:
             name, port = None, None
         if not name or parts.scheme not in {"", "http", "https"} or parts.path.strip("/"):
-            raise SettingsError(
-                f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20."
-            )
+            raise SettingsError(f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20.")
         return cls(parts.scheme or None, name, port)
 
     def url(self, scheme: str) -> str:
@@ -185,9 +174,7 @@ class Http:
         adapter.deadline, left_s = deadline, deadline.left_s
         timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
         try:
-            with session.get(
-                url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True
-            ) as response:
+            with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
                 body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
                 log.debug("%s %s %d bytes", path, response.status_code, len(body))
                 return Answer(response.status_code, body.decode("utf-8", "replace"))

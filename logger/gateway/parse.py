@@ -5,12 +5,7 @@ import math
 import re
 from typing import Any
 
-from logger.errors import (
-    EndpointMissingError,
-    EndpointRefusedError,
-    MalformedDocumentError,
-    NotReadyError,
-)
+from logger.errors import EndpointMissingError, EndpointRefusedError, MalformedDocumentError, NotReadyError
 
 #: No site behind one gateway reaches a megawatt: such a "power" is a wrapped negative number.
 MOST_POWER_W = 1e6

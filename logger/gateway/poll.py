@@ -1,7 +1,7 @@
 """One poll without input and output: documents in, readings out.
 
-An endpoint that failed costs what depends on it; the others still deliver. What is read from
-which document is what ``profile`` has pinned.
+An endpoint that failed costs what depends on it; the others still deliver. What is read from which document is what
+``profile`` has pinned.
 """
 
 from dataclasses import dataclass, field
@@ -157,12 +157,7 @@ class Parts:
 
 
 def read(
-    profile: Profile,
-    documents: Documents,
-    at_s: int,
-    frozen: frozenset[int] = frozenset(),
-    *,
-    with_inverters: bool,
+    profile: Profile, documents: Documents, at_s: int, frozen: frozenset[int] = frozenset(), *, with_inverters: bool
 ) -> Parts:
     """Return what the documents that ``next_endpoint`` asked for give at ``at_s`` (epoch seconds).
 

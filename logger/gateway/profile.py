@@ -1,7 +1,7 @@
 """What a gateway is: the source that each of its streams keeps, and what has to be asked for it.
 
-Detection is a pure function of documents. It runs at the start, when firmware or meters change,
-and daily; between these a stream keeps its source, whatever a single poll gives.
+Detection is a pure function of documents. It runs at the start, when firmware or meters change, and daily; between
+these a stream keeps its source, whatever a single poll gives.
 """
 
 import xml.etree.ElementTree as ET
@@ -191,9 +191,7 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
     )
 
 
-def _production(
-    info: GatewayInfo, measured: set[str], documents: Documents, *, keep_v1: bool
-) -> ProductionFrom:
+def _production(info: GatewayInfo, measured: set[str], documents: Documents, *, keep_v1: bool) -> ProductionFrom:
     page, plain = known(documents, PRODUCTION_JSON), known(documents, PRODUCTION)
     v1 = table(known(documents, V1))
     stalls = info.is_metered is True and firmware_of(info.firmware) >= STALLS_V1_FROM
@@ -209,9 +207,7 @@ def _production(
     return next((source for source in ProductionFrom if fits.get(source)), last)
 
 
-def _consumption(
-    meters: Mapping[int, Meter], measured: set[str], documents: Documents
-) -> ConsumptionFrom | None:
+def _consumption(meters: Mapping[int, Meter], measured: set[str], documents: Documents) -> ConsumptionFrom | None:
     if TOTAL in measured:
         return ConsumptionFrom.TOTAL_CT
     if NET in measured:

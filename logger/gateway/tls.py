@@ -1,8 +1,8 @@
 """Connections to a gateway: made within a time, to the one whose certificate is pinned.
 
-The system's resolver has no time limit, a name may have an address to which packets are lost, and
-the certificate is self-signed. Its SHA-256 fingerprint is read in a handshake that sends no
-request, kept as a file in the state directory, and compared before any later request leaves.
+The system's resolver has no time limit, a name may have an address to which packets are lost, and the certificate is
+self-signed. Its SHA-256 fingerprint is read in a handshake that sends no request, kept as a file in the state
+directory, and compared before any later request leaves.
 """
 
 import contextlib
@@ -104,9 +104,7 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
     raise TimeoutError("timed out") if waiting.get_map() else error
 
 
-def _begun(
-    losers: contextlib.ExitStack, family: int, kind: int, protocol: int, _: str, address: Any
-) -> socket.socket:
+def _begun(losers: contextlib.ExitStack, family: int, kind: int, protocol: int, _: str, address: Any) -> socket.socket:
     """Return a socket that is connecting; ``losers`` closes it."""
     begun = losers.enter_context(socket.socket(family, kind, protocol))
     begun.setblocking(False)
@@ -172,9 +170,7 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
         ):
             certificate = secure.getpeercert(binary_form=True)
     except (OSError, UnicodeError) as error:
-        raise GatewayUnreachableError(
-            f"{host}:{port} offers no TLS ({reason_of(error)})."
-        ) from error
+        raise GatewayUnreachableError(f"{host}:{port} offers no TLS ({reason_of(error)}).") from error
     return hashlib.sha256(certificate or b"").hexdigest()
 
 

@@ -1,12 +1,12 @@
 """What the house consumed, also over a gap of one of the registers that it is the balance of.
 
-Where a meter was silent its energy is spread evenly over the gap, while another's goes up and
-down with the sun: quarter by quarter their balance means nothing, and only over the whole gap is
-it what the house consumed. So it is spread evenly there too. The same holds where a register stood
-still for a while and then caught up, and where what follows makes up for a balance below zero.
+Where a meter was silent its energy is spread evenly over the gap, while another's goes up and down with the sun:
+quarter by quarter their balance means nothing, and only over the whole gap is it what the house consumed. So it is
+spread evenly there too. The same holds where a register stood still for a while and then caught up, and where what
+follows makes up for a balance below zero.
 
-Energies are lists of mWh by quarter hour, None where unknown; ``edges_s`` are the starts of the
-quarter hours and the end of the last.
+Energies are lists of mWh by quarter hour, None where unknown; ``edges_s`` are the starts of the quarter hours and the
+end of the last.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,8 +18,8 @@ from logger.ledger.limits import RETIRED_S, Stream
 
 Energy = list[int | None]
 
-#: What the house consumed is made of these, where it has a register of its own (C3) and where it
-#: has none (C2); the battery is added to both (C6).
+#: What the house consumed is made of these, where it has a register of its own (C3) and where it has none (C2); the
+#: battery is added to both (C6).
 OWN = {Stream.CONSUMPTION_CT: 1, Stream.DISCHARGE: 1, Stream.CHARGE: -1}
 BALANCE = {
     Stream.PRODUCTION: 1,
@@ -73,10 +73,7 @@ def consumption(
 
 
 def _sum(
-    signs: Mapping[Stream, int],
-    energy: Mapping[Stream, Energy],
-    curves: Mapping[Stream, Curve],
-    edges_s: range,
+    signs: Mapping[Stream, int], energy: Mapping[Stream, Energy], curves: Mapping[Stream, Curve], edges_s: range
 ) -> Energy:
     """Return the signed sum of streams; nothing is known where one of them is not."""
     parts: dict[Stream, Energy] = {}
@@ -89,8 +86,7 @@ def _sum(
             part = _while_there(curves.get(Stream.DISCHARGE), part, edges_s, silent_s=RETIRED_S)
         parts[stream] = part
     total: Energy = [
-        None if None in row else sum(map(int.__mul__, signs.values(), row))
-        for row in zip(*parts.values(), strict=True)
+        None if None in row else sum(map(int.__mul__, signs.values(), row)) for row in zip(*parts.values(), strict=True)
     ]
     _leave_out_breaks(total, parts, signs, curves, edges_s)
     return total

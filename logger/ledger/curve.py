@@ -1,7 +1,7 @@
 """What one register counted, as a curve: readings that are believed, edited so that it never falls.
 
-The energy of any interval is the difference of the curve at its ends, so that the energies of
-adjoining intervals add up to last minus first, whatever the readings were.
+The energy of any interval is the difference of the curve at its ends, so that the energies of adjoining intervals add
+up to last minus first, whatever the readings were.
 """
 
 from bisect import bisect_left, bisect_right
@@ -58,8 +58,8 @@ class Anchor(NamedTuple):
     flat_since_s: int  #: since when it did not grow although there was power at every reading
     first_s: int  #: first reading ever
     max_quarter_mwh: int  #: the most that one quarter hour held so far
-    #: Readings up to here are erroneous, whatever they look like alone. Only checkpoints of
-    #: version 0.1 have it: it took some among erroneous reads.
+    #: Readings up to here are erroneous, whatever they look like alone. Only checkpoints of version 0.1 have it: it
+    #: took some among erroneous reads.
     erroneous_until_s: int = 0
 
 
@@ -73,11 +73,7 @@ class Readings:
     source: list[str] = field(default_factory=list)
 
     def extend(
-        self,
-        source: str | list[str],
-        at_s: Sequence[int],
-        value_wh: Sequence[float],
-        power_w: Sequence[float | None],
+        self, source: str | list[str], at_s: Sequence[int], value_wh: Sequence[float], power_w: Sequence[float | None]
     ) -> None:
         """Append readings, of one source or of one each; the sequences are equally long."""
         self.at_s += at_s
@@ -253,9 +249,7 @@ class Curve:
         if known >= len(learned):
             edges_s = [self.since_s + QUARTER_S * n for n in range(len(learned) - 1, known + 1)]
             bridges_s = self.stretches_s(Tie.BRIDGED)
-            for edge_s, (before, after) in zip(
-                edges_s[1:], pairwise(self.counts(edges_s)), strict=True
-            ):
+            for edge_s, (before, after) in zip(edges_s[1:], pairwise(self.counts(edges_s)), strict=True):
                 is_bridged = any(start_s < edge_s <= end_s for start_s, end_s in bridges_s)
                 learned.append(learned[-1] if is_bridged else max(learned[-1], after - before))
         return learned[known]

@@ -1,8 +1,7 @@
 """Which register feeds which flow: rules C1 to C6, per phase and in total.
 
-Registers speak the CT's language (delivered, received); flows speak the owner's. Translated here
-and nowhere else. The total comes from the total's registers: a three-phase meter nets its phases,
-so the phases' imports do not add up to the total's.
+Registers speak the CT's language (delivered, received); flows speak the owner's. Translated here and nowhere else. The
+total comes from the total's registers, never from adding up phases.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,14 +12,7 @@ from logger.clock import QUARTER_S, quarter_start_s, utc_text
 from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
-from logger.ledger.net_power import (
-    MaxPower,
-    add_net_power,
-    implausible_power_events,
-    integrate,
-    max_power_w,
-    plausible,
-)
+from logger.ledger.net_power import MaxPower, add_net_power, implausible_power_events, integrate, max_power_w, plausible
 from logger.ledger.register import read_register
 
 
@@ -154,11 +146,7 @@ def _before_all_of(whole_s: Iterable[Stretch], settled_s: int) -> int:
 
 
 def _intervals(
-    phase: str,
-    streams: Mapping[Stream, Curve],
-    energy: Mapping[Stream, Energy],
-    consumed: Energy,
-    edges_s: range,
+    phase: str, streams: Mapping[Stream, Curve], energy: Mapping[Stream, Energy], consumed: Energy, edges_s: range
 ) -> Iterator[Interval]:
     begin_s = min(curve.anchor.first_s for curve in streams.values())
     nothing: Energy = [None] * (len(edges_s) - 1)
@@ -174,9 +162,7 @@ def _intervals(
             yield Interval._make((start_s, phase, produced, consumed_mwh, *others, *measured))
 
 
-def _uncovered_s(
-    streams: Mapping[Stream, Curve], begin_s: int, edges_s: range
-) -> Iterator[Stretch]:
+def _uncovered_s(streams: Mapping[Stream, Curve], begin_s: int, edges_s: range) -> Iterator[Stretch]:
     """Return the stretches in which some stream was not measured."""
     yield edges_s[0] - QUARTER_S, begin_s
     for stream, curve in streams.items():

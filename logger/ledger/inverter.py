@@ -61,9 +61,7 @@ class Reported:
     events: list[Decision] = field(default_factory=list)
 
 
-def read_inverter(
-    readings: Readings, anchor: Anchor | None, *, since_s: int, until_s: int
-) -> Curve:
+def read_inverter(readings: Readings, anchor: Anchor | None, *, since_s: int, until_s: int) -> Curve:
     """Return what the register of an inverter counted."""
     _add_dawns(readings, anchor)
     return read_register(readings, anchor, LIMITS, since_s=since_s, until_s=until_s, gap_s=GAP_S)
@@ -95,9 +93,7 @@ def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:
             readings.source.insert(i, readings.source[i])
 
 
-def read_reports(
-    reports: Sequence[Report], rhythm: Rhythm | None, edges_s: Sequence[int]
-) -> Reported:
+def read_reports(reports: Sequence[Report], rhythm: Rhythm | None, edges_s: Sequence[int]) -> Reported:
     """Return the energy of reports without a register between edges."""
     count = len(edges_s) - 1
     result = Reported([None] * count, [0] * count, [rhythm] if rhythm else [])
@@ -130,9 +126,7 @@ def _interval_s(after_s: int, rhythm: Rhythm | None) -> int:
     return min(after_s, SLOWEST_S if steady else LONGEST_S)
 
 
-def _spread(
-    energy_mwh: list[int | None], edges_s: Sequence[int], begin_s: int, end_s: int, added_mwh: int
-) -> None:
+def _spread(energy_mwh: list[int | None], edges_s: Sequence[int], begin_s: int, end_s: int, added_mwh: int) -> None:
     """Add energy between edges, by the share of time there; before the first it is lost."""
     for i in touched(edges_s, begin_s, end_s):
         start_s = max(edges_s[i], begin_s) - begin_s

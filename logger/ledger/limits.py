@@ -124,9 +124,7 @@ class Possible:
         witness_w = max((power_w for power_w in powers_w if power_w < ABSURD_W), default=0.0)
         return max(allowed_mwh, int(1.5 * witness_w * over_s / 3.6))
 
-    def explained_mwh(
-        self, over_s: int, powers_w: Sequence[float | None], *, slow_s: int = 0
-    ) -> int | None:
+    def explained_mwh(self, over_s: int, powers_w: Sequence[float | None], *, slow_s: int = 0) -> int | None:
         """Return what the power at both ends of a step explains; None where it is unknown."""
         known_w = [power_w for power_w in powers_w if power_w is not None]
         if len(known_w) < 2 or over_s > self.gap_s or max(map(abs, known_w)) > ABSURD_W:
@@ -173,7 +171,5 @@ class Possible:
             return 0
         drop_mwh = self.curve.readings.value_mwh[-1] - self.readings.value_mwh[index]
         wraps = -(-(drop_mwh - WRAP_SLACK_MWH) // WRAP_MWH)
-        rest_mwh = max(
-            self.allowed_mwh(index), 0 if self.curve.source == "device" else WRAP_REST_MWH
-        )
+        rest_mwh = max(self.allowed_mwh(index), 0 if self.curve.source == "device" else WRAP_REST_MWH)
         return wraps if wraps * WRAP_MWH - drop_mwh <= rest_mwh else 0

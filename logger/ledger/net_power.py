@@ -62,11 +62,7 @@ def plausible(
 
 
 def implausible_power_events(
-    at_s: Sequence[int],
-    powers_w: Sequence[float],
-    found_w: Sequence[float | None],
-    phase: str,
-    since_s: int,
+    at_s: Sequence[int], powers_w: Sequence[float], found_w: Sequence[float | None], phase: str, since_s: int
 ) -> Iterator[Decision]:
     """Return one decision for each run of net powers that can't be."""
     before_w: float | None = 0.0
@@ -78,9 +74,7 @@ def implausible_power_events(
         before_w = plausible_w
 
 
-def integrate(
-    at_s: Sequence[int], powers_w: Sequence[float | None], edges_s: range, *, gap_s: int
-) -> Integrated:
+def integrate(at_s: Sequence[int], powers_w: Sequence[float | None], edges_s: range, *, gap_s: int) -> Integrated:
     """Return import and export energy of a net power, by trapezoids.
 
     Steps longer than ``gap_s``, and those to and from an unknown power, are unknown, not zero.
@@ -127,9 +121,7 @@ def add_net_power(
     counted = energy.get(Stream.IMPORT, nothing)
     for stream, added in ((Stream.IMPORT, net.imports_mwh), (Stream.EXPORT, net.exports_mwh)):
         rows = zip(energy.get(stream, nothing), added, net.covered_s, strict=True)
-        energy[stream] = [
-            (mwh or 0) + round(more_mwh) if covered_s else mwh for mwh, more_mwh, covered_s in rows
-        ]
+        energy[stream] = [(mwh or 0) + round(more_mwh) if covered_s else mwh for mwh, more_mwh, covered_s in rows]
     if Stream.PRODUCTION not in curves or Stream.CONSUMPTION_CT not in curves:
         return
     both = curves[Stream.PRODUCTION], curves[Stream.CONSUMPTION_CT]

@@ -1,8 +1,8 @@
 """What one register (lifetime counter) counted: its readings validated and edited to a curve.
 
-Most readings simply go on from the one before; they are taken in long parts. Each other one is
-decided about on its own, by the curve before it and the readings of the next ``RECOVERY_S``: so the
-same readings give the same decisions, whether they are read at once or as they come.
+Most readings simply go on from the one before; they are taken in long parts. Each other one is decided about on its
+own, by the curve before it and the readings of the next ``RECOVERY_S``: so the same readings give the same decisions,
+whether they are read at once or as they come.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,26 +11,11 @@ from operator import ne, sub
 
 from logger.clock import QUARTER_S, utc_text
 from logger.ledger.curve import STALL_S, Anchor, Curve, Decision, Readings, Step, Tie
-from logger.ledger.limits import (
-    NOISE_MWH,
-    RECOVERY_S,
-    RETIRED_S,
-    SPIKE_MWH,
-    WRAP_MWH,
-    WRAP_SLACK_MWH,
-    Limits,
-    Possible,
-)
+from logger.ledger.limits import NOISE_MWH, RECOVERY_S, RETIRED_S, SPIKE_MWH, WRAP_MWH, WRAP_SLACK_MWH, Limits, Possible
 
 
 def read_register(
-    readings: Readings,
-    anchor: Anchor | None,
-    limits: Limits,
-    *,
-    since_s: int,
-    until_s: int,
-    gap_s: int = QUARTER_S,
+    readings: Readings, anchor: Anchor | None, limits: Limits, *, since_s: int, until_s: int, gap_s: int = QUARTER_S
 ) -> Curve:
     """Return what a register counted, from ``since_s`` (the start of a quarter hour) on.
 
@@ -52,9 +37,7 @@ def read_register(
 class _Validation:
     """Continues a curve by readings; its end is the last reading that is believed."""
 
-    def __init__(
-        self, readings: Readings, curve: Curve, limits: Limits, until_s: int, gap_s: int
-    ) -> None:
+    def __init__(self, readings: Readings, curve: Curve, limits: Limits, until_s: int, gap_s: int) -> None:
         self.readings = readings
         self.curve = curve
         self.possible = Possible(limits, readings, curve, gap_s)
@@ -94,8 +77,7 @@ class _Validation:
             odd.update(
                 i
                 for i, step_mwh in enumerate(steps_mwh)
-                if step_mwh < -WRAP_SLACK_MWH
-                or (step_mwh > self.small_mwh and not self.possible.is_ordinary(i))
+                if step_mwh < -WRAP_SLACK_MWH or (step_mwh > self.small_mwh and not self.possible.is_ordinary(i))
             )
         return sorted(odd)
 
@@ -152,9 +134,7 @@ class _Validation:
         curve = self.curve
         count_mwh = self.readings.value_mwh[index] + curve.offset_mwh
         is_gap = self.readings.at_s[index] - curve.last_s > self.gap_s
-        return self._go_on(
-            index, max(curve.count_mwh[-1], count_mwh), Tie.BRIDGED if is_gap else None
-        )
+        return self._go_on(index, max(curve.count_mwh[-1], count_mwh), Tie.BRIDGED if is_gap else None)
 
     def _go_on(self, index: int, count_mwh: int, tie: Tie | None, since_s: int = 0) -> int:
         """Go on by a reading, tied to the one before or to an instant; return the next."""
@@ -264,8 +244,8 @@ class _Validation:
                 continue
             if sources[later] != source:
                 return None
-            # Only what jumps back is a recovery, seen from the bad reading before it, so that it
-            # does not matter with which bad reading counting began.
+            # Only what jumps back is a recovery, seen from the bad reading before it, so that it does not matter with
+            # which bad reading counting began.
             bad_mwh = values[later - 1]
             if bad_mwh > before_mwh:
                 if values[later] < bad_mwh:

@@ -1,7 +1,7 @@
 """The columns of reports, and the only definition of every ratio, total and status.
 
-Totals rows, the formulas of workbooks and the texts for people follow from what stands here; that
-the frozen texts of the views agree is proved by tests/reports/test_views.py.
+Totals rows, the formulas of workbooks and the texts for people follow from what stands here; that the frozen texts of
+the views agree is proved by tests/reports/test_views.py.
 
 Walk: views -> reports.energy, details, quality -> here -> exports
 """
@@ -17,8 +17,8 @@ Cells = Callable[[str], Sequence[Any]]  #: gives the values of a column or weigh
 
 #: Below this a period that is over is partial, not final.
 COVERED_PCT = 95.0
-#: Between two samples of a total's counter something was not counted: that hour and day are
-#: partial, however much was covered.
+#: Between two samples of a total's counter something was not counted: that hour and day are partial, however much was
+#: covered.
 UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
 #: status of a period -> what it means
 STATUSES: dict[Status, str] = {
@@ -56,8 +56,8 @@ class Ratio:
     numerator: tuple[str, ...]  #: columns or weights: the first, less the others
     divisor: str
     factor: float = 100.0
-    #: The divisor is a property of the gateway: it counts once for each that has a numerator, and
-    #: where one of these lacks it the ratio is unknown.
+    #: The divisor is a property of the gateway: it counts once for each that has a numerator, and where one of these
+    #: lacks it the ratio is unknown.
     per_gateway: bool = False
 
     def terms(self, cells: Cells) -> tuple[Sequence[Values], Sequence[Values]]:
@@ -130,9 +130,7 @@ COVERAGE = Column(
     "coverage_pct", "Coverage", "%", 1, Ratio(("covered_s",), "period_s"),
     "how much of the period was measured at the normal cadence",
 )  # fmt: skip
-BRIDGED = _kwh(
-    "bridged_kwh", "Bridged", "how much of the production came from one difference over an outage"
-)
+BRIDGED = _kwh("bridged_kwh", "Bridged", "how much of the production came from one difference over an outage")
 FLOWS = (
     _kwh("production_kwh", "Production", "what the site produced"),
     _kwh("consumption_kwh", "Consumption",
@@ -160,11 +158,9 @@ ENERGY = (
     COVERAGE,
     BRIDGED,
 )  # fmt: skip
-#: Per phase and day: the flows alone. A meter nets its phases: what they import and export does
-#: not add up to the total's.
-PHASE = tuple(
-    replace(column, total=None) if column.name.startswith("grid_") else column for column in FLOWS
-)
+#: Per phase and day: the flows alone. A meter nets its phases: what they import and export does not add up to the
+#: total's.
+PHASE = tuple(replace(column, total=None) if column.name.startswith("grid_") else column for column in FLOWS)
 #: per inverter and day
 INVERTER = (
     Column("energy_kwh", "Energy", "kWh", 3, "sum"),

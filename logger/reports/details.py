@@ -50,15 +50,10 @@ def detail_report(
     for site in sites:
         first, last = days_of(site, kind, since, until, now)
         first = max(first, site.first)
-        found = view_rows(
-            connection, view, f"day, {member}, {numbers}", site, first, last + timedelta(days=1)
-        )
+        found = view_rows(connection, view, f"day, {member}, {numbers}", site, first, last + timedelta(days=1))
         measured = {(as_date(row[0]), row[1]): row[2:] for row in found}
         members = sorted({name for _, name in measured})
-        if kind == "phases":
-            covered_pct = _covered_phases(connection, site, first, last)
-        else:
-            covered_pct = _covered_inverters(found)
+        covered_pct = _covered_phases(connection, site, first, last) if kind == "phases" else _covered_inverters(found)
         for _, (day,), _, end_s in periods("daily", first, last, time_zone(site.zone)):
             is_over = end_s <= to_epoch_s(now)
             for name in members:
@@ -121,6 +116,5 @@ def _covered_inverters(rows: Iterable[Any]) -> _Coverage:
     for (day, _), own_s in covered_s.items():
         longest_s[day] = max(own_s, longest_s.get(day, 0))
     return {
-        (day, serial): 100.0 if 2 * own_s >= longest_s[day] > 0 else 0.0
-        for (day, serial), own_s in covered_s.items()
+        (day, serial): 100.0 if 2 * own_s >= longest_s[day] > 0 else 0.0 for (day, serial), own_s in covered_s.items()
     }

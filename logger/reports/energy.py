@@ -1,7 +1,7 @@
 """Energy reports: one row per period, missing periods included.
 
-Rows come from the views, so that a report and a query agree to the digit. What a period is, and
-how sure, stands in ``periods`` and ``columns``.
+Rows come from the views, so that a report and a query agree to the digit. What a period is, and how sure, stands in
+``periods`` and ``columns``.
 
 Walk: views -> here -> exports
 """
@@ -19,15 +19,7 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_z
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
 from logger.reports.columns import COVERAGE, ENERGY, STATUS, UNCOUNTED, status_of
-from logger.reports.periods import (
-    PERIOD_LABELS,
-    Kind,
-    next_period,
-    period_of,
-    periods,
-    span,
-    text_of,
-)
+from logger.reports.periods import PERIOD_LABELS, Kind, next_period, period_of, periods, span, text_of
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
@@ -105,9 +97,7 @@ def energy_report(
     return Report(kind, ["gateway", *PERIOD_LABELS[kind]], ENERGY, [STATUS], rows, weights)
 
 
-def _energy(
-    connection: Connection, kind: Kind, site: Site, first: date, last: date
-) -> dict[str, list[Any]]:
+def _energy(connection: Connection, kind: Kind, site: Site, first: date, last: date) -> dict[str, list[Any]]:
     """Return the numbers of each period that has any, by the name that its view gives it."""
     since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
     names = ", ".join(column.name for column in ENERGY)
@@ -166,18 +156,14 @@ def _site(connection: Connection, rows: Sequence[Any]) -> Site:
         name=rows[0].name,
         gateway_ids=[row.gateway_id for row in rows],
         zone=max((row.time_zone for row in rows if row.time_zone), default="UTC"),
-        peak_power_kwp=max(
-            (row.peak_power_kwp for row in rows if row.peak_power_kwp), default=None
-        ),
+        peak_power_kwp=max((row.peak_power_kwp for row in rows if row.peak_power_kwp), default=None),
         first=min(as_date(row.first_day) for row in rows if row.first_day is not None),
         last=max(as_date(row.last_day) for row in rows if row.last_day is not None),
         counted_s=sorted((first_s, last_s + QUARTER_S) for first_s, last_s in filter(None, ends)),
     )
 
 
-def days_of(
-    site: Site, kind: str, since: str | None, until: str | None, now: datetime
-) -> tuple[date, date]:
+def days_of(site: Site, kind: str, since: str | None, until: str | None, now: datetime) -> tuple[date, date]:
     """Return the days to show: those asked for, else ``DEFAULT_DAYS``, else all there are."""
     today = local_day(to_epoch_s(now), time_zone(site.zone))
     begin, end = span(since, until, today)

@@ -69,9 +69,7 @@ def span(since: str | None, until: str | None, today: date) -> tuple[date | None
     last = parse(until, today) if until else first if since in WORDS else None
     begin, end = first.first if first else None, last.last if last else None
     if begin and end and begin > end:
-        raise UsageError(
-            f"The range ends ({end}) before it starts ({begin}); swap --from and --to."
-        )
+        raise UsageError(f"The range ends ({end}) before it starts ({begin}); swap --from and --to.")
     return begin, end
 
 

@@ -12,16 +12,7 @@ from sqlalchemy import Connection, case, func, select
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
-from logger.reports.energy import (
-    Site,
-    as_date,
-    breaks_s,
-    days_of,
-    has_break,
-    nothing_in_range,
-    sites_of,
-    view_rows,
-)
+from logger.reports.energy import Site, as_date, breaks_s, days_of, has_break, nothing_in_range, sites_of, view_rows
 from logger.reports.periods import periods
 from logger.store.models import EVENTS, POLLS
 
@@ -94,11 +85,7 @@ def quality_report(
                     "inverters_kwh": inverters.get(day),
                     "inverters_difference_pct": _excess_pct(inverters.get(day), production_kwh),
                     **{column: kinds.count(kind) for kind, column in COUNTED.items()},
-                    STATUS: status_of(
-                        covered_pct,
-                        is_over=end_s <= now_s,
-                        is_broken=has_break(breaks, start_s, end_s),
-                    ),
+                    STATUS: status_of(covered_pct, is_over=end_s <= now_s, is_broken=has_break(breaks, start_s, end_s)),
                     NOTES: _notes(events_of_day, zone),
                     "covered_s": period_s * share,
                     "period_s": period_s,
@@ -148,8 +135,7 @@ def _excess_pct(inverters_kwh: float | None, production_kwh: float | None) -> fl
 
 def _notes(events: list[Any], zone: ZoneInfo) -> str:
     notes = [
-        f"{at.astimezone(zone):%H:%M} {kind} {subject}: {detail}"
-        for at, kind, subject, detail in events[:MAX_NOTES]
+        f"{at.astimezone(zone):%H:%M} {kind} {subject}: {detail}" for at, kind, subject, detail in events[:MAX_NOTES]
     ]
     if len(events) > MAX_NOTES:
         notes.append(f"and {len(events) - MAX_NOTES} more, see v_events")

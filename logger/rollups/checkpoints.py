@@ -1,9 +1,8 @@
 """Where a ledger was left, and what it decided.
 
-A checkpoint is what it knew at an instant before which nothing changes any more. One a day is
-kept for as long as the rollups are: each is where a check can begin, and up to where samples can
-be pruned. Databases of version 0.1 keep only one a month of what is older than forty days; there
-the steps are longer.
+A checkpoint is what it knew at an instant before which nothing changes any more. One a day is kept for as long as the
+rollups are: each is where a check can begin, and up to where samples can be pruned. Databases of version 0.1 keep only
+one a month of what is older than forty days; there the steps are longer.
 """
 
 import json
@@ -115,10 +114,7 @@ def _to_json(states: States) -> str:
         for stream, phase in sorted(key for key in states if isinstance(key, tuple))
     ]
     if len(named) < len(states):
-        named = {
-            serial: {"kind": KIND_OF[type(state)], **state._asdict()}
-            for serial, state in states.items()
-        }
+        named = {serial: {"kind": KIND_OF[type(state)], **state._asdict()} for serial, state in states.items()}
     return json.dumps(named, separators=(",", ":"))
 
 
@@ -171,12 +167,7 @@ def _anchor_of_0_1(*values: Any) -> Anchor:
 
 
 def replace_events(
-    connection: Connection,
-    site: Site,
-    ledger: str,
-    since_s: int,
-    until_s: int | None,
-    decisions: Iterable[Decision],
+    connection: Connection, site: Site, ledger: str, since_s: int, until_s: int | None, decisions: Iterable[Decision]
 ) -> None:
     """Write what a ledger decided after an instant, in place of what it had decided before."""
     of_inverter = EVENTS.c.subject.startswith(SUBJECT)

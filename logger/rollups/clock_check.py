@@ -1,11 +1,10 @@
 """Which samples carry a time at which they were not taken, or a reading that stands still.
 
-A machine without a clock battery may believe for a while that it is another year. Such samples
-are kept as they are and left out of the ledger, which reports so in an event. Where our clock and
-the gateway's disagree by more than a day, one of them is clearly wrong: ours, when what the
-gateway's shows lies closer to the samples on which both agreed. A machine that was off may go on
-from where its clock stopped, for some polls: then ours is behind the gateway's by no more than the
-time without samples that follows.
+A machine without a clock battery may believe for a while that it is another year. Such samples are kept as they are and
+left out of the ledger, which reports so in an event. Where our clock and the gateway's disagree by more than a day, one
+of them is clearly wrong: ours, when what the gateway's shows lies closer to the samples on which both agreed. A machine
+that was off may go on from where its clock stopped, for some polls: then ours is behind the gateway's by no more than
+the time without samples that follows.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,8 +24,7 @@ from logger.store.models import METER_READINGS, PRODUCTION_SAMPLES, UtcDateTime,
 WRONG_S = 86_400
 #: A gateway's clock that is ahead by more may be the right one.
 BEHIND_S = 1_800
-#: A machine that was off believes its old clock for this long at most; less than SLACK_S is
-#: no difference.
+#: A machine that was off believes its old clock for this long at most; less than SLACK_S is no difference.
 BOOTING_S, SLACK_S = 3_600, 120
 #: No gateway of this kind was there before.
 OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
@@ -60,11 +58,7 @@ class Clocks:
 
     def __post_init__(self) -> None:
         self._times_s = [poll.at_s for poll in self.polls]
-        self._close_s = [
-            poll.at_s
-            for poll in self.polls
-            if poll.apart_s is not None and poll.apart_s <= BEHIND_S
-        ]
+        self._close_s = [poll.at_s for poll in self.polls if poll.apart_s is not None and poll.apart_s <= BEHIND_S]
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
         """Return whether a sample's time is wrong.
@@ -157,16 +151,12 @@ class ClockCheck:
         for table in _AGED:
             time, mine = table.c.polled_at, table.c.gateway_id == self.gateway_id
             following = select(func.min(time)).where(mine, time > after).scalar_subquery()
-            within = (time >= from_epoch_s(self.since_s)) & (
-                time <= func.coalesce(following, after)
-            )
+            within = (time >= from_epoch_s(self.since_s)) & (time <= func.coalesce(following, after))
             aged = select(epoch(time).label("at_s"), table.c.reading_age_s.label("age_s"))
             parts.append(aged.where(mine, within))
         aged_rows = union_all(*parts).subquery().c
         age = aged_rows.age_s
-        query = select(
-            aged_rows.at_s, func.min(func.abs(age)), func.min(age), func.max(age)
-        ).group_by(aged_rows.at_s)
+        query = select(aged_rows.at_s, func.min(func.abs(age)), func.min(age), func.max(age)).group_by(aged_rows.at_s)
         found = self.connection.execute(query.order_by(aged_rows.at_s))
         return Clocks([Instant(*row) for row in found], self._agreed_around)
 
@@ -175,8 +165,7 @@ class ClockCheck:
         for table in _AGED:
             time = table.c.polled_at
             agreed = select(epoch(time).label("at_s")).where(
-                table.c.gateway_id == self.gateway_id,
-                table.c.reading_age_s.between(-WRONG_S, WRONG_S),
+                table.c.gateway_id == self.gateway_id, table.c.reading_age_s.between(-WRONG_S, WRONG_S)
             )
             for first_s, last_s in spans:
                 first, last = from_epoch_s(first_s), from_epoch_s(last_s)

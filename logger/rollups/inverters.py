@@ -8,16 +8,7 @@ from typing import NamedTuple
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
 from logger.ledger.curve import Anchor, Curve
-from logger.ledger.inverter import (
-    MOST_W,
-    Inverter,
-    Report,
-    Reported,
-    Rhythm,
-    measured_s,
-    read_inverter,
-    read_reports,
-)
+from logger.ledger.inverter import MOST_W, Inverter, Report, Reported, Rhythm, measured_s, read_inverter, read_reports
 from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State
 from logger.rollups.read import Window, by_series, drop_missing
 from logger.store.database import batches
@@ -56,9 +47,7 @@ def count(window: Window) -> Rolled:
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
-            curve = read_inverter(
-                inverter.readings, anchor, since_s=since_s, until_s=window.until_s
-            )
+            curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
             counted[serial] = Days(curve.energy(edges_s), measured_s(curve, edges_s))
             tracks[serial] = curve
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
@@ -83,18 +72,12 @@ def count(window: Window) -> Rolled:
         }
         for serial, result in counted.items()
         for day, mwh, covered_s, peak_w in zip(
-            days,
-            result.energy_mwh,
-            result.covered_s,
-            _peaks_w(powers.get(serial, ([], [])), edges_s),
-            strict=True,
+            days, result.energy_mwh, result.covered_s, _peaks_w(powers.get(serial, ([], [])), edges_s), strict=True
         )
         if mwh is not None or covered_s or peak_w is not None
     ]
     decisions = [
-        event._replace(subject=f"{SUBJECT}{serial}")
-        for serial, track in tracks.items()
-        for event in track.events
+        event._replace(subject=f"{SUBJECT}{serial}") for serial, track in tracks.items() for event in track.events
     ]
     known = {serial: state for serial, state in kept.items() if state is not None}
     return Rolled(settled_s, silent | known, rows, decisions)

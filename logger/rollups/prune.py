@@ -10,22 +10,12 @@ from logger.errors import CheckFailedError
 from logger.rollups import checkpoints, rollup
 from logger.rollups.rollup import CHUNK_S, Job, Ledger, job_of
 from logger.rollups.site import Ends, time_of
-from logger.rollups.verify import (
-    Difference,
-    Fingerprints,
-    counted_anew,
-    differences,
-    fingerprints,
-)
+from logger.rollups.verify import Difference, Fingerprints, counted_anew, differences, fingerprints
 
-REMEDY = (
-    "so nothing was deleted; run `envoylog db rebuild` first, and report this if it happens again."
-)
+REMEDY = "so nothing was deleted; run `envoylog db rebuild` first, and report this if it happens again."
 
 
-def prune(
-    connection: Connection, gateway_id: int, *, now: datetime, keep_days: int, gap_s: int
-) -> dict[str, int]:
+def prune(connection: Connection, gateway_id: int, *, now: datetime, keep_days: int, gap_s: int) -> dict[str, int]:
     """Delete a gateway's raw samples older than ``keep_days``; return how many of each table.
 
     They go up to where a ledger left off (a checkpoint), so that it can go on from there. What
@@ -82,8 +72,7 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
         trial.rollback()
     _require_none(changed)
     raise CheckFailedError(
-        f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} UTC, "
-        f"{REMEDY}"
+        f"Pruning would change what the ledger of {ledger.name} knows at {utc_text(until_s)} UTC, {REMEDY}"
     )
 
 
@@ -95,6 +84,5 @@ def _require_none(changed: Sequence[Difference]) -> None:
     if changed:
         first = changed[0]
         raise CheckFailedError(
-            f"Pruning would change {first.table} of {first.day} ({', '.join(first.columns)}), "
-            f"{REMEDY}"
+            f"Pruning would change {first.table} of {first.day} ({', '.join(first.columns)}), {REMEDY}"
         )

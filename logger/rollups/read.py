@@ -18,12 +18,7 @@ from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
 from logger.rollups.site import Site, time_of
 from logger.rollups.write import Peaks
 from logger.store.database import batches
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    METER_READINGS,
-    PRODUCTION_SAMPLES,
-    epoch,
-)
+from logger.store.models import CONSUMPTION_SAMPLES, METER_READINGS, PRODUCTION_SAMPLES, epoch
 
 #: measurement -> the streams of its delivered and received counters
 METERS = {
@@ -107,9 +102,7 @@ def _feed(
         readings.extend(source, times_s, values, powers_w)
 
 
-def _sane(
-    times_s: Sequence[int], powers_w: Sequence[float | None]
-) -> tuple[Sequence[int], Sequence[float]]:
+def _sane(times_s: Sequence[int], powers_w: Sequence[float | None]) -> tuple[Sequence[int], Sequence[float]]:
     """Return the samples whose power is known and possible."""
     powers: Any
     powers, times = drop_missing(powers_w, times_s)
@@ -121,17 +114,13 @@ def _sane(
 
 def _read_production(window: Window, found: Read) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    query = window.query(
-        PRODUCTION_SAMPLES, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source"
-    )
+    query = window.query(PRODUCTION_SAMPLES, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source")
     stale = StaleFilter(window.clock, itemgetter(1), source=-1)
     inactive_s: set[int] = set()
     for batch in batches(window.connection, query):
         counted = [row for row in batch if row[3] is not None]
         if len(counted) < len(batch):
-            inactive_s |= {
-                row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None
-            }
+            inactive_s |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
         fresh = window.within(stale.drop_stale(counted))
         for phase, (times, powers, energies, _, sources) in by_series(fresh, 1):
             _feed(found, (Stream.PRODUCTION, phase), times, energies, powers, sources)
@@ -157,9 +146,7 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
                     out = None
                 if not inactive_s.isdisjoint(times):
                     valid = [None if at_s in inactive_s else at_s for at_s in times]
-                    times, powers, delivered, received = drop_missing(
-                        valid, powers, delivered, received
-                    )
+                    times, powers, delivered, received = drop_missing(valid, powers, delivered, received)
             if measurement == "storage" and phase == "total":
                 battery_w.update(zip(*drop_missing(powers, times)[::-1], strict=True))
             if out:
@@ -215,9 +202,7 @@ def _elsewhere_s(window: Window, found: Read) -> tuple[float, float]:
     Before they began, and after they are no longer waited for.
     """
     known_s = [state.at_s for (name, _), state in window.states.items() if name is Stream.IMPORT]
-    read = [
-        readings.at_s for (name, _), readings in found.registers.items() if name is Stream.IMPORT
-    ]
+    read = [readings.at_s for (name, _), readings in found.registers.items() if name is Stream.IMPORT]
     if not known_s and not read:
         return inf, inf
     until_s = -inf if known_s else min(times_s[0] for times_s in read)

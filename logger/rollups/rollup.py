@@ -1,9 +1,9 @@
 """Bring the energy tables up to date, from wherever they were left.
 
-A checkpoint is what a ledger knew at an instant before which nothing can change any more. Each
-step reads the samples after the last checkpoint, replaces the rows from there on, and sums the
-hours and days that they touch anew. A sample that arrives late deletes the checkpoints after it
-(store.writer), so that its days are recomputed; a rebuild deletes them all. Never ``+=``.
+A checkpoint is what a ledger knew at an instant before which nothing can change any more. Each step reads the samples
+after the last checkpoint, replaces the rows from there on, and sums the hours and days that they touch anew. A sample
+that arrives late deletes the checkpoints after it (store.writer), so that its days are recomputed; a rebuild deletes
+them all. Never ``+=``.
 """
 
 from collections import defaultdict
@@ -14,14 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, or_, select
 
-from logger.clock import (
-    QUARTER_S,
-    day_start_s,
-    from_epoch_s,
-    local_day,
-    quarter_start_s,
-    to_epoch_s,
-)
+from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, quarter_start_s, to_epoch_s
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.rollups import checkpoints, inverters
@@ -105,9 +98,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     replace_until_s = None if until_s >= end_s else until_s
     replace_rows(connection, ledger.table, site, since_s, replace_until_s, rolled.rows)
     misplaced = misplaced_decisions(clock.misplaced_days | ends.misplaced_days)
-    replace_events(
-        connection, site, ledger.name, since_s, replace_until_s, [*rolled.decisions, *misplaced]
-    )
+    replace_events(connection, site, ledger.name, since_s, replace_until_s, [*rolled.decisions, *misplaced])
     if ledger is ENERGY:
         # The first day may end with the quarter before: its length is known only now.
         starts_at = rolled.rows[-1]["starts_at"] if rolled.rows else None
@@ -143,13 +134,10 @@ def _count(window: Window) -> Rolled:
         return Rolled(window.since_s, reopen_s=result.reopen_s)
     most_w = result.max_power_w
     always_w = limits_of(Stream.PRODUCTION, window.site.peak_power_w).least_power_w
-    production = found.production_peaks.highest(
-        lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w
-    )
+    production = found.production_peaks.highest(lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w)
     consumption = found.consumption_peaks.highest(
         lambda at_s: (
-            max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s))
-            + most_w(Stream.PRODUCTION, at_s)
+            max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s)) + most_w(Stream.PRODUCTION, at_s)
         ),
         always_w,
     )
@@ -194,9 +182,7 @@ def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None =
 
 
 # -- again
-def samples_moved(
-    connection: Connection, gateway_id: int, *, first: datetime, last: datetime, by_s: int
-) -> None:
+def samples_moved(connection: Connection, gateway_id: int, *, first: datetime, last: datetime, by_s: int) -> None:
     """Forget what was counted of samples that lay between two instants, and lie later now.
 
     They are counted where they lie when the tables are brought up to date the next time.
@@ -220,9 +206,7 @@ def samples_moved(
             replace_rows(connection, table, site, quarter_start_s(since_s), None, [])
 
 
-def _reopened(
-    connection: Connection, gateway_id: int, since_s: int, until_s: int, by_s: int
-) -> bool:
+def _reopened(connection: Connection, gateway_id: int, since_s: int, until_s: int, by_s: int) -> bool:
     """Return whether samples that were moved had been counted although others came after them.
 
     Those whose clock was clearly wrong had not been (store.writer).
@@ -278,9 +262,7 @@ def rebuild(
     ]
 
 
-def _days(
-    connection: Connection, gateway_id: int
-) -> defaultdict[date, tuple[float | None, float | None]]:
+def _days(connection: Connection, gateway_id: int) -> defaultdict[date, tuple[float | None, float | None]]:
     """Return production and consumption (kWh) of each day, unknown for others."""
     columns = ENERGY_DAILY.c
     query = select(columns.day, columns.production_wh, columns.consumption_wh).where(

@@ -1,7 +1,6 @@
 """What the rollups must know of a gateway: its zone, peak power, cadence, and when it was sampled.
 
-The zone decides where days begin; taking over another one from the configuration means a whole
-rebuild.
+The zone decides where days begin; taking over another one from the configuration means a whole rebuild.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,19 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Table,
-    cast,
-    func,
-    null,
-    or_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, null, or_, select, true, update
 
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import OLDEST_S, WRONG_S, ClockCheck, note
@@ -96,11 +83,7 @@ def time_of(table: Table) -> ColumnElement[Any]:
 
 
 def ends_of(
-    connection: Connection,
-    gateway_id: int,
-    tables: Iterable[Table],
-    now_s: int,
-    right_s: int | None = None,
+    connection: Connection, gateway_id: int, tables: Iterable[Table], now_s: int, right_s: int | None = None
 ) -> Ends | None:
     """Return the ends of a gateway's samples.
 

@@ -1,8 +1,8 @@
 """Whether the rollups follow from the samples, and what is missing of them.
 
-From a checkpoint on everything is counted anew and compared with what is stored, to the last
-digit; nothing of it is kept. What is compared are fingerprints, day by day and column by column,
-one number each: ten years of quarter hours take some megabytes.
+From a checkpoint on everything is counted anew and compared with what is stored, to the last digit; nothing of it is
+kept. What is compared are fingerprints, day by day and column by column, one number each: ten years of quarter hours
+take some megabytes.
 """
 
 import itertools
@@ -14,29 +14,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
 
-from logger.clock import (
-    QUARTER_S,
-    day_start_s,
-    from_epoch_s,
-    local_day,
-    utc_offset_s,
-    utc_text,
-)
+from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, utc_offset_s, utc_text
 from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import KINDS, Checkpoint
 from logger.rollups.rollup import Job, Ledger, job_of
 from logger.rollups.site import Site
 from logger.rollups.write import recompute_kept
 from logger.store.database import rows
-from logger.store.models import (
-    ENERGY_15MIN,
-    ENERGY_DAILY,
-    ENERGY_HOURLY,
-    EVENTS,
-    INVERTER_DAILY,
-    UtcDateTime,
-    epoch,
-)
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS, INVERTER_DAILY, UtcDateTime, epoch
 from logger.store.queries import ends_s
 
 TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
@@ -76,9 +61,7 @@ def fingerprints(
         for day, part in _by_day(connection, site, table, since_s, until_s):
             columns = list(zip(*part, strict=True))
             # Version 2 writes equal values alike, whether they are one object or two.
-            plain = [
-                marshal.dumps(tuple(values), 2) for values in (columns[:keys], *columns[keys:])
-            ]
+            plain = [marshal.dumps(tuple(values), 2) for values in (columns[:keys], *columns[keys:])]
             # Where the clock is put back over midnight, a day comes in two parts.
             before = found.get((table.name, day), (0,) * len(plain))
             found[table.name, day] = tuple(map(hash, zip(before, plain, strict=True)))
@@ -107,10 +90,7 @@ def _by_day(
     time, *key = [column for column in table.primary_key.columns if column.name != "gateway_id"]
     columns = [time, *key, *(column for column in table.c if not column.primary_key)]
     query = select(
-        *(
-            epoch(column) if column is time or isinstance(column.type, UtcDateTime) else column
-            for column in columns
-        )
+        *(epoch(column) if column is time or isinstance(column.type, UtcDateTime) else column for column in columns)
     )
     query = query.where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
     if table is EVENTS:
@@ -148,9 +128,7 @@ def counted_anew(
     return found, left
 
 
-def findings(
-    connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, whole: bool
-) -> Iterator[str]:
+def findings(connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, whole: bool) -> Iterator[str]:
     """Yield a sentence for each thing that is not as it should be; the caller rolls back.
 
     Of the last month that was rolled up, or of the ``whole`` time. What a running collector has
@@ -198,9 +176,7 @@ def _late_checkpoints(job: Job) -> Iterator[str]:
             )
 
 
-def _behind(
-    connection: Connection, site: Site, quarter_s: int | None, day_s: int | None
-) -> Iterator[str]:
+def _behind(connection: Connection, site: Site, quarter_s: int | None, day_s: int | None) -> Iterator[str]:
     found = []
     ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is not None and ends[1] - (quarter_s or ends[0] - QUARTER_S) > BEHIND_S:
@@ -223,10 +199,7 @@ def _holes(connection: Connection, site: Site) -> Iterator[str]:
     query = select(quarters.before_s, quarters.start_s).order_by(quarters.start_s)
     found = connection.execute(query.where(quarters.start_s - quarters.before_s > QUARTER_S)).all()
     if found:
-        places = ", ".join(
-            f"{_utc(before_s + QUARTER_S)} to {_utc(start_s)}"
-            for before_s, start_s in found[:NAMED]
-        )
+        places = ", ".join(f"{_utc(before_s + QUARTER_S)} to {_utc(start_s)}" for before_s, start_s in found[:NAMED])
         more = ", …" if len(found) > NAMED else ""
         yield (
             f"{site.name}: energy_15min has no rows from {places}{more}; run: envoylog db rebuild, "

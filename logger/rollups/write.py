@@ -12,15 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
-from logger.clock import (
-    QUARTER_S,
-    day_end_s,
-    day_start_s,
-    from_epoch_s,
-    local_day,
-    quarter_start_s,
-    utc_offset_s,
-)
+from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, quarter_start_s, utc_offset_s
 from logger.ledger.flows import Interval
 from logger.rollups.site import Site
 from logger.store.database import insert_all, rows
@@ -49,9 +41,7 @@ _NAMES = (
     "bridged_wh",
     *(f"{name}_{what}" for name in PEAKS for what in ("w", "at")),
 )
-_PARTS = [
-    epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES
-]
+_PARTS = [epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES]
 _Part = tuple[Any, ...]
 
 
@@ -119,12 +109,7 @@ def quarter_rows(
 
 
 def replace_rows(
-    connection: Connection,
-    table: Table,
-    site: Site,
-    since_s: int,
-    until_s: int | None,
-    rows: Sequence[dict[str, Any]],
+    connection: Connection, table: Table, site: Site, since_s: int, until_s: int | None, rows: Sequence[dict[str, Any]]
 ) -> None:
     """Replace a gateway's rows from an instant on, up to before another or all that come later.
 
@@ -203,9 +188,7 @@ def recompute_sums(
     replace_rows(connection, ENERGY_DAILY, site, begin_s, until_s, day_rows)
 
 
-def recompute_kept(
-    connection: Connection, site: Site, until_s: int | None, now_s: int, since_s: int = 0
-) -> None:
+def recompute_kept(connection: Connection, site: Site, until_s: int | None, now_s: int, since_s: int = 0) -> None:
     """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
 
     From the local day of ``since_s`` on. A quarter hour of another time zone than the gateway's

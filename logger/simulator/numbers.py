@@ -1,8 +1,8 @@
 """What a simulated gateway counts and measures at one instant.
 
-The site's true numbers, with what real gateways do to them: inverters report late and not at
-night, sums of them wrap at 2^32 J, ``whToday`` is not to be trusted. Faults change them here
-wherever a number is wrong; where only the document is odd, ``pages`` does.
+The site's true numbers, with what real gateways do to them: inverters report late and not at night, sums of them wrap
+at 2^32 J, ``whToday`` is not to be trusted. Faults change them here wherever a number is wrong; where only the document
+is odd, ``pages`` does.
 
 Walk: site, faults -> here -> pages
 """

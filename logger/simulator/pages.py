@@ -1,8 +1,8 @@
 """The documents of a simulated gateway, in the shapes of four generations of firmware.
 
-Each function gives one endpoint's document at the instant of its numbers. Which numbers are given,
-where, and how wrong follows what real gateways answer: a disabled meter still reports, unused
-channels hold noise, a list is cut at its limit without a word.
+Each function gives one endpoint's document at the instant of its numbers. Which numbers are given, where, and how wrong
+follows what real gateways answer: a disabled meter still reports, unused channels hold noise, a list is cut at its
+limit without a word.
 """
 
 import random

@@ -170,13 +170,7 @@ class _GatewayHandler(_Handler):
                 body = body[: len(body) * 2 // 3]
             self._send(200, body, None if self.path.startswith("/ivp") else "application/json")
 
-    def _send(
-        self,
-        status: int,
-        body: str,
-        content_type: str | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def _send(self, status: int, body: str, content_type: str | None, headers: Mapping[str, str] | None = None) -> None:
         self._keep(status)
         self.send_response_only(status)
         if self.numbers.wants_tokens:
@@ -218,9 +212,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 32
     context: ssl.SSLContext | None = None
 
-    def __init__(
-        self, host: str, port: int, handler: type[_Handler], simulation: Simulation
-    ) -> None:
+    def __init__(self, host: str, port: int, handler: type[_Handler], simulation: Simulation) -> None:
         own = type(handler.__name__, (handler,), {"simulation": simulation})
         super().__init__((host, port), own)
         self.simulation = simulation

@@ -1,7 +1,7 @@
 """A sun, a house and a battery whose counters are exact integrals.
 
-Powers are piecewise linear between nodes five minutes apart, so that every counter is known in
-closed form at every second, and a test knows the true energy between any two.
+Powers are piecewise linear between nodes five minutes apart, so that every counter is known in closed form at every
+second, and a test knows the true energy between any two.
 """
 
 import math
@@ -96,9 +96,7 @@ class Site:
         """Return a counter (one of ``COUNTERS``) at an instant."""
         return self._energies(at_s)[phase][COUNTERS.index(name)] / 3600
 
-    def energy_between_wh(
-        self, flow: str, since: datetime, until: datetime, phase: int = 0
-    ) -> float:
+    def energy_between_wh(self, flow: str, since: datetime, until: datetime, phase: int = 0) -> float:
         """Return the true energy of a flow (one of ``COUNTERS``) between two instants."""
         before, after = (self.counter_wh(flow, at.timestamp(), phase) for at in (since, until))
         return after - before

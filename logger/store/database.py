@@ -1,7 +1,7 @@
 """Opening a database, writing and reading its rows, and what its errors mean.
 
-What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``postgresql``;
-``backend`` gives the one of a connection. Only the types of columns (``models``) know them too.
+What differs between SQLite and PostgreSQL is in the modules ``sqlite`` and ``postgresql``; ``backend`` gives the one of
+a connection. Only the types of columns (``models``) know them too.
 """
 
 import contextlib
@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from logger.errors import RowRefusedError, StoreAwayError, StoreError
 
@@ -93,9 +86,7 @@ class _Backend(Protocol):
     def create_reader(self, engine: Engine, role: str, password: str) -> None: ...
 
     def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...
-    def large_transaction(
-        self, engine: Engine, *, is_new: bool
-    ) -> AbstractContextManager[Connection]: ...
+    def large_transaction(self, engine: Engine, *, is_new: bool) -> AbstractContextManager[Connection]: ...
     def foreign_keys_deferred(
         self, connection: Connection, tables: Sequence[Table]
     ) -> AbstractContextManager[None]: ...
@@ -145,8 +136,7 @@ def _parse(url: str) -> URL:
         name = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(
-            "database_url is not a database URL; write sqlite:////path/to/file.db or "
-            "postgresql://user@host/name."
+            "database_url is not a database URL; write sqlite:////path/to/file.db or postgresql://user@host/name."
         ) from error
     if name not in {"sqlite", "postgresql"}:
         raise StoreError(f"database_url names {name}; envoylog keeps SQLite and PostgreSQL.")
@@ -217,9 +207,7 @@ def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[s
         connection.execute(_insert(connection.dialect.name, table), list(rows))
 
 
-def upsert(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]
-) -> None:
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]) -> None:
     """Insert rows; where the natural key exists, replace some columns."""
     if rows:
         connection.execute(_insert(connection.dialect.name, table, tuple(replace)), list(rows))
@@ -231,8 +219,7 @@ def _insert(name: str, table: Table, replace: tuple[str, ...] = ()) -> Any:
     if not replace:
         return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: statement.excluded[name] for name in replace},
+        index_elements=list(table.primary_key.columns), set_={name: statement.excluded[name] for name in replace}
     )
 
 

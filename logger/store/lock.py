@@ -42,8 +42,7 @@ class FileLock:
         except OSError as error:
             kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
             raise kind(
-                f"{self._path} can't be written ({error.strerror}); make room or fix its "
-                "permissions."
+                f"{self._path} can't be written ({error.strerror}); make room or fix its permissions."
             ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,10 @@
 """The schema on one page, with its types. Migrations make it; a test keeps the two alike.
 
-Natural keys: the gateway first, then time, then the series. Everything outside a key may be
-missing, so that tables can be filled by plain SQL too. Units end names. SQLAlchemy Core alone:
-its ORM would cost the collector 6 MiB.
+Natural keys: the gateway first, then time, then the series. Everything outside a key may be missing, so that tables can
+be filled by plain SQL too. Units end names. SQLAlchemy Core alone: its ORM would cost the collector 6 MiB.
 
-Instants are aware UTC with whole seconds on both engines: timestamptz in PostgreSQL, text such as
-``2026-03-29 01:00:00`` in SQLite, so that a plain comparison reads well and uses the key.
+Instants are aware UTC with whole seconds on both engines: timestamptz in PostgreSQL, text such as ``2026-03-29
+01:00:00`` in SQLite, so that a plain comparison reads well and uses the key.
 """
 
 import sqlite3
@@ -148,12 +147,7 @@ INVERTERS = _table(
 )
 
 #: One poll and how it ended.
-POLLS = _table(
-    "polls",
-    *_key(polled_at=UtcDateTime),
-    Column("took_s", Double),
-    *_columns(Text, "outcome", "error"),
-)
+POLLS = _table("polls", *_key(polled_at=UtcDateTime), Column("took_s", Double), *_columns(Text, "outcome", "error"))
 
 #: Production at one instant.
 PRODUCTION_SAMPLES = _table(
@@ -193,11 +187,7 @@ INVERTER_SAMPLES = _table(
 )
 
 #: A change worth knowing when energy is read years later.
-EVENTS = _table(
-    "events",
-    *_key(at=UtcDateTime, kind=Text, subject=Text),
-    Column("detail", Text),
-)
+EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), Column("detail", Text))
 
 
 def _energy() -> list[Column[Any]]:
@@ -214,10 +204,7 @@ def _energy() -> list[Column[Any]]:
 
 #: Energy of a quarter hour.
 ENERGY_15MIN = _table(
-    "energy_15min",
-    *_key(starts_at=UtcDateTime, phase=Text),
-    Column("utc_offset_s", Integer),
-    *_energy(),
+    "energy_15min", *_key(starts_at=UtcDateTime, phase=Text), Column("utc_offset_s", Integer), *_energy()
 )
 
 #: Energy of a local hour.
@@ -229,12 +216,7 @@ ENERGY_HOURLY = _table(
 )
 
 #: Energy of a local day.
-ENERGY_DAILY = _table(
-    "energy_daily",
-    *_key(day=Date, phase=Text),
-    Column("period_s", Integer),
-    *_energy(),
-)
+ENERGY_DAILY = _table("energy_daily", *_key(day=Date, phase=Text), Column("period_s", Integer), *_energy())
 
 #: Energy of one microinverter on a local day.
 INVERTER_DAILY = _table(
@@ -246,9 +228,7 @@ INVERTER_DAILY = _table(
 
 #: Where a ledger was left (internal).
 ROLLUP_CHECKPOINTS = _table(
-    "rollup_checkpoints",
-    *_key(ledger=Text, at=UtcDateTime),
-    Column("state", Text, nullable=False),
+    "rollup_checkpoints", *_key(ledger=Text, at=UtcDateTime), Column("state", Text, nullable=False)
 )
 
 #: What every column means, for people with a SQL shell.

@@ -16,16 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.errors import CollectorRunningError
-from logger.store.database import (
-    BATCH,
-    FULL,
-    LOCKED,
-    OTHER_COLLECTOR,
-    Meaning,
-    Written,
-    first_line,
-    translated_errors,
-)
+from logger.store.database import BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
 
 #: any number that no other program uses for its own locks
@@ -46,8 +37,7 @@ PING_S = 3
 SIZE_BYTES = "SELECT pg_database_size(current_database())"
 FREE_BYTES = "SELECT NULL"
 TABLE_BYTES = (
-    "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
-    "WHERE relkind = 'r' AND pg_table_is_visible(oid)"
+    "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"
 )
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
@@ -83,9 +73,7 @@ def meaning(error: Exception) -> Meaning | None:
             return None
         if _refused_us(error):
             return Meaning(
-                False,
-                f"The database server refused database_url ({reason}); check its user, password "
-                "and database.",
+                False, f"The database server refused database_url ({reason}); check its user, password and database."
             )
     elif state in MEANINGS:
         return MEANINGS[state]
@@ -107,18 +95,13 @@ def _refused_us(error: psycopg.Error) -> bool:
     return bool(PGconn.ping(address.encode()) == Ping.OK)
 
 
-def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]
-) -> None:
+def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]) -> None:
     """Insert rows by COPY."""
     if not connection.in_transaction():
         connection.begin()
     driver: Any = connection.connection.driver_connection
     columns = ", ".join(f'"{name}"' for name in names)
-    with (
-        driver.cursor() as cursor,
-        cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out,
-    ):
+    with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out:
         for rows in batches:
             for row in rows:
                 out.write_row(row)
@@ -280,9 +263,7 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
             sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
             sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
-            sql.SQL(
-                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}"
-            ).format(name),
+            sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(name),
         ):
             connection.exec_driver_sql(statement.as_string(driver))
 

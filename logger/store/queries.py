@@ -15,9 +15,7 @@ def gateways(connection: Connection) -> Sequence[Any]:
     return connection.execute(select(GATEWAYS).order_by(GATEWAYS.c.gateway_id)).all()
 
 
-def ends_s(
-    connection: Connection, column: ColumnElement[Any], gateway_id: int
-) -> tuple[int, int] | None:
+def ends_s(connection: Connection, column: ColumnElement[Any], gateway_id: int) -> tuple[int, int] | None:
     """Return a gateway's first and last instant in a table's time column, epoch seconds.
 
     Two seeks by the key: one query for both ends would read the whole table.

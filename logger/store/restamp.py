@@ -11,14 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from logger.readings import Poll
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    EVENTS,
-    GATEWAYS,
-    METER_READINGS,
-    POLLS,
-    PRODUCTION_SAMPLES,
-)
+from logger.store.models import CONSUMPTION_SAMPLES, EVENTS, GATEWAYS, METER_READINGS, POLLS, PRODUCTION_SAMPLES
 
 #: what is stored of a poll, and the column of its instant
 _OF_POLLS = (
@@ -33,9 +26,7 @@ _OF_POLLS = (
 
 def is_stored(connection: Connection, gateway_id: int, at: datetime) -> bool:
     """Return whether a gateway has a poll of an instant."""
-    query = select(POLLS.c.polled_at).where(
-        POLLS.c.gateway_id == gateway_id, POLLS.c.polled_at == at
-    )
+    query = select(POLLS.c.polled_at).where(POLLS.c.gateway_id == gateway_id, POLLS.c.polled_at == at)
     return connection.execute(query).first() is not None
 
 
@@ -44,9 +35,7 @@ def restamped(poll: Poll, by_s: int) -> Poll:
 
     def older(samples: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(
-            sample
-            if sample.reading_age_s is None
-            else replace(sample, reading_age_s=sample.reading_age_s + by_s)
+            sample if sample.reading_age_s is None else replace(sample, reading_age_s=sample.reading_age_s + by_s)
             for sample in samples
         )
 
@@ -61,9 +50,7 @@ def restamped(poll: Poll, by_s: int) -> Poll:
     )
 
 
-def move_polls(
-    connection: Connection, gateway_id: int, instants: Sequence[datetime], by_s: int
-) -> None:
+def move_polls(connection: Connection, gateway_id: int, instants: Sequence[datetime], by_s: int) -> None:
     """Move what was stored of some polls of a gateway; the caller commits.
 
     A poll that would meet another one is dropped: the other stays as it is.

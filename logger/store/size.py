@@ -97,9 +97,7 @@ def _sum(by_table: dict[str, int] | None, tables: Sequence[Table]) -> int | None
     return None if by_table is None else sum(by_table.get(table.name, 0) for table in tables)
 
 
-def _growth(
-    connection: Connection, days: float, raw: int | None, rollups: int | None, used: int
-) -> float | None:
+def _growth(connection: Connection, days: float, raw: int | None, rollups: int | None, used: int) -> float | None:
     """Return what a year adds when it goes on as in the last days, in GB."""
     if days < 1:
         return None
@@ -121,9 +119,7 @@ def _recent_share(connection: Connection, column: ColumnElement[Any], days: floa
     counted = select(func.count()).select_from(column.table)
     # By gateway, as the key is.
     recent = sum(
-        connection.execute(
-            counted.where(column.table.c.gateway_id == gateway_id, column > since)
-        ).scalar_one()
+        connection.execute(counted.where(column.table.c.gateway_id == gateway_id, column > since)).scalar_one()
         for gateway_id in ids
     )
     return float(recent / connection.execute(counted).scalar_one())

@@ -1,13 +1,12 @@
 """Where polls wait for the database: a file per gateway that survives whatever stops the process.
 
-Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out
-when the database has committed it; storing it twice is storing it once. A last line that was cut
-by a crash is left out. The file is bounded: beyond ``LARGEST_BYTES`` every second of the oldest
-half of the polls is dropped, and logged. While the file can't be written (its disk is full),
-polls wait in memory and go into the file later.
+Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out when the database has
+committed it; storing it twice is storing it once. A last line that was cut by a crash is left out. The file is bounded:
+beyond ``LARGEST_BYTES`` every second of the oldest half of the polls is dropped, and logged. While the file can't be
+written (its disk is full), polls wait in memory and go into the file later.
 
-One thread appends while another takes out: ``waiting`` gives what waited when it was called, and
-``clear`` forgets just that.
+One thread appends while another takes out: ``waiting`` gives what waited when it was called, and ``clear`` forgets just
+that.
 """
 
 import contextlib
@@ -36,8 +35,7 @@ LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
 
 
 OTHER_PROCESS = (
-    "Another envoylog is collecting from this gateway with the same state_dir; stop it first "
-    "(systemctl stop envoylog)."
+    "Another envoylog is collecting from this gateway with the same state_dir; stop it first (systemctl stop envoylog)."
 )
 
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Poll)
@@ -247,8 +245,8 @@ class Spool:
                 if out.write(line) != len(line):  # The disk was full after a part of it.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
                 if end:
-                    # What waits for long has to outlive a power cut; a poll that is stored at
-                    # once need not be written to the disk twice.
+                    # What waits for long has to outlive a power cut; a poll that is stored at once need not be written
+                    # to the disk twice.
                     os.fdatasync(out.fileno())
         except OSError:
             os.truncate(self.path, end)

@@ -13,14 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
 from logger.errors import StoreError
-from logger.store.database import (
-    FULL,
-    LOCKED,
-    OTHER_COLLECTOR,
-    Meaning,
-    Written,
-    translated_errors,
-)
+from logger.store.database import FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
@@ -34,9 +27,7 @@ MEANINGS = {
     "CANTOPEN": Meaning(False, "The database can't be opened: check its path and permissions."),
     "IOERR": Meaning(True, "The database's disk can't be read or written; is it there, and whole?"),
     "NOTADB": Meaning(False, "The file is not a database; choose another database_url."),
-    "CORRUPT": Meaning(
-        False, "The database's file is damaged; restore a backup: envoylog db restore"
-    ),
+    "CORRUPT": Meaning(False, "The database's file is damaged; restore a backup: envoylog db restore"),
 }
 
 SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -117,9 +108,7 @@ def is_full(error: StoreError) -> bool:
     return getattr(driver_error, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
-def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]
-) -> None:
+def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]) -> None:
     """Insert rows by the driver's executemany."""
     columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
     statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 - our own names
@@ -202,8 +191,7 @@ def replace_file(engine: Engine, source: Path) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(
-            f"{target} can't be written ({error.strerror}), so it stays as it was; make room "
-            "or fix its permissions."
+            f"{target} can't be written ({error.strerror}), so it stays as it was; make room or fix its permissions."
         ) from error
 
 
@@ -245,6 +233,4 @@ def collector_lock(engine: Engine) -> FileLock:
 def create_reader(engine: Engine, role: str, password: str) -> None:
     """Say that there are no roles."""
     del engine, role, password
-    raise StoreError(
-        "SQLite has no roles: open the file read-only instead, sqlite3 -readonly FILE."
-    )
+    raise StoreError("SQLite has no roles: open the file read-only instead, sqlite3 -readonly FILE.")

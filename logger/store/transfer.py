@@ -1,7 +1,7 @@
 """Everything of one database into another, of either engine: copies, backups and the way back.
 
-A copy is of one instant. On the way a row is as SQLite keeps it: instants and days are text, yes
-and no are 1 and 0. A backup is one verified SQLite file, whichever engine it was made of.
+A copy is of one instant. On the way a row is as SQLite keeps it: instants and days are text, yes and no are 1 and 0. A
+backup is one verified SQLite file, whichever engine it was made of.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +19,7 @@ from logger.store.queries import problems
 from logger.store.sqlite import is_full, sync
 
 #: Gateways first; the dictionary comes with the schema.
-TABLES: Sequence[Table] = [
-    table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY
-]
+TABLES: Sequence[Table] = [table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY]
 #: What SQLite may leave beside a file.
 BESIDE = ("", "-journal", "-wal", "-shm", ".collector")
 
@@ -33,9 +31,7 @@ def unheard(_table: str, _rows: int, _of_all: int) -> None:
     """Let a copy go on without a word."""
 
 
-def copy(
-    source: Engine, target: Engine, step: Step = unheard, *, replacing: bool = False
-) -> dict[str, int]:
+def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: bool = False) -> dict[str, int]:
     """Copy all rows into a database that holds none; return how many of each table.
 
     The target gets its tables if it has none. It has everything or nothing at the end;
@@ -79,9 +75,7 @@ def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
     return batches(connection, select(*columns).order_by(*table.primary_key.columns))
 
 
-def _reported(
-    source: Iterator[Sequence[Any]], name: str, total: int, step: Step
-) -> Iterator[Sequence[Any]]:
+def _reported(source: Iterator[Sequence[Any]], name: str, total: int, step: Step) -> Iterator[Sequence[Any]]:
     step(name, 0, total)
     for batch in source:
         yield batch
@@ -116,8 +110,7 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
         except StoreAwayError as error:
             if is_full(error):
                 raise StoreError(
-                    f"The disk of {directory} is full, so there is no new backup; make room, or "
-                    "choose another -o."
+                    f"The disk of {directory} is full, so there is no new backup; make room, or choose another -o."
                 ) from error
             raise
         finally:

@@ -44,9 +44,7 @@ def _rows_of(kind: type, *without: str) -> Rows:
     """Return what makes rows of readings and a key (dataclasses.asdict takes ten times as long)."""
     names = tuple(field.name for field in fields(kind) if field.name not in without)
     values = attrgetter(*names)
-    return lambda key, readings: [
-        {**key, **dict(zip(names, values(reading), strict=True))} for reading in readings
-    ]
+    return lambda key, readings: [{**key, **dict(zip(names, values(reading), strict=True))} for reading in readings]
 
 
 _METER_STATE = [column.name for column in METERS.c if not column.primary_key]
@@ -59,17 +57,13 @@ _POLLED = (
 )
 
 
-def remember_gateway(
-    connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime
-) -> int:
+def remember_gateway(connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime) -> int:
     """Create or update a gateway's row and its meters; return its id.
 
     Raises:
         SettingsError: the configured time zone is not the one its days were made with.
     """
-    known = connection.execute(
-        select(GATEWAYS).where(GATEWAYS.c.serial == info.serial)
-    ).one_or_none()
+    known = connection.execute(select(GATEWAYS).where(GATEWAYS.c.serial == info.serial)).one_or_none()
     values: dict[str, Any] = {
         "name": settings.name,
         "part_number": info.part_number,
@@ -97,9 +91,7 @@ def remember_gateway(
             )
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
-        connection.execute(
-            update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id).values(values)
-        )
+        connection.execute(update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id).values(values))
         _note_changes(connection, gateway_id, known.firmware, info, at)
     meters = _meter_rows({"gateway_id": gateway_id}, info.meters)
     upsert(connection, METERS, meters, _METER_STATE)
@@ -119,14 +111,7 @@ def _note_changes(
     for meter in info.meters:
         before = states.get(meter.eid)
         if before not in {None, meter.state}:
-            events.append(
-                Event(
-                    at=at,
-                    kind=f"meter_{meter.state}",
-                    subject=meter.measurement,
-                    detail=f"was {before}",
-                )
-            )
+            events.append(Event(at=at, kind=f"meter_{meter.state}", subject=meter.measurement, detail=f"was {before}"))
     insert_or_ignore(connection, EVENTS, _event_rows({"gateway_id": gateway_id}, events))
 
 
@@ -182,9 +167,7 @@ def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) 
     """Let a sample that arrives late have its days recomputed."""
     columns = ROLLUP_CHECKPOINTS.c
     connection.execute(
-        delete(ROLLUP_CHECKPOINTS).where(
-            columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at
-        )
+        delete(ROLLUP_CHECKPOINTS).where(columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at)
     )
 
 

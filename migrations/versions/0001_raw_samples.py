@@ -40,9 +40,7 @@ def create(name: str, *columns: sa.Column[Any]) -> None:
         name,
         sa.Column("gateway_id", sa.SmallInteger(), nullable=False),
         *columns,
-        sa.ForeignKeyConstraint(
-            ["gateway_id"], ["gateways.gateway_id"], name=f"fk_{name}_gateway_id"
-        ),
+        sa.ForeignKeyConstraint(["gateway_id"], ["gateways.gateway_id"], name=f"fk_{name}_gateway_id"),
         sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"),
         sqlite_with_rowid=False,
     )
@@ -78,19 +76,9 @@ def upgrade() -> None:
         whole("phase_count"),
     )
     create(
-        "inverters",
-        words("serial", key=True),
-        whole("device_type"),
-        instant("first_seen_at"),
-        instant("last_seen_at"),
+        "inverters", words("serial", key=True), whole("device_type"), instant("first_seen_at"), instant("last_seen_at")
     )
-    create(
-        "polls",
-        instant("polled_at", key=True),
-        *number("took_s"),
-        words("outcome"),
-        words("error"),
-    )
+    create("polls", instant("polled_at", key=True), *number("took_s"), words("outcome"), words("error"))
     create(
         "production_samples",
         instant("polled_at", key=True),
@@ -126,13 +114,7 @@ def upgrade() -> None:
         *number("dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a"),
         *number("frequency_hz", "temperature_c"),
     )
-    create(
-        "events",
-        instant("at", key=True),
-        words("kind", key=True),
-        words("subject", key=True),
-        words("detail"),
-    )
+    create("events", instant("at", key=True), words("kind", key=True), words("subject", key=True), words("detail"))
 
 
 def downgrade() -> None:

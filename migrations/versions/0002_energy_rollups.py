@@ -1,7 +1,6 @@
 """Keep energy per quarter hour, hour and day: computed from samples, never the other way round.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0002 Revises: 0001
 """
 
 from typing import Any
@@ -57,9 +56,7 @@ def create(name: str, key: list[sa.Column[Any]], *columns: sa.Column[Any]) -> No
         sa.Column("gateway_id", sa.SmallInteger(), nullable=False),
         *key,
         *columns,
-        sa.ForeignKeyConstraint(
-            ["gateway_id"], ["gateways.gateway_id"], name=f"fk_{name}_gateway_id"
-        ),
+        sa.ForeignKeyConstraint(["gateway_id"], ["gateways.gateway_id"], name=f"fk_{name}_gateway_id"),
         sa.PrimaryKeyConstraint("gateway_id", *(one.name for one in key), name=f"pk_{name}"),
         sqlite_with_rowid=False,
     )
@@ -84,11 +81,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in (
-        "rollup_checkpoints",
-        "inverter_daily",
-        "energy_daily",
-        "energy_hourly",
-        "energy_15min",
-    ):
+    for name in ("rollup_checkpoints", "inverter_daily", "energy_daily", "energy_hourly", "energy_15min"):
         op.drop_table(name)

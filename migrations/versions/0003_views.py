@@ -1,10 +1,9 @@
 """Give people and spreadsheets kWh in local time, and a dictionary of every column.
 
-The views have the same names, columns and results on SQLite and PostgreSQL: sums are rounded to
-the milliwatt-hour, ratios to a thousandth, and come from summed energies.
+The views have the same names, columns and results on SQLite and PostgreSQL: sums are rounded to the milliwatt-hour,
+ratios to a thousandth, and come from summed energies.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0003 Revises: 0002
 """
 
 from pathlib import Path

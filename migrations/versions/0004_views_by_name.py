@@ -2,8 +2,7 @@
 
 Their counters are never joined, their periods are: on the day of the replacement both count.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0004 Revises: 0003
 """
 
 from pathlib import Path
@@ -23,9 +22,7 @@ TEXTS = Path(__file__).with_name("views") / revision
 def replace_views(direction: str) -> None:
     """Make views anew, with the comments that they had."""
     bind = op.get_bind()
-    comments = bind.execute(
-        sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')
-    ).all()
+    comments = bind.execute(sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')).all()
     for path in sorted((TEXTS / bind.dialect.name / direction).glob("*.sql")):
         view = path.stem
         op.execute(sa.text(f"DROP VIEW {view}"))

@@ -1,10 +1,9 @@
 """Count each day of a month or year up to yesterday as one that should have been measured.
 
-Before, only the days before the first logged one were: a month of whose end nothing is known had
-the coverage of its beginning.
+Before, only the days before the first logged one were: a month of whose end nothing is known had the coverage of its
+beginning.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0005 Revises: 0004
 """
 
 from pathlib import Path
@@ -24,9 +23,7 @@ TEXTS = Path(__file__).with_name("views") / revision
 def replace_views(direction: str) -> None:
     """Make views anew, with the comments that they had."""
     bind = op.get_bind()
-    comments = bind.execute(
-        sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')
-    ).all()
+    comments = bind.execute(sa.text('SELECT "table", "column", meaning, unit FROM data_dictionary')).all()
     for path in sorted((TEXTS / bind.dialect.name / direction).glob("*.sql")):
         view = path.stem
         op.execute(sa.text(f"DROP VIEW {view}"))

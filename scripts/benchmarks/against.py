@@ -44,9 +44,7 @@ def _show(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _databases(
-    here: Checkout, there: Checkout, directory: Path, days: int, repeats: int, table: Table
-) -> None:
+def _databases(here: Checkout, there: Checkout, directory: Path, days: int, repeats: int, table: Table) -> None:
     """Measure what works on a database: each checkout on a copy of the same samples."""
     raw = directory / "raw.db"
     there.upgrade(raw)

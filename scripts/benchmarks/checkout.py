@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.site import START
 
-#: Runs its arguments, and prints the CPU seconds and the largest resident MB of what it ran. A
-#: process of its own, small and new: the largest memory is inherited from whoever starts a child.
+#: Runs its arguments, and prints the CPU seconds and the largest resident MB of what it ran. A process of its own,
+#: small and new: the largest memory is inherited from whoever starts a child.
 METER = """
 import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,9 +1,8 @@
 """What collecting costs: CPU per poll and resident memory, of several checkouts at once.
 
-Each checkout collects from two simulated gateways of its own, in two processes: one over a
-connection that stays open, the other through a relay that ends each connection after a second of
-silence, as gateways do between polls a minute apart. All run at the same time, so that a busy
-machine is as busy for each.
+Each checkout collects from two simulated gateways of its own, in two processes: one over a connection that stays open,
+the other through a relay that ends each connection after a second of silence, as gateways do between polls a minute
+apart. All run at the same time, so that a busy machine is as busy for each.
 """
 
 import contextlib
@@ -83,9 +82,7 @@ class Relay:
 
 
 @contextlib.contextmanager
-def running(
-    command: list[str], env: dict[str, str], **options: object
-) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str], env: dict[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
     """Run a process until the block ends."""
     with subprocess.Popen(command, env=env, text=True, **options) as process:  # type: ignore[call-overload]
         try:
@@ -95,9 +92,7 @@ def running(
 
 
 @contextlib.contextmanager
-def collecting(
-    checkout: Checkout, simulator: Checkout, directory: Path, *, kept: bool
-) -> Iterator[tuple[int, Path]]:
+def collecting(checkout: Checkout, simulator: Checkout, directory: Path, *, kept: bool) -> Iterator[tuple[int, Path]]:
     """Collect from a simulated gateway; yield the collector's process id and its database."""
     directory.mkdir(parents=True)
     simulate = simulator.command(
@@ -137,13 +132,9 @@ def resident_mb(pid: int) -> float:
 def polls(database: Path) -> int:
     """Return how many polls have been stored, all of them complete."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
-        total, complete = db.execute(
-            "SELECT count(*), sum(outcome = 'complete') FROM polls"
-        ).fetchone()
+        total, complete = db.execute("SELECT count(*), sum(outcome = 'complete') FROM polls").fetchone()
     if not total or total != complete:
-        raise SystemExit(
-            f"{database}: {complete} of {total} polls are complete; see {database.parent}/log"
-        )
+        raise SystemExit(f"{database}: {complete} of {total} polls are complete; see {database.parent}/log")
     return int(total)
 
 
@@ -161,10 +152,7 @@ def costs(checkouts: list[Checkout], directory: Path, seconds: float) -> list[di
             for number, checkout in enumerate(checkouts)
         ]  # fmt: skip
         time.sleep(SETTLING_S)
-        before = [
-            {kind: (cpu_s(pid), polls(database)) for kind, (pid, database) in each.items()}
-            for each in started
-        ]
+        before = [{kind: (cpu_s(pid), polls(database)) for kind, (pid, database) in each.items()} for each in started]
         time.sleep(seconds)
         found = []
         for each, earlier in zip(started, before, strict=True):

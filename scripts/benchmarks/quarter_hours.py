@@ -2,8 +2,7 @@
 
 usage: python quarter_hours.py DATABASE SINCE     prints the CPU milliseconds of each, as JSON
 
-It runs against whatever version of envoylog PYTHONPATH names: the inside of older ones is called
-otherwise.
+It runs against whatever version of envoylog PYTHONPATH names: the inside of older ones is called otherwise.
 """
 
 import json
@@ -55,8 +54,7 @@ def taken_ms(path: Path, since: datetime) -> list[float]:
             end = begin + timedelta(minutes=15)
             for name in TABLES:
                 db.execute(
-                    f"INSERT INTO main.{name} SELECT * FROM late.{name} "
-                    "WHERE polled_at > ? AND polled_at <= ?",
+                    f"INSERT INTO main.{name} SELECT * FROM late.{name} WHERE polled_at > ? AND polled_at <= ?",
                     (begin.strftime(TEXT), end.strftime(TEXT)),
                 )
             db.commit()

@@ -1,7 +1,6 @@
 """Databases to measure with: a site with three phases and 20 inverters, polled each minute.
 
-Raw samples are written by plain SQL, so that any version of envoylog reads them after its own
-`envoylog db upgrade`.
+Raw samples are written by plain SQL, so that any version of envoylog reads them after its own `envoylog db upgrade`.
 """
 
 import shutil
@@ -57,26 +56,15 @@ def _fill_day(db: sqlite3.Connection, site: Site, day: datetime) -> None:
                 ("production", powers.production, produced_wh, standby_wh),
                 ("net-consumption", powers.net, import_wh, export_wh),
             ):
-                rows["meter_readings"].append(
-                    (key[0], measurement, key[1], power_w, delivered_wh, received_wh)
-                )
+                rows["meter_readings"].append((key[0], measurement, key[1], power_w, delivered_wh, received_wh))
             for measurement, power_w, energy_wh, source in (
                 ("net-consumption", powers.net, import_wh - export_wh, "ct"),
-                (
-                    "total-consumption",
-                    powers.load,
-                    produced_wh - standby_wh + import_wh - export_wh,
-                    "derived",
-                ),
+                ("total-consumption", powers.load, produced_wh - standby_wh + import_wh - export_wh, "derived"),
             ):
-                rows["consumption_samples"].append(
-                    (key[0], measurement, key[1], power_w, energy_wh, source)
-                )
+                rows["consumption_samples"].append((key[0], measurement, key[1], power_w, energy_wh, source))
         if minute % 5 == 0:
             each_wh = site.counter_wh("production", at_s) / INVERTERS
-            rows["inverter_samples"] += [
-                (polled_at, f"12{n:04d}", each_wh) for n in range(INVERTERS)
-            ]
+            rows["inverter_samples"] += [(polled_at, f"12{n:04d}", each_wh) for n in range(INVERTERS)]
     for table, columns in INSERTS.items():
         db.executemany(f"INSERT INTO {table} {columns}", rows[table])
 

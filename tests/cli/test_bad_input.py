@@ -50,9 +50,7 @@ def ready(bench: Benches) -> tuple[Bench, Path]:
     return roof, config_of(roof)
 
 
-def test_a_poll_is_stored_and_shown(
-    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_poll_is_stored_and_shown(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
     roof, path = ready
     code, out, _ = answered(capsys, "--config", path, "poll", "--json")
     assert code == 0
@@ -77,9 +75,7 @@ def test_a_poll_in_the_nightly_restart_warns_that_inverters_are_not_asked(
     assert "production" in out
 
 
-def test_no_store_writes_nothing(
-    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_store_writes_nothing(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
     roof, path = ready
     code, out, _ = answered(capsys, "--config", path, "poll", "--no-store")
     assert code == 0
@@ -87,9 +83,7 @@ def test_no_store_writes_nothing(
     assert not Path(roof.settings.database_url.removeprefix("sqlite:///")).exists()
 
 
-def test_an_unknown_key_names_the_nearest(
-    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_key_names_the_nearest(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
     roof, _ = ready
     path = config_of(roof, pollls="1", hots='"x"')
     code, _, err = answered(capsys, "--config", path, "config", "check")
@@ -137,9 +131,7 @@ def test_another_certificate_exits_4_and_accepting_it_heals(
     assert answered(capsys, "--config", path, "poll")[0] == 0
 
 
-def test_a_wrong_local_password_exits_4_and_keeps_the_rest(
-    bench: Benches, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_local_password_exits_4_and_keeps_the_rest(bench: Benches, capsys: pytest.CaptureFixture[str]) -> None:
     roof = bench(generation="5", cts="none")
     secret = roof.directory / "password"
     secret.touch(0o600)
@@ -265,16 +257,12 @@ def test_a_report_for_an_unknown_gateway_lists_the_known(
     [(["report", "weekly"], 2), (["poll", "--nope"], 2), (["nope"], 2),
      (["--config", "/nowhere.toml", "poll"], 3), (["simulate", "--fault", "flood"], 2)],
 )  # fmt: skip
-def test_wrong_words_exit_with_their_code(
-    capsys: pytest.CaptureFixture[str], args: list[str], code: int
-) -> None:
+def test_wrong_words_exit_with_their_code(capsys: pytest.CaptureFixture[str], args: list[str], code: int) -> None:
     assert answered(capsys, *args)[0] == code
 
 
 def test_the_configuration_is_shown_without_its_secrets(
-    ready: tuple[Bench, Path],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, path = ready
     monkeypatch.setenv("ENVOYLOG_GATEWAYS__ROOF__TOKEN", "topsecret")

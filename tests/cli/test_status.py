@@ -49,9 +49,7 @@ def test_silence_is_critical_and_a_token_that_ends_a_warning(polled: Path) -> No
     assert judged(polled, timedelta(0), token_days=5).level == 1
 
 
-def test_nothing_known_is_unknown(
-    polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{tmp_path}/none.db"
     assert run(["--config", str(polled), "--database-url", url, "health"]) == 3
     assert "UNKNOWN" in capsys.readouterr().out

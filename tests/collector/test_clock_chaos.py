@@ -153,9 +153,7 @@ def test_whatever_happens_to_our_clock_every_poll_ends_where_it_was_taken(
             rows = connection.execute(
                 text("SELECT polled_at, energy_lifetime_wh FROM production_samples ORDER BY 1")
             ).all()
-            counted = connection.execute(
-                text("SELECT SUM(production_wh) FROM energy_daily")
-            ).scalar_one()
+            counted = connection.execute(text("SELECT SUM(production_wh) FROM energy_daily")).scalar_one()
         assert found(engine) == live
     assert [datetime.fromisoformat(at).replace(tzinfo=UTC) for at, _ in rows] == chaos.taken
     assert counted == pytest.approx(rows[-1][1] - rows[0][1], abs=0.01)

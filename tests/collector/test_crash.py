@@ -16,15 +16,11 @@ from tests import chaos, soak
 from tests.conftest import Benches, Opening, collect
 
 
-def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(
-    tmp_path: Path, database_url: str
-) -> None:
+def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(tmp_path: Path, database_url: str) -> None:
     assert soak.kills(tmp_path, database_url, 4, seed=3) > 0
 
 
-def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
-    bench: Benches, database_url: str
-) -> None:
+def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(bench: Benches, database_url: str) -> None:
     roof = bench(cts="net", database_url=database_url)
     database = CollectorDatabase(database_url)
     (killed,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
@@ -44,9 +40,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(
     database.close()
 
 
-def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(
-    tmp_path: Path, sqlite_url: str
-) -> None:
+def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(tmp_path: Path, sqlite_url: str) -> None:
     result = chaos.month(tmp_path, sqlite_url, 1, seed=4)
     assert result["polls"] > 2 * 288
     assert result["not complete"] > 0

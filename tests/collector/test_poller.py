@@ -32,9 +32,7 @@ def count(engine: Engine, table: str) -> int:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
-def test_each_poll_is_stored_once_and_whole(
-    bench: Benches, engine: Engine, database_url: str
-) -> None:
+def test_each_poll_is_stored_once_and_whole(bench: Benches, engine: Engine, database_url: str) -> None:
     roof = bench(database_url=database_url, cts="net")
     poller = poller_of(roof, engine)
     poll = collect(poller, roof.clock(), inverters=True)
@@ -51,20 +49,14 @@ def test_each_poll_is_stored_once_and_whole(
     assert count(engine, "gateways") == 1
 
 
-def test_what_is_stored_is_what_the_gateway_reported(
-    bench: Benches, engine: Engine, database_url: str
-) -> None:
+def test_what_is_stored_is_what_the_gateway_reported(bench: Benches, engine: Engine, database_url: str) -> None:
     roof = bench(database_url=database_url, cts="net")
     poll = collect(poller_of(roof, engine), roof.clock(), inverters=True)
     with engine.connect() as connection:
         row = connection.execute(select(PRODUCTION_SAMPLES)).one()
     (sample,) = poll.production
     assert row.polled_at == poll.polled_at
-    assert (row.power_w, row.energy_lifetime_wh, row.source) == (
-        sample.power_w,
-        sample.energy_lifetime_wh,
-        "ct",
-    )
+    assert (row.power_w, row.energy_lifetime_wh, row.source) == (sample.power_w, sample.energy_lifetime_wh, "ct")
 
 
 def test_polls_wait_while_the_database_is_away_and_follow_in_order(
@@ -125,10 +117,7 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
     with engine.connect() as connection:
         kinds = connection.execute(select(EVENTS.c.kind, EVENTS.c.detail))
         found = {kind: detail for kind, detail in kinds if kind != "outage"}
-    assert found == {
-        "firmware_change": "7.6.175 to 8.2.4286",
-        "meter_disabled": "was enabled",
-    }
+    assert found == {"firmware_change": "7.6.175 to 8.2.4286", "meter_disabled": "was enabled"}
 
 
 def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
@@ -154,13 +143,7 @@ def test_rollups_follow_each_quarter_hour(opening: Opening, bench: Benches, tmp_
             text("SELECT starts_at, production_wh, covered_s FROM energy_15min ORDER BY starts_at")
         ).all()
     since = datetime(2026, 6, 15, 10, tzinfo=UTC)
-    true = roof.simulation.site.energy_between_wh(
-        "production", since, since + timedelta(minutes=15)
-    )
-    assert [row.starts_at for row in rows][:3] == [
-        "2026-06-15 10:00:00",
-        "2026-06-15 10:15:00",
-        "2026-06-15 10:30:00",
-    ]
+    true = roof.simulation.site.energy_between_wh("production", since, since + timedelta(minutes=15))
+    assert [row.starts_at for row in rows][:3] == ["2026-06-15 10:00:00", "2026-06-15 10:15:00", "2026-06-15 10:30:00"]
     assert rows[0].production_wh == pytest.approx(true, abs=0.01)
     assert [row.covered_s for row in rows][:3] == [900, 900, 900]

@@ -115,9 +115,7 @@ def test_a_clock_that_is_set_costs_no_slot_and_is_reported(hours: int) -> None:
     assert len(moved) >= 2
 
 
-def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(
-    opening: Opening, bench: Benches
-) -> None:
+def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(opening: Opening, bench: Benches) -> None:
     roof = bench(cts="net")
     roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock
     roof.clock.speed = 1.0
@@ -176,9 +174,7 @@ def test_systemd_hears_of_the_start_of_stored_polls_and_of_the_stop(
     assert received[-1] == "STOPPING=1"
 
 
-def test_a_bug_ends_no_thread_and_is_logged_once_until_the_work_goes_well(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_bug_ends_no_thread_and_is_logged_once_until_the_work_goes_well(caplog: pytest.LogCaptureFixture) -> None:
     do, outcomes = log_once("poll", "roof"), iter([1 / 7, ZeroDivisionError, ZeroDivisionError, 1])
 
     def work() -> None:

@@ -51,9 +51,7 @@ def workbook(engine: Engine, url: str, path: Path) -> Any:
     return openpyxl.load_workbook(path), openpyxl.load_workbook(path, data_only=True)
 
 
-def test_a_workbook_has_a_sheet_for_every_question(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_a_workbook_has_a_sheet_for_every_question(filled: Engine, database_url: str, tmp_path: Path) -> None:
     book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
     assert book.sheetnames == ["Summary", "Daily", "Monthly", "Yearly", "Quality", "About"]
     assert len(book["Summary"]._charts) == 3
@@ -61,9 +59,7 @@ def test_a_workbook_has_a_sheet_for_every_question(
     assert book["Daily"].auto_filter.ref is not None
 
 
-def test_a_workbook_has_the_same_figures_as_json(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_a_workbook_has_the_same_figures_as_json(filled: Engine, database_url: str, tmp_path: Path) -> None:
     _, values = workbook(filled, database_url, tmp_path / "x.xlsx")
     records = json.loads(exports.to_json(daily(filled)))
     sheet, last = values["Daily"], 1 + len(records)
@@ -73,15 +69,11 @@ def test_a_workbook_has_the_same_figures_as_json(
         assert row[1].date() == date.fromisoformat(cells[1])
         for cell, expected in zip(row[2:], cells[2:], strict=True):
             # A workbook keeps 16 digits.
-            assert cell == (
-                pytest.approx(expected, rel=1e-15) if isinstance(expected, float) else expected
-            )
+            assert cell == (pytest.approx(expected, rel=1e-15) if isinstance(expected, float) else expected)
         assert isinstance(row[2], float)
 
 
-def test_every_total_is_a_live_formula_whose_value_is_right(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_every_total_is_a_live_formula_whose_value_is_right(filled: Engine, database_url: str, tmp_path: Path) -> None:
     book, values = workbook(filled, database_url, tmp_path / "x.xlsx")
     report = daily(filled)
     last = 2 + len(report.rows)
@@ -93,25 +85,18 @@ def test_every_total_is_a_live_formula_whose_value_is_right(
             column = {"Production (kWh)": "production_kwh", "Grid export (kWh)": "grid_export_kwh"}
             assert value == pytest.approx(sum(report.column(column[title])))
         if title == "Self-sufficiency (%)":
-            consumption, grid_import = (
-                sum(report.column("consumption_kwh")),
-                sum(report.column("grid_import_kwh")),
-            )
+            consumption, grid_import = (sum(report.column("consumption_kwh")), sum(report.column("grid_import_kwh")))
             assert formula.count("SUBTOTAL(109,") == 4
             assert value == pytest.approx(100 * (consumption - grid_import) / consumption)
 
 
-def test_the_same_input_gives_the_same_bytes(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_the_same_input_gives_the_same_bytes(filled: Engine, database_url: str, tmp_path: Path) -> None:
     workbook(filled, database_url, tmp_path / "a.xlsx")
     workbook(filled, database_url, tmp_path / "b.xlsx")
     assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
 
 
-def test_names_that_look_like_formulas_are_disarmed(
-    filled: Engine, database_url: str, tmp_path: Path
-) -> None:
+def test_names_that_look_like_formulas_are_disarmed(filled: Engine, database_url: str, tmp_path: Path) -> None:
     book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
     assert book["Daily"]["A2"].value == "'=roof"
     assert book["Daily"]["A2"].data_type == "s"
@@ -137,9 +122,7 @@ def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
     assert sheet["Day"].iloc[-1] == "Total"
 
 
-def test_a_missing_extra_names_what_to_install(
-    filled: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_names_what_to_install(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"envoylog\[parquet\]"):
         exports.to_parquet(daily(filled))
@@ -148,17 +131,12 @@ def test_a_missing_extra_names_what_to_install(
 def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     for path in (tmp_path / "no" / "x.csv", tmp_path / "taken"):
-        with (
-            pytest.raises(UsageError, match="choose another path"),
-            exports.replacing(path) as out,
-        ):
+        with pytest.raises(UsageError, match="choose another path"), exports.replacing(path) as out:
             out.write(b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_table_fits_its_terminal_and_cuts_no_number(
-    filled: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_fits_its_terminal_and_cuts_no_number(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for width in (60, 80, 100, 200):
         monkeypatch.setenv("COLUMNS", str(width))
@@ -183,9 +161,7 @@ def test_the_notes_of_a_day_are_wrapped_and_nothing_of_them_is_cut(
     assert all(word in shown for word in notes.split())
 
 
-def test_a_report_for_the_terminal_or_as_text_loads_nothing_of_spreadsheets(
-    filled: Engine, database_url: str
-) -> None:
+def test_a_report_for_the_terminal_or_as_text_loads_nothing_of_spreadsheets(filled: Engine, database_url: str) -> None:
     del filled
     code = (
         "import sys\n"

@@ -27,9 +27,7 @@ def exported(url: str, path: Path, *args: str) -> int:
     return run(["--database-url", url, "export", *args, "-o", str(path)])
 
 
-def test_csv_has_every_row_of_the_local_days_as_it_was_stored(
-    filled: Site, database_url: str, tmp_path: Path
-) -> None:
+def test_csv_has_every_row_of_the_local_days_as_it_was_stored(filled: Site, database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     day = ("--from", "2026-05-31", "--to", "2026-05-31")
     assert exported(database_url, path, "production", *day) == 0
@@ -41,9 +39,7 @@ def test_csv_has_every_row_of_the_local_days_as_it_was_stored(
     assert (rows[0]["gateway"], rows[0]["reading_age_s"]) == ("site1", "")
 
 
-def test_json_lines_and_parquet_hold_the_same(
-    filled: Site, database_url: str, tmp_path: Path
-) -> None:
+def test_json_lines_and_parquet_hold_the_same(filled: Site, database_url: str, tmp_path: Path) -> None:
     del filled
     assert exported(database_url, tmp_path / "x.jsonl", "meters") == 0
     assert exported(database_url, tmp_path / "pq", "meters", "--format", "parquet") == 0

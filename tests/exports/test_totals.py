@@ -96,10 +96,7 @@ def evaluated(content: bytes, visible: set[int] | None = None) -> dict[str, floa
 
 
 def shown(totals: dict[str, float | None]) -> list[str]:
-    return [
-        "\N{EN DASH}" if total is None else f"{total:.{COLUMNS[name].decimals}f}"
-        for name, total in totals.items()
-    ]
+    return ["\N{EN DASH}" if total is None else f"{total:.{COLUMNS[name].decimals}f}" for name, total in totals.items()]
 
 
 @pytest.mark.parametrize("days", CASES.values(), ids=CASES)
@@ -141,9 +138,7 @@ def test_the_specific_yield_of_two_sites_is_their_energy_over_their_peak_power()
     both = report(roof, roof, {**barn, "kwp": 15.0}, {**barn, "kwp": 15.0})
     assert both.totals["specific_yield_kwh_per_kwp"] == pytest.approx(80 / 20)
     assert report(roof, barn).totals["specific_yield_kwh_per_kwp"] is None
-    assert report(roof, {**barn, "production": None}).totals[
-        "specific_yield_kwh_per_kwp"
-    ] == pytest.approx(2)
+    assert report(roof, {**barn, "production": None}).totals["specific_yield_kwh_per_kwp"] == pytest.approx(2)
 
 
 def test_a_ratio_leaves_out_the_days_on_which_an_input_is_unknown() -> None:

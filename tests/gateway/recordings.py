@@ -1,8 +1,8 @@
 """Makes tests/data/gateways: what gateways of every kind answer, and the poll that it gives.
 
-``python -m tests.gateway.recordings`` writes the files anew; look at the difference before you
-commit it. Documents come from the simulator, changed to what the kind is known for. No serial
-number, and no value, is that of a real gateway.
+``python -m tests.gateway.recordings`` writes the files anew; look at the difference before you commit it. Documents
+come from the simulator, changed to what the kind is known for. No serial number, and no value, is that of a real
+gateway.
 """
 
 import json
@@ -123,10 +123,7 @@ class Kind:
 
 def answers_of(kind: Kind) -> Answers:
     simulation = Simulation(
-        shape=kind.shape,
-        model=kind.model,
-        clock=SimulatedClock(NOON, speed=0),
-        born=NOON - timedelta(days=1),
+        shape=kind.shape, model=kind.model, clock=SimulatedClock(NOON, speed=0), born=NOON - timedelta(days=1)
     )
     if kind.fault:
         what, _, argument = kind.fault.partition("=")
@@ -207,9 +204,7 @@ def removed_devices(answers: Answers) -> None:
              "lastReportWatts": 17, "maxReportWatts": 240}
         )  # fmt: skip
     devices["deviceCount"] += 2
-    unit = next(
-        device for device in devices.values() if isinstance(device, dict) and device["active"]
-    )
+    unit = next(device for device in devices.values() if isinstance(device, dict) and device["active"])
     unit["channels"][0]["lifetime"]["joulesProduced"] = 2**32 + 600_000_000
     (reading,) = (r for r in answers[profiles.READINGS]["body"] if r["eid"] == 704643584)
     reading |= {"actEnergyDlvd": 5_000_000.0, "activePower": 488.0}
@@ -363,12 +358,7 @@ def main() -> None:
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         answers, at_s = answers_of(kind), to_epoch_s(NOON)
-        recording = {
-            "about": kind.about,
-            "at_s": at_s,
-            "answers": answers,
-            "poll": plain(*polled(answers, at_s)),
-        }
+        recording = {"about": kind.about, "at_s": at_s, "answers": answers, "poll": plain(*polled(answers, at_s))}
         path = DIRECTORY / f"{kind.name}.json"
         path.write_text(json.dumps(recording, indent=1, ensure_ascii=False) + "\n")
 

@@ -231,9 +231,7 @@ def test_another_serial_number_stops_the_gateway_and_asks(bench: Benches) -> Non
 
 
 @pytest.mark.parametrize(("serial", "length"), [("121938119871", 8), ("000000000000", 8)])
-def test_the_installer_password_has_eight_characters_and_no_digit_0_or_1(
-    serial: str, length: int
-) -> None:
+def test_the_installer_password_has_eight_characters_and_no_digit_0_or_1(serial: str, length: int) -> None:
     password = installer_password(serial)
     assert len(password) == length
     assert not set(password) & {"0", "1"}

@@ -46,18 +46,13 @@ def page(today_wh: float, *, total_w: float = 900.0) -> dict[str, Any]:
 
     return {
         "production": [item("production", 1000.0, 5_000_000.0)],
-        "consumption": [
-            item("total-consumption", total_w, 2_000_000.0),
-            item("net-consumption", -100.0, 2_000_000.0),
-        ],
+        "consumption": [item("total-consumption", total_w, 2_000_000.0), item("net-consumption", -100.0, 2_000_000.0)],
     }
 
 
 def test_a_total_that_copies_net_is_odd_whatever_the_firmware() -> None:
     assert in_production_page(page(0)) == []
-    assert [anomaly.kind for anomaly in in_production_page(page(0, total_w=-100.0))] == [
-        "copied_total"
-    ]
+    assert [anomaly.kind for anomaly in in_production_page(page(0, total_w=-100.0))] == ["copied_total"]
 
 
 def test_a_day_count_that_goes_on_is_an_event_of_its_first_day() -> None:

@@ -154,9 +154,7 @@ def test_firmware_7_without_a_token_asks_for_it_once_and_waits(
     assert ("firmware_change", "5.0.62 to 7.6.175") in events(engine)
 
 
-def test_firmware_8_comes_over_7_and_never_joins_two_counters(
-    bench: Benches, restarted: Restart
-) -> None:
+def test_firmware_8_comes_over_7_and_never_joins_two_counters(bench: Benches, restarted: Restart) -> None:
     roof = bench(generation="7", cts="none")
     since = roof.clock()
     poller, engine = collecting(roof)
@@ -201,9 +199,7 @@ def test_an_hour_of_401_never_becomes_a_storm_of_requests(
     assert polled(roof, poller, 1) == ["complete"]
 
 
-def test_an_old_gateway_that_refuses_everything_gives_no_complete_poll(
-    bench: Benches,
-) -> None:
+def test_an_old_gateway_that_refuses_everything_gives_no_complete_poll(bench: Benches) -> None:
     roof = bench(generation="5", cts="none")
     roof.simulation.fault("unauthorized")
     poller, _ = collecting(roof, token_file=None)
@@ -295,12 +291,9 @@ def seconds(roof: Bench, gateway: Gateway) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "argument"),
-    [("drip", "60"), ("slow", "0.6"), ("outage", ""), ("server_error", ""), ("cut", "")],
+    ("kind", "argument"), [("drip", "60"), ("slow", "0.6"), ("outage", ""), ("server_error", ""), ("cut", "")]
 )
-def test_every_poll_ends_within_its_time_and_the_next_is_normal(
-    bench: Benches, kind: str, argument: str
-) -> None:
+def test_every_poll_ends_within_its_time_and_the_next_is_normal(bench: Benches, kind: str, argument: str) -> None:
     roof = bench(cts="net", poll_every_s=5)
     gateway = roof.gateway()
     roof.poll(gateway)
@@ -325,9 +318,7 @@ def test_a_gateway_that_is_too_slow_to_identify_itself_is_not_gone(bench: Benche
     assert "no answer within 1 s" in str(poll.error)
 
 
-def test_at_first_contact_silence_is_not_waited_for_longer_than_in_any_poll(
-    bench: Benches,
-) -> None:
+def test_at_first_contact_silence_is_not_waited_for_longer_than_in_any_poll(bench: Benches) -> None:
     roof = bench(cts="net", poll_every_s=5)
     gateway = roof.gateway()
     gateway.budget_s = 1.0
@@ -350,9 +341,7 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["", "http://", "https://"])
-def test_connecting_in_vain_takes_no_longer_than_a_poll_may(
-    bench: Benches, silent_port: int, scheme: str
-) -> None:
+def test_connecting_in_vain_takes_no_longer_than_a_poll_may(bench: Benches, silent_port: int, scheme: str) -> None:
     roof = bench(poll_every_s=5)
     gateway = roof.gateway(host=f"{scheme}127.0.0.1:{silent_port}")
     gateway.budget_s = 1.0

@@ -123,10 +123,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes every name resolve to these ports of this machine."""
 
     def to(*ports: int) -> None:
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
-            for port in ports
-        ]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port)) for port in ports]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
     return to
@@ -150,9 +147,7 @@ def test_every_address_of_a_name_is_tried_when_packets_to_the_first_are_lost(
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
 
 
-def test_all_addresses_together_take_no_longer_than_one_may(
-    dead: int, resolves: Callable[..., None]
-) -> None:
+def test_all_addresses_together_take_no_longer_than_one_may(dead: int, resolves: Callable[..., None]) -> None:
     resolves(dead, dead, dead)
     started = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -170,9 +165,7 @@ def test_the_address_that_answers_first_is_taken_and_the_others_are_let_go(
         assert connection.gettimeout() == 2.0
 
 
-def test_when_all_addresses_refuse_the_reason_is_the_refusal(
-    resolves: Callable[..., None],
-) -> None:
+def test_when_all_addresses_refuse_the_reason_is_the_refusal(resolves: Callable[..., None]) -> None:
     resolves(closed_port(), closed_port())
     with pytest.raises(ConnectionRefusedError):
         tls.dial("roof.test", 1, 2.0)
@@ -243,9 +236,7 @@ def test_a_page_that_took_the_gateway_down_three_times_is_asked_only_daily(
     assert [poll is not None and bool(poll.production) for poll in later[-5:]] == [True] * 5
 
 
-def test_a_page_that_hangs_for_most_of_a_poll_is_to_blame(
-    bench: Benches,
-) -> None:
+def test_a_page_that_hangs_for_most_of_a_poll_is_to_blame(bench: Benches) -> None:
     roof = bench(cts="net", poll_every_s=5)
     gateway = roof.gateway()
     roof.poll(gateway)

@@ -19,18 +19,11 @@ HERE = ["127.0.0.1"]
 NOBODY = "_nobody._tcp.local."
 
 
-def test_a_gateway_announces_serial_firmware_and_addresses_the_best_first(
-    announce: Announce,
-) -> None:
+def test_a_gateway_announces_serial_firmware_and_addresses_the_best_first(announce: Announce) -> None:
     announce("900000000001", "fe80::1", "fd00::1", "127.0.0.2", firmware="8.2.4345")
-    found = {
-        gateway.serial: gateway for gateway in discovery.discover(3, HERE, until="900000000001")
-    }
+    found = {gateway.serial: gateway for gateway in discovery.discover(3, HERE, until="900000000001")}
     assert found["900000000001"] == Found(
-        serial="900000000001",
-        firmware="8.2.4345",
-        addresses=("127.0.0.2", "fd00::1", "fe80::1"),
-        port=80,
+        serial="900000000001", firmware="8.2.4345", addresses=("127.0.0.2", "fd00::1", "fe80::1"), port=80
     )
 
 
@@ -68,19 +61,11 @@ def test_as_json_it_gives_a_record_for_each(
     announce("900000000003", "127.0.0.2", firmware="7.6.175")
     assert run(["discover", "--timeout-s", "0.7", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
-    assert record == {
-        "serial": "900000000003",
-        "firmware": "7.6.175",
-        "addresses": ["127.0.0.2"],
-        "port": 80,
-    }
+    assert record == {"serial": "900000000003", "firmware": "7.6.175", "addresses": ["127.0.0.2"], "port": 80}
 
 
 def test_what_the_command_shows_can_be_written_as_it_stands(
-    announce: Announce,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    announce: Announce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(discovery, "SERVICE", "_one._tcp.local.")
     announce("900000000005", "127.0.0.2")

@@ -18,18 +18,12 @@ def production(poll: Poll) -> dict[str, float | None]:
 
 
 def consumption(poll: Poll, measurement: Measurement) -> dict[str, float | None]:
-    return {
-        sample.phase: sample.power_w
-        for sample in poll.consumption
-        if sample.measurement is measurement
-    }
+    return {sample.phase: sample.power_w for sample in poll.consumption if sample.measurement is measurement}
 
 
 @pytest.mark.parametrize("cts", ["production", "net", "total", "storage"])
 @pytest.mark.parametrize(("phases", "generation"), [(1, "7"), (2, "8"), (3, "8"), (2, "5")])
-def test_a_metered_site_gives_what_its_cts_measure(
-    bench: Benches, cts: str, phases: int, generation: str
-) -> None:
+def test_a_metered_site_gives_what_its_cts_measure(bench: Benches, cts: str, phases: int, generation: str) -> None:
     shape = Shape(phases=phases, battery=cts == "storage")
     roof = bench(cts=cts, generation=generation, shape=shape)
     poll = roof.poll(roof.gateway(token_file=None) if generation == "5" else roof.gateway())
@@ -76,9 +70,7 @@ def test_a_site_without_cts_gives_production_alone(
 
 
 @pytest.mark.parametrize("count", [1, 47, 48, 80])
-def test_every_inverter_is_read_beyond_the_limit_of_the_detailed_page(
-    bench: Benches, count: int
-) -> None:
+def test_every_inverter_is_read_beyond_the_limit_of_the_detailed_page(bench: Benches, count: int) -> None:
     roof = bench(shape=Shape(inverters=count))
     poll = roof.poll(roof.gateway())
     assert len({report.serial for report in poll.inverters}) == count
@@ -92,9 +84,7 @@ def test_inverters_listed_twice_are_read_once(bench: Benches) -> None:
     assert len(roof.poll(roof.gateway()).inverters) == 12
 
 
-def test_inactive_production_without_a_fallback_is_unknown(
-    bench: Benches,
-) -> None:
+def test_inactive_production_without_a_fallback_is_unknown(bench: Benches) -> None:
     roof = bench(cts="net", shape=Shape(phases=3))
     gateway = roof.gateway()
     roof.poll(gateway)

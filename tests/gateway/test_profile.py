@@ -65,12 +65,7 @@ CASES = [
         {profiles.PRODUCTION_JSON: page({"type": "eim", "activeCount": 1})},
         ProductionFrom.EIM,
     ),
-    (
-        "P3 only /production has it",
-        info(),
-        {profiles.PRODUCTION: page(EIM)},
-        ProductionFrom.EIM_PLAIN,
-    ),
+    ("P3 only /production has it", info(), {profiles.PRODUCTION: page(EIM)}, ProductionFrom.EIM_PLAIN),
     (
         "P4 not metered",
         info(metered=False),
@@ -95,12 +90,7 @@ CASES = [
         {profiles.PRODUCTION_JSON: page(INVERTERS), profiles.V1: ZEROS},
         ProductionFrom.INVERTERS,
     ),
-    (
-        "P6 firmware 3 without v1",
-        info("3.7.0", metered=None),
-        {profiles.PRODUCTION: "<html>"},
-        ProductionFrom.HTML,
-    ),
+    ("P6 firmware 3 without v1", info("3.7.0", metered=None), {profiles.PRODUCTION: "<html>"}, ProductionFrom.HTML),
     ("P7 nothing", info(metered=False), {}, ProductionFrom.SUM),
 ]
 
@@ -139,21 +129,13 @@ FILLED = [
 def test_consumption_comes_from_enabled_cts_and_never_from_inactive_items(
     who: GatewayInfo, consumption: list[dict[str, Any]], expected: ConsumptionFrom | None
 ) -> None:
-    documents = {
-        profiles.READINGS: readings(1, 2),
-        profiles.PRODUCTION_JSON: page(EIM, consumption=consumption),
-    }
+    documents = {profiles.READINGS: readings(1, 2), profiles.PRODUCTION_JSON: page(EIM, consumption=consumption)}
     assert detect(who, documents, keep_v1=False).consumption is expected
 
 
 @pytest.mark.parametrize(
     ("older", "newer"),
-    [
-        ("D8.2.127", "D8.2.4264"),
-        ("R4.10.35", "R5.0.62"),
-        ("D8.2.4264", "M8.3.1598"),
-        ("D8.2.127", "D8.2.127.231214"),
-    ],
+    [("D8.2.127", "D8.2.4264"), ("R4.10.35", "R5.0.62"), ("D8.2.4264", "M8.3.1598"), ("D8.2.127", "D8.2.127.231214")],
 )
 def test_firmware_compares_number_by_number(older: str, newer: str) -> None:
     assert firmware_of(older) < firmware_of(newer)
@@ -165,9 +147,7 @@ INFO = """<?xml version='1.0'?>\r\n<envoy_info>\r\n\t<time>1700000000</time><dev
 
 def test_info_is_read_with_and_without_its_newer_parts() -> None:
     old = parse_info(INFO.format("R3.7.0", "", ""))
-    new = parse_info(
-        INFO.format("D8.2.4286", "<imeter>true</imeter>", "<web-tokens>true</web-tokens>")
-    )
+    new = parse_info(INFO.format("D8.2.4286", "<imeter>true</imeter>", "<web-tokens>true</web-tokens>"))
     assert (old.is_metered, old.has_web_tokens, old.firmware) == (None, False, "3.7.0")
     assert (new.is_metered, new.has_web_tokens, new.firmware) == (True, True, "8.2.4286")
     assert new.gateway_time_s == 1700000000

@@ -111,9 +111,7 @@ def test_what_is_left_alone_for_a_while_is_no_failure_where_it_is_dispensable(na
     parts = read(profile, documents, recorded["at_s"], with_inverters=True)
     failed = {failure.source for failure in parts.failures}
     needs_inverters = profile.production is ProductionFrom.SUM
-    assert failed <= {failure.source for failure in whole.failures} | (
-        {"inverters"} if needs_inverters else set()
-    )
+    assert failed <= {failure.source for failure in whole.failures} | ({"inverters"} if needs_inverters else set())
     assert parts.inverters == []
 
 

@@ -13,12 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from logger.collector.wiring import pollers
-from logger.errors import (
-    CertificateChangedError,
-    GatewayError,
-    GatewayReplacedError,
-    GatewayUnreachableError,
-)
+from logger.errors import CertificateChangedError, GatewayError, GatewayReplacedError, GatewayUnreachableError
 from logger.gateway import discovery
 from logger.gateway.client import Gateway
 from logger.gateway.http import Address
@@ -52,9 +47,7 @@ def moved() -> Iterator[Move]:
         yield move
 
 
-def served(
-    stack: contextlib.ExitStack, simulation: Simulation, host: str, port: int
-) -> GatewayServer:
+def served(stack: contextlib.ExitStack, simulation: Simulation, host: str, port: int) -> GatewayServer:
     server = GatewayServer(simulation, port, host)
     stack.callback(server.stop)
     return server
@@ -80,9 +73,7 @@ def outcomes(roof: Bench, gateway: Gateway, minutes: int) -> list[str]:
     return [poll.outcome if isinstance(poll, Poll) else type(poll).__name__ for poll in polls]
 
 
-FOUND = (
-    "answers at 127.0.0.2 instead of 127.0.0.1; found by mDNS: correct host in the configuration"
-)
+FOUND = "answers at 127.0.0.2 instead of 127.0.0.1; found by mDNS: correct host in the configuration"
 GONE = GatewayUnreachableError.__name__
 HERE = str(Outcome.COMPLETE)
 
@@ -110,11 +101,7 @@ def test_after_three_failed_polls_it_is_found_and_goes_on_with_pin_and_token(
 
 @pytest.mark.parametrize("without", ["permission", "library"])
 def test_it_is_not_looked_for_without_permission_or_library(
-    bench: Benches,
-    announce: Announce,
-    moved: Move,
-    monkeypatch: pytest.MonkeyPatch,
-    without: str,
+    bench: Benches, announce: Announce, moved: Move, monkeypatch: pytest.MonkeyPatch, without: str
 ) -> None:
     roof = bench(serial=next(serials))
     gateway = roof.gateway(mdns=without != "permission")
@@ -189,17 +176,11 @@ def test_another_gateway_announced_under_this_serial_is_asked_only_for_its_own(
 
 
 def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
-    bench: Benches,
-    announce: Announce,
-    moved: Move,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discovery, "SEARCH_S", 0.5)
     roof = bench(generation="5", cts="none", serial=next(serials))
-    roof.settings = replace(
-        roof.settings, gateways=(replace(roof.settings.gateways[0], mdns=True, token_file=None),)
-    )
+    roof.settings = replace(roof.settings, gateways=(replace(roof.settings.gateways[0], mdns=True, token_file=None),))
     engine = open_engine(roof.settings.database_url)
     upgrade(engine)
     poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
@@ -231,9 +212,7 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     assert len(lines) == 1
 
 
-def test_a_stranger_at_the_old_address_hinders_nobody(
-    bench: Benches, announce: Announce, moved: Move
-) -> None:
+def test_a_stranger_at_the_old_address_hinders_nobody(bench: Benches, announce: Announce, moved: Move) -> None:
     roof = bench(serial=next(serials))
     gateway = roof.gateway(mdns=True)
     minute(roof, gateway)
@@ -266,9 +245,7 @@ def test_it_returns_to_the_configured_host_when_only_that_answers(
     assert [event.detail for event in back.events] == ["answers at 127.0.0.1 again, as configured"]
 
 
-def test_a_gateway_that_is_only_away_for_a_while_has_not_moved(
-    bench: Benches, announce: Announce
-) -> None:
+def test_a_gateway_that_is_only_away_for_a_while_has_not_moved(bench: Benches, announce: Announce) -> None:
     roof = bench(serial=next(serials))
     gateway = roof.gateway(mdns=True)
     minute(roof, gateway)
@@ -306,9 +283,7 @@ def test_it_is_looked_for_once_in_ten_minutes_and_within_the_polls_time(
     assert {after - before for before, after in pairwise(looks)} == {10 * MINUTE}
 
 
-def test_a_gateway_that_was_never_met_is_not_looked_for(
-    bench: Benches, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gateway_that_was_never_met_is_not_looked_for(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
     roof = bench(serial=next(serials))
     roof.server.stop()
     monkeypatch.delattr(discovery, "discover")

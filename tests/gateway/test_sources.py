@@ -119,9 +119,7 @@ def test_a_storage_channel_that_went_to_zero_takes_its_total_out() -> None:
 
 
 def made(phase: Phase = Phase.TOTAL, watts: float = 300.0, wh: float = 9000.0) -> ProductionSample:
-    return ProductionSample(
-        phase=phase, power_w=watts, energy_lifetime_wh=wh, reading_age_s=1, source=Source.CT
-    )
+    return ProductionSample(phase=phase, power_w=watts, energy_lifetime_wh=wh, reading_age_s=1, source=Source.CT)
 
 
 def test_total_consumption_is_production_and_net_of_the_same_counters() -> None:
@@ -160,9 +158,7 @@ def test_a_total_that_copies_net_is_rebuilt_on_the_firmware_that_does_so(
 ) -> None:
     copied = [eim("total-consumption", 428, 5_649), eim("net-consumption", 428, 5_649)]
     samples = production.consumption_from_eim({"consumption": copied}, [made()], firmware, 1, NOW)
-    total = next(
-        sample for sample in samples if sample.measurement is Measurement.TOTAL_CONSUMPTION
-    )
+    total = next(sample for sample in samples if sample.measurement is Measurement.TOTAL_CONSUMPTION)
     assert total.power_w == expected
 
 
@@ -175,9 +171,7 @@ def test_items_are_found_by_name_in_any_order() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("shown", "watts"), [("6.63 kW", 6630.0), ("251 W", 251.0), ("1.2 MW", None), ("-3 W", -3.0)]
-)
+@pytest.mark.parametrize(("shown", "watts"), [("6.63 kW", 6630.0), ("251 W", 251.0), ("1.2 MW", None), ("-3 W", -3.0)])
 def test_the_page_for_people_gives_its_power(shown: str, watts: float | None) -> None:
     page = f"<tr><td>Currently</td>    <td> {shown}</td></tr><tr><td>Today</td>"
     if watts is None:
@@ -207,11 +201,7 @@ def test_device_data_gives_detail_of_active_units_whatever_mod_gone_is() -> None
     (sample,) = inverters.parse(page, None, NOW)
     assert (sample.serial, sample.power_w, sample.interval_s) == ("a", 255.0, 900)
     assert (sample.energy_interval_wh, sample.energy_lifetime_wh) == (64.0, 98411.625)
-    assert (sample.ac_voltage_v, sample.ac_current_a, sample.temperature_c) == (
-        248.156,
-        1.049,
-        38.0,
-    )
+    assert (sample.ac_voltage_v, sample.ac_current_a, sample.temperature_c) == (248.156, 1.049, 38.0)
     assert not inverters.needs_plain_list(page)
 
 

@@ -89,9 +89,7 @@ def site_differences(seed: int) -> list[str]:
     since_s = _quarter(min(rows[0].at_s for rows in case.registers.values()))
     expected, found = _oracle_site(case, since_s), _ledger_site(case, {}, since_s, case.until_s)
     differing = [
-        name
-        for name in ("rows", "events", "settled_s", "reopen_s")
-        if getattr(expected, name) != getattr(found, name)
+        name for name in ("rows", "events", "settled_s", "reopen_s") if getattr(expected, name) != getattr(found, name)
     ]
     # The ledger takes no checkpoint among erroneous reads; the oracle carries them in its state.
     early_s = range(found.settled_s, expected.settled_s + QUARTER_S)
@@ -116,8 +114,7 @@ def inverter_differences(seed: int) -> list[str]:
     since_s = START_S
     edges_s = range(since_s, case.until_s + 2 * DAY_S, DAY_S)
     old = oracle_inverters.Inverter(
-        _series(oracle_series.Series, case.rows),
-        [oracle_inverters.Report(*report) for report in case.reports],
+        _series(oracle_series.Series, case.rows), [oracle_inverters.Report(*report) for report in case.reports]
     )
     share, counted = oracle_inverters.from_counter(old, None, since_s=since_s, until_s=case.until_s)
     curve = read_inverter(_series(Readings, case.rows), None, since_s=since_s, until_s=case.until_s)
@@ -170,9 +167,7 @@ def in_windows(
         end_s = min(until_s, max(since_s, end_s) + window_s)
         window = read(anchor, since_s, end_s)
         if window.reopen_s is not None:
-            checkpoints = [
-                checkpoint for checkpoint in checkpoints if checkpoint[0] <= window.reopen_s
-            ]
+            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint[0] <= window.reopen_s]
             end_s -= window_s
             continue
         rows = {key: row for key, row in rows.items() if _start_of(key) < since_s} | window.rows
@@ -242,12 +237,7 @@ def _oracle_site(case: Site, since_s: int) -> Window:
     for phase, powers in case.net_power.items():
         samples.net_power[phase] = ([at_s for at_s, _ in powers], [w for _, w in powers])
     found = oracle_flows.account(
-        samples,
-        {},
-        since_s=since_s,
-        until_s=case.until_s,
-        gap_s=case.gap_s,
-        peak_power_w=case.peak_power_w,
+        samples, {}, since_s=since_s, until_s=case.until_s, gap_s=case.gap_s, peak_power_w=case.peak_power_w
     )
     return _window(since_s, found.quarters, found)
 
@@ -285,24 +275,17 @@ def by_ledger(case: Case) -> Result:
 
 def _runs(curve: Curve) -> list[tuple[int, int]]:
     at_s, runs = curve.anchor.at_s, []
-    for start_s, end_s in [
-        *joined((a, b) for _, a, b in curve.steps),
-        (curve.last_s, curve.last_s),
-    ]:
+    for start_s, end_s in [*joined((a, b) for _, a, b in curve.steps), (curve.last_s, curve.last_s)]:
         if at_s < start_s:
             runs.append((at_s, start_s))
         at_s = max(at_s, end_s)
     return runs
 
 
-def _read(
-    case: Case, rows: Sequence[Row], anchor: Anchor | None, since_s: int, until_s: int
-) -> Curve:
+def _read(case: Case, rows: Sequence[Row], anchor: Anchor | None, since_s: int, until_s: int) -> Curve:
     limits = Limits(**case.limits)
     readings = _series(Readings, rows)
-    return read_register(
-        readings, anchor, limits, since_s=since_s, until_s=until_s, gap_s=case.gap_s
-    )
+    return read_register(readings, anchor, limits, since_s=since_s, until_s=until_s, gap_s=case.gap_s)
 
 
 def _events(events: Sequence[Decision]) -> list[tuple[int, str, str]]:
@@ -335,9 +318,7 @@ def _register_window(case: Case, anchor: Any, since_s: int, until_s: int) -> Win
     )
 
 
-def _ledger_site(
-    case: Site, anchors: Mapping[StreamKey, Anchor], since_s: int, until_s: int
-) -> Window:
+def _ledger_site(case: Site, anchors: Mapping[StreamKey, Anchor], since_s: int, until_s: int) -> Window:
     registers: dict[StreamKey, Readings] = {}
     net_power: dict[str, tuple[list[int], list[float]]] = {}
     from_s = since_s if anchors else 0

@@ -53,11 +53,7 @@ def register(seed: int) -> Case:
     source = rng.choice(["ct", "ct", "v1", "inverters", "eim"])
     peak = rng.choice([5000, 5000, None])
     limits: dict[str, Any] = rng.choice(
-        [
-            {"peak_w": peak},
-            {"peak_w": peak},
-            {"floor_w": 50_000, "learned_floor_w": 50_000, "is_computed": True},
-        ]
+        [{"peak_w": peak}, {"peak_w": peak}, {"floor_w": 50_000, "learned_floor_w": 50_000, "is_computed": True}]
     )
     count, step_s = rng.choice([50, 300, 1500, 4000]), rng.choice([60, 300, 900])
     value_wh = rng.choice([40_000.0, 800_000.0, 8e6])
@@ -72,9 +68,7 @@ def register(seed: int) -> Case:
     return Case(rows, limits, gap_s, until_s, window_s)
 
 
-def _usual(
-    rng: random.Random, at_s: int, count: int, step_s: int, value_wh: float, source: str
-) -> list[Row]:
+def _usual(rng: random.Random, at_s: int, count: int, step_s: int, value_wh: float, source: str) -> list[Row]:
     rows, power_w = [], 0
     for _ in range(count):
         if rng.random() < 0.02:
@@ -108,15 +102,11 @@ MISERIES: dict[str, tuple[bool, Callable[[Row, Row], Row]]] = {
     "fall": _stays(lambda wh: wh - 40),
     "reset": (True, lambda row, at: row._replace(value_wh=max(0.0, row.value_wh - at.value_wh))),
     "stuck": (False, lambda row, at: row._replace(value_wh=at.value_wh)),
-    "stuck under power": (
-        False,
-        lambda row, at: row._replace(value_wh=at.value_wh, power_w=1500.0),
-    ),
+    "stuck under power": (False, lambda row, at: row._replace(value_wh=at.value_wh, power_w=1500.0)),
     "source": (
         False,
         lambda row, _: row._replace(
-            source="v1" if row.source == "inverters" else "inverters",
-            value_wh=row.value_wh + 12_345,
+            source="v1" if row.source == "inverters" else "inverters", value_wh=row.value_wh + 12_345
         ),
     ),
     "negative power": (False, lambda row, _: row._replace(power_w=-3000.0)),
@@ -169,12 +159,10 @@ def site(seed: int) -> Site:
     if kind == "total" and rng.random() < 0.7:
         for phase in phases:
             net_power[phase] = [
-                (at_s, rng.choice([-2000.0, 300.0, 900.0]) if rng.random() > 0.01 else 9e4)
-                for at_s in times
+                (at_s, rng.choice([-2000.0, 300.0, 900.0]) if rng.random() > 0.01 else 9e4) for at_s in times
             ]
     registers = {
-        key: [row._replace(value_wh=round(row.value_wh, 3)) for row in rows]
-        for key, rows in registers.items()
+        key: [row._replace(value_wh=round(row.value_wh, 3)) for row in rows] for key, rows in registers.items()
     }
     until_s = times[-1] + rng.choice([0, 100_000, 1_000_000])
     window_s = max(rng.choice([20_000, 86_400, 2 * 86_400]), (until_s - START_S) // 8)

@@ -3,13 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logger.ledger.consumption import (
-    RECOVERED_S,
-    Energy,
-    consumption,
-    recover_deficits,
-    spread_evenly,
-)
+from logger.ledger.consumption import RECOVERED_S, Energy, consumption, recover_deficits, spread_evenly
 from logger.ledger.curve import Curve, Readings, joined
 from logger.ledger.limits import Limits, Stream
 from logger.ledger.register import read_register

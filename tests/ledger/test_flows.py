@@ -19,9 +19,7 @@ def steady(until_s: int, each_wh: float, *, since_s: int = 0, source: str = "ct"
     return found
 
 
-def settled(
-    registers: dict[tuple[Stream, str], Readings], until_s: int = DAY_S, **more: Any
-) -> Settlement:
+def settled(registers: dict[tuple[Stream, str], Readings], until_s: int = DAY_S, **more: Any) -> Settlement:
     net_power = more.pop("net_power", {})
     fixed = {"since_s": START_S, "gap_s": 900, "peak_power_w": None}
     anchors, fixed = more.pop("anchors", {}), fixed | {"until_s": START_S + until_s}
@@ -48,8 +46,7 @@ def net(until_s: int, phase: str = "total") -> dict[tuple[Stream, str], Readings
 def test_each_quarter_hour_holds_the_flows_of_the_owner() -> None:
     found = settled(net(3600))
     assert [tuple(interval) for interval in found.intervals] == [
-        (START_S + 900 * n, "total", 90_000, 120_000, 60_000, 30_000, None, None, 900, 0)
-        for n in range(4)
+        (START_S + 900 * n, "total", 90_000, 120_000, 60_000, 30_000, None, None, 900, 0) for n in range(4)
     ]
     assert found.settled_s == START_S + 3600
     assert found.decisions == []
@@ -57,9 +54,7 @@ def test_each_quarter_hour_holds_the_flows_of_the_owner() -> None:
 
 def test_a_site_without_production_has_what_its_meter_counts() -> None:
     found = settled({(Stream.IMPORT, "total"): steady(900, 20.0)})
-    assert [tuple(one) for one in found.intervals] == [
-        (START_S, "total", None, None, 60_000, None, None, None, 900, 0)
-    ]
+    assert [tuple(one) for one in found.intervals] == [(START_S, "total", None, None, 60_000, None, None, None, 900, 0)]
 
 
 def test_phases_are_settled_each_on_its_own() -> None:
@@ -158,9 +153,7 @@ def test_net_power_is_import_and_export_where_nothing_counts_them() -> None:
     times = registers[Stream.PRODUCTION, "total"].at_s
     power = {"total": (times, [-120.0] * 6 + [90_000.0] + [240.0] * (len(times) - 7))}
     found = settled(registers, net_power=power)
-    assert [
-        (interval.grid_import_mwh, interval.grid_export_mwh) for interval in found.intervals
-    ] == [
+    assert [(interval.grid_import_mwh, interval.grid_export_mwh) for interval in found.intervals] == [
         (0, 30_000),
         (0, 20_000),
         (40_000, 0),

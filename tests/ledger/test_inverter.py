@@ -3,14 +3,7 @@
 import pytest
 
 from logger.ledger.curve import Anchor, Readings
-from logger.ledger.inverter import (
-    GAP_S,
-    Report,
-    Rhythm,
-    measured_s,
-    read_inverter,
-    read_reports,
-)
+from logger.ledger.inverter import GAP_S, Report, Rhythm, measured_s, read_inverter, read_reports
 
 DAY_S = 86_400
 START_S = 20_000 * DAY_S
@@ -49,9 +42,7 @@ def test_the_night_before_the_first_report_of_a_window_is_known_from_its_anchor(
 
 
 @pytest.mark.parametrize(("at_dawn_wh", "in_the_night_wh"), [(125.0, 0), (126.0, 86)])
-def test_more_than_one_interval_holds_was_made_through_the_silence(
-    at_dawn_wh: float, in_the_night_wh: int
-) -> None:
+def test_more_than_one_interval_holds_was_made_through_the_silence(at_dawn_wh: float, in_the_night_wh: int) -> None:
     days = [(3600 * 16, 100.0), (3600 * 30, 100.0 + at_dawn_wh), (3600 * 30 + 900, 230.0)]
     curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
     first_mwh = curve.energy(EDGES_S)[0]
@@ -67,10 +58,7 @@ def test_a_pause_of_two_intervals_is_measured_and_a_longer_one_is_not() -> None:
 
 
 def reports(*points: tuple[int, float | None, float | None, int | None]) -> list[Report]:
-    return [
-        Report(START_S + at_s, power_w, energy_wh, interval_s)
-        for at_s, power_w, energy_wh, interval_s in points
-    ]
+    return [Report(START_S + at_s, power_w, energy_wh, interval_s) for at_s, power_w, energy_wh, interval_s in points]
 
 
 def test_a_report_holds_the_energy_of_its_interval() -> None:
@@ -124,9 +112,7 @@ def test_a_first_report_has_no_known_length() -> None:
 def test_more_than_an_inverter_makes_is_left_out_and_reported() -> None:
     found = read_reports(reports((900, None, 375.0, 900), (1800, None, 376.0, 900)), None, EDGES_S)
     assert found.energy_mwh == [375_000, None, None]
-    assert [(event.at_s - START_S, event.kind) for event in found.events] == [
-        (1800, "suspect_increment")
-    ]
+    assert [(event.at_s - START_S, event.kind) for event in found.events] == [(1800, "suspect_increment")]
     assert found.events[0].detail == "376 Wh in 900 s is more than an inverter makes: left out"
 
 

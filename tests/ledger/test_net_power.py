@@ -6,13 +6,7 @@ from logger.clock import QUARTER_S
 from logger.ledger.consumption import Energy
 from logger.ledger.curve import Curve, Readings
 from logger.ledger.limits import Stream, limits_of
-from logger.ledger.net_power import (
-    add_net_power,
-    implausible_power_events,
-    integrate,
-    max_power_w,
-    plausible,
-)
+from logger.ledger.net_power import add_net_power, implausible_power_events, integrate, max_power_w, plausible
 from logger.ledger.register import read_register
 
 START_S = 1_772_323_200
@@ -23,9 +17,7 @@ def counting(times: list[int], values_wh: list[float], stream: Stream) -> Curve:
     readings = Readings()
     readings.extend("ct", times, values_wh, [0.0] * len(times))
     limits = limits_of(stream, None)
-    return read_register(
-        readings, None, limits, since_s=START_S, until_s=times[-1], gap_s=QUARTER_S
-    )
+    return read_register(readings, None, limits, since_s=START_S, until_s=times[-1], gap_s=QUARTER_S)
 
 
 def test_a_step_to_or_from_an_unknown_power_is_unknown() -> None:
@@ -63,10 +55,7 @@ def test_powers_that_cannot_be_are_left_out_and_each_run_is_reported_once() -> N
     good = plausible(times, powers, {}, max_power_w({}, 5_000.0))
     assert good == [1.0, None, None, 2.0, None, 3.0]
     events = list(implausible_power_events(times, powers, good, "L1", 0))
-    assert [(event.at_s, event.subject) for event in events] == [
-        (120, "net power L1"),
-        (300, "net power L1"),
-    ]
+    assert [(event.at_s, event.subject) for event in events] == [(120, "net power L1"), (300, "net power L1")]
     assert events[0].detail.startswith("90000 W is more than this site can have")
     assert [e.at_s for e in implausible_power_events(times, powers, good, "L1", 120)] == [300]
 
@@ -82,9 +71,7 @@ def test_a_battery_may_give_as_much_as_the_house_may_draw() -> None:
 
 
 @pytest.mark.parametrize("peak_power_w", [None, 5_000.0])
-def test_without_a_known_peak_power_the_sun_of_the_same_quarter_is_believed(
-    peak_power_w: float | None,
-) -> None:
+def test_without_a_known_peak_power_the_sun_of_the_same_quarter_is_believed(peak_power_w: float | None) -> None:
     """Ten dark days, and then 20 kW that the register confirms."""
     dark = 10 * 96
     values = [0.0] * dark + [5_000.0 * n for n in range(1, 5)]
@@ -99,12 +86,8 @@ def test_without_a_known_peak_power_the_sun_of_the_same_quarter_is_believed(
 def test_without_power_import_less_export_follows_from_the_registers() -> None:
     times = list(range(START_S, START_S + 3601, 300))
     curves = {
-        Stream.PRODUCTION: counting(
-            times, [40_000 + n * 50.0 for n in range(13)], Stream.PRODUCTION
-        ),
-        Stream.CONSUMPTION_CT: counting(
-            times, [40_000 + n * 80.0 for n in range(13)], Stream.CONSUMPTION_CT
-        ),
+        Stream.PRODUCTION: counting(times, [40_000 + n * 50.0 for n in range(13)], Stream.PRODUCTION),
+        Stream.CONSUMPTION_CT: counting(times, [40_000 + n * 80.0 for n in range(13)], Stream.CONSUMPTION_CT),
     }
     energy: dict[Stream, Energy] = {s: curve.energy(EDGES_S) for s, curve in curves.items()}
     net = integrate(times[:4] + times[8:], [360.0] * 9, EDGES_S, gap_s=900)

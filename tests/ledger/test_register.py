@@ -15,9 +15,7 @@ START_S = 1_772_323_200  # 2026-03-01 00:00:00 UTC
 LIMITS = Limits(peak_w=5_000)
 
 
-def readings(
-    points: list[tuple[int, float]], source: str = "ct", power_w: float | None = 0.0
-) -> Readings:
+def readings(points: list[tuple[int, float]], source: str = "ct", power_w: float | None = 0.0) -> Readings:
     found = Readings()
     for at_s, value_wh in points:
         found.extend(source, [START_S + at_s], [value_wh], [power_w])
@@ -236,9 +234,7 @@ def test_energy_is_conserved_however_the_samples_fall(steps: list[tuple[int, flo
 
 
 @given(STEPS, st.data())
-def test_thinning_the_polls_changes_no_total(
-    steps: list[tuple[int, float]], data: st.DataObject
-) -> None:
+def test_thinning_the_polls_changes_no_total(steps: list[tuple[int, float]], data: st.DataObject) -> None:
     points = walk(steps)
     inner = points[1:-1]
     keep = data.draw(st.lists(st.booleans(), min_size=len(inner), max_size=len(inner)))
@@ -248,9 +244,7 @@ def test_thinning_the_polls_changes_no_total(
 
 
 @given(STEPS, st.integers(0, 119), st.integers(1, 4))
-def test_a_wrap_anywhere_changes_no_quarter_hour(
-    steps: list[tuple[int, float]], where: int, wraps: int
-) -> None:
+def test_a_wrap_anywhere_changes_no_quarter_hour(steps: list[tuple[int, float]], where: int, wraps: int) -> None:
     points = walk(steps, start_wh=8_000_000.0)
     cut = min(where, len(points) - 1) + 1
     wrapped = points[:cut] + [(t, v - wraps * WRAP_MWH / 1000) for t, v in points[cut:]]
@@ -316,9 +310,7 @@ def test_a_register_that_was_reset_in_a_silence_counts_on_from_there() -> None:
 
 
 @pytest.mark.parametrize("hours", [7, 20, 100])
-def test_zeros_of_any_length_are_erroneous_when_the_register_goes_on_after_them(
-    hours: int,
-) -> None:
+def test_zeros_of_any_length_are_erroneous_when_the_register_goes_on_after_them(hours: int) -> None:
     usual = [(300 * n, 300_000.0 + 40.0 * n) for n in range(12 * hours + 200)]
     zeros = [(at_s, 0.0) for at_s, _ in usual[100 : 100 + 12 * hours]]
     found = readings(usual[:100] + zeros + usual[100 + 12 * hours :], power_w=480.0)
@@ -423,9 +415,7 @@ def test_what_lies_below_the_highest_is_made_up_before_it_counts_again() -> None
     anchor = curve.anchor_at(START_S + 120)
     assert anchor is not None
     assert anchor.below_high_mwh == 2_000
-    later = read_register(
-        readings(points[3:]), anchor, LIMITS, since_s=START_S, until_s=START_S + 900
-    )
+    later = read_register(readings(points[3:]), anchor, LIMITS, since_s=START_S, until_s=START_S + 900)
     assert total_wh(later) == 1.0
     reset = read(readings(every_minute([9000.0, 0.0, 4.0, 2.0, 5.0])))
     assert total_wh(reset) == 5.0

@@ -1,9 +1,9 @@
 """What the house used, also over a gap of one of the counters that it is the balance of.
 
-Where a meter was silent its energy is spread evenly over the gap, while another's goes up and
-down with the sun: quarter by quarter their balance means nothing, and only over the whole gap is
-it what the house used. So it is spread evenly there too. The same holds where a counter stood
-still for a while and then caught up, and where what follows makes up for a balance below zero.
+Where a meter was silent its energy is spread evenly over the gap, while another's goes up and down with the sun:
+quarter by quarter their balance means nothing, and only over the whole gap is it what the house used. So it is spread
+evenly there too. The same holds where a counter stood still for a while and then caught up, and where what follows
+makes up for a balance below zero.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,15 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.oracle.clock import QUARTER_S
 from tests.oracle.series import RETIRED_S, STALL_S, Counted
-from tests.oracle.streams import (
-    CHARGE,
-    DISCHARGE,
-    EXPORT,
-    IMPORT,
-    PRODUCTION,
-    STANDBY,
-    TOTAL,
-)
+from tests.oracle.streams import CHARGE, DISCHARGE, EXPORT, IMPORT, PRODUCTION, STANDBY, TOTAL
 
 #: What the house used is made of these, where it has a counter of its own and where it has none.
 BATTERY = (CHARGE, DISCHARGE)
@@ -47,10 +39,7 @@ class Break(NamedTuple):
 
 
 def consumption(
-    energy: Mapping[str, Mapping[int, int]],
-    streams: Mapping[str, Counted],
-    starts: Sequence[int],
-    settled_s: int,
+    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], starts: Sequence[int], settled_s: int
 ) -> Used:
     """Return what the house used in each quarter hour; those from ``settled_s`` on may change."""
     broken = _broken(streams)
@@ -88,10 +77,7 @@ def _broken(streams: Mapping[str, Counted]) -> dict[int, list[Break]]:
 
 
 def _used(
-    energy: Mapping[str, Mapping[int, int]],
-    streams: Mapping[str, Counted],
-    start: int,
-    broken: Sequence[Break],
+    energy: Mapping[str, Mapping[int, int]], streams: Mapping[str, Counted], start: int, broken: Sequence[Break]
 ) -> int | None:
     """What the house used: C3 from its own CT, else C2 as the balance; C6 adds the battery.
 
@@ -159,9 +145,7 @@ def even_out(balance: dict[int, int | None], bridges_s: list[tuple[int, int]]) -
     """Spread a balance (mWh by quarter hour) evenly over each bridge; its sum stays."""
     for start_s, end_s in bridges_s:
         first = start_s - start_s % QUARTER_S
-        touched = [
-            start for start in range(first, end_s, QUARTER_S) if balance.get(start) is not None
-        ]
+        touched = [start for start in range(first, end_s, QUARTER_S) if balance.get(start) is not None]
         inner = [s for s in touched if start_s <= s and s + QUARTER_S <= end_s]
         _share(balance, inner)
         if any((balance[start] or 0) < 0 for start in touched):
@@ -189,9 +173,7 @@ def make_up(
     hours from ``settled_s`` on.
     """
     bridged = {
-        start
-        for start_s, end_s in bridges_s
-        for start in range(start_s - start_s % QUARTER_S, end_s, QUARTER_S)
+        start for start_s, end_s in bridges_s for start in range(start_s - start_s % QUARTER_S, end_s, QUARTER_S)
     }
     evened_s: list[tuple[int, int]] = []
     open_s: list[int] = []

@@ -1,12 +1,12 @@
 """What a lifetime counter counted: segments, wraps, resets, dips, suspects, and its energy.
 
-A counter is a series of samples (epoch seconds, milliwatt-hours). Each step from one good sample
-to the next is energy, spread evenly over the quarter hours that it crosses. Whole numbers
-throughout: what was counted is conserved to the milliwatt-hour, however the samples fall.
+A counter is a series of samples (epoch seconds, milliwatt-hours). Each step from one good sample to the next is energy,
+spread evenly over the quarter hours that it crosses. Whole numbers throughout: what was counted is conserved to the
+milliwatt-hour, however the samples fall.
 
-The decision about a sample depends on the samples before it, and for one that breaks the
-series on those of the next ``RECOVERY_S``; so the same samples give the same decisions, whether
-they are read at once or as they come. ``Counted.settled_s`` says up to when they are final.
+The decision about a sample depends on the samples before it, and for one that breaks the series on those of the next
+``RECOVERY_S``; so the same samples give the same decisions, whether they are read at once or as they come.
+``Counted.settled_s`` says up to when they are final.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,25 +15,11 @@ from operator import not_, sub
 
 from tests.oracle.clock import QUARTER_S
 from tests.oracle.judge import Judge
-from tests.oracle.series import (
-    SPIKE_MWH,
-    STALL_POWER_W,
-    STALL_S,
-    Counted,
-    CounterState,
-    Limits,
-    Series,
-)
+from tests.oracle.series import SPIKE_MWH, STALL_POWER_W, STALL_S, Counted, CounterState, Limits, Series
 
 
 def count(
-    series: Series,
-    state: CounterState | None,
-    limits: Limits,
-    *,
-    since_s: int,
-    until_s: int,
-    gap_s: int = QUARTER_S,
+    series: Series, state: CounterState | None, limits: Limits, *, since_s: int, until_s: int, gap_s: int = QUARTER_S
 ) -> Counted:
     """Return the energy of a series from ``since_s`` on.
 
@@ -101,11 +87,7 @@ class _Counter(Judge):
             or self.stalled_s
             or not 0 <= values[index] - self.value <= self.small_mwh
             or times[index] - self.at_s > min(self.gap_s, QUARTER_S)
-            or (
-                values[index] == self.value
-                and first_power_w is not None
-                and first_power_w > STALL_POWER_W
-            )
+            or (values[index] == self.value and first_power_w is not None and first_power_w > STALL_POWER_W)
         ):
             return index
         end = min(end, stop)
@@ -147,11 +129,7 @@ class _Counter(Judge):
 
     def _take_one_by_one(self, index: int, until: int) -> int:
         """Take small steps at normal cadence up to ``until``; return the first that is none."""
-        times, values, powers = (
-            self.series.times_s,
-            self.series.values_mwh,
-            self.series.powers_w,
-        )
+        times, values, powers = (self.series.times_s, self.series.values_mwh, self.series.powers_w)
         at_s, value = self.at_s, self.value
         changed_s, still_s, stalled_s = self.changed_s, self.still_s, self.stalled_s
         cheap, gap_s, first = self._cheap_mwh(), self.gap_s, index
@@ -165,10 +143,7 @@ class _Counter(Judge):
                 or (
                     step > SPIKE_MWH
                     and step
-                    > self._growth_mwh(
-                        t - at_s,
-                        (powers[index - 1] if index > first else self.power_w, powers[index]),
-                    )
+                    > self._growth_mwh(t - at_s, (powers[index - 1] if index > first else self.power_w, powers[index]))
                 )
             ):
                 break

@@ -1,8 +1,8 @@
 """Which counter feeds which flow: rules C1 to C6, per phase and in total.
 
-Counters speak the CT's language (delivered, received); flows speak the owner's. Translated here
-and nowhere else. The total comes from the total's counters: a three-phase meter nets its phases,
-so the phases' imports do not add up to the total's.
+Counters speak the CT's language (delivered, received); flows speak the owner's. Translated here and nowhere else. The
+total comes from the total's counters: a three-phase meter nets its phases, so the phases' imports do not add up to the
+total's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,27 +12,9 @@ from typing import NamedTuple
 from tests.oracle.balance import Used, bridges_of, consumption
 from tests.oracle.clock import QUARTER_S, quarter_start_s, utc_text
 from tests.oracle.counters import count
-from tests.oracle.power import (
-    Integrated,
-    add_net,
-    believable,
-    integrate,
-    most_w_of,
-    net_bounds_w,
-    suspects_of,
-)
+from tests.oracle.power import Integrated, add_net, believable, integrate, most_w_of, net_bounds_w, suspects_of
 from tests.oracle.series import RETIRED_S, Counted, CounterState, Series
-from tests.oracle.streams import (
-    CHARGE,
-    DISCHARGE,
-    EXPORT,
-    IMPORT,
-    PRODUCTION,
-    TOTAL,
-    Decision,
-    StreamKey,
-    limits_of,
-)
+from tests.oracle.streams import CHARGE, DISCHARGE, EXPORT, IMPORT, PRODUCTION, TOTAL, Decision, StreamKey, limits_of
 
 
 class Quarter(NamedTuple):
@@ -169,12 +151,7 @@ def _before_all_of(whole_s: Iterable[tuple[int, int]], settled_s: int) -> int:
 
 
 def _quarters(
-    streams: Mapping[str, Counted],
-    net: Integrated | None,
-    phase: str,
-    since_s: int,
-    newest_s: int,
-    settled_s: int,
+    streams: Mapping[str, Counted], net: Integrated | None, phase: str, since_s: int, newest_s: int, settled_s: int
 ) -> tuple[list[Quarter], Used]:
     begin_s = min(one.first_s for one in streams.values() if one.first_s is not None)
     uncovered = _uncovered_s(streams, begin_s, since_s, newest_s)
@@ -213,9 +190,7 @@ def _is_elsewhere(total: Counted, imported: Counted | None) -> bool:
     return total.last.source != "ct" and total.last.at_s < imported.last.at_s
 
 
-def _uncovered_s(
-    streams: Mapping[str, Counted], begin_s: int, since_s: int, newest_s: int
-) -> dict[int, int]:
+def _uncovered_s(streams: Mapping[str, Counted], begin_s: int, since_s: int, newest_s: int) -> dict[int, int]:
     """Return per quarter hour the seconds in which some stream was not measured."""
     last_s = quarter_start_s(newest_s) + QUARTER_S
     holes: list[tuple[int, int]] = [(quarter_start_s(begin_s), begin_s)]
@@ -245,9 +220,7 @@ def _uncovered_s(
     return result
 
 
-def _outages(
-    counted: Mapping[StreamKey, Counted], since_s: int, newest_s: int
-) -> Iterator[Decision]:
+def _outages(counted: Mapping[StreamKey, Counted], since_s: int, newest_s: int) -> Iterator[Decision]:
     """Return one decision for each stretch without readings, naming the streams it took."""
     totals = {name: one for (name, phase), one in counted.items() if phase == "total"}
     gaps: dict[tuple[int, int], list[str]] = {}

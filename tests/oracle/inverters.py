@@ -94,9 +94,7 @@ def _add_dawns(series: Series, state: CounterState | None) -> None:
         series.insert(0, times[0] - LONGEST_S, state.value_mwh)
 
 
-def from_reports(
-    inverter: Inverter, rhythm: Rhythm | None, *, since_s: int
-) -> tuple[Share, Reported]:
+def from_reports(inverter: Inverter, rhythm: Rhythm | None, *, since_s: int) -> tuple[Share, Reported]:
     """Return the energy of reports without a counter."""
     share, reported = Share(), Reported([rhythm] if rhythm else [])
     for report in inverter.reports:

@@ -1,7 +1,7 @@
 """One sample that needs thought: what does it mean that a counter does not just go on?
 
-A wrap, a reset, bad samples that recover, a jump that can't be, another source, or that it stood
-still. The decision depends on the samples before it and on those of the next ``RECOVERY_S``.
+A wrap, a reset, bad samples that recover, a jump that can't be, another source, or that it stood still. The decision
+depends on the samples before it and on those of the next ``RECOVERY_S``.
 """
 
 from tests.oracle.clock import QUARTER_S, utc_text
@@ -178,8 +178,8 @@ class Judge(Walk):
                 continue
             if self._source_of(later) != self.source:
                 return None
-            # Only what jumps back is a recovery, seen from the bad sample before it, so that it
-            # does not matter with which bad sample counting began.
+            # Only what jumps back is a recovery, seen from the bad sample before it, so that it does not matter with
+            # which bad sample counting began.
             bad = values[later - 1]
             if bad > self.value:
                 if value < bad:

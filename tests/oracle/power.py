@@ -5,16 +5,7 @@ from typing import NamedTuple
 
 from tests.oracle.clock import QUARTER_S, quarter_start_s
 from tests.oracle.series import Counted
-from tests.oracle.streams import (
-    CHARGE,
-    DISCHARGE,
-    EXPORT,
-    IMPORT,
-    PRODUCTION,
-    TOTAL,
-    Decision,
-    limits_of,
-)
+from tests.oracle.streams import CHARGE, DISCHARGE, EXPORT, IMPORT, PRODUCTION, TOTAL, Decision, limits_of
 
 
 class Integrated(NamedTuple):
@@ -25,9 +16,7 @@ class Integrated(NamedTuple):
     covered_s: dict[int, int]
 
 
-def integrate(
-    times_s: Sequence[int], powers_w: Sequence[float | None], *, gap_s: int
-) -> Integrated:
+def integrate(times_s: Sequence[int], powers_w: Sequence[float | None], *, gap_s: int) -> Integrated:
     """Return import and export energy of a net power, by trapezoids.
 
     Only for a site that counts neither: steps longer than ``gap_s``, and those to and from an
@@ -55,9 +44,7 @@ def integrate(
 
 
 def believable(
-    times_s: Sequence[int],
-    powers_w: Sequence[float],
-    bounds_w: Callable[[int], tuple[float, float]],
+    times_s: Sequence[int], powers_w: Sequence[float], bounds_w: Callable[[int], tuple[float, float]]
 ) -> tuple[list[float | None], list[list[tuple[int, float]]]]:
     """Return the powers with None for those that can't be, and the runs of these.
 
@@ -88,9 +75,7 @@ def _areas(p0: float, p1: float, over_s: int) -> tuple[float, float]:
     return (first, second) if p0 > 0 else (second, first)
 
 
-def most_w_of(
-    streams: Mapping[str, Counted], peak_power_w: float | None, since_s: int
-) -> Callable[[str, int], float]:
+def most_w_of(streams: Mapping[str, Counted], peak_power_w: float | None, since_s: int) -> Callable[[str, int], float]:
     """Return the most power that a stream of a site can have at an instant.
 
     As for counters: by the site's peak power or the stream's own history, which ends with what was
@@ -122,23 +107,17 @@ def net_bounds_w(
     return bounds_w
 
 
-def suspects_of(
-    runs: Iterable[Sequence[tuple[int, float]]], phase: str, since_s: int
-) -> Iterator[Decision]:
+def suspects_of(runs: Iterable[Sequence[tuple[int, float]]], phase: str, since_s: int) -> Iterator[Decision]:
     """Return one decision for each run of net powers that can't be."""
     for run in runs:
         at_s = run[0][0]
         if at_s > since_s:
             # What comes later must not change what is told of it.
-            detail = (
-                f"{run[0][1]:.0f} W is more than this site can have: left out, and what follows"
-            )
+            detail = f"{run[0][1]:.0f} W is more than this site can have: left out, and what follows"
             yield Decision(at_s, "suspect_power", f"net power {phase}", detail)
 
 
-def add_net(
-    energy: dict[str, dict[int, int]], streams: Mapping[str, Counted], net: Integrated
-) -> None:
+def add_net(energy: dict[str, dict[int, int]], streams: Mapping[str, Counted], net: Integrated) -> None:
     """Add import and export from power to the energy of streams (rule C3).
 
     Where power was not measured they follow from the counters: there the difference of

@@ -69,11 +69,7 @@ class Series:
     _source: str | None = field(default=None, repr=False)
 
     def extend(
-        self,
-        source: str,
-        times_s: Sequence[int],
-        values_wh: Sequence[float],
-        powers_w: Sequence[float | None],
+        self, source: str, times_s: Sequence[int], values_wh: Sequence[float], powers_w: Sequence[float | None]
     ) -> None:
         """Append samples of one source; the three sequences are equally long."""
         if source != self._source and times_s:

@@ -24,13 +24,7 @@ class Walk:
     """The last good sample of a counter and everything that was counted up to it."""
 
     def __init__(
-        self,
-        series: Series,
-        state: CounterState | None,
-        limits: Limits,
-        since_s: int,
-        until_s: int,
-        gap_s: int,
+        self, series: Series, state: CounterState | None, limits: Limits, since_s: int, until_s: int, gap_s: int
     ) -> None:
         self.series = series
         self.limits = limits

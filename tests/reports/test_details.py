@@ -38,9 +38,7 @@ def filled(engine: Engine) -> Engine:
     names = ", ".join(reports[0])
     values = ", ".join(f":{name}" for name in reports[0])
     with engine.begin() as connection:
-        connection.execute(
-            text(f"INSERT INTO inverter_samples ({names}) VALUES ({values})"), reports
-        )
+        connection.execute(text(f"INSERT INTO inverter_samples ({names}) VALUES ({values})"), reports)
         rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
     return engine
 
@@ -74,9 +72,7 @@ def test_each_phase_has_a_row_per_day(filled: Engine) -> None:
 def test_a_day_of_an_inverter_that_was_silent_for_most_of_it_is_partial(filled: Engine) -> None:
     with filled.begin() as connection:
         connection.execute(
-            text(
-                "DELETE FROM inverter_samples WHERE serial = 'b' AND reported_at BETWEEN :a AND :b"
-            ),
+            text("DELETE FROM inverter_samples WHERE serial = 'b' AND reported_at BETWEEN :a AND :b"),
             {"a": instant(filled, utc(2026, 6, 2, 2)), "b": instant(filled, utc(2026, 6, 2, 22))},
         )
         rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
@@ -88,9 +84,7 @@ def test_a_day_of_an_inverter_that_was_silent_for_most_of_it_is_partial(filled: 
 
 def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
     with filled.connect() as connection:
-        result = detail_report(
-            connection, "inverters", now=NOW, since="2026-06-02", until="2026-06-02"
-        )
+        result = detail_report(connection, "inverters", now=NOW, since="2026-06-02", until="2026-06-02")
     a, b = records(result)
     assert (a["serial"], b["serial"]) == ("a", "b")
     assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
@@ -137,9 +131,7 @@ def test_a_gateway_that_was_replaced_goes_on_in_the_next_one(engine: Engine) -> 
             rollup.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
         result = energy_report(connection, "daily", now=NOW)
         months = energy_report(connection, "monthly", now=NOW)
-        view = connection.execute(
-            text("SELECT production_kwh, coverage_pct FROM v_energy_daily ORDER BY day")
-        ).all()
+        view = connection.execute(text("SELECT production_kwh, coverage_pct FROM v_energy_daily ORDER BY day")).all()
     assert result.column("production_kwh") == [row.production_kwh for row in view]
     assert result.column("coverage_pct") == [row.coverage_pct for row in view] == [100.0] * 5
     # What was counted between the last poll of one and the first of the other is not known.

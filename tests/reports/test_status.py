@@ -25,10 +25,7 @@ def filled(engine: Engine) -> Engine:
     fill(engine, site, times(SINCE, NOW, 120), zone="UTC")
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET peak_power_kwp = 5"))
-        for table, column in (
-            ("production_samples", "energy_lifetime_wh"),
-            ("meter_readings", "delivered_wh"),
-        ):
+        for table, column in (("production_samples", "energy_lifetime_wh"), ("meter_readings", "delivered_wh")):
             connection.execute(
                 text(f"UPDATE {table} SET {column} = {column} - 5000000 WHERE polled_at > :at"),
                 {"at": instant(engine, RESET)},
@@ -59,9 +56,7 @@ def test_a_wrap_that_is_put_back_leaves_its_day_final(filled: Engine) -> None:
     assert set(states(filled, "daily", "day", "2026-05-30").values()) == {"final"}
 
 
-def test_a_month_of_which_only_the_first_or_the_last_days_are_known_is_partial(
-    filled: Engine,
-) -> None:
+def test_a_month_of_which_only_the_first_or_the_last_days_are_known_is_partial(filled: Engine) -> None:
     with filled.connect() as connection:
         result = energy_report(connection, "monthly", now=utc(2026, 7, 1), since="2026-05")
         year = energy_report(connection, "yearly", now=utc(2027, 1, 1))

@@ -15,9 +15,7 @@ from logger.store import schema
 from tests.sample_data import fill, times, utc
 
 VIEWS = schema.migrations_path() / "versions" / "views"
-COVERED_ONCE = (
-    "CASE WHEN SUM(e.covered_s) > MAX(e.period_s) THEN MAX(e.period_s) ELSE SUM(e.covered_s) END"
-)
+COVERED_ONCE = "CASE WHEN SUM(e.covered_s) > MAX(e.period_s) THEN MAX(e.period_s) ELSE SUM(e.covered_s) END"
 #: weights of a view: how long a row was measured, and how long it has lasted
 SECONDS = {
     "hourly": (re.escape(COVERED_ONCE), r"MAX\(e\.period_s\)"),

@@ -1,7 +1,7 @@
 """Small databases in which everything that happens to samples happens: made from a seed, by hand.
 
-Each is a site polled every five minutes for some days, and a list of what went wrong there. They
-stand on their own: nothing here is asked of the program, so that nothing in it can change them.
+Each is a site polled every five minutes for some days, and a list of what went wrong there. They stand on their own:
+nothing here is asked of the program, so that nothing in it can change them.
 """
 
 import random
@@ -122,14 +122,7 @@ class Spoilt:
                     counters[name, what] += max(0, power_w) * 250 // 3
                 self._poll(at_s, name, powers[name], net, counters)
 
-    def _poll(
-        self,
-        at_s: int,
-        phase: str,
-        powers: list[int],
-        net: int,
-        counters: dict[tuple[str, str], int],
-    ) -> None:
+    def _poll(self, at_s: int, phase: str, powers: list[int], net: int, counters: dict[tuple[str, str], int]) -> None:
         made, used, store = (float(power_w) for power_w in powers)
 
         def wh(what: str) -> float:
@@ -257,9 +250,7 @@ def begins(measurement: str, day: int) -> Harm:
     return harm
 
 
-def changed(
-    change: Callable[[float], float], least_min: int = 1, most_min: int = 0, count: int = 1
-) -> Harm:
+def changed(change: Callable[[float], float], least_min: int = 1, most_min: int = 0, count: int = 1) -> Harm:
     """A counter is not what it was, for a while or, where no time is given, for good."""
 
     def harm(site: Spoilt) -> None:

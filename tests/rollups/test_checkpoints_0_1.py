@@ -25,9 +25,7 @@ from tests.rollups.spoilt import SPOILT
 from tests.rollups.test_spoilt import KEYS, columns_of, differing, live, roll_up
 from tests.sample_data import instant
 
-WRITTEN: dict[str, list[dict[str, Any]]] = json.loads(
-    (Path(__file__).parent / "checkpoints_0_1.json").read_text()
-)
+WRITTEN: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "checkpoints_0_1.json").read_text())
 #: ledger -> what it writes, and from when each row is
 TABLES = {"energy": ("energy_15min", "starts_at"), "inverters": ("inverter_daily", "day")}
 

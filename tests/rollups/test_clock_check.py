@@ -64,9 +64,7 @@ def test_a_clock_that_was_never_set_is_left_out_whatever_the_reading(engine: Eng
 
 
 @pytest.mark.parametrize("by", [-YEARS, YEARS], ids=["years behind", "years ahead"])
-def test_a_clock_that_was_years_off_at_boot_is_left_out_as_an_event(
-    engine: Engine, by: timedelta
-) -> None:
+def test_a_clock_that_was_years_off_at_boot_is_left_out_as_an_event(engine: Engine, by: timedelta) -> None:
     wrong = [(at + by, wh, by.total_seconds()) for at, wh, _ in right(utc(2026, 6, 2, 1), 1, 2e6)]
     insert(engine, right() + wrong)
     days, events = rebuilt(engine)
@@ -88,9 +86,7 @@ def test_a_simulated_year_that_lies_ahead_is_counted(engine: Engine) -> None:
 
 @pytest.mark.parametrize("by", [timedelta(days=-40), timedelta(days=400), timedelta(days=-15000)])
 @pytest.mark.parametrize("hours", [(3, 6), (3, 24), (0, 24)])
-def test_a_gateway_whose_clock_is_wrong_loses_nothing(
-    engine: Engine, by: timedelta, hours: tuple[int, int]
-) -> None:
+def test_a_gateway_whose_clock_is_wrong_loses_nothing(engine: Engine, by: timedelta, hours: tuple[int, int]) -> None:
     since, until = (START + timedelta(hours=hour) for hour in hours)
     rows = [
         (at, wh, 1.0 - by.total_seconds() if since <= at <= until else 1.0)
@@ -106,9 +102,7 @@ def test_a_gateway_whose_clock_is_wrong_loses_nothing(
 
 
 @pytest.mark.parametrize("off_h", [1, 10, 30])
-def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(
-    engine: Engine, off_h: int
-) -> None:
+def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(engine: Engine, off_h: int) -> None:
     off = timedelta(hours=off_h)
     rows = right(hours=48)
     cut = START + timedelta(hours=6, minutes=2)
@@ -124,9 +118,7 @@ def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(
 
 
 @pytest.mark.parametrize("ahead_h", [1, 3, 30])
-def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(
-    engine: Engine, ahead_h: int
-) -> None:
+def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(engine: Engine, ahead_h: int) -> None:
     since, until = START + timedelta(hours=6), START + timedelta(hours=11)
     ahead_s = 3600.0 * ahead_h
     insert(engine, [(at, wh, 1.0 - ahead_s if since <= at < until else 1.0)
@@ -135,9 +127,7 @@ def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(
     assert events == []
     assert sum(wh for _, wh in days) == pytest.approx(100 * 12 * 48, abs=0.01)
     with engine.connect() as connection:
-        covered = connection.execute(
-            text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")
-        ).scalar_one()
+        covered = connection.execute(text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")).scalar_one()
     assert covered == 48 * 3600
 
 

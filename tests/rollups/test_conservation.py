@@ -15,9 +15,7 @@ SINCE = utc(2026, 3, 28, 20)
 WRAP_WH = 2**32 / 3600
 #: seconds to the next sample, and what was counted meanwhile (Wh per hour)
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from([60, 60, 300, 840, 2_000, 40_000]), st.sampled_from([0, 1, 700, 5_000])
-    ),
+    st.tuples(st.sampled_from([60, 60, 300, 840, 2_000, 40_000]), st.sampled_from([0, 1, 700, 5_000])),
     min_size=2,
     max_size=40,
 )
@@ -42,9 +40,7 @@ def insert(engine: Engine, points: list[tuple[int, float]]) -> None:
 
 def quarters(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        query = text(
-            "SELECT starts_at, production_wh, covered_s, bridged_wh FROM energy_15min ORDER BY 1"
-        )
+        query = text("SELECT starts_at, production_wh, covered_s, bridged_wh FROM energy_15min ORDER BY 1")
         return [tuple(row) for row in connection.execute(query)]
 
 
@@ -54,9 +50,7 @@ def rebuilt(engine: Engine, now_s: int) -> list[Any]:
     return quarters(engine)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, data=st.data())
 def test_gaps_wraps_shuffles_and_thinning_change_no_total(
     engine: Engine, steps: list[tuple[int, int]], data: st.DataObject

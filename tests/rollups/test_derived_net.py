@@ -93,9 +93,7 @@ def test_consumption_follows_its_own_counter_whatever_production_does(
     fill(engine, moments, source, production)
     rebuild(engine, moments[-1])
     found = days(engine, "production", "consumption", "grid_import", "grid_export")
-    for (produced, consumed, imported, exported), true_wh in zip(
-        found[:DAYS], USED_WH, strict=False
-    ):
+    for (produced, consumed, imported, exported), true_wh in zip(found[:DAYS], USED_WH, strict=False):
         assert consumed == pytest.approx(true_wh, abs=0.01)
         assert imported <= consumed + 0.01
         if production == "missing":
@@ -103,9 +101,7 @@ def test_consumption_follows_its_own_counter_whatever_production_does(
             assert imported - exported == pytest.approx(consumed - produced, rel=0.02, abs=100)
 
 
-def test_a_stuck_counter_changes_no_import_and_export_from_power(
-    engine: Engine,
-) -> None:
+def test_a_stuck_counter_changes_no_import_and_export_from_power(engine: Engine) -> None:
     moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
     fill(engine, moments, "ct", "stalled")
     rebuild(engine, moments[-1])
@@ -147,9 +143,7 @@ def test_import_and_export_are_the_same_live_as_rebuilt(engine: Engine, producti
 
 
 @pytest.mark.parametrize("source", ["ct", "eim"])
-def test_samples_of_a_site_without_import_and_export_counters_can_be_pruned(
-    engine: Engine, source: str
-) -> None:
+def test_samples_of_a_site_without_import_and_export_counters_can_be_pruned(engine: Engine, source: str) -> None:
     moments = times(SINCE, SINCE + timedelta(days=DAYS), STEP_S)
     for number in range(0, len(moments), 150):
         batch = moments[number : number + 150]
@@ -189,9 +183,7 @@ def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine:
     rebuild(engine, moments[-1])
     assert live == everything(engine)
     quarter_wh = 1_300
-    for found, used_wh in zip(
-        days(engine, "consumption", "grid_import", "grid_export"), USED_WH, strict=False
-    ):
+    for found, used_wh in zip(days(engine, "consumption", "grid_import", "grid_export"), USED_WH, strict=False):
         consumed, imported, exported = found
         assert consumed == pytest.approx(used_wh, abs=quarter_wh)
         assert imported - exported == pytest.approx(used_wh - MADE_WH, abs=quarter_wh)

@@ -11,9 +11,7 @@ POLLS = st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=1, max_si
 
 
 @given(POLLS, st.booleans(), st.integers(1, 2))
-def test_each_key_has_its_rows_in_their_order(
-    polls: list[set[str]], is_regular: bool, keys: int
-) -> None:
+def test_each_key_has_its_rows_in_their_order(polls: list[set[str]], is_regular: bool, keys: int) -> None:
     rows: list[tuple[Any, ...]] = []
     for at_s, poll in enumerate(polls):
         for name in sorted(polls[0] if is_regular else poll):

@@ -43,9 +43,7 @@ def daily(engine: Engine, phase: str = "total") -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("which", [0, 1])
-def test_days_are_true_through_every_change_of_the_clock(
-    engine: Engine, zone: str, which: int
-) -> None:
+def test_days_are_true_through_every_change_of_the_clock(engine: Engine, zone: str, which: int) -> None:
     day = CHANGES.get(zone, (date(2026, 3, 29), date(2026, 10, 25)))[which]
     tz = time_zone(zone)
     first, last = day - timedelta(days=1), day + timedelta(days=1)
@@ -212,9 +210,7 @@ def test_instants_are_utc(engine: Engine) -> None:
     assert first == datetime(2026, 5, 31, 23, 15, tzinfo=UTC)
 
 
-def test_a_standstill_of_ten_days_is_bridged_alike_live_and_rebuilt(
-    engine: Engine,
-) -> None:
+def test_a_standstill_of_ten_days_is_bridged_alike_live_and_rebuilt(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
     stall = (since + timedelta(days=1, hours=9), since + timedelta(days=11, hours=15))
@@ -339,9 +335,7 @@ def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
     site = Site(Shape(battery=True), since - timedelta(days=1))
     last_good = since + timedelta(hours=11, minutes=5)
     anew = last_good + timedelta(minutes=minutes)
-    moments = [
-        at for at in times(since, since + timedelta(days=1), 300) if not last_good < at < anew
-    ]
+    moments = [at for at in times(since, since + timedelta(days=1), 300) if not last_good < at < anew]
     fill(engine, site, moments[:1], zone="UTC")
     for number in range(1, len(moments), 5):
         batch = moments[number : number + 5]
@@ -352,8 +346,7 @@ def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     known = sum(
-        site.energy_between_wh("consumption", *ends)
-        for ends in ((since, last_good), (anew, since + timedelta(days=1)))
+        site.energy_between_wh("consumption", *ends) for ends in ((since, last_good), (anew, since + timedelta(days=1)))
     )
     assert daily(engine)["2026-06-01"]["consumption_wh"] == pytest.approx(known, abs=0.1)
     assert "counter_reset" in [row["kind"] for row in table(engine, "events")]
@@ -391,9 +384,7 @@ def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
 
 
 @pytest.mark.parametrize("missing", ["net-consumption", "production"])
-def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
-    engine: Engine, missing: str
-) -> None:
+def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(engine: Engine, missing: str) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(phases=2), since - timedelta(days=1))
     moments = times(since, since + timedelta(days=5), 300)
@@ -405,10 +396,7 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(
         bind = {"since": instant(engine, silent[0]), "until": instant(engine, silent[1])}
         where = "polled_at > :since AND polled_at < :until"
         with engine.begin() as connection:
-            connection.execute(
-                text(f"DELETE FROM meter_readings WHERE measurement = '{missing}' AND {where}"),
-                bind,
-            )
+            connection.execute(text(f"DELETE FROM meter_readings WHERE measurement = '{missing}' AND {where}"), bind)
             if missing == "production":
                 connection.execute(text(f"DELETE FROM production_samples WHERE {where}"), bind)
         rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
@@ -489,9 +477,7 @@ def test_what_an_inverter_made_by_its_first_report_belongs_to_the_morning(engine
 
 
 @pytest.mark.parametrize(("first_h", "last_h"), [(59, 110), (35, 120), (60, 200)])
-def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
-    engine: Engine, first_h: int, last_h: int
-) -> None:
+def test_an_inverter_that_was_silent_for_days_keeps_its_energy(engine: Engine, first_h: int, last_h: int) -> None:
     since = utc(2026, 6, 1)
     fill(engine, Site(Shape(), since), [since], zone="UTC")
     rows: list[dict[str, Any]] = []
@@ -522,9 +508,7 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(
     assert table(engine, "inverter_daily") == live
 
 
-@pytest.mark.parametrize(
-    ("column", "value"), [("power_w", 4_294_967_292.0), ("energy_interval_wh", 65_535.0)]
-)
+@pytest.mark.parametrize(("column", "value"), [("power_w", 4_294_967_292.0), ("energy_interval_wh", 65_535.0)])
 def test_a_report_of_more_than_an_inverter_makes_is_an_event_and_no_energy(
     engine: Engine, column: str, value: float
 ) -> None:
@@ -591,9 +575,7 @@ def test_a_power_that_the_site_cannot_have_is_no_peak(engine: Engine) -> None:
     assert before[0]["peak_production_w"] > 1_000
 
 
-def test_a_meter_that_is_gone_for_good_is_an_event_after_a_week(
-    engine: Engine,
-) -> None:
+def test_a_meter_that_is_gone_for_good_is_an_event_after_a_week(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
     moments = times(since, since + timedelta(days=11), 1800)
@@ -603,10 +585,7 @@ def test_a_meter_that_is_gone_for_good_is_an_event_after_a_week(
         fill_more(engine, site, batch)
         with engine.begin() as connection:
             connection.execute(
-                text(
-                    "DELETE FROM meter_readings WHERE measurement = 'net-consumption' "
-                    "AND polled_at > :at"
-                ),
+                text("DELETE FROM meter_readings WHERE measurement = 'net-consumption' AND polled_at > :at"),
                 {"at": instant(engine, since + timedelta(days=2, minutes=30))},
             )
         rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=3600)

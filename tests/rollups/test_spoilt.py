@@ -1,8 +1,8 @@
 """Spoilt databases give what they gave in version 0.1.0, to the last digit and in every column.
 
-``spoilt.json`` keeps a digest of each column that was rolled up then, and of each checkpoint in a
-form that does not depend on how it is stored. It is never made anew: where a figure has to change,
-the test of that database names which and why.
+``spoilt.json`` keeps a digest of each column that was rolled up then, and of each checkpoint in a form that does not
+depend on how it is stored. It is never made anew: where a figure has to change, the test of that database names which
+and why.
 """
 
 import json
@@ -167,9 +167,7 @@ def prove(engine: Engine, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_spoilt_database_is_rolled_up_as_ever_live_and_rebuilt(
-    name: str, sqlite_url: str
-) -> None:
+def test_a_spoilt_database_is_rolled_up_as_ever_live_and_rebuilt(name: str, sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     prove(engine, name)
     engine.dispose()

@@ -56,9 +56,7 @@ def test_a_row_that_has_no_place_is_refused_alone(database_url: str) -> None:
         ("SELECT * FROM nowhere", "refused: no such table: nowhere"),
     ],
 )
-def test_an_error_of_sqlite_is_a_sentence_with_its_remedy(
-    sqlite_url: str, statement: str, words: str
-) -> None:
+def test_an_error_of_sqlite_is_a_sentence_with_its_remedy(sqlite_url: str, statement: str, words: str) -> None:
     with pytest.raises(StoreError, match=words):
         ask(sqlite_url, *statement.split("; "))
 

@@ -34,9 +34,7 @@ def change(engine: Engine, *statements: str, **bound: Any) -> None:
 
 
 def test_a_change_in_any_column_of_any_table_is_found_by_day_and_column(filled: Engine) -> None:
-    events = (
-        "INSERT INTO events (gateway_id, at, kind, subject, detail) VALUES (1, :at, :k, '', '')"
-    )
+    events = "INSERT INTO events (gateway_id, at, kind, subject, detail) VALUES (1, :at, :k, '', '')"
     for number in range(5):
         change(filled, events, at=instant(filled, SINCE + timedelta(days=number, hours=5)),
                k="outage")  # fmt: skip
@@ -66,11 +64,7 @@ def test_a_change_in_any_column_of_any_table_is_found_by_day_and_column(filled: 
                 expected.add((table.name, day, column.name))
         found = differences(before, fingerprints(connection, SITE))
         connection.rollback()
-    assert {
-        (difference.table, difference.day, name)
-        for difference in found
-        for name in difference.columns
-    } == expected
+    assert {(difference.table, difference.day, name) for difference in found for name in difference.columns} == expected
     assert not any(isinstance(c.type, (Boolean, Date)) for t in TABLES for c in t.c
                    if not c.primary_key)  # fmt: skip
 
@@ -81,8 +75,7 @@ def test_what_does_not_follow_is_named_and_a_rebuild_heals_it(
     at, hole = SINCE + timedelta(days=2, hours=8), SINCE + timedelta(days=4, hours=8)
     change(
         filled,
-        "UPDATE energy_hourly SET grid_import_wh = grid_import_wh + 0.001 "
-        "WHERE phase = 'L2' AND starts_at = :at",
+        "UPDATE energy_hourly SET grid_import_wh = grid_import_wh + 0.001 WHERE phase = 'L2' AND starts_at = :at",
         "UPDATE inverter_daily SET peak_power_w = 1 WHERE serial = 'b' AND day = '2026-05-04'",
         "DELETE FROM inverter_daily WHERE day = '2026-05-05'",
         "INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'counter_wrap', 'x')",
@@ -184,8 +177,7 @@ def test_a_checkpoint_after_the_last_sample_and_rows_of_no_gateway_are_found(
 ) -> None:
     change(
         filled,
-        "INSERT INTO rollup_checkpoints (gateway_id, ledger, at, state) "
-        "VALUES (1, 'energy', :at, '[]')",
+        "INSERT INTO rollup_checkpoints (gateway_id, ledger, at, state) VALUES (1, 'energy', :at, '[]')",
         at=instant(filled, NOW + timedelta(days=1)),
     )
     if filled.dialect.name == "sqlite":

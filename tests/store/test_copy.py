@@ -87,11 +87,7 @@ def rows_of(url: str) -> dict[str, list[object]]:
 
 
 def test_a_copy_holds_the_same_in_every_table(
-    opening: Opening,
-    filled: Engine,
-    database_url: str,
-    target_url: str,
-    capsys: pytest.CaptureFixture[str],
+    opening: Opening, filled: Engine, database_url: str, target_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = rows_of(database_url)
     assert all(before.values())
@@ -109,10 +105,7 @@ def test_a_copy_holds_the_same_in_every_table(
 
 
 def test_a_copy_is_of_the_instant_at_which_it_began(
-    opening: Opening,
-    filled: Engine,
-    database_url: str,
-    tmp_path: Path,
+    opening: Opening, filled: Engine, database_url: str, tmp_path: Path
 ) -> None:
     target_url = f"sqlite:///{tmp_path / 'target.db'}"
     source, target = opening(database_url, read_only=True), opening(target_url)
@@ -143,9 +136,7 @@ def test_a_target_that_holds_data_is_refused_and_left_as_it_is(
     target = opening(target_url)
     schema.upgrade(target)
     with target.begin() as connection:
-        connection.execute(
-            text("INSERT INTO gateways (gateway_id, serial, name) VALUES (9, '9', 'mine')")
-        )
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial, name) VALUES (9, '9', 'mine')"))
     assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
     assert "holds data already (gateways)" in capsys.readouterr().err
     assert [len(found) for found in rows_of(target_url).values() if found] == [1]
@@ -171,9 +162,7 @@ def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
     assert rows_of(target_url) == rows(source)
 
 
-def test_a_target_that_is_being_collected_into_exits_3(
-    opening: Opening, source_url: str, target_url: str
-) -> None:
+def test_a_target_that_is_being_collected_into_exits_3(opening: Opening, source_url: str, target_url: str) -> None:
     target = opening(target_url)
     with collector_lock(target):
         assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 3
@@ -190,10 +179,7 @@ def test_rows_that_do_not_all_arrive_are_not_kept(
             ["CREATE TRIGGER sieve AFTER INSERT ON polls BEGIN DELETE FROM polls; END"]
             if target.dialect.name == "sqlite"
             else [
-                (
-                    "CREATE FUNCTION sieve() RETURNS trigger AS 'BEGIN RETURN NULL; END' "
-                    "LANGUAGE plpgsql"
-                ),
+                ("CREATE FUNCTION sieve() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql"),
                 "CREATE TRIGGER sieve BEFORE INSERT ON polls FOR EACH ROW EXECUTE FUNCTION sieve()",
             ]
         ):

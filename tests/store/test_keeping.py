@@ -79,10 +79,7 @@ def test_pruning_changes_no_report_and_counting_goes_on_from_there(
         ("UPDATE energy_15min SET grid_import_wh = 1 WHERE starts_at = :at", "energy_15min"),
         ("UPDATE energy_hourly SET covered_s = 1 WHERE starts_at = :at", "energy_hourly"),
         ("UPDATE inverter_daily SET peak_power_w = 1 WHERE day = '2026-05-03'", "inverter_daily"),
-        (
-            ("INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'outage', 'x')"),
-            "events",
-        ),
+        (("INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'outage', 'x')"), "events"),
     ],
     ids=["energy_15min", "energy_hourly", "inverter_daily", "events"],
 )
@@ -97,14 +94,11 @@ def test_pruning_refuses_where_its_days_would_not_be_counted_as_they_are(
 
 
 @pytest.mark.parametrize("ledger", ["energy", "inverters"])
-def test_pruning_refuses_where_the_checkpoint_that_stays_does_not_follow(
-    filled: Engine, ledger: str
-) -> None:
+def test_pruning_refuses_where_the_checkpoint_that_stays_does_not_follow(filled: Engine, ledger: str) -> None:
     first = "(SELECT state FROM rollup_checkpoints WHERE ledger = :ledger ORDER BY at LIMIT 1)"
     with filled.connect() as connection:
         connection.execute(
-            text(f"UPDATE rollup_checkpoints SET state = {first} WHERE ledger = :ledger"),
-            {"ledger": ledger},
+            text(f"UPDATE rollup_checkpoints SET state = {first} WHERE ledger = :ledger"), {"ledger": ledger}
         )
         with pytest.raises(CheckFailedError, match="Pruning would change"):
             prune(connection, 1, now=NOW, keep_days=1, gap_s=900)
@@ -141,9 +135,7 @@ def test_a_sound_database_is_ok_and_a_changed_total_is_found(
     assert "1 days (2026-05-04 to 2026-05-04)" in capsys.readouterr().out
 
 
-def test_a_backup_is_restored_with_the_same_reports(
-    filled: Engine, filled_url: str, tmp_path: Path
-) -> None:
+def test_a_backup_is_restored_with_the_same_reports(filled: Engine, filled_url: str, tmp_path: Path) -> None:
     command: Callable[..., int] = lambda *args: run(["--database-url", filled_url, *args])  # noqa: E731 - short
     before = report(filled)
     with collector_lock(filled):
@@ -163,9 +155,7 @@ def test_a_backup_is_restored_with_the_same_reports(
     assert command("db", "check") == 0
 
 
-def test_a_backup_while_polls_are_stored_is_of_one_instant(
-    opening: Opening, filled: Engine, tmp_path: Path
-) -> None:
+def test_a_backup_while_polls_are_stored_is_of_one_instant(opening: Opening, filled: Engine, tmp_path: Path) -> None:
     site = Site(Shape(phases=2), SINCE - timedelta(days=1))
     done = threading.Event()
 
@@ -214,11 +204,7 @@ def test_only_the_newest_backups_are_kept(filled: Engine, filled_url: str, tmp_p
 
 
 def test_a_file_that_is_no_backup_is_refused(
-    opening: Opening,
-    filled: Engine,
-    filled_url: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    opening: Opening, filled: Engine, filled_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = report(filled)
     (tmp_path / "broken.db").write_bytes(b"not a database" * 1000)
@@ -234,9 +220,7 @@ def test_a_file_that_is_no_backup_is_refused(
         assert report(filled) == before
 
 
-def test_a_restore_that_breaks_off_changes_nothing(
-    opening: Opening, postgresql_url: str, sqlite_url: str
-) -> None:
+def test_a_restore_that_breaks_off_changes_nothing(opening: Opening, postgresql_url: str, sqlite_url: str) -> None:
     server, empty = opening(postgresql_url), Path(sqlite_url.removeprefix("sqlite:///"))
     with server.begin() as connection:
         connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (1, 'mine')"))
@@ -273,9 +257,7 @@ def test_a_backup_that_finds_no_room_leaves_nothing_and_names_the_place(
     assert list((tmp_path / "room").iterdir()) == []
 
 
-def test_pruning_needs_a_limit(
-    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pruning_needs_a_limit(filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     del filled
     assert run(["--database-url", filled_url, "db", "prune", "--yes"]) == 2
     assert "keep_samples_days" in capsys.readouterr().err

@@ -13,10 +13,7 @@ from logger.store.lock import collector_lock
 
 
 def test_the_size_is_shown_by_what_it_is_for_with_a_forecast(
-    filled: Engine,
-    filled_url: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    filled: Engine, filled_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(["--database-url", filled_url, "db", "size"]) == 0
     out = capsys.readouterr().out

@@ -18,10 +18,7 @@ from tests.sample_data import utc
 
 def polls(count: int) -> list[Poll]:
     start = utc(2026, 6, 1)
-    return [
-        Poll(gateway_serial="1", polled_at=start + timedelta(minutes=n), took_s=0.5)
-        for n in range(count)
-    ]
+    return [Poll(gateway_serial="1", polled_at=start + timedelta(minutes=n), took_s=0.5) for n in range(count)]
 
 
 @pytest.mark.parametrize("cts", ["storage", "total", "none"])
@@ -58,9 +55,7 @@ def test_a_torn_last_line_costs_that_poll_alone(tmp_path: Path, cut: int) -> Non
     assert list(again.waiting()) == [*polls(2), polls(4)[3]]
 
 
-def test_a_damaged_line_costs_that_poll_alone_and_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_line_costs_that_poll_alone_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool = Spool(tmp_path, "roof")
     for poll in polls(3):
         spool.append(poll)
@@ -112,7 +107,5 @@ def test_a_broken_character_costs_no_poll() -> None:
 
 def test_a_number_too_large_for_any_database_waits_like_any_other() -> None:
     (poll,) = polls(1)
-    poll = replace(
-        poll, inverters=(InverterSample(reported_at=poll.polled_at, serial="1", interval_s=10**30),)
-    )
+    poll = replace(poll, inverters=(InverterSample(reported_at=poll.polled_at, serial="1", interval_s=10**30),))
     assert decode(encode(poll)) == poll

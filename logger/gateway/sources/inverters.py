@@ -1,8 +1,8 @@
 """/ivp/pdm/device_data and /api/v1/production/inverters: what each microinverter reported.
 
-Detail comes from device_data, which cuts its list at a limit that counts every device; the plain
-list has every unit. ``active`` decides there, devType here: 11 is a battery, not a panel.
-Samples are keyed by the time of their report: a unit that has not reported anew gives no new one.
+Detail comes from device_data, which cuts its list at a limit that counts every device; the plain list has every unit.
+``active`` decides there, devType here: 11 is a battery, not a panel. Samples are keyed by the time of their report: a
+unit that has not reported anew gives no new one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,9 +41,7 @@ def parse(device_data: Any, plain_list: Any, now_s: int) -> list[InverterSample]
     for sample in (*_plain(plain_list, now_s), *_detailed(device_data, now_s)):
         known = found.get(sample.serial)
         # At the same report time the detailed one, which comes later, wins.
-        if sample.serial not in batteries and (
-            known is None or sample.reported_at >= known.reported_at
-        ):
+        if sample.serial not in batteries and (known is None or sample.reported_at >= known.reported_at):
             found[sample.serial] = sample
     return list(found.values())
 
@@ -56,9 +54,7 @@ def production(reports: Sequence[InverterSample], now_s: int) -> list[Production
     if not reports:
         return []
     fresh_w = [
-        unit.power_w
-        for unit in reports
-        if unit.power_w is not None and now_s - unit.reported_at.timestamp() < FRESH_S
+        unit.power_w for unit in reports if unit.power_w is not None and now_s - unit.reported_at.timestamp() < FRESH_S
     ]
     counters = [unit.energy_lifetime_wh for unit in reports]
     known = [value for value in counters if value is not None]
@@ -82,9 +78,7 @@ def _plain(document: Any, now_s: int) -> Iterable[InverterSample]:
 
 
 def _is_active_unit(device: Any) -> bool:
-    return (
-        isinstance(device, dict) and device.get("devName") == "pcu" and device.get("active") is True
-    )
+    return isinstance(device, dict) and device.get("devName") == "pcu" and device.get("active") is True
 
 
 def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:

@@ -1,8 +1,8 @@
 """/ivp/meters and /ivp/meters/readings: CT slots, their readings, and what follows from them.
 
-Slots and readings are joined on ``eid``: firmware 8.3 lists readings of CTs that are not fitted.
-Each meter has three channels everywhere; those beyond its phaseCount hold noise or another
-meter's data. The total is the gateway's own, never a sum of channels.
+Slots and readings are joined on ``eid``: firmware 8.3 lists readings of CTs that are not fitted. Each meter has three
+channels everywhere; those beyond its phaseCount hold noise or another meter's data. The total is the gateway's own,
+never a sum of channels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,7 @@ from typing import Any
 
 from logger.gateway.parse import counter, integer, items, number, power, text
 from logger.gateway.quirks import lost_storage_channel
-from logger.readings import (
-    LINES,
-    ConsumptionSample,
-    Measurement,
-    Meter,
-    MeterReading,
-    Phase,
-    ProductionSample,
-    Source,
-)
+from logger.readings import LINES, ConsumptionSample, Measurement, Meter, MeterReading, Phase, ProductionSample, Source
 
 NET, TOTAL = Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION
 
@@ -50,10 +41,7 @@ def is_enabled(meter: Meter) -> bool:
 
 
 def parse(
-    document: Any,
-    meters: Mapping[int, Meter],
-    now_s: int,
-    frozen: frozenset[int] = frozenset(),
+    document: Any, meters: Mapping[int, Meter], now_s: int, frozen: frozenset[int] = frozenset()
 ) -> list[MeterReading]:
     """Return the readings of the enabled meters, each in total and per phase in use.
 

@@ -1,9 +1,8 @@
 """production.json, /production and /api/v1/production: samples of production and consumption.
 
-What is read is what ``profile`` has pinned; here each of these documents is taken at its word.
-``activeCount`` decides whether an ``eim`` item is real: a gateway without a CT fills it as well.
-Powers are W, energies Wh; net-consumption is positive for import. A document without what is
-read from it raises MalformedDocumentError.
+What is read is what ``profile`` has pinned; here each of these documents is taken at its word. ``activeCount`` decides
+whether an ``eim`` item is real: a gateway without a CT fills it as well. Powers are W, energies Wh; net-consumption is
+positive for import. A document without what is read from it raises MalformedDocumentError.
 """
 
 import re
@@ -64,9 +63,7 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
         raise MalformedDocumentError("the eim production item is missing.")
     age_s = _age_s(item, now_s)
     return [
-        ProductionSample(
-            phase, power(part.get("wNow")), counter(part.get("whLifetime")), age_s, Source.EIM
-        )
+        ProductionSample(phase, power(part.get("wNow")), counter(part.get("whLifetime")), age_s, Source.EIM)
         for phase, part in _parts(item, phases)
     ]
 
@@ -119,8 +116,7 @@ def consumption_from_eim(
     totals = _parts(total_item, phases) if is_active(total_item) else []
     age_s = _age_s(net_item, now_s)
     samples = [
-        ConsumptionSample(NET, phase, power(net.get("wNow")), None, age_s, Source.EIM)
-        for phase, net in nets.items()
+        ConsumptionSample(NET, phase, power(net.get("wNow")), None, age_s, Source.EIM) for phase, net in nets.items()
     ]
     age_s = _age_s(total_item, now_s)
     for phase, total in totals:
