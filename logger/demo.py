@@ -66,8 +66,9 @@ class Demo:
                 schema.upgrade(engine)
                 (poller,) = wiring.pollers(loaded, engine, {}, clock=simulation.clock)
                 self.show(f"collecting {days} days of simulated history, a poll per 5 minutes …")
-                self._history(poller, simulation, start, now)
-                last = self._live(poller, simulation, live_s) if live_s else now
+                last = self._history(poller, simulation, start, now)
+                if live_s:
+                    last = self._live(poller, simulation, live_s) or last
                 if not poller.keeper.store_all():
                     raise CheckFailedError(f"the database did not take everything: {poller.keeper.error}")
                 report = self._report(engine, last)
@@ -97,19 +98,20 @@ class Demo:
             raise SettingsError(f"{self.directory} can't be written ({error.strerror}); choose another -o.") from error
         return settings.load(self.config, {})
 
-    def _history(self, poller: Poller, simulation: Simulation, start: datetime, now: datetime) -> None:
-        at, number = start, 0
-        while at < now:
+    def _history(self, poller: Poller, simulation: Simulation, start: datetime, now: datetime) -> datetime:
+        """Collect slot by slot, as fast as it goes; return the last slot."""
+        slots = range(clock.to_epoch_s(start), clock.to_epoch_s(now), HISTORY_EVERY_S)
+        for number, at in enumerate(map(clock.from_epoch_s, slots)):
             simulation.clock.set(at)
             poll = poller.poll(at, inverters=number % 3 == 0)
             poller.keeper.store()
             if poll.failures:
                 raise CheckFailedError(f"the simulated gateway did not answer: {poll.error}")
-            at, number = at + timedelta(seconds=HISTORY_EVERY_S), number + 1
-        self.show(f"  {number} polls")
+        self.show(f"  {len(slots)} polls")
+        return clock.from_epoch_s(slots[-1])
 
-    def _live(self, poller: Poller, simulation: Simulation, live_s: int) -> datetime:
-        """Collect in real time, each 5 seconds on the clock; return the last slot."""
+    def _live(self, poller: Poller, simulation: Simulation, live_s: int) -> datetime | None:
+        """Collect in real time, each 5 seconds on the clock; return the last slot, if one came."""
         self.show(f"collecting for {live_s} s in real time, a poll per {LIVE_EVERY_S} s …")
         simulation.clock.set(clock.utc_now())
         simulation.clock.speed = 1.0
@@ -120,7 +122,7 @@ class Demo:
         collector.run()
         self.show(f"  {collector.slots_offered} slots")
         simulation.clock.speed = 0.0
-        return collector.last_slot or clock.utc_now()
+        return collector.last_slot
 
     def _report(self, engine: Engine, now: datetime) -> Report:
         with engine.connect() as connection:

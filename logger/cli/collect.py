@@ -26,10 +26,9 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.pass_context
-def run(ctx: click.Context) -> None:
+def run() -> None:
     """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:
         collector = service.Service(
@@ -46,10 +45,9 @@ def run(ctx: click.Context) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
 @click.option("--no-store", is_flag=True, help="Only show; write nothing to the database.")
-@click.pass_context
-def poll(ctx: click.Context, as_json: bool, no_store: bool) -> int:
+def poll(as_json: bool, no_store: bool) -> int:
     """Poll every gateway once, store what it reports, and show it."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     gateways_of(loaded)
     answers = list(_asked(loaded) if no_store else _stored(loaded))
     for answer in answers:

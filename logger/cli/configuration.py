@@ -14,18 +14,16 @@ def config() -> None:
 
 
 @config.command()
-@click.pass_context
-def check(ctx: click.Context) -> None:
+def check() -> None:
     """Read the configuration and check whether it can be used."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     click.echo(f"{loaded.config_path or 'no file'}: ok, {len(loaded.gateways)} gateway(s)")
 
 
 @config.command()
-@click.pass_context
-def show(ctx: click.Context) -> None:
+def show() -> None:
     """Show every value and where it came from; secrets are masked."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:
         if key != "gateways":

@@ -41,10 +41,9 @@ def db() -> None:
 # -- what it is
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
-@click.pass_context
-def size(ctx: click.Context, as_json: bool) -> None:
+def size(as_json: bool) -> None:
     """Show how large the database is, for what, what a year adds, and what a day writes."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     with reading(loaded) as connection:
         record = asdict(sizes.size(connection, loaded))
     click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_size_lines(record)))
@@ -70,10 +69,9 @@ def _size_lines(found: dict[str, Any]) -> Iterator[str]:
 @db.command()
 @click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
 @click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
-@click.pass_context
-def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
+def backup(directory: Path | None, keep: int) -> None:
     """Copy the database into a SQLite file while it is in use; verified, the newest are kept."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     directory = directory or loaded.state_dir / "backups"
     stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
     with opened(loaded) as engine, _progress() as step:
@@ -84,10 +82,9 @@ def backup(ctx: click.Context, directory: Path | None, keep: int) -> None:
 @db.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def restore(ctx: click.Context, source: Path, yes: bool) -> None:
+def restore(source: Path, yes: bool) -> None:
     """Put a backup in the place of the database."""
-    with database.opened(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings().database_url) as engine:
         if not yes:
             click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
         with _progress() as step:
@@ -98,10 +95,9 @@ def restore(ctx: click.Context, source: Path, yes: bool) -> None:
 @db.command()
 @click.argument("target_url")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def copy(ctx: click.Context, target_url: str, yes: bool) -> None:
+def copy(target_url: str, yes: bool) -> None:
     """Copy everything into another, empty database, of either engine, while this is in use."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     with opened(loaded, read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
@@ -130,10 +126,9 @@ def _progress() -> "Iterator[Step]":
 
 # -- its schema
 @db.command()
-@click.pass_context
-def upgrade(ctx: click.Context) -> None:
+def upgrade() -> None:
     """Create the tables, or bring them to this version's schema."""
-    with database.opened(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings().database_url) as engine:
         before = schema.current(engine)
         schema.upgrade(engine)
         after = schema.current(engine)
@@ -142,10 +137,9 @@ def upgrade(ctx: click.Context) -> None:
 
 
 @db.command()
-@click.pass_context
-def current(ctx: click.Context) -> None:
+def current() -> None:
     """Show the database's schema version and the one this program needs."""
-    with database.opened(load_settings(ctx).database_url) as engine:
+    with database.opened(load_settings().database_url) as engine:
         version = schema.current(engine)
     click.echo(f"database {version or 'empty'}, program {schema.head()}")
 
@@ -156,14 +150,13 @@ def current(ctx: click.Context) -> None:
 @click.option("--to", "until", metavar="D", help="Show changes up to this day only.")
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
 @click.option("--dry-run", is_flag=True, help="Only print the days whose totals would change.")
-@click.pass_context
-def rebuild(ctx: click.Context, since: str | None, until: str | None, gateway: str | None, dry_run: bool) -> None:
+def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: bool) -> None:
     """Compute the energy tables anew from the raw samples.
 
     Days whose samples were pruned keep their totals. Counters run on from day to day, so
     everything after --from is computed; --to only shortens what is printed.
     """
-    loaded, now = load_settings(ctx), clock.utc_now()
+    loaded, now = load_settings(), clock.utc_now()
     first, last = (text and periods.parse(text, now.date()) for text in (since, until))
     changes: list[DayChange] = []
     with rolling_up(loaded, keep=not dry_run) as connection:
@@ -199,14 +192,13 @@ def _change(kwh: tuple[float | None, float | None]) -> str:
 
 @db.command()
 @click.option("--all", "whole", is_flag=True, help="Everything, not only the last month.")
-@click.pass_context
-def check(ctx: click.Context, whole: bool) -> int:
+def check(whole: bool) -> int:
     """Check the database: sound, complete, and all that follows from the samples.
 
     The last month is computed anew and compared with what is stored; nothing is changed.
     Meanwhile nothing else is written: new polls wait in the spool.
     """
-    loaded, now = load_settings(ctx), clock.utc_now()
+    loaded, now = load_settings(), clock.utc_now()
     with reading(loaded) as connection:
         found = queries.problems(connection)
     with rolling_up(loaded, keep=False) as connection:
@@ -221,10 +213,9 @@ def check(ctx: click.Context, whole: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
 @click.option("--vacuum", is_flag=True, help="Then give the room back to the disk.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def prune(ctx: click.Context, dry_run: bool, vacuum: bool, yes: bool) -> None:
+def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
-    loaded, now = load_settings(ctx), clock.utc_now()
+    loaded, now = load_settings(), clock.utc_now()
     keep_days = loaded.keep_samples_days
     if not keep_days:
         raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")

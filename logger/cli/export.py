@@ -28,20 +28,13 @@ WHAT = ("production", "consumption", "meters", "inverters", "polls")
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix, else csv.")
 @click.option("-o", "output", type=PATH, help="Write this file; a directory for parquet.")
-@click.pass_context
 def export(
-    ctx: click.Context,
-    what: str,
-    since: str | None,
-    until: str | None,
-    gateway: str | None,
-    form: str | None,
-    output: Path | None,
+    what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
 ) -> None:
     """Write raw samples as the gateway gave them, years in one go, in a stream."""
     form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
     begin, end = periods.span(since, until, clock.utc_now().date())
-    with reading(load_settings(ctx)) as connection:
+    with reading(load_settings()) as connection:
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
         # How far it is shows on a terminal, unless the rows go there.
         shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())

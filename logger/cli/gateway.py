@@ -54,18 +54,17 @@ def token() -> None:
     """The token that firmware 7 and newer asks for. It is never shown."""
 
 
-def _tokens(ctx: click.Context, name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
-    loaded = load_settings(ctx)
+def _tokens(name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
+    loaded = load_settings()
     chosen = gateway_named(loaded, name)
     return loaded, chosen, credentials.Tokens(chosen, loaded.state_dir, os.environ, utc_now)
 
 
 @token.command("show")
 @click.argument("name", required=False)
-@click.pass_context
-def show_token(ctx: click.Context, name: str | None) -> None:
+def show_token(name: str | None) -> None:
     """Show whose the token is and how long it lasts, not the token."""
-    _, chosen, tokens = _tokens(ctx, name)
+    _, chosen, tokens = _tokens(name)
     if (found := tokens.stored()) is None:
         raise TokenError(
             f"Gateway {chosen.name!r} has no token yet; get one at "
@@ -81,10 +80,9 @@ def show_token(ctx: click.Context, name: str | None) -> None:
 @token.command("set")
 @click.argument("name", required=False)
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Read it from this file.")
-@click.pass_context
-def set_token(ctx: click.Context, name: str | None, path: Path | None) -> None:
+def set_token(name: str | None, path: Path | None) -> None:
     """Keep a pasted token; asks for it, or reads it from a pipe."""
-    _, chosen, tokens = _tokens(ctx, name)
+    _, chosen, tokens = _tokens(name)
     pasted = credentials.Token.parse(_pasted(path))
     pasted.check(chosen.serial or pasted.serial or "", utc_now())
     tokens.keep(pasted)
@@ -106,10 +104,9 @@ def _pasted(path: Path | None) -> str:
 
 @token.command()
 @click.argument("name", required=False)
-@click.pass_context
-def renew(ctx: click.Context, name: str | None) -> None:
+def renew(name: str | None) -> None:
     """Fetch a new token from Enlighten with the configured account."""
-    loaded, chosen, tokens = _tokens(ctx, name)
+    loaded, chosen, tokens = _tokens(name)
     if not tokens.has_account:
         raise TokenError(
             f"Gateway {chosen.name!r} has no Enlighten account; add username and password_file, "
@@ -125,9 +122,9 @@ def trust() -> None:
     """The certificate that a gateway is known by."""
 
 
-def _pinned(ctx: click.Context, name: str | None) -> "tuple[GatewaySettings, Pins, str]":
+def _pinned(name: str | None) -> "tuple[GatewaySettings, Pins, str]":
     """Return the pin and the fingerprint that the gateway shows now; no request is sent."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     chosen = gateway_named(loaded, name)
     address = http.Address.parse(chosen.host)
     if address.scheme == "http":
@@ -141,10 +138,9 @@ def _pinned(ctx: click.Context, name: str | None) -> "tuple[GatewaySettings, Pin
 
 @trust.command("show")
 @click.argument("name", required=False)
-@click.pass_context
-def show_trust(ctx: click.Context, name: str | None) -> int:
+def show_trust(name: str | None) -> int:
     """Show the pinned certificate and the one that the gateway shows now."""
-    chosen, pins, shown = _pinned(ctx, name)
+    chosen, pins, shown = _pinned(name)
     pinned = pins.read()
     click.echo(f"gateway {chosen.name}")
     click.echo(f"pinned  {pinned or 'none yet'}")
@@ -160,10 +156,9 @@ def show_trust(ctx: click.Context, name: str | None) -> int:
 @trust.command()
 @click.argument("name", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def accept(ctx: click.Context, name: str | None, yes: bool) -> None:
+def accept(name: str | None, yes: bool) -> None:
     """Pin the certificate that the gateway shows now."""
-    chosen, pins, shown = _pinned(ctx, name)
+    chosen, pins, shown = _pinned(name)
     click.echo(f"gateway {chosen.name}\npinned  {pins.read() or 'none yet'}\nshown   {shown}")
     if not yes:
         click.confirm("Trust the certificate that is shown now?", abort=True, err=True)

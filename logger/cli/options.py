@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from logger.settings import GatewaySettings, Settings
 
 
-def load_settings(ctx: click.Context) -> "Settings":
+def load_settings() -> "Settings":
     """Return the settings of this command line."""
-    chosen: dict[str, Any] = ctx.find_root().obj
+    chosen: dict[str, Any] = click.get_current_context().find_root().obj
     path = settings.find_config(chosen["config"], os.environ)
     return settings.load(path, os.environ, database_url=chosen["database_url"])
 

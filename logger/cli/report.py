@@ -57,12 +57,9 @@ def _command(kind: str) -> click.Command:
     @click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file.")
     @click.option("--locale", type=click.Choice(LOCALES), help="csv for a spreadsheet there.")
     @click.option("--sheet", is_flag=True, help="xlsx: this report's sheet alone.")
-    @click.pass_context
-    def command(
-        ctx: click.Context, /, form: str | None, output: Path | None, locale: str | None, sheet: bool, **chosen: Any
-    ) -> None:
+    def command(form: str | None, output: Path | None, locale: str | None, sheet: bool, **chosen: Any) -> None:
         chosen_form = exports.format_for(form, output)
-        with reading(load_settings(ctx)) as connection:
+        with reading(load_settings()) as connection:
             found = _report(kind, connection, chosen)
             if chosen_form == "xlsx" and kind in {"daily", "monthly", "yearly"} and not sheet:
                 content = _workbook(connection, chosen)

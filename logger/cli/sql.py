@@ -19,10 +19,9 @@ def sql() -> None:
 
 @sql.command("datasette-metadata")
 @click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file.")
-@click.pass_context
-def metadata(ctx: click.Context, output: Path | None) -> None:
+def metadata(output: Path | None) -> None:
     """Describe tables, columns and the cookbook's questions for Datasette."""
-    with reading(load_settings(ctx)) as connection:
+    with reading(load_settings()) as connection:
         name = Path(connection.engine.url.database or "envoylog").stem
         found = cookbook.datasette_metadata(connection, name)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
@@ -35,10 +34,9 @@ def metadata(ctx: click.Context, output: Path | None) -> None:
 
 @sql.command("create-reader")
 @click.argument("role")
-@click.pass_context
-def create_reader(ctx: click.Context, role: str) -> None:
+def create_reader(role: str) -> None:
     """Make a PostgreSQL role that reads everything and writes nothing."""
-    with opened(load_settings(ctx)) as engine:
+    with opened(load_settings()) as engine:
         database.backend(engine).create_reader(engine, role, _password(role))
     click.echo(f"{role} can read now")
 

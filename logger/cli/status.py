@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
-@click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(as_json: bool) -> None:
     """Show on one screen how things stand."""
-    loaded = load_settings(ctx)
+    loaded = load_settings()
     with reading(loaded) as connection:
         found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
         size_mb = round(size.database_bytes(connection) / 1e6, 1)
@@ -41,11 +40,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 @click.command()
-@click.pass_context
-def health(ctx: click.Context) -> int:
+def health() -> int:
     """For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown."""
     try:
-        loaded = load_settings(ctx)
+        loaded = load_settings()
         with reading(loaded) as connection:
             found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
         judged = overview.health(found, loaded)
