@@ -11,40 +11,20 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Date,
-    DateTime,
-    Dialect,
-    Double,
-    ForeignKey,
-    Integer,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-)
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Date, Dialect, Double, Integer, SmallInteger, String, Table, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger, TypeDecorator
 
 #: An instant as SQLite keeps it.
 INSTANT = "%Y-%m-%d %H:%M:%S"
 
 
-class UtcDateTime(TypeDecorator[datetime]):
+class UtcDateTime(sa.TypeDecorator[datetime]):
     """An instant: aware UTC in and out, whole seconds."""
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True).with_variant(String(19), "sqlite")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Return text for SQLite, timestamptz for PostgreSQL."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(String(19))
-        return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Return the instant as the engine stores it."""
@@ -70,7 +50,7 @@ class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function tha
 
     inherit_cache = True
     name = "epoch"
-    type = BigInteger()
+    type = sa.BigInteger()
 
 
 @compiles(epoch, "sqlite")
@@ -87,7 +67,7 @@ def _epoch(element: epoch, compiler: Any, **options: Any) -> str:
     return f"CAST(floor(extract(epoch FROM {instant})) AS BIGINT)"
 
 
-METADATA = MetaData(
+METADATA = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -104,15 +84,15 @@ def _table(name: str, *columns: Column[Any]) -> Table:
 
 def _key(**kinds: Any) -> list[Column[Any]]:
     """Return the columns of a natural key, of which the gateway is the first."""
-    gateways = ForeignKey("gateways.gateway_id")
     return [
-        Column("gateway_id", SmallInteger, gateways, primary_key=True),
+        Column("gateway_id", SmallInteger, sa.ForeignKey("gateways.gateway_id"), primary_key=True),
         *(Column(name, kind, primary_key=True) for name, kind in kinds.items()),
     ]
 
 
-def _columns(kind: Any, *names: str) -> list[Column[Any]]:
-    return [Column(name, kind) for name in names]
+def _columns(*numbers: str, **kinds: Any) -> list[Column[Any]]:
+    """Return columns outside the key, those of measured numbers first."""
+    return [Column(name, kind) for name, kind in (dict.fromkeys(numbers, Double) | kinds).items()]
 
 
 #: One gateway, by its serial.
@@ -121,69 +101,54 @@ GATEWAYS = _table(
     Column("gateway_id", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text),
     Column("serial", Text, unique=True, nullable=False),
-    *_columns(Text, "part_number", "firmware"),
-    Column("is_metered", Boolean),
-    Column("phase_mode", Text),
-    Column("phase_count", Integer),
-    Column("time_zone", Text),
-    Column("peak_power_kwp", Double),
-    *_columns(UtcDateTime, "first_seen_at", "last_seen_at"),
+    *_columns(part_number=Text, firmware=Text, is_metered=Boolean, phase_mode=Text, phase_count=Integer),
+    *_columns(time_zone=Text, peak_power_kwp=Double, first_seen_at=UtcDateTime, last_seen_at=UtcDateTime),
 )
 
 #: One CT slot, as last seen.
 METERS = _table(
     "meters",
     *_key(eid=Integer),
-    *_columns(Text, "measurement", "state", "metering_status", "status_flags", "phase_mode"),
-    Column("phase_count", Integer),
+    *_columns(measurement=Text, state=Text, metering_status=Text, status_flags=Text),
+    *_columns(phase_mode=Text, phase_count=Integer),
 )
 
 #: One microinverter.
 INVERTERS = _table(
-    "inverters",
-    *_key(serial=Text),
-    Column("device_type", Integer),
-    *_columns(UtcDateTime, "first_seen_at", "last_seen_at"),
+    "inverters", *_key(serial=Text), *_columns(device_type=Integer, first_seen_at=UtcDateTime, last_seen_at=UtcDateTime)
 )
 
 #: One poll and how it ended.
-POLLS = _table("polls", *_key(polled_at=UtcDateTime), Column("took_s", Double), *_columns(Text, "outcome", "error"))
+POLLS = _table("polls", *_key(polled_at=UtcDateTime), *_columns("took_s", outcome=Text, error=Text))
 
 #: Production at one instant.
 PRODUCTION_SAMPLES = _table(
     "production_samples",
     *_key(polled_at=UtcDateTime, phase=Text),
-    *_columns(Double, "power_w", "energy_lifetime_wh"),
-    Column("reading_age_s", Integer),
-    Column("source", Text),
+    *_columns("power_w", "energy_lifetime_wh", reading_age_s=Integer, source=Text),
 )
 
 #: Consumption, total or net, at one instant.
 CONSUMPTION_SAMPLES = _table(
     "consumption_samples",
     *_key(polled_at=UtcDateTime, measurement=Text, phase=Text),
-    *_columns(Double, "power_w", "energy_lifetime_wh"),
-    Column("reading_age_s", Integer),
-    Column("source", Text),
+    *_columns("power_w", "energy_lifetime_wh", reading_age_s=Integer, source=Text),
 )
 
 #: What one enabled CT measured at one instant.
 METER_READINGS = _table(
     "meter_readings",
     *_key(polled_at=UtcDateTime, measurement=Text, phase=Text),
-    *_columns(Double, "power_w", "delivered_wh", "received_wh", "voltage_v", "current_a"),
-    *_columns(Double, "power_factor", "apparent_power_va", "reactive_power_var", "frequency_hz"),
-    Column("reading_age_s", Integer),
+    *_columns("power_w", "delivered_wh", "received_wh", "voltage_v", "current_a", "power_factor"),
+    *_columns("apparent_power_va", "reactive_power_var", "frequency_hz", reading_age_s=Integer),
 )
 
 #: One report of one microinverter.
 INVERTER_SAMPLES = _table(
     "inverter_samples",
     *_key(reported_at=UtcDateTime, serial=Text),
-    *_columns(Double, "power_w", "max_power_w", "energy_lifetime_wh", "energy_interval_wh"),
-    Column("interval_s", Integer),
-    *_columns(Double, "dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a"),
-    *_columns(Double, "frequency_hz", "temperature_c"),
+    *_columns("power_w", "max_power_w", "energy_lifetime_wh", "energy_interval_wh", interval_s=Integer),
+    *_columns("dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a", "frequency_hz", "temperature_c"),
 )
 
 #: A change worth knowing when energy is read years later.
@@ -192,38 +157,32 @@ EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), Column
 
 def _energy() -> list[Column[Any]]:
     return [
-        *_columns(Double, "production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh"),
-        *_columns(Double, "battery_charge_wh", "battery_discharge_wh"),
-        Column("covered_s", Integer),
-        *_columns(Double, "bridged_wh", "peak_production_w"),
-        Column("peak_production_at", UtcDateTime),
-        Column("peak_consumption_w", Double),
-        Column("peak_consumption_at", UtcDateTime),
+        *_columns("production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh"),
+        *_columns("battery_charge_wh", "battery_discharge_wh", covered_s=Integer),
+        *_columns("bridged_wh", "peak_production_w", peak_production_at=UtcDateTime),
+        *_columns("peak_consumption_w", peak_consumption_at=UtcDateTime),
     ]
 
 
 #: Energy of a quarter hour.
 ENERGY_15MIN = _table(
-    "energy_15min", *_key(starts_at=UtcDateTime, phase=Text), Column("utc_offset_s", Integer), *_energy()
+    "energy_15min", *_key(starts_at=UtcDateTime, phase=Text), *_columns(utc_offset_s=Integer), *_energy()
 )
 
 #: Energy of a local hour.
 ENERGY_HOURLY = _table(
     "energy_hourly",
     *_key(starts_at=UtcDateTime, phase=Text),
-    *_columns(Integer, "utc_offset_s", "period_s"),
+    *_columns(utc_offset_s=Integer, period_s=Integer),
     *_energy(),
 )
 
 #: Energy of a local day.
-ENERGY_DAILY = _table("energy_daily", *_key(day=Date, phase=Text), Column("period_s", Integer), *_energy())
+ENERGY_DAILY = _table("energy_daily", *_key(day=Date, phase=Text), *_columns(period_s=Integer), *_energy())
 
 #: Energy of one microinverter on a local day.
 INVERTER_DAILY = _table(
-    "inverter_daily",
-    *_key(day=Date, serial=Text),
-    *_columns(Double, "energy_wh", "peak_power_w"),
-    Column("covered_s", Integer),
+    "inverter_daily", *_key(day=Date, serial=Text), *_columns("energy_wh", "peak_power_w", covered_s=Integer)
 )
 
 #: Where a ledger was left (internal).

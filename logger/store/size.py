@@ -8,28 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from logger.clock import from_epoch_s
 from logger.settings import Settings
 from logger.store.database import backend
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    ENERGY_15MIN,
-    ENERGY_DAILY,
-    ENERGY_HOURLY,
-    INVERTER_DAILY,
-    INVERTER_SAMPLES,
-    METER_READINGS,
-    POLLS,
-    PRODUCTION_SAMPLES,
-    ROLLUP_CHECKPOINTS,
-)
+from logger.store.models import ENERGY_15MIN, PRODUCTION_SAMPLES
 from logger.store.queries import ends_s, gateways, logged_days
 
-RAW = (POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS, INVERTER_SAMPLES)
-ROLLUPS = (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, ROLLUP_CHECKPOINTS)
+RAW = ("polls", "production_samples", "consumption_samples", "meter_readings", "inverter_samples")
+ROLLUPS = ("energy_15min", "energy_hourly", "energy_daily", "inverter_daily", "rollup_checkpoints")
 #: The pace of this many days shows how a year will be.
 RECENT_DAYS = 30.0
 #: What a collector wrote in a shorter time shows little about a day.
@@ -93,8 +82,8 @@ def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
     return {name: int(taken) for name, taken in found}
 
 
-def _sum(by_table: dict[str, int] | None, tables: Sequence[Table]) -> int | None:
-    return None if by_table is None else sum(by_table.get(table.name, 0) for table in tables)
+def _sum(by_table: dict[str, int] | None, names: Sequence[str]) -> int | None:
+    return None if by_table is None else sum(by_table.get(name, 0) for name in names)
 
 
 def _growth(connection: Connection, days: float, raw: int | None, rollups: int | None, used: int) -> float | None:

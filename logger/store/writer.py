@@ -8,34 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from logger import readings
 from logger.errors import SettingsError
-from logger.readings import (
-    ConsumptionSample,
-    Event,
-    GatewayInfo,
-    InverterSample,
-    Meter,
-    MeterReading,
-    Outcome,
-    Poll,
-    ProductionSample,
-)
+from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GatewaySettings
+from logger.store import models
 from logger.store.database import backend, insert_or_ignore, upsert
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    ENERGY_15MIN,
-    EVENTS,
-    GATEWAYS,
-    INVERTER_DAILY,
-    INVERTER_SAMPLES,
-    INVERTERS,
-    METER_READINGS,
-    METERS,
-    POLLS,
-    PRODUCTION_SAMPLES,
-    ROLLUP_CHECKPOINTS,
-)
 
 Rows = Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]
 
@@ -44,16 +22,17 @@ def _rows_of(kind: type, *without: str) -> Rows:
     """Return what makes rows of readings and a key (dataclasses.asdict takes ten times as long)."""
     names = tuple(field.name for field in fields(kind) if field.name not in without)
     values = attrgetter(*names)
-    return lambda key, readings: [{**key, **dict(zip(names, values(reading), strict=True))} for reading in readings]
+    return lambda key, found: [{**key, **dict(zip(names, values(reading), strict=True))} for reading in found]
 
 
-_METER_STATE = [column.name for column in METERS.c if not column.primary_key]
-_meter_rows, _event_rows = _rows_of(Meter), _rows_of(Event)
-_inverter_rows = _rows_of(InverterSample, "device_type")
+_IDENTITY = ("part_number", "firmware", "is_metered", "phase_mode", "phase_count")
+_METER_STATE = [column.name for column in models.METERS.c if not column.primary_key]
+_meter_rows, _event_rows = _rows_of(readings.Meter), _rows_of(Event)
+_inverter_rows = _rows_of(readings.InverterSample, "device_type")
 _POLLED = (
-    (PRODUCTION_SAMPLES, _rows_of(ProductionSample), attrgetter("production")),
-    (CONSUMPTION_SAMPLES, _rows_of(ConsumptionSample), attrgetter("consumption")),
-    (METER_READINGS, _rows_of(MeterReading), attrgetter("meter_readings")),
+    (models.PRODUCTION_SAMPLES, _rows_of(readings.ProductionSample), attrgetter("production")),
+    (models.CONSUMPTION_SAMPLES, _rows_of(readings.ConsumptionSample), attrgetter("consumption")),
+    (models.METER_READINGS, _rows_of(readings.MeterReading), attrgetter("meter_readings")),
 )
 
 
@@ -63,24 +42,20 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
     Raises:
         SettingsError: the configured time zone is not the one its days were made with.
     """
-    known = connection.execute(select(GATEWAYS).where(GATEWAYS.c.serial == info.serial)).one_or_none()
+    known = connection.execute(select(models.GATEWAYS).where(models.GATEWAYS.c.serial == info.serial)).one_or_none()
     values: dict[str, Any] = {
         "name": settings.name,
-        "part_number": info.part_number,
-        "firmware": info.firmware,
-        "is_metered": info.is_metered,
-        "phase_mode": info.phase_mode,
-        "phase_count": info.phase_count,
         "last_seen_at": at,
+        **{name: getattr(info, name) for name in _IDENTITY},
     }
     if settings.peak_power_kwp is not None:
         values["peak_power_kwp"] = settings.peak_power_kwp
     zone = settings.time_zone or info.time_zone
     if known is None:
-        newest = connection.execute(select(func.max(GATEWAYS.c.gateway_id))).scalar_one()
+        newest = connection.execute(select(func.max(models.GATEWAYS.c.gateway_id))).scalar_one()
         gateway_id = (newest or 0) + 1
         key = {"gateway_id": gateway_id, "serial": info.serial, "first_seen_at": at}
-        insert_or_ignore(connection, GATEWAYS, [{**key, **values, "time_zone": zone or "UTC"}])
+        insert_or_ignore(connection, models.GATEWAYS, [{**key, **values, "time_zone": zone or "UTC"}])
     else:
         gateway_id = known.gateway_id
         if settings.time_zone and known.time_zone and settings.time_zone != known.time_zone:
@@ -91,10 +66,10 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
             )
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
-        connection.execute(update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id).values(values))
+        connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))
         _note_changes(connection, gateway_id, known.firmware, info, at)
     meters = _meter_rows({"gateway_id": gateway_id}, info.meters)
-    upsert(connection, METERS, meters, _METER_STATE)
+    upsert(connection, models.METERS, meters, _METER_STATE)
     return int(gateway_id)
 
 
@@ -106,26 +81,26 @@ def _note_changes(
     if firmware is not None and firmware != info.firmware:
         detail = f"{firmware} to {info.firmware}"
         events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=detail))
-    query = select(METERS.c.eid, METERS.c.state).where(METERS.c.gateway_id == gateway_id)
+    query = select(models.METERS.c.eid, models.METERS.c.state).where(models.METERS.c.gateway_id == gateway_id)
     states = {row.eid: row.state for row in connection.execute(query)}
     for meter in info.meters:
         before = states.get(meter.eid)
         if before not in {None, meter.state}:
             events.append(Event(at=at, kind=f"meter_{meter.state}", subject=meter.measurement, detail=f"was {before}"))
-    insert_or_ignore(connection, EVENTS, _event_rows({"gateway_id": gateway_id}, events))
+    insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, events))
 
 
 def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     """Store a poll; the caller commits."""
     key = {"gateway_id": gateway_id, "polled_at": poll.polled_at}
     row = {"took_s": round(poll.took_s, 3), "outcome": poll.outcome, "error": poll.error}
-    insert_or_ignore(connection, POLLS, [{**key, **row}])
+    insert_or_ignore(connection, models.POLLS, [{**key, **row}])
     for table, rows_of, readings_of in _POLLED:
         insert_or_ignore(connection, table, rows_of(key, readings_of(poll)))
     _save_inverters(connection, gateway_id, poll)
-    insert_or_ignore(connection, EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
+    insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
     if poll.outcome is not Outcome.FAILED:
-        seen = update(GATEWAYS).where(GATEWAYS.c.gateway_id == gateway_id)
+        seen = update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id)
         connection.execute(seen.values(last_seen_at=poll.polled_at))
     ages_s = [sample.reading_age_s for sample in poll.production]
     ages_s += [reading.reading_age_s for reading in poll.meter_readings]
@@ -139,17 +114,12 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
     if not poll.inverters:
         return
     known = [
-        {
-            "gateway_id": gateway_id,
-            "serial": sample.serial,
-            "device_type": sample.device_type,
-            "first_seen_at": sample.reported_at,
-            "last_seen_at": sample.reported_at,
-        }
+        {"gateway_id": gateway_id, "serial": sample.serial, "device_type": sample.device_type}
+        | dict.fromkeys(("first_seen_at", "last_seen_at"), sample.reported_at)
         for sample in poll.inverters
     ]
-    upsert(connection, INVERTERS, known, ("last_seen_at",))
-    columns = INVERTER_SAMPLES.c
+    upsert(connection, models.INVERTERS, known, ("last_seen_at",))
+    columns = models.INVERTER_SAMPLES.c
     oldest = min(sample.reported_at for sample in poll.inverters)
     query = select(columns.reported_at, columns.serial).where(
         columns.gateway_id == gateway_id, columns.reported_at >= oldest
@@ -158,20 +128,22 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
     stored = {(at, serial) for at, serial in connection.execute(query)}
     new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
     rows = _inverter_rows({"gateway_id": gateway_id}, new)
-    insert_or_ignore(connection, INVERTER_SAMPLES, rows)
+    insert_or_ignore(connection, models.INVERTER_SAMPLES, rows)
     if new:
         _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
 
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:
     """Let a sample that arrives late have its days recomputed."""
-    columns = ROLLUP_CHECKPOINTS.c
+    columns = models.ROLLUP_CHECKPOINTS.c
     connection.execute(
-        delete(ROLLUP_CHECKPOINTS).where(columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at)
+        delete(models.ROLLUP_CHECKPOINTS).where(
+            columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at
+        )
     )
 
 
 def reserve_rollups(connection: Connection) -> None:
     """Let nobody else roll up until the end of the transaction; reading goes on."""
-    names = f"{ENERGY_15MIN.name}, {INVERTER_DAILY.name}"
+    names = f"{models.ENERGY_15MIN.name}, {models.INVERTER_DAILY.name}"
     connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(names))
