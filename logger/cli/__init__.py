@@ -82,11 +82,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
         return command
 
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's signature
-        formatter: click.HelpFormatter,
-    ) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands as click does, but without importing any."""
         width = formatter.width - 6 - max(map(len, COMMANDS))
         with formatter.section("Commands"):
@@ -105,11 +101,10 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, config: str | None, database_url: str | None, verbose: bool) -> None:
     """Log an Enphase gateway, and turn what it counts into energy you can trust."""
     ctx.obj = {"config": config, "database_url": database_url}
-    under_systemd = "JOURNAL_STREAM" in os.environ
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(message)s" if under_systemd else "%(asctime)s %(message)s",
+        format="%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
     for chatty in ("urllib3", "schedule", "alembic", "asyncio", "zeroconf"):
@@ -147,8 +142,7 @@ def _run(args: list[str] | None) -> int:
 
 def _unexpected(error: Exception) -> int:
     """Say in a sentence what no command foresaw, and return the exit code."""
-    log = logging.getLogger(__name__)
-    log.debug("unexpected", exc_info=error)
+    logging.getLogger(__name__).debug("unexpected", exc_info=error)
     if (sentence := database.sentence_of(error)) is not None:
         click.echo(f"envoylog: {sentence}", err=True)
         return 6

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,8 @@ def run() -> None:
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
         )
-        service.catch_signals(collector)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, collector.stop)
         log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
         collector.run()
     log.info("stopped")
@@ -47,8 +49,7 @@ def run() -> None:
 @click.option("--no-store", is_flag=True, help="Only show; write nothing to the database.")
 def poll(as_json: bool, no_store: bool) -> int:
     """Poll every gateway once, store what it reports, and show it."""
-    loaded = load_settings()
-    gateways_of(loaded)
+    gateways_of(loaded := load_settings())
     answers = list(_asked(loaded) if no_store else _stored(loaded))
     for answer in answers:
         for problem in answer.problems():
@@ -56,8 +57,7 @@ def poll(as_json: bool, no_store: bool) -> int:
         if not as_json and answer.poll is not None and answer.error is None:
             click.echo("\n".join(_lines(answer.gateway.settings.name, answer.poll)))
     if as_json:
-        records = [answer.record() for answer in answers]
-        click.echo(json.dumps(records, indent=2, default=str, ensure_ascii=False))
+        click.echo(json.dumps([answer.record() for answer in answers], indent=2, default=str, ensure_ascii=False))
     return next((code for answer in answers if (code := answer.exit_code)), 0)
 
 
@@ -75,8 +75,7 @@ class _Answer:
             return self.error.exit_code
         if (refused := self.gateway.endpoints.refused_user) is not None:
             return refused.exit_code
-        has_failed = self.poll is not None and self.poll.outcome == "failed"
-        return GatewayError.exit_code if has_failed else 0
+        return GatewayError.exit_code if self.poll is not None and self.poll.outcome == "failed" else 0
 
     def problems(self) -> Iterator[str]:
         """Yield what a person should hear."""
@@ -89,15 +88,16 @@ class _Answer:
             for failure in self.poll.failures:
                 yield f"{settings.name}: {failure.source}: {failure.error}"
         if self.poll is not None and self.gateway.is_nightly_outage(self.poll.polled_at):
-            yield (f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways restart")
+            yield f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways restart"
 
     def record(self) -> dict[str, Any]:
         """Return all of it for a program."""
-        name = {"gateway": self.gateway.settings.name}
+        record: dict[str, Any] = {"gateway": self.gateway.settings.name}
         if self.poll is None:
-            return {**name, "outcome": "failed", "error": str(self.error)}
-        record = {key: value for key, value in asdict(self.poll).items() if key != "clock_set"}
-        return {**name, **record, "outcome": self.poll.outcome, "error": self.poll.error}
+            return record | {"outcome": "failed", "error": str(self.error)}
+        record |= asdict(self.poll) | {"outcome": self.poll.outcome, "error": self.poll.error}
+        del record["clock_set"]
+        return record
 
 
 def _asked(loaded: "Settings") -> Iterator[_Answer]:
@@ -123,10 +123,9 @@ def _stored(loaded: "Settings") -> Iterator[_Answer]:
 
 
 def _lines(name: str, polled: "Poll") -> Iterator[str]:
-    info = polled.info
-    firmware = f", firmware {info.firmware}" if info else ""
-    when = polled.polled_at.strftime("%Y-%m-%d %H:%M:%S")
-    yield f"{name}  serial {polled.gateway_serial}{firmware}  {when} UTC  {polled.outcome}"
+    firmware = f", firmware {polled.info.firmware}" if polled.info else ""
+    when = f"{polled.polled_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"{name}  serial {polled.gateway_serial}{firmware}  {when}  {polled.outcome}"
     samples: list[ProductionSample | ConsumptionSample] = [*polled.production, *polled.consumption]
     for sample in samples:
         what, wh = getattr(sample, "measurement", "production"), sample.energy_lifetime_wh

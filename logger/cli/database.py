@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from logger.rollups.rollup import DayChange
     from logger.store.transfer import Step
 
+SIZES = {"raw_mb": "raw samples", "rollups_mb": "rollups", "rest_mb": "the rest", "free_mb": "free for new rows"}
 WRITTEN = {
     "collector": "MB written a day, by the running collector",
     "server": "MB written a day, as the log of the server's databases",
@@ -38,32 +38,24 @@ def db() -> None:
     """The database: its schema, its size, and its totals computed anew."""
 
 
-# -- what it is
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
 def size(as_json: bool) -> None:
     """Show how large the database is, for what, what a year adds, and what a day writes."""
-    loaded = load_settings()
-    with reading(loaded) as connection:
+    with reading(loaded := load_settings()) as connection:
         record = asdict(sizes.size(connection, loaded))
     click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_size_lines(record)))
 
 
 def _size_lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{found['database_mb']:.1f} MB, {found['days_logged']:.1f} days logged"
-    for key, what in (
-        ("raw_mb", "raw samples"),
-        ("rollups_mb", "rollups"),
-        ("rest_mb", "the rest"),
-        ("free_mb", "free for new rows"),
-    ):
+    for key, what in SIZES.items():
         if found[key] is not None:
             yield f"{found[key]:10.1f} MB {what}"
     if found["growth_gb_per_year"] is not None:
         yield f"about {found['growth_gb_per_year']:.2f} GB a year at this pace"
-    source = found["written_source"]
-    about = "about " if source == "estimate" else ""
-    yield f"{about}{found['written_mb_per_day']:.1f} {WRITTEN[source]}"
+    about = "about " if found["written_source"] == "estimate" else ""
+    yield f"{about}{found['written_mb_per_day']:.1f} {WRITTEN[found['written_source']]}"
 
 
 @db.command()
@@ -72,10 +64,9 @@ def _size_lines(found: dict[str, Any]) -> Iterator[str]:
 def backup(directory: Path | None, keep: int) -> None:
     """Copy the database into a SQLite file while it is in use; verified, the newest are kept."""
     loaded = load_settings()
-    directory = directory or loaded.state_dir / "backups"
     stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
     with opened(loaded) as engine, _progress() as step:
-        path = transfer.backup(engine, directory, stamp, keep, step)
+        path = transfer.backup(engine, directory or loaded.state_dir / "backups", stamp, keep, step)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, verified")
 
 
@@ -97,8 +88,7 @@ def restore(source: Path, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def copy(target_url: str, yes: bool) -> None:
     """Copy everything into another, empty database, of either engine, while this is in use."""
-    loaded = load_settings()
-    with opened(loaded, read_only=True) as source, database.opened(target_url) as target:
+    with opened(load_settings(), read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
         began_s = clock.running_s()
@@ -124,16 +114,14 @@ def _progress() -> "Iterator[Step]":
         yield step
 
 
-# -- its schema
 @db.command()
 def upgrade() -> None:
     """Create the tables, or bring them to this version's schema."""
     with database.opened(load_settings().database_url) as engine:
         before = schema.current(engine)
         schema.upgrade(engine)
-        after = schema.current(engine)
-    words = "is up to date" if before == after else f"upgraded from {before or 'nothing'}"
-    click.echo(f"schema {after} {words}")
+    words = "is up to date" if before == schema.head() else f"upgraded from {before or 'nothing'}"
+    click.echo(f"schema {schema.head()} {words}")
 
 
 @db.command()
@@ -144,7 +132,6 @@ def current() -> None:
     click.echo(f"database {version or 'empty'}, program {schema.head()}")
 
 
-# -- its totals
 @db.command()
 @click.option("--from", "since", metavar="D", help="First local day to compute anew.")
 @click.option("--to", "until", metavar="D", help="Show changes up to this day only.")
@@ -168,8 +155,7 @@ def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: 
     shown = [change for change in changes if not last or change.day <= last.last]
     for change in shown:
         production, consumption = _change(change.production_kwh), _change(change.consumption_kwh)
-        day: date = change.day
-        click.echo(f"{change.gateway} {day} production {production}, consumption {consumption}")
+        click.echo(f"{change.gateway} {change.day} production {production}, consumption {consumption}")
     click.echo(f"{len(shown)} days {'would change' if dry_run else 'changed'}", err=True)
 
 
@@ -230,8 +216,7 @@ def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
             pruned[row.name] = sum(gone.values())
         free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():
-        verb = "would go" if dry_run else "gone"
-        click.echo(f"{name}: {count} samples {verb}, every total stays as it was")
+        click.echo(f"{name}: {count} samples {'would go' if dry_run else 'gone'}, every total stays as it was")
     if vacuum and not dry_run:
         with opened(loaded) as engine, database.translated_errors():
             database.backend(engine).vacuum(engine)

@@ -40,12 +40,10 @@ def discover(timeout_s: float, as_json: bool) -> None:
         return
     click.echo(f"{'serial':<14}{'firmware':<12}address")
     for gateway in found:
-        addresses = ", ".join(gateway.addresses)
-        click.echo(f"{gateway.serial:<14}{gateway.firmware or '?':<12}{addresses}")
-    is_one = len(found) == 1
-    click.echo(f"\nTo log {'it' if is_one else 'them'}, write into the configuration:", err=True)
+        click.echo(f"{gateway.serial:<14}{gateway.firmware or '?':<12}{', '.join(gateway.addresses)}")
+    click.echo(f"\nTo log {'it' if len(found) == 1 else 'them'}, write into the configuration:", err=True)
     for number, gateway in enumerate(found, start=1):
-        click.echo(f'\n[[gateways]]\nname = "roof{"" if is_one else number}"', err=True)
+        click.echo(f'\n[[gateways]]\nname = "roof{"" if len(found) == 1 else number}"', err=True)
         click.echo(f'host = "{gateway.addresses[0]}"\nserial = "{gateway.serial}"', err=True)
 
 
@@ -113,8 +111,7 @@ def renew(name: str | None) -> None:
             "or paste a token: envoylog token set"
         )
     serial = chosen.serial or client.Gateway(loaded, chosen, os.environ).identify().serial
-    fetched = tokens.fetch(serial)
-    click.echo(f"gateway {chosen.name}: new token until {fetched.expires_at:%Y-%m-%d}")
+    click.echo(f"gateway {chosen.name}: new token until {tokens.fetch(serial).expires_at:%Y-%m-%d}")
 
 
 @click.group()
@@ -142,9 +139,7 @@ def show_trust(name: str | None) -> int:
     """Show the pinned certificate and the one that the gateway shows now."""
     chosen, pins, shown = _pinned(name)
     pinned = pins.read()
-    click.echo(f"gateway {chosen.name}")
-    click.echo(f"pinned  {pinned or 'none yet'}")
-    click.echo(f"shown   {shown}")
+    click.echo(f"gateway {chosen.name}\npinned  {pinned or 'none yet'}\nshown   {shown}")
     if pinned is None:
         click.echo("the first poll pins it")
     elif pinned != shown:

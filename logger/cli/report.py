@@ -1,6 +1,5 @@
 """``envoylog report``."""
 
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -67,13 +66,12 @@ def _command(kind: str) -> click.Command:
                 content = exports.to_csv(found, locale)
             else:
                 content = exports.EXPORTERS[chosen_form](found)
-        if output is not None:
-            with exports.replacing(output) as out:
-                out.write(content)
-            click.echo(f"{output}: {len(found.rows)} rows", err=True)
-        else:
-            sys.stdout.buffer.write(content)
-            sys.stdout.flush()
+        if output is None:
+            click.echo(content, nl=False)
+            return
+        with exports.replacing(output) as out:
+            out.write(content)
+        click.echo(f"{output}: {len(found.rows)} rows", err=True)
 
     return command
 

@@ -23,8 +23,7 @@ def metadata(output: Path | None) -> None:
     """Describe tables, columns and the cookbook's questions for Datasette."""
     with reading(load_settings()) as connection:
         name = Path(connection.engine.url.database or "envoylog").stem
-        found = cookbook.datasette_metadata(connection, name)
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(cookbook.datasette_metadata(connection, name), indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return

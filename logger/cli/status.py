@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
 def status(as_json: bool) -> None:
     """Show on one screen how things stand."""
-    loaded = load_settings()
-    with reading(loaded) as connection:
+    with reading(loaded := load_settings()) as connection:
         found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
         size_mb = round(size.database_bytes(connection) / 1e6, 1)
     found = _up_to_now(loaded) or found
@@ -43,8 +42,7 @@ def status(as_json: bool) -> None:
 def health() -> int:
     """For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown."""
     try:
-        loaded = load_settings()
-        with reading(loaded) as connection:
+        with reading(loaded := load_settings()) as connection:
             found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
         judged = overview.health(found, loaded)
     except StoreAwayError as error:
@@ -59,10 +57,9 @@ def _token_days(loaded: "Settings") -> list[int | None]:
     """Return the days that each gateway's token has left; None where there is none."""
     days: list[int | None] = []
     for gateway in loaded.gateways:
-        tokens = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now)
         token = None
         with contextlib.suppress(LoggerError):
-            token = tokens.stored()
+            token = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now).stored()
         days.append((token.expires_at - utc_now()).days if token and token.expires_at else None)
     return days
 
@@ -80,10 +77,9 @@ def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
 
 
 def _lines(gateway: "GatewayStatus") -> Iterator[str]:
-    age_s = gateway.last_good_age_s
-    when = "never" if age_s is None else f"{age_s} s ago"
+    when = "never" if gateway.last_good_age_s is None else f"{gateway.last_good_age_s} s ago"
     production, consumption = gateway.today_production_kwh, gateway.today_consumption_kwh
-    yield (f"{gateway.gateway}  serial {gateway.serial or '?'}, firmware {gateway.firmware or '?'}")
+    yield f"{gateway.gateway}  serial {gateway.serial or '?'}, firmware {gateway.firmware or '?'}"
     yield f"  last measured  {when}, last poll {gateway.last_outcome or 'none'}"
     if gateway.last_error:
         yield f"  last problem   {gateway.last_error}"
@@ -91,10 +87,8 @@ def _lines(gateway: "GatewayStatus") -> Iterator[str]:
     if gateway.token_days_left is not None:
         yield f"  token          {gateway.token_days_left} days left"
     if gateway.spool_bytes:
-        yield (
-            f"  spool          {gateway.spool_bytes} bytes wait for the database, "
-            f"the oldest for {gateway.waiting_since_s or 0} s"
-        )
+        waits_s = gateway.waiting_since_s or 0
+        yield f"  spool          {gateway.spool_bytes} bytes wait for the database, the oldest for {waits_s} s"
 
 
 def _kwh(value: float | None) -> str:

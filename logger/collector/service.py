@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import queue
-import signal
 import socket
 import threading
 import time
@@ -278,9 +277,3 @@ def notify(message: str) -> None:
         with contextlib.suppress(OSError), socket.socket(unix, datagrams) as out:
             out.connect("\0" + address[1:] if address[0] == "@" else address)
             out.sendall(message.encode())
-
-
-def catch_signals(service: Service) -> None:
-    """Let SIGTERM and SIGINT end the service cleanly."""
-    signal.signal(signal.SIGTERM, service.stop)
-    signal.signal(signal.SIGINT, service.stop)
