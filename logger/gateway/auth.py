@@ -52,8 +52,8 @@ def _with_token(token: Token | None, request: PreparedRequest) -> PreparedReques
 class TokenAuth(AuthBase):
     """Asks with a token's session cookie, or the token itself.
 
-    What is refused is asked once more after the gateway has checked the token again: the session
-    may be over, or the gateway was restarted.
+    What is refused is asked once more after the gateway has checked the token again: the session may be over, or the
+    gateway was restarted.
     """
 
     def __init__(self, settings: GatewaySettings, tokens: Tokens, http: Http, clock: Clock) -> None:
@@ -178,9 +178,8 @@ class LocalUsers(AuthBase):
                 return response
         if self.settings.username:
             self.refusal = AuthenticationError(
-                f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} "
-                "or the password; check username and password_file, or remove both to use the "
-                "built-in users."
+                f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} or the password; check "
+                "username and password_file, or remove both to use the built-in users."
             )
         return response
 
@@ -192,9 +191,9 @@ _LETTERS = {"0": ("f", 20, (3, 6, 9)), "1": ("@", 26, (9, 15))}
 def installer_password(serial: str) -> str:
     """Return the password that the gateway derives from its serial number.
 
-    The last eight hex digits of an MD5, reversed; each 0 becomes a letter from f on and each 1 a
-    letter from @ on, counted down from how many of them the digest holds. Counts that would give
-    an ambiguous letter are left out. Source: the gateway's own scheme.
+    The last eight hex digits of an MD5, reversed; each 0 becomes a letter from f on and each 1 a letter from @ on,
+    counted down from how many of them the digest holds. Counts that would give an ambiguous letter are left out.
+    Source: the gateway's own scheme.
     """
     text = f"[e]installer@enphaseenergy.com#{serial} EnPhAsE eNeRgY "
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

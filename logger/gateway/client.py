@@ -1,7 +1,6 @@
 """One gateway: who it is, what it is, and what it reports now.
 
 A poll asks for the documents that this kind of gateway needs, one after the other within a time budget, and reads them.
-An endpoint that fails costs what depends on it; the others still deliver.
 """
 
 import contextlib
@@ -12,14 +11,8 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
+from logger import errors
 from logger.clock import Clock, time_zone, to_epoch_s, utc_now
-from logger.errors import (
-    AuthenticationError,
-    GatewayError,
-    GatewayReplacedError,
-    GatewayUnreachableError,
-    SettingsError,
-)
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly, Watch
 from logger.gateway.discovery import Relocation
@@ -85,7 +78,7 @@ class Gateway:
         deadline = deadline or Deadline(self.budget_s)
         info = profiles.parse_info(self.endpoints.open_text(profiles.INFO, deadline))
         if self.known_serial is not None and info.serial != self.known_serial:
-            raise GatewayReplacedError(
+            raise errors.GatewayReplacedError(
                 f"Gateway {self.settings.name!r} should be {self.known_serial}, but {info.serial} "
                 f"answers at {self.endpoints.http.address.host}; if it was replaced, write "
                 f'serial = "{info.serial}" into the configuration, else correct host.'
@@ -104,8 +97,7 @@ class Gateway:
             # Finding out what it is takes many documents, and is worth missing slots for.
             deadline.extend(max(0.0, DETECTION_S - self.budget_s))
         changed = before is not None and before.info.firmware != info.firmware
-        at = self._detected_at
-        is_due = changed or at is None or now - at >= DETECT_EVERY
+        is_due = changed or self._detected_at is None or now - self._detected_at >= DETECT_EVERY
         if is_due:
             self.endpoints.forget(firmware_changed=changed)
         documents = {profiles.METERS: self.endpoints.get_deciding(profiles.METERS, deadline)}
@@ -124,7 +116,7 @@ class Gateway:
     def _zone(self, deadline: Deadline) -> str | None:
         """Return the gateway's own time zone; a convenience that costs no poll."""
         name = table(self.endpoints.get(profiles.HOME, deadline)).get("timezone")
-        with contextlib.suppress(SettingsError):
+        with contextlib.suppress(errors.SettingsError):
             return time_zone(name).key if isinstance(name, str) else None
         return None
 
@@ -155,7 +147,7 @@ class Gateway:
         try:
             self.relocation.look(self.known_serial, at, deadline)
             poll = self._poll(at, deadline, inverters=inverters)
-        except GatewayError as error:
+        except errors.GatewayError as error:
             self._identified_at = None
             self.relocation.failed(error)
             raise
@@ -177,12 +169,11 @@ class Gateway:
         if due or self.profile is None:
             try:
                 info = self.detect(deadline).info
-                now_s = to_epoch_s(self.clock())
-                events += self._watch.clock_skew(info.gateway_time_s, now_s, at)
-            except (GatewayReplacedError, AuthenticationError):
+                events += self._watch.clock_skew(info.gateway_time_s, to_epoch_s(self.clock()), at)
+            except (errors.GatewayReplacedError, errors.AuthenticationError):
                 raise
-            except GatewayError as error:
-                if self.profile is None or type(error) is GatewayUnreachableError:
+            except errors.GatewayError as error:
+                if self.profile is None or type(error) is errors.GatewayUnreachableError:
                     raise
                 failures.append(SourceFailure(source="identity", error=str(error)))
         assert self.profile is not None  # noqa: S101 - detected, or raised above
@@ -226,23 +217,23 @@ class Gateway:
         is_there = False
         while (path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters)) is not None:
             document = documents[path] = self.endpoints.get(path, deadline)
-            is_there = is_there or not isinstance(document, GatewayError)
+            is_there = is_there or not isinstance(document, errors.GatewayError)
             # Without device_data there still is the plain list of inverters.
             can_go_on = is_there or path == profiles.DEVICE_DATA
-            if type(document) is GatewayUnreachableError and not can_go_on:
+            if type(document) is errors.GatewayUnreachableError and not can_go_on:
                 raise document
         return documents
 
     def _anomalies(self, found: list[Anomaly], documents: Documents, at: datetime, took_s: float) -> list[Anomaly]:
-        """Return all that is odd in this poll, what the endpoints noticed included."""
+        """Add to what is odd in this poll what only shows here, and what the endpoints noticed."""
         if took_s > SLOW_SHARE * self.budget_s:
             detail = f"a poll took {took_s:.1f} s of the {self.budget_s:.0f} s that it has"
-            found = [*found, Anomaly("slow_answers", "gateway", detail)]
+            found.append(Anomaly("slow_answers", "gateway", detail))
         page, local = profiles.known(documents, profiles.PRODUCTION_JSON), self._local(at)
         if local is not None and page is not None:
-            found = [*found, *self._watch.day_count(page, local.date())]
+            found += self._watch.day_count(page, local.date())
         noticed, self.endpoints.anomalies = self.endpoints.anomalies, []
-        return [*found, *noticed]
+        return found + noticed
 
     def _local(self, at: datetime) -> datetime | None:
         """Return an instant as the site's clocks show it; None while its zone is not known."""
@@ -255,11 +246,11 @@ class Gateway:
         return local is not None and "22:58" <= f"{local:%H:%M}" < "23:06"
 
 
-def unreachable(settings: GatewaySettings, error: GatewayError) -> GatewayError:
+def unreachable(settings: GatewaySettings, error: errors.GatewayError) -> errors.GatewayError:
     """Return an error that names the gateway and what to do, for people."""
-    if type(error) is not GatewayUnreachableError:
+    if type(error) is not errors.GatewayUnreachableError:
         return error
-    return GatewayUnreachableError(
+    return errors.GatewayUnreachableError(
         f"Gateway {settings.name!r} at {settings.host} can't be read: {error} Is the host right, "
         "and is the gateway on this network?"
     )

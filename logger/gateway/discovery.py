@@ -19,13 +19,7 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from logger.errors import (
-    AuthenticationError,
-    CertificateChangedError,
-    GatewayError,
-    GatewayUnreachableError,
-    SettingsError,
-)
+from logger import errors
 from logger.gateway.endpoints import Endpoints
 from logger.gateway.http import Address
 from logger.gateway.tls import Deadline
@@ -68,7 +62,7 @@ def interfaces_of(environ: Mapping[str, str]) -> list[str] | None:
         try:
             ipaddress.ip_address(address)
         except ValueError as error:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"ENVOYLOG_MDNS_INTERFACES names {address!r}; write addresses of this machine, "
                 "such as 192.168.1.2, separated by commas."
             ) from error
@@ -85,7 +79,9 @@ def discover(timeout_s: float, interfaces: list[str] | None = None, *, until: st
         GatewayUnreachableError: this machine can't listen.
     """
     if not is_available():
-        raise SettingsError("Looking for gateways by mDNS needs an extra; run: pip install 'envoylog[discovery]'")
+        raise errors.SettingsError(
+            "Looking for gateways by mDNS needs an extra; run: pip install 'envoylog[discovery]'"
+        )
     import zeroconf  # noqa: PLC0415 - only where somebody looks
 
     stop_at = time.monotonic() + timeout_s
@@ -108,7 +104,7 @@ def discover(timeout_s: float, interfaces: list[str] | None = None, *, until: st
                 info.request(listener, 1000 * min(left_s, DETAIL_S))
                 _note(info, found)
     except (OSError, RuntimeError, zeroconf.Error) as error:
-        raise GatewayUnreachableError(
+        raise errors.GatewayUnreachableError(
             f"This machine can't listen for gateways by mDNS ({error}); is it on a network?"
         ) from error
     return [found[serial] for serial in sorted(found)]
@@ -164,17 +160,16 @@ class Relocation:
         """Whether this gateway may be looked for."""
         return self.endpoints.settings.mdns and is_available()
 
-    def failed(self, error: GatewayError | None = None) -> None:
+    def failed(self, error: errors.GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""
-        is_there = isinstance(error, AuthenticationError)
-        is_there = is_there and not isinstance(error, CertificateChangedError)
+        is_there = isinstance(error, errors.AuthenticationError) and type(error) is not errors.CertificateChangedError
         self.failed_polls = 0 if is_there else self.failed_polls + 1
 
     def look(self, serial: str | None, at: datetime, patience: Deadline) -> None:
         """Look for the gateway if it is time to, and go on where it answers.
 
-        A part of ``patience`` remains for the poll. Where the gateway is now and where it was
-        configured are asked before any new address: it may just be back.
+        A part of ``patience`` remains for the poll. Where the gateway is now and where it was configured are asked
+        before any new address: it may just be back.
         """
         now = self.endpoints.clock()
         waits = self._looked_at is not None and now - self._looked_at < LOOK_EVERY
@@ -190,7 +185,11 @@ class Relocation:
             if self._is_it(address, Deadline(min(ASK_S, patience.left_s / 3))):
                 self.failed_polls = 0
                 if address != here:
-                    self.events.append(self._change(address, at))
+                    detail = f"answers at {address.host} again, as configured"
+                    if address != self.configured:
+                        detail = f"answers at {address.host} instead of {self.configured.host}; found by mDNS: "
+                        detail += "correct host in the configuration"
+                    self.events.append(Event(at=at, kind="address_change", subject="gateway", detail=detail))
                 return
         self.endpoints.move_to(here)
 
@@ -199,7 +198,7 @@ class Relocation:
         search_s = min(SEARCH_S, patience.left_s / 3)
         try:
             found = discover(search_s, self.interfaces, until=serial)
-        except (GatewayError, SettingsError) as error:
+        except (errors.GatewayError, errors.SettingsError) as error:
             log.debug("gateway=%s not looked for: %s", self.endpoints.settings.name, error)
             return []
         scheme = self.configured.scheme
@@ -216,24 +215,16 @@ class Relocation:
         name = self.endpoints.settings.name
         try:
             self.identify(patience)
-        except CertificateChangedError:
+        except errors.CertificateChangedError:
             if address != self.configured and address not in self._refused:
                 self._refused.add(address)
                 message = (
-                    "gateway=%s is announced at %s by mDNS, but no pinned certificate proves it, "
-                    "so nothing was sent; if it is yours, write host = %r into the configuration "
-                    "and run: envoylog trust accept %s"
+                    "gateway=%s is announced at %s by mDNS, but no pinned certificate proves it, so nothing was sent; "
+                    "if it is yours, write host = %r into the configuration and run: envoylog trust accept %s"
                 )
                 log.warning(message, name, address.host, address.host, name)
             return False
-        except GatewayError as error:
+        except errors.GatewayError as error:
             log.debug("gateway=%s not at %s: %s", name, address.host, error)
             return False
         return True
-
-    def _change(self, address: Address, at: datetime) -> Event:
-        detail = f"answers at {address.host} again, as configured"
-        if address != self.configured:
-            detail = f"answers at {address.host} instead of {self.configured.host}; found by mDNS: "
-            detail += "correct host in the configuration"
-        return Event(at=at, kind="address_change", subject="gateway", detail=detail)

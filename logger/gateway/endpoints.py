@@ -1,7 +1,7 @@
 """A gateway's endpoints: asks for documents, and remembers which are not to be had.
 
 The only caller of ``http``. An answer becomes JSON or a GatewayError; what is missing, refused or harmful is not asked
-for again for a while, and all of that is remembered here.
+for again for a while.
 """
 
 from collections import defaultdict
@@ -11,17 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from logger import errors
 from logger.clock import Clock
-from logger.errors import (
-    AuthenticationError,
-    EndpointMissingError,
-    EndpointRefusedError,
-    GatewayError,
-    GatewayUnreachableError,
-    MalformedDocumentError,
-    NotAskedError,
-    NotReadyError,
-)
 from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
@@ -72,7 +63,7 @@ class Endpoints:
         self._suspect: str | None = None  # asked last, and the gateway fell silent
 
     @property
-    def refused_user(self) -> AuthenticationError | None:
+    def refused_user(self) -> errors.AuthenticationError | None:
         """Why the configured local user is of no use, or None."""
         return self.users.refusal if self.users else None
 
@@ -97,91 +88,87 @@ class Endpoints:
             if known.hangs < MOST_HANGS:
                 known.absent_until = None
 
-    def get(self, path: str, deadline: Deadline) -> Any | GatewayError:
+    def get(self, path: str, deadline: Deadline) -> Any | errors.GatewayError:
         """Return a document, or the error in its place, for ``Documents``.
 
-        What is dispensable is not asked for again for a while when it is missing, refused, or
-        takes the gateway down.
+        What is dispensable is not asked for again for a while when it is missing, refused, or takes the gateway down.
 
         Raises:
             AuthenticationError: nothing is for us any more; with what to do.
         """
         document = self._document(path, deadline)
-        is_absent = isinstance(document, (EndpointMissingError, EndpointRefusedError))
+        is_absent = isinstance(document, (errors.EndpointMissingError, errors.EndpointRefusedError))
         return self._set_absent(path, document) if is_absent and self._can_wait(path) else document
 
-    def get_deciding(self, path: str, deadline: Deadline) -> Any | GatewayError:
+    def get_deciding(self, path: str, deadline: Deadline) -> Any | errors.GatewayError:
         """Return a document that decides what this gateway is, or a final error, for ``Documents``.
 
-        One that worked and is refused now is not final for a day: a gateway that lets nobody in
-        has lost no meter. Firmware 3 answers what it lacks with HTML. Newer firmware does so
-        while it is unwell: that is only believed of a gateway of which nothing is known yet.
+        One that worked and is refused now is not final for a day: a gateway that lets nobody in has lost no meter.
+        Firmware 3 answers what it lacks with HTML. Newer firmware does so while it is unwell: that is only believed of
+        a gateway of which nothing is known yet.
 
         Raises:
             GatewayUnreachableError, AuthenticationError: not final.
         """
         document = self._document(path, deadline)
         known = self._known[path]
-        is_final = isinstance(document, (EndpointMissingError, EndpointRefusedError))
+        is_final = isinstance(document, (errors.EndpointMissingError, errors.EndpointRefusedError))
         match document:
-            case GatewayUnreachableError():
+            case errors.GatewayUnreachableError():
                 raise document
-            case EndpointRefusedError():
+            case errors.EndpointRefusedError():
                 known.refused_since = known.refused_since or self.clock()
                 if known.worked and self.clock() - known.refused_since < ASK_AGAIN_AFTER:
-                    raise NotReadyError(str(document)) from document
-            case MalformedDocumentError():
+                    raise errors.NotReadyError(str(document)) from document
+            case errors.MalformedDocumentError():
                 is_final = self.info is not None and is_old(self.info.firmware)
                 if self.profile is not None and not is_final:
-                    raise NotReadyError(str(document)) from document
+                    raise errors.NotReadyError(str(document)) from document
         return self._set_absent(path, document) if is_final else document
 
     def _can_wait(self, path: str) -> bool:
         return path == HOME or (self.profile is not None and path in self.profile.dispensable)
 
-    def _set_absent(self, path: str, error: GatewayError) -> GatewayError:
+    def _set_absent(self, path: str, error: errors.GatewayError) -> errors.GatewayError:
         known = self._known[path]
         patience = ASK_WORKING_AGAIN_AFTER if known.worked else ASK_AGAIN_AFTER
         known.absent_until, known.why = self.clock() + patience, str(error)
         return error
 
-    def _document(self, path: str, deadline: Deadline) -> Any | GatewayError:
+    def _document(self, path: str, deadline: Deadline) -> Any | errors.GatewayError:
         """Return a document or an error, asking once more for what came cut or wrong."""
         known = self._known[path]
         if known.absent_until is not None and self.clock() < known.absent_until:
-            return NotAskedError(known.why)
+            return errors.NotAskedError(known.why)
         known.absent_until = None
         try:
             try:
                 document = self._json(path, deadline)
-            except MalformedDocumentError:
+            except errors.MalformedDocumentError:
                 document = self._json(path, deadline)
-        except AuthenticationError:
+        except errors.AuthenticationError:
             raise
-        except GatewayError as error:
-            is_refused = isinstance(error, EndpointRefusedError) and path == V1_INVERTERS
+        except errors.GatewayError as error:
+            is_refused = isinstance(error, errors.EndpointRefusedError) and path == V1_INVERTERS
             if is_refused and self.refused_user is not None:
-                return EndpointRefusedError(str(self.refused_user))
+                return errors.EndpointRefusedError(str(self.refused_user))
             return type(error)(f"{path}: {error}")
         known.worked, known.refused_since = True, None
         return document
 
     def _json(self, path: str, deadline: Deadline) -> Any:
-        answer = self._ask_as_someone(path, deadline)
-        # Firmware 3 shows its production to people alone.
-        return parse.document(answer.status, answer.text, or_html=path == PRODUCTION)
-
-    def _ask_as_someone(self, path: str, deadline: Deadline) -> Answer:
+        known, now = self._known[path], self.clock()
         if self.info is not None and self.info.has_web_tokens:
             self.token_auth.open(self.info.serial, deadline)
-            return self._ask(path, deadline, self.token_auth)
-        # What refused all users is asked as nobody for a while: each costs two requests.
-        known, now = self._known[path], self.clock()
-        if known.users_refused_at is not None and now - known.users_refused_at < TRY_AGAIN:
-            return self._ask(path, deadline)
-        answer = self._ask(path, deadline, self.users)
-        known.users_refused_at = now if answer.status in REFUSED else None
-        return answer
+            answer = self._ask(path, deadline, self.token_auth)
+        elif known.users_refused_at is not None and now - known.users_refused_at < TRY_AGAIN:
+            # What refused all users is asked as nobody for a while: each costs two requests.
+            answer = self._ask(path, deadline)
+        else:
+            answer = self._ask(path, deadline, self.users)
+            known.users_refused_at = now if answer.status in REFUSED else None
+        # Firmware 3 shows its production to people alone.
+        return parse.document(answer.status, answer.text, or_html=path == PRODUCTION)
 
     def open_text(self, path: str, deadline: Deadline) -> str:
         """Return the body of an endpoint that needs no credentials (/info).
@@ -196,17 +183,17 @@ class Endpoints:
             answer = self._ask(path, deadline)
         if 300 <= answer.status < 400 and not self.http.is_secure:
             host = self.settings.host.removeprefix("http://")
-            raise GatewayUnreachableError(f'the gateway answers on HTTPS only; write host = "https://{host}".')
+            raise errors.GatewayUnreachableError(f'the gateway answers on HTTPS only; write host = "https://{host}".')
         parse.check(answer.status)
         return answer.text
 
     def _ask(self, path: str, deadline: Deadline, dress: Dress | None = None) -> Answer:
         if deadline.is_over:
-            raise NotReadyError("no time left in this poll.")
+            raise errors.NotReadyError("no time left in this poll.")
         before_s = deadline.left_s
         try:
             answer = self.http.get(path, deadline, dress)
-        except GatewayUnreachableError:
+        except errors.GatewayUnreachableError:
             share = (before_s - deadline.left_s) / deadline.seconds
             self._fell_silent(path, hangs=share > HANGING_SHARE)
             raise
@@ -217,8 +204,8 @@ class Endpoints:
     def _fell_silent(self, path: str, *, hangs: bool) -> None:
         """Note a request without an answer.
 
-        It was its fault where the gateway was there just before, and is not there for what is
-        asked next, or has kept us waiting for most of the poll.
+        It was its fault where the gateway was there just before, and is not there for what is asked next, or has kept
+        us waiting for most of the poll.
         """
         was_there, self._was_there = self._was_there, False
         culprit, self._suspect = self._suspect, None

@@ -15,15 +15,9 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
-from logger.errors import (
-    CertificateChangedError,
-    GatewayUnreachableError,
-    MalformedDocumentError,
-    NotReadyError,
-    SettingsError,
-)
+from logger import errors
 from logger.gateway.tls import CONNECT_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
 from logger.settings import GatewaySettings
 
@@ -32,8 +26,6 @@ log = logging.getLogger(__name__)
 #: A kept connection that is of no use any more ends at once; one that hangs, only later.
 STALE_WITHIN_S = 2.0
 LARGEST_BODY_BYTES = 16 * 1024 * 1024
-
-
 #: adds to a request who we are: requests' AuthBase, or a plain function
 Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -61,7 +53,7 @@ class Address(NamedTuple):
         except ValueError:
             name, port = None, None
         if not name or parts.scheme not in {"", "http", "https"} or parts.path.strip("/"):
-            raise SettingsError(f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20.")
+            raise errors.SettingsError(f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20.")
         return cls(parts.scheme or None, name, port)
 
     def url(self, scheme: str) -> str:
@@ -165,12 +157,12 @@ class Http:
             MalformedDocumentError: the answer was cut.
         """
         if deadline.is_over:
-            raise NotReadyError("no time left in this poll.")
+            raise errors.NotReadyError("no time left in this poll.")
         session, adapter = self._opened = self._opened or self._open(deadline)
         url = self.address.url(self.scheme or "https") + path
         if deadline.is_over:
             self.forget_connection()  # What its silence suggested about the scheme, too.
-            raise GatewayUnreachableError("no answer in time.")
+            raise errors.GatewayUnreachableError("no answer in time.")
         adapter.deadline, left_s = deadline, deadline.left_s
         timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
         try:
@@ -178,7 +170,7 @@ class Http:
                 body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
                 log.debug("%s %s %d bytes", path, response.status_code, len(body))
                 return Answer(response.status_code, body.decode("utf-8", "replace"))
-        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+        except (OSError, HTTPError, ValueError) as error:
             self.forget_connection()
             raise self._translated(error, deadline, left_s) from error
 
@@ -187,28 +179,23 @@ class Http:
         match error:
             case requests.exceptions.SSLError():
                 return self._tls_error(error)
-            case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
+            case requests.exceptions.ReadTimeout() | ReadTimeoutError():
                 in_time = f"within {left_s:.0f} s" if deadline.is_over else "in time"
-                return NotReadyError(f"no answer {in_time}.")
-            case (
-                requests.exceptions.ChunkedEncodingError()
-                | urllib3.exceptions.ProtocolError()
-                | urllib3.exceptions.DecodeError()
-            ):
-                return MalformedDocumentError("the answer was cut short.")
-        return GatewayUnreachableError(f"{reason_of(error)}.")
+                return errors.NotReadyError(f"no answer {in_time}.")
+            case requests.exceptions.ChunkedEncodingError() | ProtocolError() | DecodeError():
+                return errors.MalformedDocumentError("the answer was cut short.")
+        return errors.GatewayUnreachableError(f"{reason_of(error)}.")
 
     def _tls_error(self, error: Exception) -> Exception:
         name = self.settings.name
         if "ingerprint" in str(error):
-            return CertificateChangedError(
-                f"The certificate of gateway {name!r} is not the pinned one, so nothing was sent; "
-                "if you know why it changed (firmware update, new gateway), run: "
-                f"envoylog trust accept {name}"
+            return errors.CertificateChangedError(
+                f"The certificate of gateway {name!r} is not the pinned one, so nothing was sent; if you know why it "
+                f"changed (firmware update, new gateway), run: envoylog trust accept {name}"
             )
         if self.settings.tls != "verify":
-            return GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
-        return CertificateChangedError(
+            return errors.GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
+        return errors.CertificateChangedError(
             f"The certificate of gateway {name!r} is not signed by an authority that this machine "
             'trusts; write tls = "pin".'
         )
@@ -218,7 +205,7 @@ class Http:
             # It may have had a certificate before: then it never falls back to plain HTTP.
             try:
                 has_tls = self.pins.read() is not None or bool(self._shown(deadline))
-            except GatewayUnreachableError:
+            except errors.GatewayUnreachableError:
                 has_tls = False
             self.scheme = "https" if has_tls else "http"
         fingerprint = self._trusted(deadline) if self.is_secure else None
@@ -240,7 +227,7 @@ class Http:
         if is_pinned and (pinned := self.pins.read()) is not None:
             return pinned
         if self.address != self.configured:
-            raise CertificateChangedError(
+            raise errors.CertificateChangedError(
                 "no certificate is pinned that could prove it, so nothing was sent; if it is "
                 f'this gateway, write host = "{self.address.host}" into the configuration.'
             )

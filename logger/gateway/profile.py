@@ -173,8 +173,8 @@ def with_meters(info: GatewayInfo, document: Any) -> GatewayInfo:
 def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile:
     """Return what a gateway is, by the documents that are known so far.
 
-    ``keep_v1``: the stream came from /api/v1/production under this same firmware, so that its
-    zeros after a restart are no reason to leave it.
+    ``keep_v1``: the stream came from /api/v1/production under this same firmware, so that its zeros after a restart are
+    no reason to leave it.
     """
     firmware = firmware_of(info.firmware)
     meters = {meter.eid: meter for meter in info.meters if is_enabled(meter)}

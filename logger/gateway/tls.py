@@ -72,8 +72,8 @@ class Deadline:
 def dial(host: str, port: int, timeout_s: float) -> socket.socket:
     """Return a connection to the first address of a host that takes one, all within a time.
 
-    Addresses are tried in the resolver's order, each when the one before has failed or had its
-    head start: one to which packets are lost does not use up the time of the others.
+    Addresses are tried in the resolver's order, each when the one before has failed or had its head start: one to which
+    packets are lost does not use up the time of the others.
 
     Raises:
         OSError: no such host, refused, or no answer in time.
@@ -146,8 +146,8 @@ def reason_of(error: BaseException) -> str:
 def context(*, verified: bool) -> ssl.SSLContext:
     """Return the process's context: one that asks the system's authorities, or that only encrypts.
 
-    Self-signed gateways are trusted by their pin. requests with ``verify=False`` would load the
-    system's CA store for each connection.
+    Self-signed gateways are trusted by their pin. requests with ``verify=False`` would load the system's CA store for
+    each connection.
     """
     found = ssl.create_default_context() if verified else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     found.sslsocket_class = _TlsSocket

@@ -45,8 +45,8 @@ def parse(
 ) -> list[MeterReading]:
     """Return the readings of the enabled meters, each in total and per phase in use.
 
-    ``meters`` are the enabled slots by eid; ``frozen`` names those whose time stands still. A
-    timestamp of 0 means that the meter was never read: no reading.
+    ``meters`` are the enabled slots by eid; ``frozen`` names those whose time stands still. A timestamp of 0 means that
+    the meter was never read: no reading.
     """
     found: list[MeterReading] = []
     seen: set[str] = set()
@@ -109,8 +109,8 @@ def consumption_by_net(
 ) -> list[ConsumptionSample]:
     """Return net as its CT measures it (positive for import), and total = production + net.
 
-    The total has the poll's own production and is ``derived``. Energies are balances of counters:
-    net = delivered - received; the total adds production's, less what the inverters drew.
+    The total has the poll's own production and is ``derived``. Energies are balances of counters: net = delivered -
+    received; the total adds production's, less what the inverters drew.
     """
     produced = {sample.phase: sample for sample in production}
     by_phase = _by_phase(readings, Measurement.PRODUCTION)
@@ -135,8 +135,8 @@ def consumption_by_total(
 ) -> list[ConsumptionSample]:
     """Return total as its CT measures it, and the power of net = total - production.
 
-    A total-consumption CT counts the house as delivered. Net has no counter here: a difference of
-    two rising counters hides what went both ways.
+    A total-consumption CT counts the house as delivered. Net has no counter here: a difference of two rising counters
+    hides what went both ways.
     """
     produced = {sample.phase: sample for sample in production}
     samples: list[ConsumptionSample] = []

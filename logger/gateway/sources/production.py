@@ -106,8 +106,7 @@ def consumption_from_eim(
 ) -> list[ConsumptionSample]:
     """Return the active consumption items, repaired where total copies net.
 
-    The lifetime of the net item means different things on different firmware: only its power
-    is kept.
+    The lifetime of the net item means different things on different firmware: only its power is kept.
     """
     produced = {sample.phase: sample for sample in production}
     total_item = consumption_item(page, TOTAL)
