@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Curve, Readings, Tie
+from logger.ledger.curve import Anchor, Curve, Readings, Tie
 from logger.ledger.inverter import measured_s
 from logger.ledger.limits import WRAP_MWH, Limits, Stream, limits_of
 from logger.ledger.register import read_register
@@ -378,6 +378,8 @@ def test_power_is_a_witness_where_no_peak_is_known() -> None:
         found = readings(points, power_w=1_000.0)
         found.power_w[-1] = power_w
         assert kinds(read(found, limits=Limits())) == kind
+    found.power_w[-2:] = [13_400.0, 1_000.0]
+    assert kinds(read(found, limits=Limits())) == []
     # What comes after is no witness.
     found = readings([*points, (900 * len(points), values[-1] + 250)], power_w=1_000.0)
     found.power_w[-1] = 13_400.0
@@ -529,3 +531,21 @@ def test_only_what_the_gateway_computes_may_fall_and_standby_and_production_are_
     assert limits_of(Stream.STANDBY, 5_000).power_w(0, 10**6) == 2_000
     assert limits_of(Stream.PRODUCTION, 5_000).power_w(10**9, 0) == 7_500
     assert limits_of(Stream.EXPORT, 5_000).power_w(0, 0) == 50_000
+
+
+def test_a_quarter_hour_that_ends_where_a_gap_begins_teaches_what_is_possible() -> None:
+    curve = read(readings([(0, 0.0), (900, 10.0), (4500, 20.0), (5400, 25.0)]))
+    assert [curve.max_quarter_mwh(START_S + at_s) for at_s in (900, 4500, 5400)] == [10_000] * 3
+
+
+def test_reads_that_a_checkpoint_of_version_0_1_knows_to_be_erroneous_are_left_out() -> None:
+    """Alone they would look like a reset."""
+    at_s, until_s = START_S + 60, START_S + 180
+    anchor = Anchor("ct", at_s, 9_050_000, 0.0, 0, at_s, at_s, START_S, 50_000, until_s)
+    found = readings([(120, 8000.0), (180, 8050.0), (240, 9150.0), (300, 9200.0)])
+    curve = read_register(found, anchor, LIMITS, since_s=START_S, until_s=START_S + 300)
+    assert (kinds(curve), total_wh(curve)) == (["counter_dip"], 150.0)
+    assert curve.whole_s == [(at_s, START_S + 240)]
+    alone = readings([(120, 8000.0), (180, 8050.0)])
+    curve = read_register(alone, anchor, LIMITS, since_s=START_S, until_s=START_S + 180)
+    assert (kinds(curve), total_wh(curve), curve.last_s) == (["counter_dip"], 0.0, at_s)
