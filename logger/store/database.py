@@ -53,10 +53,9 @@ class _Lock(Protocol):
 class _Backend(Protocol):
     """All that differs. A row "as SQLite keeps it" has instants as text, and yes and no as 1 and 0.
 
-    ``write_file`` writes the database as it is into a SQLite file, and ``replace_file`` puts one in
-    its place, where that is another way than to copy rows. In upper case: SQL. ``LOCK_WRITES``
-    takes tables and lets others only read them until the end of the transaction;
-    ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
+    ``write_file`` writes the database as it is into a SQLite file, and ``replace_file`` puts one in its place, where
+    that is another way than to copy rows. In upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read
+    them until the end of the transaction; ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
     """
 
     SIZE_BYTES: str
@@ -71,7 +70,6 @@ class _Backend(Protocol):
     def write_file(self) -> Callable[[Engine, Path], None] | None: ...
     @property
     def replace_file(self) -> Callable[[Engine, Path], None] | None: ...
-
     def create(self, url: URL, *, read_only: bool) -> Engine: ...
     def meaning(self, error: Exception) -> Meaning | None: ...
     def insert(self, table: Table) -> Any: ...
@@ -116,11 +114,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
 @contextlib.contextmanager
 def opened(url: str, *, read_only: bool = False) -> Iterator[Engine]:
-    """Open an engine for a database URL, and close its connections at the end.
-
-    Raises:
-        StoreError: the URL, its driver, its directory or its server can't be used.
-    """
+    """Open an engine as ``open_engine`` does, and close its connections at the end."""
     engine = open_engine(url, read_only=read_only)
     try:
         yield engine
@@ -190,21 +184,18 @@ def _meaning(error: Exception) -> Meaning:
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no reason given"
+    return next(iter(str(error).strip().splitlines()), "no reason given")
 
 
 def wait_at_most(connection: Connection, seconds: int) -> None:
     """Let what this transaction asks for, its begin too, fail when others hold it for longer."""
-    driver: Any = connection.connection.driver_connection
-    with contextlib.closing(driver.cursor()) as cursor:
+    with contextlib.closing(connection.connection.cursor()) as cursor:
         cursor.execute(backend(connection).WAIT_AT_MOST.format(seconds))
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows whose natural key is new; a row that is there stays as it is."""
-    if rows:
-        connection.execute(_insert(connection.dialect.name, table), list(rows))
+    upsert(connection, table, rows, ())
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]) -> None:

@@ -56,12 +56,8 @@ def create(url: URL, *, read_only: bool) -> Engine:
         connect_args={"connect_timeout": 10, "application_name": "envoylog"},
     )
     if read_only:
-        sa.event.listen(engine, "connect", _only_read)
+        sa.event.listen(engine, "connect", lambda connection, _record: connection.set_read_only(True))
     return engine
-
-
-def _only_read(connection: Any, _record: Any) -> None:
-    connection.read_only = True
 
 
 def meaning(error: Exception) -> Meaning | None:
@@ -110,8 +106,7 @@ def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batc
 @contextlib.contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """Read in one transaction that sees no other."""
-    still = engine.execution_options(isolation_level="REPEATABLE READ")
-    with still.connect() as connection:
+    with engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
         connection.exec_driver_sql("SET LOCAL DateStyle TO ISO")
         yield connection
 
@@ -139,12 +134,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 @contextlib.contextmanager
 def foreign_keys_deferred(connection: Connection, tables: Sequence[Table]) -> Iterator[None]:
     """Drop the foreign keys and add them at the end: a server would remember every new row."""
-    keys = [
-        constraint
-        for table in tables
-        for constraint in table.constraints
-        if isinstance(constraint, sa.ForeignKeyConstraint)
-    ]
+    keys = [key for table in tables for key in table.foreign_key_constraints]
     for key in keys:
         connection.execute(DropConstraint(key))
     yield
@@ -160,15 +150,13 @@ def truncate(connection: Connection, tables: Sequence[Table]) -> None:
 
 def vacuum(engine: Engine) -> None:
     """Give the room of deleted rows to new rows."""
-    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with alone.connect() as connection:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql("VACUUM")
 
 
 def written(connection: Connection) -> Written | None:
     """Return how much the server's log grew since its counters began (PostgreSQL 14 and newer)."""
-    view = connection.exec_driver_sql("SELECT to_regclass('pg_catalog.pg_stat_wal')")
-    if view.scalar_one() is None:
+    if connection.exec_driver_sql("SELECT to_regclass('pg_catalog.pg_stat_wal')").scalar_one() is None:
         return None
     size, passed_s = connection.exec_driver_sql(
         "SELECT wal_bytes, extract(epoch FROM now() - stats_reset) FROM pg_stat_wal"
@@ -192,16 +180,11 @@ class ServerLock:
         if self._still_ours():
             return
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with translated_errors():
-            connection = alone.connect()
-            try:
-                held = self._take(connection)
-            except BaseException:
-                connection.close()
-                raise
-        if not held:
-            connection.close()
-            raise CollectorRunningError(OTHER_COLLECTOR)
+        with translated_errors(), contextlib.ExitStack() as undo:
+            connection = undo.enter_context(alone.connect())
+            if not self._take(connection):
+                raise CollectorRunningError(OTHER_COLLECTOR)
+            undo.pop_all()
         self._connection = connection
         driver: Any = connection.connection.driver_connection
         self._server_process = driver.info.backend_pid
@@ -214,14 +197,12 @@ class ServerLock:
             self._close()
 
     def _still_ours(self) -> bool:
-        if self._connection is None:
-            return False
-        try:
-            self._connection.exec_driver_sql("SELECT 1")
-        except SQLAlchemyError:
-            self._close()
-            return False
-        return True
+        with contextlib.suppress(SQLAlchemyError):
+            if self._connection is not None:
+                self._connection.exec_driver_sql("SELECT 1")
+                return True
+        self._close()
+        return False
 
     def _take(self, connection: Connection) -> bool:
         take = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"

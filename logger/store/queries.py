@@ -57,10 +57,8 @@ def gateway_named(connection: Connection, name: str) -> Any:
 def last_production_source(connection: Connection, gateway_id: int) -> str | None:
     """Return where a gateway's production last came from."""
     query = select(PRODUCTION_SAMPLES.c.source).where(PRODUCTION_SAMPLES.c.gateway_id == gateway_id)
-    found: str | None = connection.execute(
-        query.order_by(PRODUCTION_SAMPLES.c.polled_at.desc()).limit(1)
-    ).scalar_one_or_none()
-    return found
+    source: str | None = connection.scalar(query.order_by(PRODUCTION_SAMPLES.c.polled_at.desc()).limit(1))
+    return source
 
 
 def problems(connection: Connection) -> list[str]:

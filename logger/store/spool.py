@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
 
-
 OTHER_PROCESS = (
     "Another envoylog is collecting from this gateway with the same state_dir; stop it first (systemctl stop envoylog)."
 )
@@ -99,9 +98,8 @@ class MemoryQueue:
 
     def waiting(self) -> Iterator[Poll]:
         """Return what waits now, oldest first."""
-        held = list(self._polls)
-        self._given = len(held)
-        return iter(held)
+        self._given = len(self._polls)
+        return iter(self._polls[: self._given])
 
     def clear(self) -> None:
         """Forget what ``waiting`` gave last: it is stored."""
@@ -203,19 +201,15 @@ class Spool:
                 return  # Thinned meanwhile: storing what is left again is storing it once.
             end, last = self._given
             self._given = None
-            self._drop(end)
+            if self.path.stat().st_size <= end:
+                os.truncate(self.path, 0)
+            else:
+                with self.path.open("rb") as source:  # What was appended since stays.
+                    source.seek(end)
+                    self._replace(source)
             while self._memory and self._memory[0][0] <= last:
                 self._memory.popleft()
             self._oldest = self._first_at()
-
-    def _drop(self, end: int) -> None:
-        """Remove the file's first bytes; what was appended since stays."""
-        if self.path.stat().st_size <= end:
-            os.truncate(self.path, 0)
-            return
-        with self.path.open("rb") as source:
-            source.seek(end)
-            self._replace(source)
 
     def _first_at(self) -> datetime | None:
         polls = self._polls(self.path.stat().st_size, [line for _, line in self._memory])

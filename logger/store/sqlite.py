@@ -57,22 +57,20 @@ def create(url: URL, *, read_only: bool) -> Engine:
             ) from error
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
+    # What was committed leaves the spool, so it has to outlive a power cut.
+    kind = ("query_only=ON",) if read_only else ("journal_mode=WAL", "synchronous=FULL")
+
     def prepare(connection: Any, _record: Any) -> None:
         with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-            cursor.execute("PRAGMA foreign_keys=ON")
-            if read_only:
-                cursor.execute("PRAGMA query_only=ON")
-            else:
-                cursor.execute("PRAGMA journal_mode=WAL")
-                # What was committed leaves the spool, so it has to outlive a power cut.
-                cursor.execute("PRAGMA synchronous=FULL")
+            for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", *kind):
+                cursor.execute(f"PRAGMA {pragma}")
+        if not read_only:
+            connection.isolation_level = None  # The driver begins nothing itself.
 
     sa.event.listen(engine, "connect", prepare)
     # A write transaction starts as one: no upgrade from read to write that could fail half-way.
     if not read_only:
-        sa.event.listen(engine, "begin", _begin_immediate)
-        sa.event.listen(engine, "connect", _no_implicit_begin)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
 
 
@@ -85,14 +83,6 @@ def path_of(url: URL) -> Path:
     if not url.database or url.database == ":memory:":
         raise StoreError("database_url must name a file: sqlite:////path/to/file.db.")
     return Path(url.database)
-
-
-def _no_implicit_begin(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def meaning(error: Exception) -> Meaning | None:

@@ -51,7 +51,7 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
                 schema.migrate(there, "head")
             if replacing:
                 engine.truncate(there, TABLES)
-            elif held := [table.name for table in TABLES if _holds(there, table)]:
+            elif held := [table.name for table in TABLES if there.execute(select(table).limit(1)).first()]:
                 raise StoreError(
                     f"The target holds data already ({', '.join(held[:3])}), so nothing was "
                     "copied; name an empty or new database."
@@ -84,11 +84,6 @@ def _reported(source: Iterator[Sequence[Any]], name: str, total: int, step: Step
 
 def _count(connection: Connection, table: Table) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
-
-
-def _holds(connection: Connection, table: Table) -> bool:
-    key = next(iter(table.primary_key.columns))
-    return connection.execute(select(key).limit(1)).first() is not None
 
 
 def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = unheard) -> Path:

@@ -43,11 +43,7 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
         SettingsError: the configured time zone is not the one its days were made with.
     """
     known = connection.execute(select(models.GATEWAYS).where(models.GATEWAYS.c.serial == info.serial)).one_or_none()
-    values: dict[str, Any] = {
-        "name": settings.name,
-        "last_seen_at": at,
-        **{name: getattr(info, name) for name in _IDENTITY},
-    }
+    values = {"name": settings.name, "last_seen_at": at} | {name: getattr(info, name) for name in _IDENTITY}
     if settings.peak_power_kwp is not None:
         values["peak_power_kwp"] = settings.peak_power_kwp
     zone = settings.time_zone or info.time_zone
@@ -68,8 +64,7 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
             values["time_zone"] = zone or "UTC"
         connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))
         _note_changes(connection, gateway_id, known.firmware, info, at)
-    meters = _meter_rows({"gateway_id": gateway_id}, info.meters)
-    upsert(connection, models.METERS, meters, _METER_STATE)
+    upsert(connection, models.METERS, _meter_rows({"gateway_id": gateway_id}, info.meters), _METER_STATE)
     return int(gateway_id)
 
 
@@ -127,8 +122,7 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
     # Most reports were seen before: ask, so that only new ones can reopen a day.
     stored = {(at, serial) for at, serial in connection.execute(query)}
     new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
-    rows = _inverter_rows({"gateway_id": gateway_id}, new)
-    insert_or_ignore(connection, models.INVERTER_SAMPLES, rows)
+    insert_or_ignore(connection, models.INVERTER_SAMPLES, _inverter_rows({"gateway_id": gateway_id}, new))
     if new:
         _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
 
