@@ -40,9 +40,7 @@ def in_values(
         counts = sample.source not in {Source.HTML, Source.DERIVED}
         if sample.power_w is None or (counts and sample.energy_lifetime_wh is None):
             missing.add("production")
-    for reading in readings:
-        if None in {reading.power_w, reading.delivered_wh, reading.received_wh}:
-            missing.add(reading.measurement)
+    missing |= {ct.measurement for ct in readings if None in {ct.power_w, ct.delivered_wh, ct.received_wh}}
     if any(unit.power_w is None for unit in inverters):
         missing.add("inverters")
     detail = "the power or counter is no number that can be"
@@ -73,10 +71,8 @@ def in_lists(*lists: Any) -> list[Anomaly]:
     """Return whether a page lists an inverter more than once."""
     for page in lists:
         units = items(list(page.values()) if isinstance(page, dict) else page)
-        listed = [text(unit.get("serialNumber", unit.get("sn"))) for unit in units]
-        serials = [serial for serial in listed if serial]
-        twice = len(serials) - len(set(serials))
-        if twice:
+        serials = list(filter(None, (text(unit.get("serialNumber", unit.get("sn"))) for unit in units)))
+        if twice := len(serials) - len(set(serials)):
             return [Anomaly("duplicate_inverters", "inverters", f"{twice} are listed twice")]
     return []
 
@@ -110,11 +106,9 @@ class Watch:
             eid, timestamp_s = integer(item.get("eid")), integer(item.get("timestamp"))
             if eid is None or not timestamp_s:
                 continue  # It was never read.
-            before, since_s = self._reading_times.get(eid, (None, now_s))
-            if before != timestamp_s:
-                since_s = now_s
-            self._reading_times[eid] = (timestamp_s, since_s)
-            if now_s - since_s >= FROZEN_AFTER_S:
+            if self._reading_times.get(eid, (None,))[0] != timestamp_s:
+                self._reading_times[eid] = (timestamp_s, now_s)
+            if now_s - self._reading_times[eid][1] >= FROZEN_AFTER_S:
                 frozen.add(eid)
         return frozenset(frozen)
 

@@ -1,7 +1,6 @@
 """Tolerant parsing, by name and per field: what is not a finite number is None, never 0."""
 
 import json
-import math
 import re
 from typing import Any
 
@@ -55,16 +54,11 @@ def document(status: int, body: str, *, or_html: bool = False) -> Any:
 
 def number(value: Any) -> float | None:
     """Return a finite number, also from text; else None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        if not _NUMBER.fullmatch(value):
-            return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, (int, float)):
-        found = float(value) if abs(value) < 1e300 else math.inf
-        return found + 0.0 if math.isfinite(found) else None  # + 0.0 turns -0.0 into 0.0
-    return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) + 0.0 if abs(value) < 1e300 else None  # + 0.0 turns -0.0 into 0.0
 
 
 def integer(value: Any) -> int | None:

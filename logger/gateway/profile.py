@@ -82,8 +82,12 @@ class Profile:
     @property
     def eim_endpoint(self) -> str:
         """Where the items of type eim are read."""
-        plain = self.production is ProductionFrom.EIM_PLAIN
-        return PRODUCTION if plain else PRODUCTION_JSON
+        return PRODUCTION if self.production is ProductionFrom.EIM_PLAIN else PRODUCTION_JSON
+
+    @property
+    def phases(self) -> int:
+        """How many lines count; without CT information every one does."""
+        return self.info.phase_count or 3
 
     @property
     def dispensable(self) -> frozenset[str]:
@@ -146,13 +150,12 @@ def parse_info(body: str) -> GatewayInfo:
     if not texts["device/sn"]:
         raise MalformedDocumentError("the /info page names no serial number.")
     software = texts["device/software"]
-    has_tokens = texts["web-tokens"].lower() == "true"
     return GatewayInfo(
         serial=texts["device/sn"],
         part_number=texts["device/pn"] or None,
         firmware=software[1:] if software[:1].isalpha() else software,
         is_metered={"true": True, "false": False}.get(texts["device/imeter"].lower()),
-        has_web_tokens=has_tokens or firmware_of(software) >= (7,),
+        has_web_tokens=texts["web-tokens"].lower() == "true" or firmware_of(software) >= (7,),
         gateway_time_s=integer((root.findtext("time") or "").strip()),
     )
 
@@ -160,14 +163,9 @@ def parse_info(body: str) -> GatewayInfo:
 def with_meters(info: GatewayInfo, document: Any) -> GatewayInfo:
     """Add the CT slots of /ivp/meters, and the phases in use, to what /info has."""
     meters = slots(document)
-    enabled = [meter for meter in meters if is_enabled(meter)]
-    counts = [meter.phase_count for meter in enabled if meter.phase_count]
-    return replace(
-        info,
-        phase_mode=next((meter.phase_mode for meter in enabled if meter.phase_mode), None),
-        phase_count=max(counts, default=None),
-        meters=meters,
-    )
+    modes = (meter.phase_mode for meter in meters if is_enabled(meter) and meter.phase_mode)
+    counts = (meter.phase_count for meter in meters if is_enabled(meter) and meter.phase_count)
+    return replace(info, phase_mode=next(modes, None), phase_count=max(counts, default=None), meters=meters)
 
 
 def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile:

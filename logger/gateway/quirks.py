@@ -1,11 +1,13 @@
 """Repairs of documents, one per firmware bug."""
 
+from itertools import takewhile
 from typing import Any
 
 from logger.gateway.parse import number
 
 Firmware = tuple[int, ...]
 
+#: From here on total-consumption may be but a copy of net-consumption.
 COPIES_NET_FROM: Firmware = (8, 3, 5433)
 STALLS_V1_FROM: Firmware = (8, 2, 4264)
 
@@ -14,23 +16,13 @@ def firmware_of(software: str) -> Firmware:
     """Return ``D8.2.4286`` as (8, 2, 4286): one leading letter goes, parts compare as numbers."""
     bare = software.strip()
     bare = bare[1:] if bare[:1].isalpha() else bare
-    parts = []
-    for part in bare.split("."):
-        digits = "".join(c for c in part if c.isdigit())
-        if not digits:
-            break
-        parts.append(int(digits))
-    return tuple(parts) or (0,)
+    parts = ("".join(filter(str.isdigit, part)) for part in bare.split("."))
+    return tuple(map(int, takewhile(bool, parts))) or (0,)
 
 
 def is_old(software: str) -> bool:
     """Return whether firmware 3 answers, which has HTML where it lacks a document."""
     return firmware_of(software) < (4,)
-
-
-def copies_net(total: dict[str, Any], net: dict[str, Any], firmware: Firmware) -> bool:
-    """Return whether total-consumption is but a copy of net-consumption (8.3.5433 on)."""
-    return firmware >= COPIES_NET_FROM and is_copy(total, net)
 
 
 def is_copy(total: dict[str, Any], net: dict[str, Any]) -> bool:

@@ -56,10 +56,9 @@ def production(reports: Sequence[InverterSample], now_s: int) -> list[Production
     fresh_w = [
         unit.power_w for unit in reports if unit.power_w is not None and now_s - unit.reported_at.timestamp() < FRESH_S
     ]
-    counters = [unit.energy_lifetime_wh for unit in reports]
-    known = [value for value in counters if value is not None]
+    known_wh = [unit.energy_lifetime_wh for unit in reports if unit.energy_lifetime_wh is not None]
     power_w = sum(fresh_w) if fresh_w else None
-    energy_wh = sum(known) if len(known) == len(counters) else None
+    energy_wh = sum(known_wh) if len(known_wh) == len(reports) else None
     return [ProductionSample(Phase.TOTAL, power_w, energy_wh, None, Source.DERIVED)]
 
 

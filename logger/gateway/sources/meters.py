@@ -12,7 +12,7 @@ from logger.gateway.parse import counter, integer, items, number, power, text
 from logger.gateway.quirks import lost_storage_channel
 from logger.readings import LINES, ConsumptionSample, Measurement, Meter, MeterReading, Phase, ProductionSample, Source
 
-NET, TOTAL = Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION
+NET, TOTAL, PRODUCTION = Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION, Measurement.PRODUCTION
 
 
 def slots(document: Any) -> tuple[Meter, ...]:
@@ -51,16 +51,13 @@ def parse(
     found: list[MeterReading] = []
     seen: set[str] = set()
     for item in items(document):
-        eid = integer(item.get("eid"))
+        eid, timestamp_s = integer(item.get("eid")), integer(item.get("timestamp"))
         meter = meters.get(eid) if eid is not None else None
-        timestamp_s = integer(item.get("timestamp"))
-        if meter is None or not timestamp_s or eid in frozen:
+        # A slot listed twice, or two slots of one kind: the first is the main one.
+        if meter is None or not timestamp_s or eid in frozen or meter.measurement in seen:
             continue
-        if meter.measurement in seen:
-            continue  # A slot listed twice, or two slots of one kind: the first is the main one.
         seen.add(meter.measurement)
-        parts = _parts(item, meter)
-        found += [_reading(part, meter, phase, now_s - timestamp_s) for phase, part in parts]
+        found += [_reading(part, meter, phase, now_s - timestamp_s) for phase, part in _parts(item, meter)]
     return found
 
 
@@ -72,10 +69,8 @@ def _parts(item: dict[str, Any], meter: Meter) -> list[tuple[Phase, dict[str, An
     if meter.measurement == Measurement.STORAGE and meter.phase_mode == "split":
         lost = lost_storage_channel(item, channels)
     parts = [(Phase.TOTAL, item)] if lost is None else []
-    for index, (phase, channel) in enumerate(zip(LINES, channels, strict=False)):
-        if index != lost and channel:
-            parts.append((phase, channel))
-    return parts
+    lines = enumerate(zip(LINES, channels, strict=False))
+    return parts + [(phase, channel) for index, (phase, channel) in lines if index != lost and channel]
 
 
 def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int) -> MeterReading:
@@ -100,7 +95,7 @@ def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
     return [
         ProductionSample(ct.phase, ct.power_w, ct.delivered_wh, ct.reading_age_s, Source.CT)
         for ct in readings
-        if ct.measurement == Measurement.PRODUCTION
+        if ct.measurement == PRODUCTION
     ]
 
 
@@ -113,11 +108,10 @@ def consumption_by_net(
     received; the total adds production's, less what the inverters drew.
     """
     produced = {sample.phase: sample for sample in production}
-    by_phase = _by_phase(readings, Measurement.PRODUCTION)
+    by_phase = _by_phase(readings, PRODUCTION)
     samples: list[ConsumptionSample] = []
     for phase, net in _by_phase(readings, NET).items():
-        age_s = net.reading_age_s
-        net_wh = plus(net.delivered_wh, net.received_wh, sign=-1)
+        net_wh, age_s = plus(net.delivered_wh, net.received_wh, sign=-1), net.reading_age_s
         samples.append(ConsumptionSample(NET, phase, net.power_w, net_wh, age_s, Source.CT))
         if (own := produced.get(phase)) is None:
             continue

@@ -11,7 +11,7 @@ from typing import Any
 
 from logger.errors import MalformedDocumentError
 from logger.gateway.parse import counter, integer, items, number, power, table, text
-from logger.gateway.quirks import Firmware, copies_net
+from logger.gateway.quirks import COPIES_NET_FROM, Firmware, is_copy
 from logger.gateway.sources.meters import NET, TOTAL, plus
 from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
 
@@ -74,8 +74,7 @@ def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
     lifetime_wh, age_s = counter(item.get("whLifetime")), _age_s(item, now_s)
     if not lifetime_wh:
         raise MalformedDocumentError("the inverters item is missing or empty.")
-    power_w = power(item.get("wNow"))
-    return [ProductionSample(Phase.TOTAL, power_w, lifetime_wh, age_s, Source.INVERTERS)]
+    return [ProductionSample(Phase.TOTAL, power(item.get("wNow")), lifetime_wh, age_s, Source.INVERTERS)]
 
 
 def from_v1(document: Any) -> list[ProductionSample]:
@@ -109,8 +108,7 @@ def consumption_from_eim(
     The lifetime of the net item means different things on different firmware: only its power is kept.
     """
     produced = {sample.phase: sample for sample in production}
-    total_item = consumption_item(page, TOTAL)
-    net_item = consumption_item(page, NET)
+    total_item, net_item = consumption_item(page, TOTAL), consumption_item(page, NET)
     nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
     totals = _parts(total_item, phases) if is_active(total_item) else []
     age_s = _age_s(net_item, now_s)
@@ -120,7 +118,7 @@ def consumption_from_eim(
     age_s = _age_s(total_item, now_s)
     for phase, total in totals:
         power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
-        if phase in nets and copies_net(total, nets[phase], firmware):
+        if firmware >= COPIES_NET_FROM and phase in nets and is_copy(total, nets[phase]):
             own = produced.get(phase)
             power_w = plus(power_w, own.power_w if own else None)
             total_wh = plus(total_wh, own.energy_lifetime_wh if own else None)
