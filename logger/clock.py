@@ -60,9 +60,8 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise SettingsError(
-            f"time_zone {name!r} is not a known time zone; use an IANA name such as Europe/Amsterdam."
-        ) from error
+        sentence = f"time_zone {name!r} is not a known time zone; use an IANA name such as Europe/Amsterdam."
+        raise SettingsError(sentence) from error
 
 
 def quarter_start_s(epoch_s: int) -> int:

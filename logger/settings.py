@@ -8,11 +8,10 @@ errors or ``origins``.
 import difflib
 import os
 import re
-import stat
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,10 +42,7 @@ GATEWAY_KEYS: dict[str, type] = {
     "tls": str,
     "mdns": bool,
 }
-WORDS = {
-    str: "text in quotes", int: "a whole number", float: "a number", list: "tables",
-    bool: "true or false",
-}  # fmt: skip
+WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
 TLS_MODES = ("pin", "verify", "off")
 SYSTEM_CONFIG = Path("/etc/envoylog/config.toml")
 
@@ -119,8 +115,11 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     origins = dict.fromkeys(values, str(path))
     tables = values.pop("gateways", [])
     for key in (key for key, kind in TOP_KEYS.items() if kind is int):
-        if (text := environ.get(f"ENVOYLOG_{key.upper()}")) is not None:
-            values[key], origins[key] = _integer(text, key), "environment"
+        if (text := environ.get(name := f"ENVOYLOG_{key.upper()}")) is not None:
+            try:
+                values[key], origins[key] = int(text), "environment"
+            except ValueError as error:
+                raise SettingsError(f"{name} must be a whole number, not {text!r}.") from error
     if url := database_url or environ.get("ENVOYLOG_DATABASE_URL"):
         values["database_url"] = url
         origins["database_url"] = "flag" if database_url else "environment"
@@ -159,16 +158,8 @@ def _typed(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) -
         try:
             values[key] = msgspec.convert(value, known[key])
         except msgspec.ValidationError as error:
-            words = WORDS[known[key]]
-            raise SettingsError(f"{where}: {key} must be {words}, not {value!r}.") from error
+            raise SettingsError(f"{where}: {key} must be {WORDS[known[key]]}, not {value!r}.") from error
     return values
-
-
-def _integer(text: str, key: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise SettingsError(f"ENVOYLOG_{key.upper()} must be a whole number, not {text!r}.") from error
 
 
 def _check(loaded: Settings) -> None:
@@ -182,9 +173,8 @@ def _check(loaded: Settings) -> None:
         raise SettingsError("commit_every_s must lie between 0 and 900.")
     if loaded.keep_samples_days < 0:
         raise SettingsError("keep_samples_days must be 0 (keep for ever) or more.")
-    names = sorted(gateway.name for gateway in loaded.gateways)
-    for name, other in pairwise(names):
-        if name == other:
+    for name, count in Counter(gateway.name for gateway in loaded.gateways).items():
+        if count > 1:
             raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
 
 
@@ -218,8 +208,7 @@ def read_secret(path: Path) -> str:
         SettingsError: missing, or readable by others than its owner.
     """
     try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
+        if path.stat().st_mode & 0o077:
             raise SettingsError(f"{path} holds a secret but others can read it; run: chmod 600 {path}")
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

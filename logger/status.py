@@ -1,9 +1,9 @@
 """How things stand: the last polls, today's energy, the token, the spool, the database."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -74,12 +74,12 @@ def _status(
         good = connection.execute(newest.where(_polls.outcome != "failed")).one_or_none()
         good_at = good.polled_at if good else None
         day = local_day(to_epoch_s(now), time_zone(row.time_zone or "UTC"))
-        today = connection.execute(
-            select(_days.production_wh, _days.consumption_wh).where(
-                _days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total"
-            )
-        ).one_or_none()
-    path = spool_path(settings.state_dir, gateway.name)
+        on_day = (_days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total")
+        energy = select(_days.production_wh, _days.consumption_wh).where(*on_day)
+        today = connection.execute(energy).one_or_none()
+    path, spool_bytes = spool_path(settings.state_dir, gateway.name), 0
+    with contextlib.suppress(OSError):
+        spool_bytes = path.stat().st_size
     spooled = ends(path)
     if spooled is not None:
         newer = [poll for poll in spooled[1] if last is None or poll.polled_at >= last.polled_at]
@@ -97,8 +97,8 @@ def _status(
         today_production_kwh=_kwh(today.production_wh if today else None),
         today_consumption_kwh=_kwh(today.consumption_wh if today else None),
         token_days_left=token_days_left,
-        spool_bytes=_size(path),
-        waiting_since_s=(to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None),
+        spool_bytes=spool_bytes,
+        waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
     )
 
 
@@ -114,20 +114,12 @@ def bring_today_up(connection: Connection, settings: Settings, now: datetime) ->
             continue
         left = checkpoints.last(connection, row.gateway_id, rollup.ENERGY.name)
         if left is not None and to_epoch_s(now) - left.at_s < CATCH_UP_S:
-            gap_s = normal_gap_s(settings.poll_every_s)
-            job = rollup.job_of(connection, row.gateway_id, now, gap_s)
+            job = rollup.job_of(connection, row.gateway_id, now, normal_gap_s(settings.poll_every_s))
             rollup.catch_up(job, [rollup.ENERGY])
 
 
 def _kwh(energy_wh: float | None) -> float | None:
     return None if energy_wh is None else round(energy_wh / 1000, 3)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def health(found: Sequence[GatewayStatus], settings: Settings) -> Health:
@@ -137,8 +129,7 @@ def health(found: Sequence[GatewayStatus], settings: Settings) -> Health:
     judged = [(*_judge(gateway, settings), gateway.gateway) for gateway in found]
     worst = max(level for level, _, _ in judged)
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
-    words = "; ".join(f"{gateway}: {reason}" for _, reason, gateway in judged)
-    return Health(level=worst, line=f"{name} {words}")
+    return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
 
 
 def _judge(gateway: GatewayStatus, settings: Settings) -> tuple[int, str]:

@@ -9,7 +9,7 @@ Walk: collector.poller -> here -> store.spool, store.writer, rollups.rollup
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -120,9 +120,9 @@ class Keeper:
                 # Another quarter hour, not a later one: the clock may have been set back.
                 is_new = newest_s > 0 and quarter_s != self._rolled_up_s
                 if self._gateway_id is not None and (to_the_minute or is_new):
-                    now, gap_s = self.clock(), normal_gap_s(self.settings.poll_every_s)
+                    gap_s = normal_gap_s(self.settings.poll_every_s)
                     with translated_errors():
-                        bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=gap_s)
+                        bring_up_to_date(self.engine, self._gateway_id, now=self.clock(), gap_s=gap_s)
                     self._rolled_up_s = quarter_s
             except (StoreError, SettingsError) as error:
                 self.error = error
@@ -141,9 +141,11 @@ class Keeper:
 
     def _store_waiting(self) -> int:
         """Store what waits, oldest first, a batch per transaction; return the newest's second."""
-        newest_s = 0
+        newest_s, waiting = 0, iter(self.queue.waiting())
         # While the database is away one poll is enough to see whether it is back.
-        for batch in _batches(self.queue.waiting(), first=1 if self._is_down else BATCH):
+        most = 1 if self._is_down else BATCH
+        while batch := list(islice(waiting, most)):
+            most = BATCH
             try:
                 self._store(batch)
             except RowRefusedError:
@@ -175,17 +177,16 @@ class Keeper:
                     self._restamp(connection, gateway_id, poll.clock_set, unproven)
                 if gateway_id is None:  # Before its first answer it has no row.
                     unproven.append(poll.polled_at)
-                elif poll.clocks_agree:
+                    continue
+                if poll.clocks_agree:
                     unproven.clear()
-                    save(connection, gateway_id, poll)
                 elif is_stored(connection, gateway_id, poll.polled_at):
                     # A clock that went on from where it stopped shows the same time twice.
                     unproven.append(replace(poll, inverters=(), events=()))
-                    rest = replace(poll, production=(), consumption=(), meter_readings=())
-                    save(connection, gateway_id, rest)
+                    poll = replace(poll, production=(), consumption=(), meter_readings=())  # noqa: PLW2901
                 else:
                     unproven.append(poll.polled_at)
-                    save(connection, gateway_id, poll)
+                save(connection, gateway_id, poll)
         self._gateway_id, self._unproven = gateway_id, unproven[-MOST_MOVED:]
 
     def _restamp(
@@ -195,22 +196,11 @@ class Keeper:
         run = unproven[max(0, len(unproven) - clock_set.polls) :]
         if not run:
             return
-        by = timedelta(seconds=clock_set.by_s)
-        stored = [poll for poll in run if isinstance(poll, datetime)]
-        move_polls(connection, gateway_id, stored, clock_set.by_s)
+        move_polls(connection, gateway_id, [poll for poll in run if isinstance(poll, datetime)], clock_set.by_s)
         for poll in run:
             if isinstance(poll, Poll):
                 save(connection, gateway_id, restamped(poll, clock_set.by_s))
         times = [poll.polled_at if isinstance(poll, Poll) else poll for poll in run]
-        first, last = min(times), max(times)
-        samples_moved(connection, gateway_id, first=first, last=last, by_s=clock_set.by_s)
-        unproven[len(unproven) - len(run) :] = [at + by for at in times]
+        samples_moved(connection, gateway_id, first=min(times), last=max(times), by_s=clock_set.by_s)
+        unproven[len(unproven) - len(run) :] = [at + timedelta(seconds=clock_set.by_s) for at in times]
         self._rolled_up_s = 0
-
-
-def _batches(polls: Iterable[Poll], *, first: int) -> Iterator[list[Poll]]:
-    """Yield polls in lists: the first of a length of its own."""
-    rest, most = iter(polls), first
-    while batch := list(islice(rest, most)):
-        yield batch
-        most = BATCH

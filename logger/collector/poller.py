@@ -17,6 +17,15 @@ from logger.readings import ClockSet, Event, GatewayInfo, Outcome, Poll, SourceF
 
 log = logging.getLogger(__name__)
 
+#: failure -> the event that its first poll has, and the event's words
+CHANGES: dict[type[LoggerError], tuple[str, str]] = {
+    GatewayReplacedError: ("gateway_replaced", "another gateway answers; not asked until the configuration names it"),
+    CertificateChangedError: (
+        "certificate_change",
+        "another certificate than the pinned one; not asked until it is accepted",
+    ),
+}
+
 
 class Poller:
     """Polls one gateway; everything here belongs to the thread that polls."""
@@ -31,8 +40,7 @@ class Poller:
         self._clock_set: ClockSet | None = None  #: for the next poll
         #: how many polls were taken since the last on which the gateway's clock agreed with ours
         self._unproven = 0
-        self._certificate_changed = False
-        self._replaced = False
+        self._failed_by: type[LoggerError] | None = None  #: what the last failure was
         self._is_bound = False
         self._info: GatewayInfo | None = None
         self._failing_since: datetime | None = None
@@ -59,19 +67,14 @@ class Poller:
         """
         before = at - timedelta(seconds=by_s)
         moved = min(self._unproven, MOST_MOVED)
-        detail = (
-            f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}; "
-            f"{moved} {'poll' if moved == 1 else 'polls'} moved"
-        )
+        detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}; "
+        detail += f"{moved} {'poll' if moved == 1 else 'polls'} moved"
         self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
         already_s = self._clock_set.by_s if self._clock_set else 0
         self._clock_set = ClockSet(by_s=already_s + by_s, polls=moved)
 
     def _bind(self) -> None:
-        """Bind the gateway to its serial, and production to its source, as the database has them.
-
-        A restart changes neither.
-        """
+        """Bind the gateway to its serial, and production to its source, as before a restart."""
         identity = self.keeper.identity
         if self._is_bound or identity is None:
             return
@@ -94,28 +97,23 @@ class Poller:
         try:
             poll = self.gateway.poll(inverters=inverters, at=at)
         except LoggerError as error:
-            self.last_error = error
+            self.last_error = failure = error
         else:
             self._info = poll.info or self._info
             return poll
-        failure, events = self.last_error, []
-        replaced = isinstance(failure, GatewayReplacedError)
-        if replaced and not self.gateway.relocation.can_look:
+        if isinstance(failure, GatewayReplacedError) and not self.gateway.relocation.can_look:
             self.stopped_by = failure
-        if replaced and not self._replaced:
-            detail = "another gateway answers; not asked until the configuration names it"
-            events = [Event(at=at, kind="gateway_replaced", subject="gateway", detail=detail)]
-        if isinstance(failure, CertificateChangedError) and not self._certificate_changed:
-            detail = "another certificate than the pinned one; not asked until it is accepted"
-            events = [Event(at=at, kind="certificate_change", subject="gateway", detail=detail)]
-        self._replaced = replaced
-        self._certificate_changed = isinstance(failure, CertificateChangedError)
+        events: tuple[Event, ...] = ()
+        if type(failure) in CHANGES and type(failure) is not self._failed_by:
+            kind, detail = CHANGES[type(failure)]
+            events = (Event(at=at, kind=kind, subject="gateway", detail=detail),)
+        self._failed_by = type(failure)
         return Poll(
             gateway_serial=self._info.serial if self._info else "",
             polled_at=at,
             took_s=self.gateway.elapsed() - started_s,
             failures=(SourceFailure(source="gateway", error=str(failure)),),
-            events=tuple(events),
+            events=events,
         )
 
     def _log_changes(self, poll: Poll) -> None:

@@ -56,10 +56,9 @@ def log_once(what: str, name: str) -> Callable[[Callable[[], object]], None]:
 
 
 class PollThread(threading.Thread):
-    """Polls one gateway whenever a slot is handed to it.
+    """Polls one gateway whenever a slot is handed to it; does all in the order in which it is asked to.
 
-    What it is asked to do it does in that order, so that it always knows which polls were taken
-    before the clock was set.
+    So it always knows which polls were taken before the clock was set.
     """
 
     def __init__(self, poller: Poller, storing: "StoreThread", inverters_every_s: int) -> None:
@@ -105,8 +104,7 @@ class PollThread(threading.Thread):
             if self.poller.keeper.is_due(slot):
                 self.storing.wake()
         if self.poller.stopped_by is not None:
-            name, reason = self.poller.name, self.poller.stopped_by
-            log.error("gateway=%s is not polled any more: %s", name, reason)
+            log.error("gateway=%s is not polled any more: %s", self.poller.name, self.poller.stopped_by)
 
 
 class StoreThread(threading.Thread):
@@ -162,10 +160,8 @@ class Service:
         self.epoch_s = epoch_s
         self.running_s = running_s
         self.storing = [StoreThread(poller.keeper, self._now, self._fail) for poller in pollers]
-        self.polling = [
-            PollThread(poller, storing, inverters_every_s)
-            for poller, storing in zip(pollers, self.storing, strict=True)
-        ]
+        pairs = zip(pollers, self.storing, strict=True)
+        self.polling = [PollThread(poller, storing, inverters_every_s) for poller, storing in pairs]
         self.failure: LoggerError | None = None
         self.slots_offered = 0
         self.last_slot: datetime | None = None
@@ -238,7 +234,7 @@ class Service:
             notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
 
     def _slot(self) -> None:
-        now_s = int(self._read_clock_s())
+        now_s = self._read_clock_s()
         slot = from_epoch_s(now_s - now_s % self.poll_every_s)
         if slot == self.last_slot:
             return  # A job that ran late shares its slot with the next one.
@@ -258,8 +254,7 @@ class Service:
         for storing in self.storing:
             storing.join(max(1.0, until - time.monotonic()))
             if storing.is_alive():
-                name = storing.keeper.name
-                log.warning("gateway=%s what waits is stored at the next start", name)
+                log.warning("gateway=%s what waits is stored at the next start", storing.keeper.name)
 
 
 def slots(scheduler: schedule.Scheduler, every_s: int) -> list[schedule.Job]:
@@ -273,7 +268,6 @@ def notify(message: str) -> None:
     """Send a line such as READY=1 to systemd; without systemd nothing happens."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         # Where nobody listens, collecting matters more than reporting it.
-        unix, datagrams = socket.AF_UNIX, socket.SOCK_DGRAM
-        with contextlib.suppress(OSError), socket.socket(unix, datagrams) as out:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.connect("\0" + address[1:] if address[0] == "@" else address)
             out.sendall(message.encode())
