@@ -25,8 +25,8 @@ LOCALES = ("en", *COMMA_LOCALES)
 def to_csv(report: Report, locale: str | None = None) -> bytes:
     """Return comma-separated values, one header line, no totals; empty where unknown.
 
-    With a ``locale`` it is for a spreadsheet there: a byte-order mark, so that Excel reads UTF-8,
-    and for most of Europe semicolons and decimal commas.
+    With a ``locale`` it is for a spreadsheet there: a byte-order mark, so that Excel reads UTF-8, and for most of
+    Europe semicolons and decimal commas.
     """
     comma = locale in COMMA_LOCALES
     out = io.StringIO()

@@ -121,8 +121,7 @@ class Workbook:
         """Write a report with its totals row on a sheet of its own."""
         table = Table(self.add_sheet(title), report)
         sheet = table.sheet
-        head = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1,
-                "bg_color": "#F3F3F3"}  # fmt: skip
+        head = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#F3F3F3"}
         sheet.set_row(0, 48)
         for x, name in enumerate(report.names):
             column, cells = report.columns.get(name), report.column(name)
@@ -216,8 +215,7 @@ def full(reports: dict[str, Report], ranking: Report) -> bytes:
     title = f"{gateways}: energy from {min(days)} to {max(days)}"
     book = Workbook(title)
     summary = book.add_sheet("Summary")
-    tables = {kind: book.table(kind.capitalize(), reports[kind])
-              for kind in ("daily", "monthly", "yearly")}  # fmt: skip
+    tables = {kind: book.table(kind.capitalize(), reports[kind]) for kind in ("daily", "monthly", "yearly")}
     if ranking.rows:
         inverters = book.table("Inverters", ranking)
         if len(set(ranking.column("gateway"))) == 1:

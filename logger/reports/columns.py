@@ -63,18 +63,17 @@ class Ratio:
     def terms(self, cells: Cells) -> tuple[Sequence[Values], Sequence[Values]]:
         """Return the columns that make the numerator and the divisor, each to be added up.
 
-        Of a divisor ``per_gateway`` each column holds one gateway's, of which the largest counts;
-        none where it is unknown.
+        Of a divisor ``per_gateway`` each column holds one gateway's, of which the largest counts; none where it is
+        unknown.
         """
         if self.per_gateway:
             above = cells(self.numerator[0])
             rows = list(zip(cells("gateway"), above, cells(self.divisor), strict=True))
             weights = {gateway: weight for gateway, value, weight in rows if value is not None}
             divisors = [
-                [weight if (own, value is None) == (gateway, False) else None
-                 for own, value, weight in rows]
+                [weight if (own, value is None) == (gateway, False) else None for own, value, weight in rows]
                 for gateway in weights
-            ]  # fmt: skip
+            ]
             return [above], [] if None in weights.values() else divisors
         columns = [cells(name) for name in (*self.numerator, self.divisor)]
         unknown = (None,) * len(columns)
@@ -177,12 +176,11 @@ QUALITY = (
     _count("polls_failed", "Failed polls"),
     FLOWS[0],
     _kwh("inverters_kwh", "Inverters' sum"),
-    Column("inverters_difference_pct", "Inverters over production", "%", 1,
-           INVERTERS_EXCESS),
+    Column("inverters_difference_pct", "Inverters over production", "%", 1, INVERTERS_EXCESS),
     *map(_count, ("gaps", "resets", "wraps", "dips")),
     _count("suspects", "Suspect jumps"),
     *map(_count, ("stalls", "source_changes")),
-)  # fmt: skip
+)
 STATUS = "status"
 NOTES = "notes"
 #: headings of columns that hold no numbers, where they are not the name itself

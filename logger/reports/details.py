@@ -108,8 +108,8 @@ def _covered_phases(connection: Connection, site: Site, first: date, last: date)
 def _covered_inverters(rows: Iterable[Any]) -> _Coverage:
     """Return whether each day of an inverter was measured, in percent: wholly, or not.
 
-    It is silent at night and in the shade, so that only a day of which most is missing, by those
-    beside it, is known not to be whole.
+    It is silent at night and in the shade, so that only a day of which most is missing, by those beside it, is known
+    not to be whole.
     """
     covered_s = {(as_date(row.day), row.serial): row.covered_s or 0 for row in rows}
     longest_s: dict[date, int] = {}

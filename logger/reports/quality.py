@@ -57,9 +57,8 @@ def quality_report(
         days = view_rows(connection, "v_energy_daily", what, site, first, after)
         energy = {as_date(row[0]): row[1:] for row in days}
         sums = view_rows(
-            connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, after,
-            group="GROUP BY day",
-        )  # fmt: skip
+            connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, after, group="GROUP BY day"
+        )
         inverters = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in sums}
         begin_s = day_start_s(first, zone)
         today_s = day_start_s(local_day(now_s, zone), zone)

@@ -182,8 +182,7 @@ def replace_events(
     connection.execute(delete(EVENTS).where(*old))
     unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
     rows = [
-        {"gateway_id": site.gateway_id, "at": from_epoch_s(at_s), "kind": kind, "subject": subject,
-         "detail": detail}
+        {"gateway_id": site.gateway_id, "at": from_epoch_s(at_s), "kind": kind, "subject": subject, "detail": detail}
         for at_s, kind, subject, detail in unique.values()
-    ]  # fmt: skip
+    ]
     upsert(connection, EVENTS, rows, ("detail",))

@@ -225,8 +225,8 @@ class StaleFilter:
     def _is_left_out(self, row: Row) -> bool:
         """Return whether a sample is to be left out.
 
-        Readings whose own time stands still are the one before again; those of a gateway whose
-        clock is only wrong move on.
+        Readings whose own time stands still are the one before again; those of a gateway whose clock is only wrong move
+        on.
         """
         at_s, age_s = row[0], row[-2]
         if age_s is None:

@@ -18,9 +18,9 @@ REMEDY = "so nothing was deleted; run `envoylog db rebuild` first, and report th
 def prune(connection: Connection, gateway_id: int, *, now: datetime, keep_days: int, gap_s: int) -> dict[str, int]:
     """Delete a gateway's raw samples older than ``keep_days``; return how many of each table.
 
-    They go up to where a ledger left off (a checkpoint), so that it can go on from there. What
-    they were counted to is proved to follow from them, and what comes after to follow as well
-    without them; polls and events stay. The caller commits.
+    They go up to where a ledger left off (a checkpoint), so that it can go on from there. What they were counted to is
+    proved to follow from them, and what comes after to follow as well without them; polls and events stay. The caller
+    commits.
 
     Raises:
         CheckFailedError: something would change; roll back.

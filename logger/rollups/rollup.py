@@ -238,9 +238,9 @@ def rebuild(
 ) -> list[DayChange]:
     """Recompute all rollups from raw samples and return the days that changed.
 
-    From the local day ``since`` on, or from the first raw sample. What lies before the first raw
-    sample (pruned) is kept; its hours and days are summed anew, unless ``since`` is given. One
-    transaction: the caller commits, or rolls back to only look.
+    From the local day ``since`` on, or from the first raw sample. What lies before the first raw sample (pruned) is
+    kept; its hours and days are summed anew, unless ``since`` is given. One transaction: the caller commits, or rolls
+    back to only look.
     """
     job = job_of(connection, gateway_id, now, gap_s)
     before = _days(connection, gateway_id)

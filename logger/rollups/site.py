@@ -87,8 +87,8 @@ def ends_of(
 ) -> Ends | None:
     """Return the ends of a gateway's samples.
 
-    Where counting goes on from a sample that is known to be right, at ``right_s``, only the last
-    is looked for: the first is the same then.
+    Where counting goes on from a sample that is known to be right, at ``right_s``, only the last is looked for: the
+    first is the same then.
     """
     days: dict[int, int | None] = {}
     found: list[tuple[int, int]] = []

@@ -131,8 +131,8 @@ def counted_anew(
 def findings(connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, whole: bool) -> Iterator[str]:
     """Yield a sentence for each thing that is not as it should be; the caller rolls back.
 
-    Of the last month that was rolled up, or of the ``whole`` time. What a running collector has
-    not yet rolled up is no finding.
+    Of the last month that was rolled up, or of the ``whole`` time. What a running collector has not yet rolled up is no
+    finding.
     """
     job = job_of(connection, gateway_id, now, gap_s)
     site = job.site

@@ -132,8 +132,8 @@ def recompute_sums(
 ) -> None:
     """Sum anew the local hours and days from ``since_s`` to the quarter hour ``last_s``.
 
-    Sums of later days are deleted up to ``until_s``, or all if it is None. What passed since then
-    up to ``now_s`` belongs to the last hour and day: nothing was measured.
+    Sums of later days are deleted up to ``until_s``, or all if it is None. What passed since then up to ``now_s``
+    belongs to the last hour and day: nothing was measured.
     """
     zone = site.zone
     begin_s = day_start_s(local_day(since_s, zone), zone)
@@ -191,8 +191,8 @@ def recompute_sums(
 def recompute_kept(connection: Connection, site: Site, until_s: int | None, now_s: int, since_s: int = 0) -> None:
     """Sum anew the hours and days of quarter hours whose samples were pruned, up to an instant.
 
-    From the local day of ``since_s`` on. A quarter hour of another time zone than the gateway's
-    (it was changed) moves to its own.
+    From the local day of ``since_s`` on. A quarter hour of another time zone than the gateway's (it was changed) moves
+    to its own.
     """
     ends = ends_s(connection, ENERGY_15MIN.c.starts_at, site.gateway_id)
     if ends is None:
