@@ -171,7 +171,7 @@ def _chosen(connection: "Connection", name: str | None) -> list[Any]:
     return chosen
 
 
-def _change(kwh: tuple[float | None, float | None]) -> str:
+def _change(kwh: tuple[float | None, ...]) -> str:
     before, after = ("unknown" if value is None else f"{value:.3f}" for value in kwh)
     return f"{before} -> {after} kWh"
 

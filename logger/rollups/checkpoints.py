@@ -24,16 +24,9 @@ from logger.store.models import EVENTS, ROLLUP_CHECKPOINTS
 _columns = ROLLUP_CHECKPOINTS.c
 #: Events that a ledger decides; a rebuild decides them anew.
 KINDS = (
-    "counter_wrap",
-    "counter_reset",
-    "counter_dip",
-    "suspect_increment",
-    "suspect_power",
-    "source_change",
-    "stalled_counter",
-    "outage",
-    clock_check.KIND,
-)
+    "counter_wrap", "counter_reset", "counter_dip", "suspect_increment", "suspect_power", "source_change",
+    "stalled_counter", "outage", clock_check.KIND,
+)  # fmt: skip
 #: How the subject of a decision about a single inverter begins.
 SUBJECT = "inverter "
 
@@ -98,8 +91,7 @@ def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint
     first = connection.execute(select(func.min(_columns.at)).where(mine, today)).scalar_one()
     if first is not None:
         connection.execute(delete(ROLLUP_CHECKPOINTS).where(mine, today, _columns.at > first))
-    row = {"gateway_id": site.gateway_id, "ledger": ledger, "at": at}
-    row["state"] = _to_json(checkpoint.states)
+    row = {"gateway_id": site.gateway_id, "ledger": ledger, "at": at, "state": _to_json(checkpoint.states)}
     connection.execute(insert(ROLLUP_CHECKPOINTS), row)
 
 
@@ -139,24 +131,14 @@ def _state(state: Any) -> State:
             return _anchor_of_0_1(*values)
         return Rhythm(at_s, *values) if kind == "reports" else Silent(at_s)
     kind = state.pop("kind")
-    found: State = next(of for of, name in KIND_OF.items() if name == kind)(**state)
-    return found
+    return next(of for of, name in KIND_OF.items() if name == kind)(**state)  # type: ignore[no-any-return]
 
 
 #: What version 0.1 wrote of a register as a list, by its place.
 ORDER_0_1 = (
-    "source",
-    "at_s",
-    "value_mwh",
-    "last_increase_s",
-    "flat_since_s",
-    "below_high_mwh",
-    "first_s",
-    "max_quarter_mwh",
-    "stuck_since_s",
-    "erroneous_until_s",
-    "power_w",
-)
+    "source", "at_s", "value_mwh", "last_increase_s", "flat_since_s", "below_high_mwh", "first_s", "max_quarter_mwh",
+    "stuck_since_s", "erroneous_until_s", "power_w",
+)  # fmt: skip
 
 
 def _anchor_of_0_1(*values: Any) -> Anchor:
@@ -180,9 +162,9 @@ def replace_events(
     if until_s is not None:
         old.append(EVENTS.c.at <= from_epoch_s(until_s))
     connection.execute(delete(EVENTS).where(*old))
-    unique = {(decision.at_s, decision.kind, decision.subject): decision for decision in decisions}
+    details = {decision[:3]: decision.detail for decision in decisions}
     rows = [
         {"gateway_id": site.gateway_id, "at": from_epoch_s(at_s), "kind": kind, "subject": subject, "detail": detail}
-        for at_s, kind, subject, detail in unique.values()
+        for (at_s, kind, subject), detail in details.items()
     ]
     upsert(connection, EVENTS, rows, ("detail",))

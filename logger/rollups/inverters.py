@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import NamedTuple
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
 from logger.ledger.curve import Anchor, Curve
@@ -22,13 +21,6 @@ RETIRED_S = 2 * 86_400
 Powers = tuple[list[int], list[float | None]]
 
 
-class Days(NamedTuple):
-    """What an inverter made by day."""
-
-    energy_mwh: list[int | None]
-    covered_s: list[int]
-
-
 def count(window: Window) -> Rolled:
     """Return the days of a window of reports, and where to go on: at a local midnight."""
     since_s, zone, states = window.since_s, window.site.zone, window.states
@@ -40,7 +32,7 @@ def count(window: Window) -> Rolled:
     first, last = local_day(since_s, zone), local_day(max(newest_s, window.until_s), zone)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     edges_s = [since_s, *(day_end_s(day, zone) for day in days)]
-    counted: dict[str, Days] = {}
+    counted: dict[str, tuple[list[int | None], list[int]]] = {}  # by day: mWh, seconds covered
     tracks: dict[str, Curve | Reported] = {}
     open_s = [newest_s]
     for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
@@ -48,19 +40,16 @@ def count(window: Window) -> Rolled:
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
             curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
-            counted[serial] = Days(curve.energy(edges_s), measured_s(curve, edges_s))
-            tracks[serial] = curve
+            counted[serial], tracks[serial] = (curve.energy(edges_s), measured_s(curve, edges_s)), curve
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
         else:
             rhythm = state if isinstance(state, Rhythm) else None
             reported = read_reports(inverter.reports, rhythm, edges_s)
-            counted[serial] = Days(reported.energy_mwh, reported.covered_s)
-            tracks[serial] = reported
+            counted[serial], tracks[serial] = (reported.energy_mwh, reported.covered_s), reported
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
     alive_s = newest_s - RETIRED_S
     slowest_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
     settled_s = max(since_s, day_start_s(local_day(slowest_s, zone), zone))
-    kept = {serial: _state_at(track, settled_s) for serial, track in tracks.items()}
     rows = [
         {
             "gateway_id": window.site.gateway_id,
@@ -70,22 +59,21 @@ def count(window: Window) -> Rolled:
             "peak_power_w": peak_w,
             "covered_s": covered_s,
         }
-        for serial, result in counted.items()
+        for serial, by_day in counted.items()
         for day, mwh, covered_s, peak_w in zip(
-            days, result.energy_mwh, result.covered_s, _peaks_w(powers.get(serial, ([], [])), edges_s), strict=True
+            days, *by_day, _peaks_w(*powers.get(serial, ([], [])), edges_s), strict=True
         )
         if mwh is not None or covered_s or peak_w is not None
     ]
     decisions = [
         event._replace(subject=f"{SUBJECT}{serial}") for serial, track in tracks.items() for event in track.events
     ]
-    known = {serial: state for serial, state in kept.items() if state is not None}
-    return Rolled(settled_s, silent | known, rows, decisions)
+    kept = {serial: state for serial, track in tracks.items() if (state := _state_at(track, settled_s)) is not None}
+    return Rolled(settled_s, silent | kept, rows, decisions)
 
 
-def _peaks_w(powers: Powers, edges_s: Sequence[int]) -> list[float | None]:
+def _peaks_w(times_s: Sequence[int], powers_w: Sequence[float | None], edges_s: Sequence[int]) -> list[float | None]:
     """Return the highest power of each day that an inverter can have."""
-    times_s, powers_w = powers
     places = [bisect_right(times_s, edge_s) for edge_s in edges_s]
     return [
         max((p for p in powers_w[begin:end] if p is not None and p <= MOST_W), default=None)
@@ -108,12 +96,10 @@ def _read(window: Window) -> tuple[dict[str, Inverter], dict[str, Powers]]:
     """Return the inverters that reported, and when each reported which power."""
     inverters: dict[str, Inverter] = {}
     reported: dict[str, Powers] = {}
-    names = "serial power_w energy_lifetime_wh energy_interval_wh interval_s"
-    query = window.query(INVERTER_SAMPLES, *names.split())
+    query = window.query(INVERTER_SAMPLES, "serial power_w energy_lifetime_wh energy_interval_wh interval_s")
     query = query.where(INVERTER_SAMPLES.c.reported_at > from_epoch_s(window.since_s))
     for batch in batches(window.connection, query):
-        for serial, columns in by_series(batch, 1):
-            times, powers, lifetimes, intervals, over = columns
+        for serial, (times, powers, lifetimes, intervals, over) in by_series(batch, 1):
             inverter = inverters.setdefault(serial, Inverter())
             values, counted_at = drop_missing(lifetimes, times)
             inverter.readings.extend("device", counted_at, values, [None] * len(values))

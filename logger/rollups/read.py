@@ -27,8 +27,8 @@ METERS = {
     "total-consumption": (Stream.CONSUMPTION_CT, None),
     "storage": (Stream.DISCHARGE, Stream.CHARGE),
 }
-
-
+#: The values of a column, in the order of the rows
+Column = Sequence[Any]
 #: In polls of more rows, each row is looked at alone.
 LARGEST_POLL = 100
 
@@ -45,15 +45,12 @@ class Window(NamedTuple):
     after_s: int  #: after which instant the first sample may lie
     gap_s: int  #: the longest normal step; what lies this long before ``after_s`` is read too
 
-    def query(self, table: Table, *names: str) -> Select[Any]:
+    def query(self, table: Table, names: str) -> Select[Any]:
         """Return the query for the epoch second and some columns of a raw table."""
-        time = time_of(table)
-        query = select(epoch(time), *(table.c[name] for name in names)).where(
-            table.c.gateway_id == self.site.gateway_id,
-            time > from_epoch_s(self.after_s - self.gap_s),
-            time <= from_epoch_s(self.until_s),
-        )
-        return query.order_by(time)
+        time, mine = time_of(table), table.c.gateway_id == self.site.gateway_id
+        first, last = from_epoch_s(self.after_s - self.gap_s), from_epoch_s(self.until_s)
+        query = select(epoch(time), *(table.c[name] for name in names.split()))
+        return query.where(mine, time > first, time <= last).order_by(time)
 
     def within(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows after ``after_s``."""
@@ -81,30 +78,17 @@ def read(window: Window) -> Read:
 
 
 def _feed(
-    found: Read,
-    key: StreamKey,
-    times_s: Sequence[int],
-    values_wh: Sequence[float | None],
-    powers_w: Sequence[float | None],
-    sources: Sequence[str | None] = (),
-    unnamed: str = "ct",
+    found: Read, key: StreamKey, times_s: Column, values_wh: Column, powers_w: Column, sources: Column | None = None
 ) -> None:
-    """Add the samples that have a value to the readings of a register."""
-    values: Any
-    source: str | list[str] = unnamed
-    if sources:
-        values, times_s, powers_w, named = drop_missing(values_wh, times_s, powers_w, sources)
-        source = [name or unnamed for name in named]
-    else:
-        values, times_s, powers_w = drop_missing(values_wh, times_s, powers_w)
+    """Add the samples that have a value to the readings of a register, of a CT where no sources are given."""
+    columns = (times_s, powers_w) if sources is None else (times_s, powers_w, sources)
+    values, times, powers, *named = drop_missing(values_wh, *columns)
     if values:
-        readings = found.registers.setdefault(key, Readings())
-        readings.extend(source, times_s, values, powers_w)
+        found.registers.setdefault(key, Readings()).extend(named[0] if named else "ct", times, values, powers)
 
 
-def _sane(times_s: Sequence[int], powers_w: Sequence[float | None]) -> tuple[Sequence[int], Sequence[float]]:
+def _sane(times_s: Column, powers_w: Column) -> tuple[Sequence[int], Sequence[float]]:
     """Return the samples whose power is known and possible."""
-    powers: Any
     powers, times = drop_missing(powers_w, times_s)
     if powers and (max(powers) > ABSURD_W or min(powers) < -ABSURD_W):
         powers = [power_w if abs(power_w) <= ABSURD_W else None for power_w in powers]
@@ -114,7 +98,7 @@ def _sane(times_s: Sequence[int], powers_w: Sequence[float | None]) -> tuple[Seq
 
 def _read_production(window: Window, found: Read) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    query = window.query(PRODUCTION_SAMPLES, "phase", "power_w", "energy_lifetime_wh", "reading_age_s", "source")
+    query = window.query(PRODUCTION_SAMPLES, "phase power_w energy_lifetime_wh reading_age_s source")
     stale = StaleFilter(window.clock, itemgetter(1), source=-1)
     inactive_s: set[int] = set()
     for batch in batches(window.connection, query):
@@ -123,7 +107,7 @@ def _read_production(window: Window, found: Read) -> set[int]:
             inactive_s |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
         fresh = window.within(stale.drop_stale(counted))
         for phase, (times, powers, energies, _, sources) in by_series(fresh, 1):
-            _feed(found, (Stream.PRODUCTION, phase), times, energies, powers, sources)
+            _feed(found, (Stream.PRODUCTION, phase), times, energies, powers, [source or "ct" for source in sources])
             if phase == "total":
                 found.production_peaks.extend(*_sane(times, powers))
     return inactive_s
@@ -131,8 +115,7 @@ def _read_production(window: Window, found: Read) -> set[int]:
 
 def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    names = "measurement phase power_w delivered_wh reading_age_s received_wh"
-    query = window.query(METER_READINGS, *names.split())
+    query = window.query(METER_READINGS, "measurement phase power_w delivered_wh reading_age_s received_wh")
     sampled = {phase for name, phase in found.registers if name is Stream.PRODUCTION}
     battery_w: dict[int, float] = {}
     stale = StaleFilter(window.clock, itemgetter(1, 2))
@@ -159,8 +142,7 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
 
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
     counted = {name for name, _ in found.registers}
-    names = "measurement phase power_w energy_lifetime_wh reading_age_s source"
-    query = window.query(CONSUMPTION_SAMPLES, *names.split())
+    query = window.query(CONSUMPTION_SAMPLES, "measurement phase power_w energy_lifetime_wh reading_age_s source")
     until_s, again_s = _elsewhere_s(window, found)
     if until_s <= window.after_s and again_s >= window.until_s:
         columns = CONSUMPTION_SAMPLES.c
@@ -190,8 +172,8 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
             rows = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
             for (_, phase), (times, powers, energies, _, sources) in by_series(rows, 2):
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
-                key = Stream.CONSUMPTION_CT, phase
-                _feed(found, key, times, energies, possible, sources, "eim")
+                named = [source or "eim" for source in sources]
+                _feed(found, (Stream.CONSUMPTION_CT, phase), times, energies, possible, named)
     if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not found.net_power:
         _derive_net_power(found)
 
@@ -223,7 +205,7 @@ def _derive_net_power(found: Read) -> None:
                 powers.append(used_w - given_w)
 
 
-def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Sequence[Any]]]]:
+def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Column]]]:
     """Yield each key of the rows with its columns, without the keys, in the order of the rows.
 
     The columns of the key, or of both of its parts, come after the first.
@@ -245,7 +227,7 @@ def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Sequen
         yield key, [[column[place] for place in mine] for column in values]
 
 
-def _poll_size(key_columns: Sequence[Sequence[Any]]) -> int:
+def _poll_size(key_columns: Sequence[Column]) -> int:
     """Return of how many rows each poll consists; 0 if not all have the same in one order."""
     start = list(zip(*(column[:LARGEST_POLL] for column in key_columns), strict=True))
     size = start.index(start[0], 1) if start[0] in start[1:] else len(start)
@@ -253,7 +235,7 @@ def _poll_size(key_columns: Sequence[Sequence[Any]]) -> int:
     return size if is_regular and len(set(start[:size])) == size else 0
 
 
-def drop_missing(values: Sequence[Any], *others: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+def drop_missing(values: Column, *others: Column) -> tuple[Any, ...]:
     """Return the sequences without the places where the first is None."""
     if None not in values:
         return values, *others

@@ -23,17 +23,8 @@ from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_deci
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
-from logger.store.models import (
-    CONSUMPTION_SAMPLES,
-    ENERGY_15MIN,
-    ENERGY_DAILY,
-    ENERGY_HOURLY,
-    EVENTS,
-    INVERTER_DAILY,
-    INVERTER_SAMPLES,
-    METER_READINGS,
-    PRODUCTION_SAMPLES,
-)
+from logger.store import models
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
@@ -62,8 +53,7 @@ class Job(NamedTuple):
 
     def ends(self, ledger: Ledger, right_s: int | None = None) -> Ends | None:
         """Return when the first and last sample of a ledger that count were taken."""
-        gateway_id = self.site.gateway_id
-        return ends_of(self.connection, gateway_id, ledger.samples, self.now_s, right_s)
+        return ends_of(self.connection, self.site.gateway_id, ledger.samples, self.now_s, right_s)
 
 
 def job_of(connection: Connection, gateway_id: int, now: datetime, gap_s: int) -> Job:
@@ -101,8 +91,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     replace_events(connection, site, ledger.name, since_s, replace_until_s, [*rolled.decisions, *misplaced])
     if ledger is ENERGY:
         # The first day may end with the quarter before: its length is known only now.
-        starts_at = rolled.rows[-1]["starts_at"] if rolled.rows else None
-        newest_s = to_epoch_s(starts_at) if starts_at else since_s - QUARTER_S
+        newest_s = to_epoch_s(rolled.rows[-1]["starts_at"]) if rolled.rows else since_s - QUARTER_S
         recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
     if rolled.settled_s > since_s:
         checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
@@ -112,42 +101,34 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
 # -- energy_15min
 def _count(window: Window) -> Rolled:
     """Return the quarter hours of a window of samples, and where to go on."""
-    found = read(window)
+    found, site, states, since_s = read(window), window.site, window.states, window.since_s
     # Of streams that had been given up and speak again: since when they were silent.
     back_s = [
         state.at_s
-        for key, state in window.states.items()
-        if key in found.registers and quarter_start_s(state.at_s - 1) + QUARTER_S < window.since_s
+        for key, state in states.items()
+        if key in found.registers and quarter_start_s(state.at_s - 1) + QUARTER_S < since_s
     ]
     if back_s:
-        return Rolled(window.since_s, reopen_s=min(back_s))
-    result = settle(
-        found.registers,
-        found.net_power,
-        window.states,
-        since_s=window.since_s,
-        until_s=window.until_s,
-        gap_s=window.gap_s,
-        peak_power_w=window.site.peak_power_w,
-    )
+        return Rolled(since_s, reopen_s=min(back_s))
+    times_s = {"since_s": since_s, "until_s": window.until_s, "gap_s": window.gap_s}
+    result = settle(found.registers, found.net_power, states, **times_s, peak_power_w=site.peak_power_w)
     if result.reopen_s is not None:
-        return Rolled(window.since_s, reopen_s=result.reopen_s)
+        return Rolled(since_s, reopen_s=result.reopen_s)
     most_w = result.max_power_w
-    always_w = limits_of(Stream.PRODUCTION, window.site.peak_power_w).least_power_w
+
+    def most_used_w(at_s: int) -> float:
+        return max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s)) + most_w(Stream.PRODUCTION, at_s)
+
+    always_w = limits_of(Stream.PRODUCTION, site.peak_power_w).least_power_w
     production = found.production_peaks.highest(lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w)
-    consumption = found.consumption_peaks.highest(
-        lambda at_s: (
-            max(most_w(Stream.CONSUMPTION_CT, at_s), most_w(Stream.IMPORT, at_s)) + most_w(Stream.PRODUCTION, at_s)
-        ),
-        always_w,
-    )
-    rows = quarter_rows(window.site, result.intervals, production, consumption)
+    consumption = found.consumption_peaks.highest(most_used_w, always_w)
+    rows = quarter_rows(site, result.intervals, production, consumption)
     return Rolled(result.settled_s, result.anchors, rows, result.decisions)
 
 
 ENERGY = Ledger(
     "energy",
-    (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS),
+    (models.PRODUCTION_SAMPLES, models.CONSUMPTION_SAMPLES, models.METER_READINGS),
     ENERGY_15MIN,
     lambda first_s, _site: quarter_start_s(first_s),
     RETIRED_S + RECOVERY_S,
@@ -155,8 +136,8 @@ ENERGY = Ledger(
 )
 INVERTERS = Ledger(
     "inverters",
-    (INVERTER_SAMPLES,),
-    INVERTER_DAILY,
+    (models.INVERTER_SAMPLES,),
+    models.INVERTER_DAILY,
     lambda first_s, site: day_start_s(local_day(first_s, site.zone), site.zone),
     2 * inverters.RETIRED_S,
     inverters.count,
@@ -229,8 +210,8 @@ class DayChange:
 
     gateway: str
     day: date
-    production_kwh: tuple[float | None, float | None]  #: before, after
-    consumption_kwh: tuple[float | None, float | None]
+    production_kwh: tuple[float | None, ...]  #: before, after
+    consumption_kwh: tuple[float | None, ...]
 
 
 def rebuild(
@@ -242,8 +223,7 @@ def rebuild(
     kept; its hours and days are summed anew, unless ``since`` is given. One transaction: the caller commits, or rolls
     back to only look.
     """
-    job = job_of(connection, gateway_id, now, gap_s)
-    before = _days(connection, gateway_id)
+    job, before = job_of(connection, gateway_id, now, gap_s), _days(connection, gateway_id)
     since_s = day_start_s(since, job.site.zone) if since else -1
     for ledger in LEDGERS:
         ends = job.ends(ledger)
@@ -251,8 +231,7 @@ def rebuild(
             recompute_kept(connection, job.site, ends and ends.first_s, job.now_s)
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
-            from_s = max(since_s, ends.first_s)
-            checkpoints.forget_after(connection, gateway_id, ledger.name, from_s)
+            checkpoints.forget_after(connection, gateway_id, ledger.name, max(since_s, ends.first_s))
             catch_up(job, [ledger])
     after = _days(connection, gateway_id)
     return [
@@ -262,17 +241,11 @@ def rebuild(
     ]
 
 
-def _days(connection: Connection, gateway_id: int) -> defaultdict[date, tuple[float | None, float | None]]:
+def _days(connection: Connection, gateway_id: int) -> defaultdict[date, tuple[float | None, ...]]:
     """Return production and consumption (kWh) of each day, unknown for others."""
     columns = ENERGY_DAILY.c
-    query = select(columns.day, columns.production_wh, columns.consumption_wh).where(
-        columns.gateway_id == gateway_id, columns.phase == "total"
-    )
-    days: defaultdict[date, tuple[float | None, float | None]] = defaultdict(lambda: (None, None))
-    for day, production_wh, consumption_wh in connection.execute(query):
-        days[day] = _kwh(production_wh), _kwh(consumption_wh)
+    query = select(columns.day, columns.production_wh, columns.consumption_wh)
+    days: defaultdict[date, tuple[float | None, ...]] = defaultdict(lambda: (None, None))
+    for day, *both_wh in connection.execute(query.where(columns.gateway_id == gateway_id, columns.phase == "total")):
+        days[day] = tuple(None if wh is None else round(wh / 1000, 6) for wh in both_wh)
     return days
-
-
-def _kwh(energy_wh: float | None) -> float | None:
-    return None if energy_wh is None else round(energy_wh / 1000, 6)
