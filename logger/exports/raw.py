@@ -65,8 +65,7 @@ def select_samples(
         zone = time_zone(row.time_zone or "UTC")
         where += [time >= from_epoch_s(day_start_s(since, zone))] if since else []
         where += [time < from_epoch_s(day_end_s(until, zone))] if until else []
-        counting = select(func.count()).select_from(table).where(*where)
-        count += connection.execute(counting).scalar_one()
+        count += connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
         named = select(gateways.c.name, *(plain(column) for column in columns))
         joined = named.join(gateways, gateways.c.gateway_id == table.c.gateway_id)
         queries.append(joined.where(*where).order_by(time))

@@ -42,8 +42,7 @@ def to_csv(report: Report, locale: str | None = None) -> bytes:
 
 def to_json(report: Report) -> bytes:
     """Return a list of records, one per period; null where unknown."""
-    names = report.names
-    records = [dict(zip(names, map(_plain, row), strict=True)) for row in report.rows]
+    records = [dict(zip(report.names, map(_plain, row), strict=True)) for row in report.rows]
     return (json.dumps(records, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -70,9 +69,7 @@ def text_cells(report: Report) -> list[list[str]]:
 
 def escape_formula(value: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return "'" + value
-    return value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _text_cell(value: Any, decimals: int) -> str:

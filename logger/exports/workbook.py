@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 import xlsxwriter
-from xlsxwriter.utility import xl_col_to_name
+from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell
 
 from logger import __version__
 from logger.exports.text import escape_formula
@@ -52,10 +52,6 @@ class Table:
         x = self.report.names.index(name)
         return [self.sheet.get_name(), 1, x, self.last, x]
 
-    def total(self, name: str) -> str:
-        """Return where a column's total stands."""
-        return f"{xl_col_to_name(self.report.names.index(name))}{self.last + 2}"
-
     def formula(self, column: Column) -> str:
         """Return the formula of a column's total, from the column's definition."""
         ratio = column.total
@@ -90,7 +86,7 @@ class Workbook:
         self._book: Any = xlsxwriter.Workbook(
             self._out, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
         )
-        # A fixed date, so that the same reports give the same bytes.
+        # The same reports give the same bytes.
         created = datetime(2000, 1, 1)  # noqa: DTZ001 - the format knows no zone
         self._book.set_properties({"title": title, "created": created})
         self._formats: dict[tuple[Any, ...], Any] = {}
@@ -149,14 +145,11 @@ class Workbook:
             sheet.write_number(y, x, value, self.number_style(column))
         elif isinstance(value, date):
             hours = " hh:mm" if isinstance(value, datetime) else ""
-            style = self.style(num_format=f"yyyy-mm-dd{hours}", align="left")
-            sheet.write_datetime(y, x, value, style)
+            sheet.write_datetime(y, x, value, self.style(num_format=f"yyyy-mm-dd{hours}", align="left"))
         elif column == NOTES:
-            style = self.style(indent=1, text_wrap=True, valign="top")
-            sheet.write_string(y, x, escape_formula(value), style)
+            sheet.write_string(y, x, escape_formula(value), self.style(indent=1, text_wrap=True, valign="top"))
         else:
-            style = self.style(indent=int(column == STATUS), align="left")
-            sheet.write(y, x, escape_formula(value), style)
+            sheet.write(y, x, escape_formula(value), self.style(indent=int(column == STATUS), align="left"))
 
     def number_style(self, column: Column, **look: Any) -> Any:
         """Return the format of a column's numbers."""
@@ -172,8 +165,7 @@ class Workbook:
             if column is None or total is None:
                 table.sheet.write_blank(y, x, None, self.style(**look))
             else:
-                style = self.number_style(column, **look)
-                table.sheet.write_formula(y, x, table.formula(column), style, total)
+                table.sheet.write_formula(y, x, table.formula(column), self.number_style(column, **look), total)
 
     def chart(
         self, sheet: Any, at: tuple[int, int], table: Table, names: Sequence[str], labels: str,
@@ -183,14 +175,12 @@ class Workbook:
         subtype = "stacked" if kind == "column" else None
         chart = self._book.add_chart({"type": kind, "subtype": subtype})
         for name in names:
+            series = {"name": table.report.columns[name].title, "categories": table.span(labels), "gap": 40}
             colour = {"color": COLOURS[name]}
-            title_of = table.report.columns[name].title
-            chart.add_series({"name": title_of, "categories": table.span(labels),
-                              "values": table.span(name), "gap": 40, "fill": colour,
-                              "line": colour})  # fmt: skip
+            chart.add_series(series | {"values": table.span(name), "fill": colour, "line": colour})
         unit = table.report.columns[names[0]].unit
-        values: dict[str, Any] = {"name": unit, "min": 0, "max": 100 if unit == "%" else None,
-                  "major_gridlines": {"visible": True, "line": {"color": "#E0E0E0"}}}  # fmt: skip
+        lines = {"visible": True, "line": {"color": "#E0E0E0"}}
+        values = {"name": unit, "min": 0, "max": 100 if unit == "%" else None, "major_gridlines": lines}
         axis: dict[str, Any] = {"num_font": {"size": 8}, "date_axis": labels == "day", "num_format": "d mmm"}
         if kind == "bar":
             # Bars lie: what is across is their value. The best comes first, from above.
@@ -249,8 +239,8 @@ def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -
             sheet.write_string(y, 1, "not known", book.style(align="right"))
         else:
             # The same number as below the days.
-            cell, style = f"=Daily!{tables['daily'].total(name)}", book.number_style(column)
-            sheet.write_formula(y, 1, cell, style, total)
+            cell = xl_rowcol_to_cell(tables["daily"].last + 1, daily.names.index(name))
+            sheet.write_formula(y, 1, f"=Daily!{cell}", book.number_style(column), total)
             sheet.write_string(y, 2, column.unit or "", book.style(indent=1))
         y += 1
     for status in STATUSES:
@@ -258,14 +248,11 @@ def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -
         y += 1
     if len(set(daily.column("gateway"))) > 1:
         return
-    flows = [
-        name
-        for name in ("self_consumption_kwh", "grid_export_kwh", "grid_import_kwh")
-        if daily.totals[name] is not None
-    ] or ["production_kwh"]
+    flows = ["self_consumption_kwh", "grid_export_kwh", "grid_import_kwh"]
+    known = [name for name in flows if daily.totals[name] is not None] or ["production_kwh"]
     for kind, names, labels, words, look in (
-        ("daily", flows, "day", "Each day", "column"),
-        ("monthly", flows, "month", "Each month", "column"),
+        ("daily", known, "day", "Each day", "column"),
+        ("monthly", known, "month", "Each month", "column"),
         ("quality", ["coverage_pct"], "day", "How much was measured", "line"),
     ):
         book.chart(sheet, (y + 1, 0), tables[kind], names, labels, words, look)

@@ -15,7 +15,7 @@ from logger.clock import time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
 from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
-from logger.reports.periods import periods
+from logger.reports.periods import Text, periods
 from logger.store.models import ENERGY_DAILY
 
 #: kind of report -> view, column that names a member, columns of numbers
@@ -27,17 +27,9 @@ _Coverage = dict[tuple[date, str], float]  #: percent by day and member
 
 
 def detail_report(
-    connection: Connection,
-    kind: str,
-    *,
-    now: datetime,
-    since: str | None = None,
-    until: str | None = None,
-    gateway: str | None = None,
+    connection: Connection, kind: str, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
 ) -> Report:
-    """Return the energy of each phase or inverter per day, in kWh; None where unknown.
-
-    ``kind`` is a key of ``DETAILS``.
+    """Return the energy of each phase or inverter (``DETAILS``) per day, in kWh; None where unknown.
 
     Raises:
         UsageError: no such gateway, or no such date.
@@ -55,10 +47,9 @@ def detail_report(
         members = sorted({name for _, name in measured})
         covered_pct = _covered_phases(connection, site, first, last) if kind == "phases" else _covered_inverters(found)
         for _, (day,), _, end_s in periods("daily", first, last, time_zone(site.zone)):
-            is_over = end_s <= to_epoch_s(now)
             for name in members:
                 row = measured.get((day, name), (None,) * len(columns))
-                status = status_of(covered_pct.get((day, name)), is_over=is_over)
+                status = status_of(covered_pct.get((day, name)), is_over=end_s <= to_epoch_s(now))
                 rows.append((site.name, day, name, *row, status))
     if not rows:
         raise nothing_in_range(sites)
@@ -66,12 +57,7 @@ def detail_report(
 
 
 def inverter_ranking(
-    connection: Connection,
-    *,
-    now: datetime,
-    since: str | None = None,
-    until: str | None = None,
-    gateway: str | None = None,
+    connection: Connection, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
 ) -> Report:
     """Return each inverter's energy and peak over a range, best first; empty where there is none.
 
@@ -81,11 +67,8 @@ def inverter_ranking(
     ranked: list[tuple[Any, ...]] = []
     for site in sites_of(connection, gateway):
         first, last = days_of(site, "inverters", since, until, now)
-        what = "gateway, serial, SUM(energy_kwh), MAX(peak_power_w)"
-        found = view_rows(
-            connection, "v_inverter_daily", what, site, first, last + timedelta(days=1),
-            group="GROUP BY gateway, serial",
-        )  # fmt: skip
+        what, group = "gateway, serial, SUM(energy_kwh), MAX(peak_power_w)", "GROUP BY gateway, serial"
+        found = view_rows(connection, "v_inverter_daily", what, site, first, last + timedelta(days=1), group=group)
         ranked += sorted(map(tuple, found), key=lambda row: (-(row[2] or 0.0), row[1]))
     return Report("ranking", ["gateway", "serial"], INVERTER[:2], [], ranked)
 
@@ -93,16 +76,9 @@ def inverter_ranking(
 def _covered_phases(connection: Connection, site: Site, first: date, last: date) -> _Coverage:
     """Return how much of each day was measured on each phase."""
     of = ENERGY_DAILY.c
-    query = (
-        select(of.day, of.phase, func.sum(of.covered_s), func.max(of.period_s))
-        .where(of.gateway_id.in_(site.gateway_ids), of.day.between(first, last))
-        .group_by(of.day, of.phase)
-    )
-    return {
-        (day, phase): 100.0 * covered_s / period_s
-        for day, phase, covered_s, period_s in connection.execute(query)
-        if period_s
-    }
+    query = select(of.day, of.phase, func.sum(of.covered_s), func.max(of.period_s)).group_by(of.day, of.phase)
+    found = connection.execute(query.where(of.gateway_id.in_(site.gateway_ids), of.day.between(first, last)))
+    return {(day, phase): 100.0 * covered_s / period_s for day, phase, covered_s, period_s in found if period_s}
 
 
 def _covered_inverters(rows: Iterable[Any]) -> _Coverage:

@@ -19,7 +19,7 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_z
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
 from logger.reports.columns import COVERAGE, ENERGY, STATUS, UNCOUNTED, status_of
-from logger.reports.periods import PERIOD_LABELS, Kind, next_period, period_of, periods, span, text_of
+from logger.reports.periods import PERIOD_LABELS, Kind, Text, next_period, period_of, periods, span, text_of
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
 
@@ -52,13 +52,7 @@ class Site:
 
 
 def energy_report(
-    connection: Connection,
-    kind: Kind,
-    *,
-    now: datetime,
-    since: str | None = None,
-    until: str | None = None,
-    gateway: str | None = None,
+    connection: Connection, kind: Kind, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
 ) -> Report:
     """Return the energy of each period; kWh, ratios in percent, None where unknown.
 
@@ -85,8 +79,7 @@ def energy_report(
             numbers = found.get(name, [None] * len(ENERGY))
             is_measured = is_measured or numbers[covered] is not None
             numbers[covered] = covered_pct = numbers[covered] or 0.0
-            is_broken = has_break(breaks, start_s, end_s)
-            status = status_of(covered_pct, is_over=end_s <= now_s, is_broken=is_broken)
+            status = status_of(covered_pct, is_over=end_s <= now_s, is_broken=has_break(breaks, start_s, end_s))
             rows.append((site.name, *labels, *numbers, status))
             length_s = site.lasted_s(start_s, end_s, today_s)
             weights["covered_s"].append(covered_pct / 100 * length_s)
@@ -163,7 +156,7 @@ def _site(connection: Connection, rows: Sequence[Any]) -> Site:
     )
 
 
-def days_of(site: Site, kind: str, since: str | None, until: str | None, now: datetime) -> tuple[date, date]:
+def days_of(site: Site, kind: str, since: Text, until: Text, now: datetime) -> tuple[date, date]:
     """Return the days to show: those asked for, else ``DEFAULT_DAYS``, else all there are."""
     today = local_day(to_epoch_s(now), time_zone(site.zone))
     begin, end = span(since, until, today)

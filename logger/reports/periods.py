@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_offset_s
 from logger.errors import UsageError
 
+Text = str | None  #: what a user typed for a date or chose, if anything
 Kind = Literal["hourly", "daily", "monthly", "yearly"]
 #: kind of report -> the columns that name a period: in its view, and in local time
 PERIOD_LABELS: dict[Kind, tuple[str, ...]] = {
@@ -45,11 +46,8 @@ def parse(text: str, today: date) -> Days:
     Raises:
         UsageError: it names none.
     """
-    yesterday, last_month = today - timedelta(days=1), today.replace(day=1) - timedelta(days=1)
-    words = {"today": Days(today, today), "yesterday": Days(yesterday, yesterday),
-             "last-month": Days(last_month.replace(day=1), last_month)}  # fmt: skip
-    if text in words:
-        return words[text]
+    yesterday, month_before = today - timedelta(days=1), today.replace(day=1) - timedelta(days=1)
+    text = {"today": str(today), "yesterday": str(yesterday), "last-month": str(month_before)[:7]}.get(text, text)
     kind: Kind = "yearly" if len(text) == 4 else "monthly" if len(text) == 7 else "daily"
     try:
         first = date.fromisoformat(text + {"yearly": "-01-01", "monthly": "-01"}.get(kind, ""))
@@ -60,7 +58,7 @@ def parse(text: str, today: date) -> Days:
         ) from error
 
 
-def span(since: str | None, until: str | None, today: date) -> tuple[date | None, date | None]:
+def span(since: Text, until: Text, today: date) -> tuple[date | None, date | None]:
     """Return the first and last day of ``--from`` and ``--to``; None where not given.
 
     ``--from`` alone is from then on, but for a word: ``--from last-month`` is that month.

@@ -13,7 +13,7 @@ from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_z
 from logger.reports import Report
 from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
 from logger.reports.energy import Site, as_date, breaks_s, days_of, has_break, nothing_in_range, sites_of, view_rows
-from logger.reports.periods import periods
+from logger.reports.periods import Text, periods
 from logger.store.models import EVENTS, POLLS
 
 #: kind of event -> the column that counts it
@@ -26,18 +26,12 @@ COUNTED = {
     "stalled_counter": "stalls",
     "source_change": "source_changes",
 }
-_events_of, _polls_of = EVENTS.c, POLLS.c
 #: At most this many events of a day are described in words.
 MAX_NOTES = 6
 
 
 def quality_report(
-    connection: Connection,
-    *,
-    now: datetime,
-    since: str | None = None,
-    until: str | None = None,
-    gateway: str | None = None,
+    connection: Connection, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
 ) -> Report:
     """Return per day what was missing, what was decided, and how counters compare to inverters.
 
@@ -50,15 +44,11 @@ def quality_report(
     now_s = to_epoch_s(now)
     for site in sites:
         first, last = days_of(site, "quality", since, until, now)
-        first = max(first, site.first)
-        zone = time_zone(site.zone)
-        after = last + timedelta(days=1)
-        what = "day, production_kwh, coverage_pct, bridged_kwh"
+        first, after, zone = max(first, site.first), last + timedelta(days=1), time_zone(site.zone)
+        what, summed = "day, production_kwh, coverage_pct, bridged_kwh", "day, SUM(energy_kwh)"
         days = view_rows(connection, "v_energy_daily", what, site, first, after)
         energy = {as_date(row[0]): row[1:] for row in days}
-        sums = view_rows(
-            connection, "v_inverter_daily", "day, SUM(energy_kwh)", site, first, after, group="GROUP BY day"
-        )
+        sums = view_rows(connection, "v_inverter_daily", summed, site, first, after, group="GROUP BY day")
         inverters = {as_date(day): None if kwh is None else round(kwh, 6) for day, kwh in sums}
         begin_s = day_start_s(first, zone)
         today_s = day_start_s(local_day(now_s, zone), zone)
@@ -100,28 +90,20 @@ def quality_report(
 
 def _events(connection: Connection, site: Site, begin_s: int, end_s: int) -> dict[date, list[Any]]:
     """Return events by local day."""
-    zone = time_zone(site.zone)
-    query = (
-        select(_events_of.at, _events_of.kind, _events_of.subject, _events_of.detail)
-        .where(_events_of.gateway_id.in_(site.gateway_ids), _events_of.at >= from_epoch_s(begin_s))
-        .where(_events_of.at < from_epoch_s(end_s))
-        .order_by(_events_of.at)
-    )
+    at, mine = EVENTS.c.at, EVENTS.c.gateway_id.in_(site.gateway_ids)
+    query = select(at, EVENTS.c.kind, EVENTS.c.subject, EVENTS.c.detail).order_by(at)
     by_day: dict[date, list[Any]] = {}
-    for event in connection.execute(query):
-        by_day.setdefault(local_day(to_epoch_s(event.at), zone), []).append(event)
+    for event in connection.execute(query.where(mine, at >= from_epoch_s(begin_s), at < from_epoch_s(end_s))):
+        by_day.setdefault(local_day(to_epoch_s(event.at), time_zone(site.zone)), []).append(event)
     return by_day
 
 
 def _polls(connection: Connection, site: Site, start_s: int, end_s: int) -> tuple[int, int]:
     """Return how many polls a day had, and how many of them failed."""
-    failed = func.sum(case((_polls_of.outcome == "failed", 1), else_=0))
-    query = select(func.count(), failed).where(
-        _polls_of.gateway_id.in_(site.gateway_ids),
-        _polls_of.polled_at >= from_epoch_s(start_s),
-        _polls_of.polled_at < from_epoch_s(end_s),
-    )
-    polls, bad = connection.execute(query).one()
+    at, mine = POLLS.c.polled_at, POLLS.c.gateway_id.in_(site.gateway_ids)
+    query = select(func.count(), func.sum(case((POLLS.c.outcome == "failed", 1), else_=0)))
+    within = mine, at >= from_epoch_s(start_s), at < from_epoch_s(end_s)
+    polls, bad = connection.execute(query.where(*within)).one()
     return polls, bad or 0
 
 
