@@ -6,6 +6,7 @@ answer is that endpoint's refusal alone; what refuses the token itself locks us 
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -102,8 +103,7 @@ class TokenAuth(AuthBase):
         self._serial, self._deadline = serial, deadline
         now = self.clock()
         holds = self._used_at is not None and now - self._used_at < SESSION_S
-        waits = now < self._renew_at
-        if self._token is not None and holds and (waits or not self._token.is_due(now)):
+        if self._token is not None and holds and (now < self._renew_at or not self._token.is_due(now)):
             return
         if not self.http.is_secure:
             raise TokenError(
@@ -123,8 +123,7 @@ class TokenAuth(AuthBase):
         reason = str(self.tokens.renewal_error or "")
         if reason not in {"", self._renewal_alarm}:
             log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
-        self._renewal_alarm = reason
-        self._renew_at = now + TRY_AGAIN
+        self._renewal_alarm, self._renew_at = reason, now + TRY_AGAIN
         refused_at = self._refused.get(token)
         if refused_at is None or now - refused_at >= TRY_AGAIN:
             if self._is_taken(token):
@@ -197,16 +196,11 @@ def installer_password(serial: str) -> str:
     """
     text = f"[e]installer@enphaseenergy.com#{serial} EnPhAsE eNeRgY "
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-    left = {digit: digest.count(digit) for digit in _LETTERS}
-    password = ""
+    left, password = Counter(digest), ""
     for digit in reversed(digest[-8:]):
         # Both counts move at every digit: the gateway does so too.
         for kind, (_, most, ambiguous) in _LETTERS.items():
-            step = 1 if left[kind] in ambiguous else 0
-            left[kind] = max(0, min(most, left[kind] - step))
-        if digit in _LETTERS:
-            password += chr(ord(_LETTERS[digit][0]) + left[digit])
-            left[digit] -= 1
-        else:
-            password += digit
+            left[kind] = max(0, min(most, left[kind] - (left[kind] in ambiguous)))
+        password += chr(ord(_LETTERS[digit][0]) + left[digit]) if digit in _LETTERS else digit
+        left[digit] -= 1
     return password

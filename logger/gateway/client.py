@@ -103,7 +103,9 @@ class Gateway:
         documents = {profiles.METERS: self.endpoints.get_deciding(profiles.METERS, deadline)}
         info = profiles.with_meters(info, profiles.known(documents, profiles.METERS))
         if self._local(now) is None:
-            self._time_zone = self._zone(deadline)
+            name = table(self.endpoints.get(profiles.HOME, deadline)).get("timezone")
+            with contextlib.suppress(errors.SettingsError):  # A convenience that costs no poll.
+                self._time_zone = time_zone(name).key if isinstance(name, str) else None
         info = replace(info, time_zone=self._time_zone)
         if before is None or is_due or before.is_provisional or before.info.meters != info.meters:
             profile = self._detected(info, documents, deadline)
@@ -112,13 +114,6 @@ class Gateway:
             profile = replace(before, info=info)
         self.endpoints.profile, self._identified_at = profile, now
         return profile
-
-    def _zone(self, deadline: Deadline) -> str | None:
-        """Return the gateway's own time zone; a convenience that costs no poll."""
-        name = table(self.endpoints.get(profiles.HOME, deadline)).get("timezone")
-        with contextlib.suppress(errors.SettingsError):
-            return time_zone(name).key if isinstance(name, str) else None
-        return None
 
     def _detected(self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline) -> Profile:
         """Ask for one deciding document after the other until the profile is clear."""

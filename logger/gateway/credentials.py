@@ -31,7 +31,6 @@ PASTE = f"get a token in the browser at {ENTREZ_URL} and store it with: envoylog
 RENEW_BEFORE = {"owner": timedelta(days=30), "installer": timedelta(hours=1)}
 LEAST_PAUSE = timedelta(minutes=15)
 LONGEST_PAUSE = timedelta(days=1)
-NEVER = from_epoch_s(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ class Token:
         text = text.strip().strip('"').strip()
         try:
             _, payload, _ = text.split(".")
-            padded = payload + "=" * (-len(payload) % 4)
-            claims: Any = json.loads(base64.urlsafe_b64decode(padded))
+            claims: Any = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
             serial, expires_s = claims.get("aud"), claims.get("exp")
             return cls(
                 text=text,
@@ -135,7 +133,7 @@ class Tokens:
         paths += [self.kept_path] if self.kept_path.exists() else []
         found = [Token.parse(read_secret(path)) for path in paths]
         # A renewed token outlives the pasted one that it replaced.
-        return max(found, key=lambda token: token.expires_at or NEVER, default=None)
+        return max(found, key=lambda token: token.expires_at or from_epoch_s(0), default=None)
 
     def usable(self, serial: str) -> Token:
         """Return a token that this gateway should take, renewing it when it is time.
@@ -145,16 +143,13 @@ class Tokens:
             AuthenticationError: Enlighten refused the account.
         """
         now, token = self.clock(), self.stored()
-        if token is None and not self.has_account:
-            raise TokenError(
-                f"Gateway {serial} needs a token; get one at {ENTREZ_URL} and run: "
-                f"envoylog token set {self.settings.name}"
-            )
         if token is None:
-            return self.fetch(serial)
-        is_foreign = token.serial not in {None, serial}
+            if self.has_account:
+                return self.fetch(serial)
+            command = f"envoylog token set {self.settings.name}"
+            raise TokenError(f"Gateway {serial} needs a token; get one at {ENTREZ_URL} and run: {command}")
         if self.has_account and not self.settings.token:
-            if not (is_foreign or token.is_due(now)):
+            if token.serial in {None, serial} and not token.is_due(now):
                 return token
             with contextlib.suppress(AuthenticationError):
                 return self.fetch(serial)

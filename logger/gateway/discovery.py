@@ -195,21 +195,16 @@ class Relocation:
 
     def _announced(self, serial: str, patience: Deadline) -> list[Address]:
         """Return where the gateway announces itself, under the configured scheme and port."""
-        search_s = min(SEARCH_S, patience.left_s / 3)
         try:
-            found = discover(search_s, self.interfaces, until=serial)
+            found = discover(min(SEARCH_S, patience.left_s / 3), self.interfaces, until=serial)
         except (errors.GatewayError, errors.SettingsError) as error:
             log.debug("gateway=%s not looked for: %s", self.endpoints.settings.name, error)
             return []
         scheme = self.configured.scheme
         if self.endpoints.info is not None and self.endpoints.info.has_web_tokens:
             scheme = scheme or "https"  # Nothing that speaks plain HTTP can be it.
-        return [
-            Address(scheme, host, self.configured.port)
-            for gateway in found
-            if gateway.serial == serial
-            for host in gateway.addresses
-        ]
+        hosts = next((gateway.addresses for gateway in found if gateway.serial == serial), ())
+        return [Address(scheme, host, self.configured.port) for host in hosts]
 
     def _is_it(self, address: Address, patience: Deadline) -> bool:
         name = self.endpoints.settings.name

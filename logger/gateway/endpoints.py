@@ -149,8 +149,7 @@ class Endpoints:
         except errors.AuthenticationError:
             raise
         except errors.GatewayError as error:
-            is_refused = isinstance(error, errors.EndpointRefusedError) and path == V1_INVERTERS
-            if is_refused and self.refused_user is not None:
+            if path == V1_INVERTERS and isinstance(error, errors.EndpointRefusedError) and self.refused_user:
                 return errors.EndpointRefusedError(str(self.refused_user))
             return type(error)(f"{path}: {error}")
         known.worked, known.refused_since = True, None
@@ -194,8 +193,7 @@ class Endpoints:
         try:
             answer = self.http.get(path, deadline, dress)
         except errors.GatewayUnreachableError:
-            share = (before_s - deadline.left_s) / deadline.seconds
-            self._fell_silent(path, hangs=share > HANGING_SHARE)
+            self._fell_silent(path, hangs=before_s - deadline.left_s > HANGING_SHARE * deadline.seconds)
             raise
         self._was_there, self._suspect = True, None
         self._known[path].hangs = 0

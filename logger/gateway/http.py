@@ -176,29 +176,26 @@ class Http:
 
     def _translated(self, error: Exception, deadline: Deadline, left_s: float) -> Exception:
         """Return what an error of the libraries means; ``left_s`` is the time that it had."""
+        name = self.settings.name
         match error:
+            case requests.exceptions.SSLError() if "ingerprint" in str(error):
+                return errors.CertificateChangedError(
+                    f"The certificate of gateway {name!r} is not the pinned one, so nothing was sent; if you know why "
+                    f"it changed (firmware update, new gateway), run: envoylog trust accept {name}"
+                )
+            case requests.exceptions.SSLError() if self.settings.tls == "verify":
+                return errors.CertificateChangedError(
+                    f"The certificate of gateway {name!r} is not signed by an authority that this machine trusts; "
+                    'write tls = "pin".'
+                )
             case requests.exceptions.SSLError():
-                return self._tls_error(error)
+                return errors.GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
             case requests.exceptions.ReadTimeout() | ReadTimeoutError():
                 in_time = f"within {left_s:.0f} s" if deadline.is_over else "in time"
                 return errors.NotReadyError(f"no answer {in_time}.")
             case requests.exceptions.ChunkedEncodingError() | ProtocolError() | DecodeError():
                 return errors.MalformedDocumentError("the answer was cut short.")
         return errors.GatewayUnreachableError(f"{reason_of(error)}.")
-
-    def _tls_error(self, error: Exception) -> Exception:
-        name = self.settings.name
-        if "ingerprint" in str(error):
-            return errors.CertificateChangedError(
-                f"The certificate of gateway {name!r} is not the pinned one, so nothing was sent; if you know why it "
-                f"changed (firmware update, new gateway), run: envoylog trust accept {name}"
-            )
-        if self.settings.tls != "verify":
-            return errors.GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
-        return errors.CertificateChangedError(
-            f"The certificate of gateway {name!r} is not signed by an authority that this machine "
-            'trusts; write tls = "pin".'
-        )
 
     def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
         if self.scheme is None:

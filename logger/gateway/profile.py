@@ -143,10 +143,8 @@ def parse_info(body: str) -> GatewayInfo:
         root = ET.fromstring(body.strip())  # noqa: S314 - entities were refused just above
     except (ET.ParseError, ValueError) as error:
         raise MalformedDocumentError("the answer is not a gateway's /info page.") from error
-    texts = {
-        tag: (root.findtext(tag) or "").strip()
-        for tag in ("device/sn", "device/pn", "device/software", "device/imeter", "web-tokens")
-    }
+    tags = ("device/sn", "device/pn", "device/software", "device/imeter", "web-tokens", "time")
+    texts = {tag: (root.findtext(tag) or "").strip() for tag in tags}
     if not texts["device/sn"]:
         raise MalformedDocumentError("the /info page names no serial number.")
     software = texts["device/software"]
@@ -156,7 +154,7 @@ def parse_info(body: str) -> GatewayInfo:
         firmware=software[1:] if software[:1].isalpha() else software,
         is_metered={"true": True, "false": False}.get(texts["device/imeter"].lower()),
         has_web_tokens=texts["web-tokens"].lower() == "true" or firmware_of(software) >= (7,),
-        gateway_time_s=integer((root.findtext("time") or "").strip()),
+        gateway_time_s=integer(texts["time"]),
     )
 
 

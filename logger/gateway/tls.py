@@ -8,6 +8,7 @@ directory, and compared before any later request leaves.
 import contextlib
 import hashlib
 import os
+import re
 import selectors
 import socket
 import ssl
@@ -21,21 +22,17 @@ from typing import Any
 from logger.errors import GatewayUnreachableError, SettingsError
 from logger.settings import file_stem
 
-#: part of what the libraries report, the first that fits -> a few words for people
+#: pattern in what the libraries report, the first that fits -> a few words for people
 REASONS = {
     "temporary failure in name": "name not found",
-    "name or service not known": "no such host",
-    "nodename nor servname": "no such host",
+    "name or service not known|nodename nor servname": "no such host",
     "refused": "connection refused",
     "no route": "no route to host",
     "unreachable": "network unreachable",
-    "timed out": "no answer in time",
-    "timeout": "no answer in time",
+    "timed out|timeout": "no answer in time",
     "reset by peer": "connection reset",
-    "without response": "connection closed without an answer",
-    "connection aborted": "connection closed without an answer",
-    "wrong_version": "not a TLS server",
-    "record layer failure": "not a TLS server",
+    "without response|connection aborted": "connection closed without an answer",
+    "wrong_version|record layer failure": "not a TLS server",
 }
 
 CONNECT_S = 10.0
@@ -129,8 +126,7 @@ def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
     try:
         return answer.result(timeout_s)
     except TimeoutError:
-        reason = "Temporary failure in name resolution"
-        raise socket.gaierror(socket.EAI_AGAIN, reason) from None
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution") from None
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
@@ -138,8 +134,7 @@ def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
 def reason_of(error: BaseException) -> str:
     """Return what went wrong in a few words, without addresses of objects."""
     message = str(error).lower()
-    found = (words for part, words in REASONS.items() if part in message)
-    return next(found, type(error).__name__)
+    return next((words for pattern, words in REASONS.items() if re.search(pattern, message)), type(error).__name__)
 
 
 @lru_cache
@@ -163,11 +158,9 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
 
     GatewayUnreachableError: no TLS server there.
     """
+    trust = context(verified=False)
     try:
-        with (
-            dial(host, port, timeout_s) as plain,
-            context(verified=False).wrap_socket(plain, server_hostname=host) as secure,
-        ):
+        with dial(host, port, timeout_s) as plain, trust.wrap_socket(plain, server_hostname=host) as secure:
             certificate = secure.getpeercert(binary_form=True)
     except (OSError, UnicodeError) as error:
         raise GatewayUnreachableError(f"{host}:{port} offers no TLS ({reason_of(error)}).") from error
