@@ -47,10 +47,8 @@ def server_context(serial: str) -> ssl.SSLContext:
         .not_valid_after(born + timedelta(days=36_500))
         .sign(key, hashes.SHA256())
     )
-    pem = serialization.Encoding.PEM
-    text = certificate.public_bytes(pem) + key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    text = certificate.public_bytes(pem) + key.private_bytes(pem, pkcs8, serialization.NoEncryption())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "gateway.pem"

@@ -56,11 +56,10 @@ class Fault:
             raise UsageError(f"There is no fault {kind!r}; known: {', '.join(sorted(KINDS))}.")
         try:
             since, _, lasts = when.partition("+")
-            since_s = float(since or 0)
-            until_s = since_s + float(lasts) if lasts else float("inf")
+            since_s, lasts_s = float(since or 0), float(lasts or "inf")
         except ValueError as error:
             raise UsageError(f"fault {text!r}: write KIND[=ARG][@SINCE[+DURATION]].") from error
-        return cls(kind, since_s, until_s, argument)
+        return cls(kind, since_s, since_s + lasts_s, argument)
 
     def number(self, default: float) -> float:
         """Return the argument as a number."""

@@ -9,7 +9,7 @@ Walk: site, faults -> here -> pages
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -76,8 +76,7 @@ class Numbers:
 
     def fault(self, kind: str) -> Fault | None:
         """Return the active fault of a kind, if any."""
-        at_s = self.now_s - self.start_s
-        return next((fault for fault in self._faults(kind) if fault.holds(at_s)), None)
+        return next((fault for fault in self._faults(kind) if fault.holds(self.now_s - self.start_s)), None)
 
     def _faults(self, kind: str) -> list[Fault]:
         return [fault for fault in self.faults if fault.kind == kind]
@@ -130,8 +129,7 @@ class Numbers:
     def registers_wh(self, meter: str, phase: int = 0) -> tuple[float, float]:
         """Return a CT's delivered and received registers."""
         of = METERS[meter]
-        received_wh = self.register_wh(of.received, phase) if of.received else 0.0
-        return self.register_wh(of.delivered, phase), received_wh
+        return self.register_wh(of.delivered, phase), self.register_wh(of.received, phase) if of.received else 0.0
 
     def register_wh(self, name: str, phase: int) -> float:
         """Return a lifetime register that follows one of the site's counters."""
@@ -150,13 +148,11 @@ class Numbers:
     def today_wh(self, lifetime_wh: float) -> float:
         """Return whToday as gateways give it: often late to start again."""
         local = datetime.fromtimestamp(self.now_s, ZoneInfo(self.model.time_zone))
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-        since_s = midnight.timestamp()
+        since_s = local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         if self.fault("late_today") and self.now_s - since_s < 900:
             since_s -= 86_400
-        now_wh = self.site.counter_wh("production", self.now_s)
         then_wh = self.site.counter_wh("production", max(since_s, self.site.born_s))
-        return min(lifetime_wh, now_wh - then_wh)
+        return min(lifetime_wh, self.site.counter_wh("production", self.now_s) - then_wh)
 
     def stream(self, stream: str, phase: int = 0) -> tuple[float, float]:
         """Return the W and lifetime Wh that production.json gives for a stream."""
@@ -186,8 +182,7 @@ class Numbers:
     def reported_s(self, index: int) -> int:
         """Return when an inverter last reported; they are staggered, and silent at night."""
         every_s = self.report_every_s
-        offset_s = (index * 37) % every_s
-        reported_s = last_multiple(self.now_s, every_s, offset_s)
+        reported_s = last_multiple(self.now_s, every_s, (index * 37) % every_s)
         for _ in range(200):
             if self.site.powers(reported_s).production > 0:
                 break
@@ -196,14 +191,12 @@ class Numbers:
 
     def inverter_w(self, index: int, at_s: float) -> float:
         """Return an inverter's power at an instant, never negative."""
-        share = self.site.inverter_share(index) * INVERTERS_OVER_CT
-        return max(0.0, self.site.powers(at_s).production * share)
+        return max(0.0, self.site.powers(at_s).production * (self.site.inverter_share(index) * INVERTERS_OVER_CT))
 
     def inverter_j(self, index: int, at_s: float) -> float:
         """Return an inverter's lifetime counter in joules at an instant, without a wrap."""
-        base_j = self.model.base_kwh * 3.6e6
-        produced_j = self.site.counter_wh("production", at_s) * 3600
-        return (produced_j + base_j) * self.site.inverter_share(index) * INVERTERS_OVER_CT
+        counted_j = self.site.counter_wh("production", at_s) * 3600 + self.model.base_kwh * 3.6e6
+        return counted_j * self.site.inverter_share(index) * INVERTERS_OVER_CT
 
     def inverters_w(self) -> float:
         """Return the sum of the inverters' powers at their last reports."""

@@ -130,29 +130,25 @@ def _meter_item(eid: int, time_s: int, watts: float, out: float, into: float, le
 def production(now: Numbers, *, lines: bool = False) -> Record:
     """Return /production.json: the inverters' sum, the meters' (eim), by phase with ``lines``."""
     wraps = {"7": "whole", "8": "each"}.get(now.generation, "")
-    newest_s = max(now.reported_s(index) for index in now.inverters)
     inverters = {
         "type": "inverters",
         "activeCount": len(now.inverters),
-        "readingTime": now.clock_s(newest_s),
+        "readingTime": now.clock_s(max(now.reported_s(index) for index in now.inverters)),
         "wNow": None if now.fault("null") else round(now.inverters_w()),
         "whLifetime": round(now.inverters_wh(wraps)),
     }
     if now.model.cts == "none":
         return {"production": [inverters]}
-    storage = {"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0}
     return {
         "production": [inverters, _eim("production", now, lines=lines)],
         "consumption": [_eim(f"{kind}-consumption", now, lines=lines) for kind in ("total", "net")],
-        "storage": [storage | {"state": "idle"}],
+        "storage": [{"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0, "state": "idle"}],
     }
 
 
 def _eim(stream: str, now: Numbers, *, lines: bool) -> Record:
-    if stream == "production":
-        active = "production" in now.enabled and not now.fault("inactive")
-    else:
-        active = not {"net-consumption", "total-consumption"}.isdisjoint(now.enabled)
+    kind = stream.rpartition("-")[2]  # production or consumption
+    active = any(ct.endswith(kind) for ct in now.enabled) and not (kind == "production" and now.fault("inactive"))
     item = {
         "type": "eim",
         "activeCount": int(active),
@@ -188,8 +184,7 @@ def v1(now: Numbers) -> Record:
         quarter = replace(now, now_s=last_multiple(now.now_s, 900))
         lifetime_wh, watts = quarter.registers_wh("production")[0], now.power_w("production")
     elif now.release < (8, 3, 5422):
-        wraps = "each" if now.release >= (8,) else ""
-        lifetime_wh, watts = now.inverters_wh(wraps), now.inverters_w()
+        lifetime_wh, watts = now.inverters_wh("each" if now.release >= (8,) else ""), now.inverters_w()
     return {
         "wattHoursToday": int(now.today_wh(lifetime_wh)),
         "wattHoursSevenDays": 0,
@@ -244,10 +239,8 @@ def device_data(now: Numbers) -> Record:
 
 def _device(index: int, now: Numbers) -> Record:
     reported_s, every_s = now.reported_s(index), now.report_every_s
-    before_j = round(now.inverter_j(index, reported_s - every_s))
-    after_j = round(now.inverter_j(index, reported_s))
+    before_j, after_j = (round(now.inverter_j(index, at_s)) for at_s in (reported_s - every_s, reported_s))
     watts = now.inverter_w(index, reported_s)
-    lifetime = {"createdTime": 1_700_000_000, "duration": 6_124_463, "joulesProduced": after_j}
     channel = {
         "chanEid": 1_627_390_225 + 256 * index,
         "created": now.clock_s(reported_s),
@@ -264,10 +257,9 @@ def _device(index: int, now: Numbers) -> Record:
             "acCurrentInmA": round(watts / 230.1 * 1000),
             "channelTemp": 31,
         },
-        "lifetime": lifetime,
+        "lifetime": {"createdTime": 1_700_000_000, "duration": 6_124_463, "joulesProduced": after_j},
     }
-    device = {"devName": "pcu", "sn": inverter_serial(index), "active": True}
-    return device | {"modGone": watts < 1, "channels": [channel]}
+    return {"devName": "pcu", "sn": inverter_serial(index), "active": True, "modGone": watts < 1, "channels": [channel]}
 
 
 _EVERYWHERE: dict[str, Page] = {
@@ -286,12 +278,9 @@ _SINCE_5: dict[str, Page] = {
 }
 #: generation -> path -> its document
 PAGES: Mapping[str, Mapping[str, Page]] = {
-    "3": {
-        **_EVERYWHERE,
-        "/production": html,
-        "/production.json": lambda _now: WELCOME,
-        "/production.json?details=1": lambda _now: WELCOME,
-    },
+    "3": _EVERYWHERE
+    | {"/production": html}
+    | dict.fromkeys(("/production.json", "/production.json?details=1"), lambda _now: WELCOME),
     "5": _EVERYWHERE | _SINCE_5,
     "7": _EVERYWHERE | _SINCE_5,
     "8": _EVERYWHERE | _SINCE_5 | {"/ivp/pdm/device_data": device_data},

@@ -64,13 +64,11 @@ class Simulation:
 
     def fault(self, kind: str, **options: Any) -> None:
         """Start a fault now, or at ``since_s`` seconds after the start."""
-        now_s = (self.clock() - self.start).total_seconds()
-        self.faults.append(Fault(kind, **{"since_s": now_s, **options}))
+        self.faults.append(Fault(kind, **{"since_s": (self.clock() - self.start).total_seconds(), **options}))
 
     def numbers(self, at: datetime) -> Numbers:
         """Return what the gateway counts and measures at an instant."""
-        start_s = self.start.timestamp()
-        return Numbers(self.site, self.model, self.faults, start_s, at.timestamp())
+        return Numbers(self.site, self.model, self.faults, self.start.timestamp(), at.timestamp())
 
     def page(self, at: datetime, path: str) -> Any:
         """Return the document of a path: text, list or dict; None where the firmware has none."""
@@ -95,8 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         with contextlib.suppress(OSError):
-            parts = [bytes([byte]) for byte in data] if each_byte_s else [data]
-            for part in parts:
+            for part in [bytes([byte]) for byte in data] if each_byte_s else [data]:
                 self.wfile.write(part)
                 time.sleep(each_byte_s)
 
@@ -139,8 +136,7 @@ class _GatewayHandler(_Handler):
             return False
         simulation, header = self.simulation, self.headers.get("Authorization", "")
         if not self.numbers.wants_tokens:
-            is_open = self.path not in access.DIGEST_PAGES
-            return is_open or simulation.digest.accepts(header, self.command)
+            return self.path not in access.DIGEST_PAGES or simulation.digest.accepts(header, self.command)
         kind, _, token = header.partition(" ")
         if kind == "Bearer" and simulation.entrez.accepts(token, self.numbers.serial, self.now):
             return True
@@ -150,16 +146,14 @@ class _GatewayHandler(_Handler):
     def _refuse(self) -> None:
         if self.numbers.wants_tokens:
             self._send(401, access.LOGIN_PAGE, "text/html")
-            return
-        refusal = '{"status": 401, "error": "Unauthorized"}'
-        challenge = {"WWW-Authenticate": self.simulation.digest.challenge()}
-        self._send(401, refusal, "application/json", challenge)
+        else:
+            challenge = {"WWW-Authenticate": self.simulation.digest.challenge()}
+            self._send(401, '{"status": 401, "error": "Unauthorized"}', "application/json", challenge)
 
     def _answer(self) -> None:
         page = self.simulation.page(self.now, self.path)
         if page is None:
-            missing = '{ "error" : "404 - Not Found" }'
-            self._send(404, missing, "application/json; charset=ISO-8859-4")
+            self._send(404, '{ "error" : "404 - Not Found" }', "application/json; charset=ISO-8859-4")
         elif isinstance(page, str):
             self._send(200, page, "text/html" if page.startswith("<html") else "text/xml")
         elif self.numbers.fault("html"):
@@ -213,8 +207,7 @@ class _Server(ThreadingHTTPServer):
     context: ssl.SSLContext | None = None
 
     def __init__(self, host: str, port: int, handler: type[_Handler], simulation: Simulation) -> None:
-        own = type(handler.__name__, (handler,), {"simulation": simulation})
-        super().__init__((host, port), own)
+        super().__init__((host, port), type(handler.__name__, (handler,), {"simulation": simulation}))
         self.simulation = simulation
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -241,8 +234,7 @@ class GatewayServer:
     """
 
     def __init__(self, simulation: Simulation, port: int = 0, host: str = "127.0.0.1") -> None:
-        self.simulation = simulation
-        self.host = host
+        self.simulation, self.host = simulation, host
         self._server = _Server(host, port, _GatewayHandler, simulation)
         self._cloud = _Server("127.0.0.1", 0, _CloudHandler, simulation)
         if simulation.numbers(simulation.clock()).wants_tokens:

@@ -23,9 +23,7 @@ STANDBY_W = 3.6
 INVERTERS_OVER_CT = 1.008
 
 #: The flows that are counted, each in joules and never falling.
-COUNTERS = ("production", "standby", "grid_import", "grid_export", "consumption",
-            "battery_charge", "battery_discharge")  # fmt: skip
-
+COUNTERS = ("production", "standby", "grid_import", "grid_export", "consumption", "battery_charge", "battery_discharge")
 #: Joules of each counter, in their order.
 Joules = tuple[float, ...]
 NOTHING: Joules = (0.0,) * len(COUNTERS)
@@ -146,8 +144,7 @@ class Site:
         suns = [self._sun_w(day * 86_400 + i * STEP_S, sky) for i, sky in enumerate(_sky(dice))]
         loads = list(self._loads_w(dice, day))
         count = self.shape.phases
-        shares = [1.0] if count == 1 else [(1.5, 0.9, 0.6)[i] for i in range(count)]
-        shares = [share / sum(shares) for share in shares]
+        weights = (1.5, 0.9, 0.6)[:count]
         rows: dict[int, list[Powers]] = {phase: [] for phase in self.phases}
         for index, (sun_w, load_w) in enumerate(zip(suns, loads, strict=True)):
             produced_w = sun_w - STANDBY_W
@@ -155,7 +152,7 @@ class Site:
             storage_w = self._storage_w(produced_w, load_w, hour)
             rows[0].append(Powers(produced_w, load_w, storage_w))
             for phase in self.phases[1:]:
-                drawn_w = load_w * shares[phase - 1]
+                drawn_w = load_w * (weights[phase - 1] / sum(weights))
                 rows[phase].append(Powers(produced_w / count, drawn_w, storage_w / count))
         return rows
 
@@ -216,10 +213,7 @@ def _weights(seed: int, count: int) -> tuple[float, ...]:
 
 
 class SimulatedClock:
-    """A clock that runs at a multiple of real time, or stands where it is put.
-
-    A speed of 0 stands still between calls of ``set``.
-    """
+    """A clock that runs at a multiple of real time; with a speed of 0 it stands where it is put."""
 
     def __init__(self, start: datetime, *, speed: float = 1.0) -> None:
         self.speed = speed
