@@ -39,10 +39,8 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         """Return the instant that the engine stored."""
         if value is None:
             return None
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        aware: datetime = value.replace(tzinfo=value.tzinfo or UTC)
-        return aware.astimezone(UTC).replace(microsecond=0)
+        instant: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC).replace(microsecond=0)
 
 
 class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is

@@ -26,8 +26,7 @@ MEANINGS = {
     "53100": FULL,  # disk_full
     "40P01": LOCKED,  # deadlock_detected
     "55P03": LOCKED,  # lock_not_available
-    # undefined_table
-    "42P01": Meaning(False, "The database has no tables yet; run: envoylog db upgrade"),
+    "42P01": Meaning(False, "The database has no tables yet; run: envoylog db upgrade"),  # undefined_table
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention
 AWAY = ("08", "53", "57")
@@ -126,9 +125,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return sa.cast(sa.func.timezone("UTC", column), sa.Text)
     if isinstance(column.type, sa.Date):
         return sa.cast(column, sa.Text)
-    if isinstance(column.type, sa.Boolean):
-        return sa.cast(column, sa.Integer)
-    return column
+    return sa.cast(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
 
 
 @contextlib.contextmanager
@@ -209,16 +206,14 @@ class ServerLock:
         if connection.exec_driver_sql(take).scalar_one():
             return True
         # A connection of ours that the network cut, but that the server still believes in.
-        left = connection.execute(
-            sa.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
-                "AND granted AND (classid::bigint << 32) + objid::bigint = :key AND pid = :pid"
-            ),
-            {"key": _LOCK_KEY, "pid": self._server_process or 0},
+        left = connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND (classid::bigint << 32) + objid::bigint = %s AND pid = %s",
+            (_LOCK_KEY, self._server_process or 0),
         ).all()
         if left:
             time.sleep(0.5)
-        return bool(left) and bool(connection.exec_driver_sql(take).scalar_one())
+        return bool(left and connection.exec_driver_sql(take).scalar_one())
 
     def _close(self) -> None:
         if self._connection is not None:

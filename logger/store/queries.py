@@ -36,8 +36,7 @@ def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
         .order_by(PRODUCTION_SAMPLES.c.polled_at)
         .limit(500)
     )
-    times = list(connection.execute(query).scalars())
-    steps = sorted(after - before for before, after in pairwise(times))
+    steps = sorted(after - before for before, after in pairwise(connection.execute(query).scalars()))
     return steps[len(steps) // 2] if steps else None
 
 

@@ -14,14 +14,8 @@ from logger.readings import Poll
 from logger.store.models import CONSUMPTION_SAMPLES, EVENTS, GATEWAYS, METER_READINGS, POLLS, PRODUCTION_SAMPLES
 
 #: what is stored of a poll, and the column of its instant
-_OF_POLLS = (
-    (POLLS, "polled_at"),
-    (PRODUCTION_SAMPLES, "polled_at"),
-    (CONSUMPTION_SAMPLES, "polled_at"),
-    (METER_READINGS, "polled_at"),
-    (EVENTS, "at"),
-    (GATEWAYS, "first_seen_at"),
-)
+_OF_POLLS = dict.fromkeys((POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS), "polled_at")
+_OF_POLLS |= {EVENTS: "at", GATEWAYS: "first_seen_at"}
 
 
 def is_stored(connection: Connection, gateway_id: int, at: datetime) -> bool:
@@ -62,7 +56,7 @@ def move_polls(connection: Connection, gateway_id: int, instants: Sequence[datet
     steps = [{"old": at, "new": at + by} for at in sorted(instants, reverse=by_s > 0)]
     moving = set(instants)
     within = (min(moving) + by, max(moving) + by)
-    for table, name in _OF_POLLS:
+    for table, name in _OF_POLLS.items():
         time, mine = table.c[name], table.c.gateway_id == gateway_id
         found = connection.execute(select(time).where(mine, time.between(*within)).distinct())
         others = set(found.scalars()) - moving

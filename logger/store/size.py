@@ -107,10 +107,8 @@ def _recent_share(connection: Connection, column: ColumnElement[Any], days: floa
     since = from_epoch_s(last_s) - timedelta(days=days)
     counted = select(func.count()).select_from(column.table)
     # By gateway, as the key is.
-    recent = sum(
-        connection.execute(counted.where(column.table.c.gateway_id == gateway_id, column > since)).scalar_one()
-        for gateway_id in ids
-    )
+    queries = [counted.where(column.table.c.gateway_id == gateway_id, column > since) for gateway_id in ids]
+    recent = sum(connection.execute(query).scalar_one() for query in queries)
     return float(recent / connection.execute(counted).scalar_one())
 
 

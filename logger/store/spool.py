@@ -133,7 +133,9 @@ class Spool:
                 "writable or set state_dir."
             ) from error
         self._lock = threading.Lock()
-        self._claim = FileLock(self.path.with_suffix(".lock"), OTHER_PROCESS)
+        right = FileLock(self.path.with_suffix(".lock"), OTHER_PROCESS)
+        #: let only this process use the file, or raise CollectorRunningError; and let another one have it
+        self.claim, self.close = right.hold, right.release
         #: (number, line) of what could not be written yet
         self._memory: deque[tuple[int, bytes]] = deque()
         self._number = 0
@@ -142,18 +144,6 @@ class Spool:
         self._is_failing = False
         self._cut_torn_line()
         self._oldest = self._first_at()
-
-    def claim(self) -> None:
-        """Make this process the only one that may use the file, until it is closed.
-
-        Raises:
-            CollectorRunningError: another process has it.
-        """
-        self._claim.hold()
-
-    def close(self) -> None:
-        """Let another process have the file."""
-        self._claim.release()
 
     def append(self, poll: Poll) -> None:
         """Append a poll; while the file can't be written it waits in memory."""
@@ -183,15 +173,13 @@ class Spool:
 
     def _polls(self, end: int, held: list[bytes]) -> Iterator[Poll]:
         with self.path.open("rb") as source:
-            at = number = 0
-            while at < end:
-                line = source.readline()
-                at, number = at + len(line), number + 1
-                poll = decode(line)
-                if poll is None:
-                    log.warning("spool %s: line %d is damaged and left out", self.path, number)
-                else:
+            number = 0
+            while source.tell() < end:
+                number += 1
+                if (poll := decode(source.readline())) is not None:
                     yield poll
+                else:
+                    log.warning("spool %s: line %d is damaged and left out", self.path, number)
         yield from filter(None, map(decode, held))
 
     def clear(self) -> None:
@@ -249,17 +237,13 @@ class Spool:
     def _cut_torn_line(self) -> None:
         """Remove what a crash left of a last line, so that the next one starts a line."""
         with self.path.open("rb+") as file:
-            end = at = file.seek(0, os.SEEK_END)
-            while at:
-                start = max(0, at - 65_536)
-                file.seek(start)
-                found = file.read(at - start).rfind(b"\n")
-                if found >= 0:
-                    at = start + found + 1
-                    break
-                at = start
-            if at < end:
-                file.truncate(at)
+            end = start = file.seek(0, os.SEEK_END)
+            found = -1
+            while start and found < 0:
+                start = file.seek(max(0, start - 65_536))
+                found = file.read(65_536).rfind(b"\n")
+            if start + found + 1 < end:
+                file.truncate(start + found + 1)
 
     def _thin(self) -> None:
         """Drop every second poll of the oldest half: counters bridge what is gone."""

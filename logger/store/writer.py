@@ -15,10 +15,8 @@ from logger.settings import GatewaySettings
 from logger.store import models
 from logger.store.database import backend, insert_or_ignore, upsert
 
-Rows = Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]
 
-
-def _rows_of(kind: type, *without: str) -> Rows:
+def _rows_of(kind: type, *without: str) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
     """Return what makes rows of readings and a key (dataclasses.asdict takes ten times as long)."""
     names = tuple(field.name for field in fields(kind) if field.name not in without)
     values = attrgetter(*names)
@@ -56,26 +54,23 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
         gateway_id = known.gateway_id
         if settings.time_zone and known.time_zone and settings.time_zone != known.time_zone:
             raise SettingsError(
-                f"gateway {settings.name!r}: its days are those of {known.time_zone}, the "
-                f"configuration says {settings.time_zone}; run `envoylog db rebuild` to move them, "
-                "or change time_zone back."
+                f"gateway {settings.name!r}: its days are those of {known.time_zone}, the configuration says "
+                f"{settings.time_zone}; run `envoylog db rebuild` to move them, or change time_zone back."
             )
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
         connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))
-        _note_changes(connection, gateway_id, known.firmware, info, at)
+        _note_changes(connection, known, info, at)
     upsert(connection, models.METERS, _meter_rows({"gateway_id": gateway_id}, info.meters), _METER_STATE)
     return int(gateway_id)
 
 
-def _note_changes(
-    connection: Connection, gateway_id: int, firmware: str | None, info: GatewayInfo, at: datetime
-) -> None:
+def _note_changes(connection: Connection, known: Any, info: GatewayInfo, at: datetime) -> None:
     """Keep as events what changed since the gateway was last identified, also by an older run."""
+    gateway_id, firmware = known.gateway_id, known.firmware
     events: list[Event] = []
-    if firmware is not None and firmware != info.firmware:
-        detail = f"{firmware} to {info.firmware}"
-        events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=detail))
+    if firmware not in {None, info.firmware}:
+        events.append(Event(at=at, kind="firmware_change", subject="gateway", detail=f"{firmware} to {info.firmware}"))
     query = select(models.METERS.c.eid, models.METERS.c.state).where(models.METERS.c.gateway_id == gateway_id)
     states = {row.eid: row.state for row in connection.execute(query)}
     for meter in info.meters:
