@@ -135,8 +135,7 @@ class ClockCheck:
         """Return whether a sample's time is wrong; ``age_s`` is its reading's age."""
         found = self._verdicts.get(at_s)
         if found is None:
-            found = self._clocks.is_misplaced(at_s, age_s, self.right_s)
-            self._verdicts[at_s] = found
+            found = self._verdicts[at_s] = self._clocks.is_misplaced(at_s, age_s, self.right_s)
             if found:
                 note(self.misplaced_days, at_s, age_s)
             else:
@@ -187,13 +186,12 @@ def misplaced_decisions(days: Mapping[int, int | None]) -> list[Decision]:
     """Return one decision for each day, by the clock that was wrong, of misplaced samples."""
     decisions = []
     for day, ahead_s in sorted(days.items()):
-        words = "a clock that was clearly wrong"
+        words = "that was clearly wrong"
         if ahead_s is not None:
-            side = "ahead of" if ahead_s > 0 else "behind"
             days_off = abs(ahead_s) / 86_400
             much = f"{days_off:.0f} days" if days_off >= 2 else f"{days_off * 24:.1f} hours"
-            words = f"a clock {much} {side} the gateway's"
-        detail = f"samples of this day carry {words}: kept, not counted"
+            words = f"{much} {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
+        detail = f"samples of this day carry a clock {words}: kept, not counted"
         decisions.append(Decision(day * 86_400, KIND, "collector", detail))
     return decisions
 

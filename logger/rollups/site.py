@@ -33,10 +33,8 @@ class Site:
 def site_of(connection: Connection, gateway_id: int) -> Site:
     """Return what the database knows of a gateway."""
     query = select(GATEWAYS.c.name, GATEWAYS.c.time_zone, GATEWAYS.c.peak_power_kwp)
-    found = connection.execute(query.where(GATEWAYS.c.gateway_id == gateway_id))
-    name, zone, peak_kwp = found.one()
-    peak_w = peak_kwp * 1000 if peak_kwp else None
-    return Site(gateway_id, name, time_zone(zone or "UTC"), peak_w)
+    name, zone, peak_kwp = connection.execute(query.where(GATEWAYS.c.gateway_id == gateway_id)).one()
+    return Site(gateway_id, name, time_zone(zone or "UTC"), peak_kwp * 1000 if peak_kwp else None)
 
 
 def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
@@ -46,9 +44,9 @@ def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
     """
     query = select(GATEWAYS.c.name).where(GATEWAYS.c.gateway_id == gateway_id)
     name = connection.execute(query).scalar_one()
-    if any(gateway.name == name for gateway in settings.gateways):
-        return normal_gap_s(settings.poll_every_s)
-    return normal_gap_s(typical_step_s(connection, gateway_id) or settings.poll_every_s)
+    is_configured = any(gateway.name == name for gateway in settings.gateways)
+    step_s = None if is_configured else typical_step_s(connection, gateway_id)
+    return normal_gap_s(step_s or settings.poll_every_s)
 
 
 def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewaySettings]) -> bool:
@@ -57,15 +55,11 @@ def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewayS
     query = select(GATEWAYS.c.name, GATEWAYS.c.serial, GATEWAYS.c.time_zone)
     name, serial, zone = connection.execute(query.where(mine)).one()
     for gateway in configured:
-        is_other = (gateway.serial or serial) != serial
-        if is_other or (gateway.serial is None and gateway.name != name):
-            continue
-        wanted = gateway.time_zone or zone
-        values = {"time_zone": wanted}
-        if gateway.peak_power_kwp is not None:
-            values["peak_power_kwp"] = gateway.peak_power_kwp
-        connection.execute(update(GATEWAYS).where(mine).values(values))
-        return bool(wanted != zone)
+        if gateway.name == name if gateway.serial is None else gateway.serial == serial:
+            wanted, peak_kwp = gateway.time_zone or zone, gateway.peak_power_kwp
+            values = {"time_zone": wanted} | ({} if peak_kwp is None else {"peak_power_kwp": peak_kwp})
+            connection.execute(update(GATEWAYS).where(mine).values(values))
+            return bool(wanted != zone)
     return False
 
 
@@ -120,9 +114,9 @@ class _Samples:
     def first_s(self) -> int | None:
         """Return when the first was taken that counts."""
         found = self._seek()
-        if found is None or (found[0] >= OLDEST_S and _is_plausible(found[1])):
-            return found[0] if found else None
-        if not self._is_misplaced(*found, None):
+        if found is None:
+            return None
+        if (found[0] >= OLDEST_S and _is_plausible(found[1])) or not self._is_misplaced(*found, None):
             return found[0]
         plausible = self._seek_plausible()
         first_s = plausible[0] if plausible else None
@@ -163,8 +157,7 @@ class _Samples:
         return self._seek(right & (self.time >= from_epoch_s(OLDEST_S)), last=last)
 
     def _is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
-        check = ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s)
-        return check.is_misplaced(at_s, age_s)
+        return ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s).is_misplaced(at_s, age_s)
 
     def _note_days(self, where: Any) -> None:
         if "reading_age_s" in self.table.c:  # Reports of inverters have no clock to compare with.

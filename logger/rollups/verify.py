@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, utc_offset_s, utc_text
 from logger.rollups import checkpoints, rollup
@@ -89,12 +89,10 @@ def _by_day(
     """Yield the rows of each local day: the rest of their key, then the other columns."""
     time, *key = [column for column in table.primary_key.columns if column.name != "gateway_id"]
     columns = [time, *key, *(column for column in table.c if not column.primary_key)]
-    query = select(
-        *(epoch(column) if column is time or isinstance(column.type, UtcDateTime) else column for column in columns)
-    )
-    query = query.where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
+    plain = (epoch(own) if own is time or isinstance(own.type, UtcDateTime) else own for own in columns)
+    query = select(*plain).where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
     if table is EVENTS:
-        query = query.where(or_(*(table.c.kind == kind for kind in KINDS)))
+        query = query.where(table.c.kind.in_(KINDS))
     for at_s, more in ((since_s, 0), (until_s, 1)):
         if at_s is not None:
             edge: Any = local_day(at_s, site.zone) + timedelta(days=more)
@@ -153,16 +151,16 @@ def findings(connection: Connection, gateway_id: int, *, now: datetime, gap_s: i
     rollup.rebuild(connection, gateway_id, now=now, gap_s=gap_s, since=since)
     found = differences(stored, fingerprints(connection, site, since_s))
     for table, of_table in itertools.groupby(found, lambda difference: difference.table):
-        yield _not_following(site.name, table, list(of_table))
+        days = list(of_table)
+        places = _named([f"{place.day} {' and '.join(place.columns)}" for place in days])
+        yield (
+            f"{site.name}: {table}: {len(days)} days ({days[0].day} to {days[-1].day}) do not follow "
+            f"from the samples ({places}); run: envoylog db rebuild"
+        )
 
 
-def _not_following(name: str, table: str, found: Sequence[Difference]) -> str:
-    places = ", ".join(f"{place.day} {' and '.join(place.columns)}" for place in found[:NAMED])
-    more = ", …" if len(found) > NAMED else ""
-    return (
-        f"{name}: {table}: {len(found)} days ({found[0].day} to {found[-1].day}) do not follow "
-        f"from the samples ({places}{more}); run: envoylog db rebuild"
-    )
+def _named(places: Sequence[str]) -> str:
+    return ", ".join(places[:NAMED]) + (", …" if len(places) > NAMED else "")
 
 
 def _late_checkpoints(job: Job) -> Iterator[str]:
@@ -199,10 +197,9 @@ def _holes(connection: Connection, site: Site) -> Iterator[str]:
     query = select(quarters.before_s, quarters.start_s).order_by(quarters.start_s)
     found = connection.execute(query.where(quarters.start_s - quarters.before_s > QUARTER_S)).all()
     if found:
-        places = ", ".join(f"{_utc(before_s + QUARTER_S)} to {_utc(start_s)}" for before_s, start_s in found[:NAMED])
-        more = ", …" if len(found) > NAMED else ""
+        places = _named([f"{_utc(before_s + QUARTER_S)} to {_utc(start_s)}" for before_s, start_s in found])
         yield (
-            f"{site.name}: energy_15min has no rows from {places}{more}; run: envoylog db rebuild, "
+            f"{site.name}: energy_15min has no rows from {places}; run: envoylog db rebuild, "
             "or restore a backup where samples were pruned"
         )
 

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, true, update
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, quarter_start_s, utc_offset_s
 from logger.ledger.flows import Interval
@@ -20,31 +20,17 @@ from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, epoch
 from logger.store.queries import ends_s
 
 FLOWS = (
-    "production_wh",
-    "consumption_wh",
-    "grid_import_wh",
-    "grid_export_wh",
-    "battery_charge_wh",
-    "battery_discharge_wh",
-)
+    "production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh", "battery_charge_wh", "battery_discharge_wh",
+)  # fmt: skip
 PEAKS = ("peak_production", "peak_consumption")
 #: This many days are summed at a time.
 STRETCH = timedelta(days=6)
 
+_PEAK_NAMES = [f"{name}_{what}" for name in PEAKS for what in ("w", "at")]
 #: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
-_NAMES = (
-    "starts_at",
-    "utc_offset_s",
-    "phase",
-    *FLOWS,
-    "covered_s",
-    "bridged_wh",
-    *(f"{name}_{what}" for name in PEAKS for what in ("w", "at")),
-)
+_NAMES = ("starts_at", "utc_offset_s", "phase", *FLOWS, "covered_s", "bridged_wh", *_PEAK_NAMES)
 _PARTS = [epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES]
 _Part = tuple[Any, ...]
-
-
 #: start of the quarter hour -> W, epoch seconds
 Highest = dict[int, tuple[float, int]]
 
@@ -116,14 +102,12 @@ def replace_rows(
     Of a table of days, the whole days of these instants.
     """
     if "day" in table.c:
-        old = [table.c.day >= local_day(since_s, site.zone)]
-        if until_s is not None:
-            old.append(table.c.day <= local_day(until_s - 1, site.zone))
+        old = table.c.day >= local_day(since_s, site.zone)
+        until = true() if until_s is None else table.c.day <= local_day(until_s - 1, site.zone)
     else:
-        old = [table.c.starts_at >= from_epoch_s(since_s)]
-        if until_s is not None:
-            old.append(table.c.starts_at < from_epoch_s(until_s))
-    connection.execute(delete(table).where(table.c.gateway_id == site.gateway_id, *old))
+        old = table.c.starts_at >= from_epoch_s(since_s)
+        until = true() if until_s is None else table.c.starts_at < from_epoch_s(until_s)
+    connection.execute(delete(table).where(table.c.gateway_id == site.gateway_id, old, until))
     insert_all(connection, table, rows)
 
 
@@ -154,33 +138,20 @@ def recompute_sums(
         hours.setdefault(((at_s + offset) // 3600, offset, phase), []).append(row)
         days.setdefault((day, phase), []).append(row)
     open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
-    hour_rows = []
-    first_hour_s = None
+    hour_rows, first_hour_s = [], None
     for (_, offset, phase), parts in hours.items():
         starts_s, ends_s = _hour(parts[0][0], offset, zone)
         if starts_s < since_s - 3600:
             continue
         first_hour_s = min(starts_s, first_hour_s or starts_s)
-        hour_rows.append(
-            {
-                "gateway_id": site.gateway_id,
-                "starts_at": from_epoch_s(starts_s),
-                "phase": phase,
-                "utc_offset_s": offset,
-                "period_s": min(ends_s, open_end_s) - starts_s,
-                **_sum(parts),
-            }
-        )
-    day_rows = [
-        {
-            "gateway_id": site.gateway_id,
-            "day": day,
-            "phase": phase,
-            "period_s": min(day_end_s(day, zone), open_end_s) - day_start_s(day, zone),
-            **_sum(parts),
-        }
-        for (day, phase), parts in days.items()
-    ]
+        row = {"gateway_id": site.gateway_id, "starts_at": from_epoch_s(starts_s), "phase": phase}
+        row |= {"utc_offset_s": offset, "period_s": min(ends_s, open_end_s) - starts_s}
+        hour_rows.append(row | _sum(parts))
+    day_rows = []
+    for (day, phase), parts in days.items():
+        period_s = min(day_end_s(day, zone), open_end_s) - day_start_s(day, zone)
+        row = {"gateway_id": site.gateway_id, "day": day, "phase": phase, "period_s": period_s}
+        day_rows.append(row | _sum(parts))
     if until_s is not None:
         until_s = max(end_s, day_end_s(local_day(until_s - 1, zone), zone))
     if first_hour_s is not None:
@@ -199,31 +170,25 @@ def recompute_kept(connection: Connection, site: Site, until_s: int | None, now_
         return
     newest_s = ends[1] if until_s is None else min(ends[1], quarter_start_s(until_s))
     day = local_day(max(ends[0], since_s), site.zone)
-    last_day = local_day(newest_s, site.zone)
-    while day <= last_day:
-        end_s = day_end_s(day + STRETCH, site.zone)
-        first_s = day_start_s(day, site.zone)
+    while day <= local_day(newest_s, site.zone):
+        first_s, end_s = day_start_s(day, site.zone), day_end_s(day + STRETCH, site.zone)
         _correct_offsets(connection, site, first_s, end_s - QUARTER_S)
         recompute_sums(connection, site, first_s, min(newest_s, end_s - QUARTER_S), end_s, now_s)
         day += STRETCH + timedelta(days=1)
 
 
 def _correct_offsets(connection: Connection, site: Site, first_s: int, last_s: int) -> None:
-    columns = ENERGY_15MIN.c
-    query = select(epoch(columns.starts_at), columns.utc_offset_s).where(
-        columns.gateway_id == site.gateway_id,
-        columns.starts_at >= from_epoch_s(first_s),
-        columns.starts_at <= from_epoch_s(last_s),
-    )
+    start, offset = ENERGY_15MIN.c.starts_at, ENERGY_15MIN.c.utc_offset_s
+    mine = ENERGY_15MIN.c.gateway_id == site.gateway_id
+    query = select(epoch(start), offset).where(mine, start.between(from_epoch_s(first_s), from_epoch_s(last_s)))
     wrong = [
         {"at": from_epoch_s(start_s), "right_s": right_s}
         for start_s, offset_s in rows(connection, query.distinct())
         if offset_s != (right_s := utc_offset_s(start_s, site.zone))
     ]
     if wrong:
-        mine = (columns.gateway_id == site.gateway_id) & (columns.starts_at == bindparam("at"))
-        correct = update(ENERGY_15MIN).where(mine).values(utc_offset_s=bindparam("right_s"))
-        connection.execute(correct, wrong)
+        correct = update(ENERGY_15MIN).where(mine, start == bindparam("at"))
+        connection.execute(correct.values(utc_offset_s=bindparam("right_s")), wrong)
 
 
 def _hour(at_s: int, offset: int, zone: ZoneInfo) -> tuple[int, int]:
