@@ -57,12 +57,10 @@ def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
 
 def in_production_page(page: Any) -> list[Anomaly]:
     """Return what is wrong in production.json's consumption items."""
-    total = consumption_item(page, meters.TOTAL)
-    net = consumption_item(page, meters.NET)
+    total, net = consumption_item(page, meters.TOTAL), consumption_item(page, meters.NET)
     produced = production_item(page, "eim")
-    if not (is_active(total) and is_active(net) and is_active(produced)):
-        return []
-    if not number(produced.get("whLifetime")) or not is_copy(total, net):
+    copied = is_active(total) and is_active(net) and is_copy(total, net)
+    if not (copied and is_active(produced) and number(produced.get("whLifetime"))):
         return []
     return [Anomaly("copied_total", "total-consumption", "it is a copy of net-consumption")]
 

@@ -5,7 +5,7 @@ A poll asks for the documents that this kind of gateway needs, one after the oth
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -37,18 +37,12 @@ class Gateway:
     """Polls one gateway; keeps its connection, its session and the sources of its streams."""
 
     def __init__(
-        self,
-        settings: Settings,
-        gateway: GatewaySettings,
-        environ: Mapping[str, str],
-        *,
-        clock: Clock = utc_now,
-        elapsed: Callable[[], float] = monotonic,
+        self, settings: Settings, gateway: GatewaySettings, environ: Mapping[str, str], *, clock: Clock = utc_now
     ) -> None:
         self.settings = gateway
         self.budget_s = max(4.0, 0.9 * settings.poll_every_s)
         self.clock = clock
-        self.elapsed = elapsed
+        self.elapsed = monotonic
         self.endpoints = Endpoints(gateway, settings.state_dir, environ, clock)
         self.relocation = Relocation(self.endpoints, self.identify, environ)
         self.known_serial = gateway.serial
@@ -133,10 +127,8 @@ class Gateway:
     def poll(self, *, at: datetime, inverters: bool) -> Poll:
         """Return what the gateway reports, under the instant ``at``.
 
-        After a poll that gave nothing, the next one begins with who it is that answers.
-
-        Raises:
-            GatewayError: it could not even be asked: unreachable, another one, not for us.
+        After a poll that gave nothing, the next one begins with who it is that answers. GatewayError: it could not even
+        be asked: unreachable, another one, not for us.
         """
         deadline = Deadline(self.budget_s)
         try:
@@ -214,8 +206,7 @@ class Gateway:
             document = documents[path] = self.endpoints.get(path, deadline)
             is_there = is_there or not isinstance(document, errors.GatewayError)
             # Without device_data there still is the plain list of inverters.
-            can_go_on = is_there or path == profiles.DEVICE_DATA
-            if type(document) is errors.GatewayUnreachableError and not can_go_on:
+            if type(document) is errors.GatewayUnreachableError and not is_there and path != profiles.DEVICE_DATA:
                 raise document
         return documents
 

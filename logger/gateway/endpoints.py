@@ -92,9 +92,7 @@ class Endpoints:
         """Return a document, or the error in its place, for ``Documents``.
 
         What is dispensable is not asked for again for a while when it is missing, refused, or takes the gateway down.
-
-        Raises:
-            AuthenticationError: nothing is for us any more; with what to do.
+        AuthenticationError: nothing is for us any more; with what to do.
         """
         document = self._document(path, deadline)
         is_absent = isinstance(document, (errors.EndpointMissingError, errors.EndpointRefusedError))
@@ -107,8 +105,7 @@ class Endpoints:
         Firmware 3 answers what it lacks with HTML. Newer firmware does so while it is unwell: that is only believed of
         a gateway of which nothing is known yet.
 
-        Raises:
-            GatewayUnreachableError, AuthenticationError: not final.
+        GatewayUnreachableError, AuthenticationError: not final.
         """
         document = self._document(path, deadline)
         known = self._known[path]
@@ -172,8 +169,7 @@ class Endpoints:
     def open_text(self, path: str, deadline: Deadline) -> str:
         """Return the body of an endpoint that needs no credentials (/info).
 
-        Raises:
-            GatewayError: it did not come; over plain HTTP, firmware 7 redirects to where it is.
+        GatewayError: it did not come; over plain HTTP, firmware 7 redirects to where it is.
         """
         answer = self._ask(path, deadline)
         if 300 <= answer.status < 400 and self.http.address.scheme is None:

@@ -201,10 +201,9 @@ class Http:
         if self.scheme is None:
             # It may have had a certificate before: then it never falls back to plain HTTP.
             try:
-                has_tls = self.pins.read() is not None or bool(self._shown(deadline))
+                self.scheme = "https" if self.pins.read() or self._shown(deadline) else "http"
             except errors.GatewayUnreachableError:
-                has_tls = False
-            self.scheme = "https" if has_tls else "http"
+                self.scheme = "http"
         fingerprint = self._trusted(deadline) if self.is_secure else None
         if self.settings.tls == "off":
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)

@@ -71,8 +71,7 @@ def read(
 
 
 def _meters(parts: Parts) -> None:
-    document = parts.answer(profiles.READINGS)
-    parts.meter_readings = meters.parse(document, parts.profile.meters, parts.at_s, parts.frozen)
+    parts.meter_readings = meters.parse(parts.answer(profiles.READINGS), parts.profile.meters, parts.at_s, parts.frozen)
     measured = {reading.measurement for reading in parts.meter_readings}
     for meter in parts.profile.meters.values():
         if meter.measurement not in measured:
@@ -86,8 +85,7 @@ def _inverters(parts: Parts) -> None:
     # The plain list adds the units that the detail leaves out; alone it has to be there.
     plain = known(parts.documents, profiles.V1_INVERTERS)
     if detail is None:
-        needed = parts.profile.production is ProductionFrom.SUM
-        if parts.is_left_alone(profiles.V1_INVERTERS) and not needed:
+        if parts.is_left_alone(profiles.V1_INVERTERS) and parts.profile.production is not ProductionFrom.SUM:
             return
         plain = parts.answer(profiles.V1_INVERTERS)
     parts.inverters = inverters.parse(detail, plain, parts.at_s)

@@ -188,8 +188,7 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
 
 
 def _production(info: GatewayInfo, measured: set[str], documents: Documents, *, keep_v1: bool) -> ProductionFrom:
-    page, plain = known(documents, PRODUCTION_JSON), known(documents, PRODUCTION)
-    v1 = table(known(documents, V1))
+    page, plain, v1 = known(documents, PRODUCTION_JSON), known(documents, PRODUCTION), table(known(documents, V1))
     stalls = info.is_metered is True and firmware_of(info.firmware) >= STALLS_V1_FROM
     fits = {
         ProductionFrom.CT: Measurement.PRODUCTION in measured,

@@ -27,10 +27,8 @@ def is_old(software: str) -> bool:
 
 def is_copy(total: dict[str, Any], net: dict[str, Any]) -> bool:
     """Return whether two items have the same power and the same energy."""
-    return all(
-        number(total.get(key)) is not None and number(total.get(key)) == number(net.get(key))
-        for key in ("wNow", "whLifetime")
-    )
+    pairs = [(number(total.get(key)), number(net.get(key))) for key in ("wNow", "whLifetime")]
+    return all(of_total is not None and of_total == of_net for of_total, of_net in pairs)
 
 
 def lost_storage_channel(total: dict[str, Any], channels: list[dict[str, Any]]) -> int | None:
@@ -41,8 +39,7 @@ def lost_storage_channel(total: dict[str, Any], channels: list[dict[str, Any]]) 
     if len(channels) != 2:
         return None
     keys = ("actEnergyDlvd", "actEnergyRcvd")
-    counts = [tuple(number(channel.get(key)) for key in keys) for channel in channels]
-    whole = tuple(number(total.get(key)) for key in keys)
+    *counts, whole = [tuple(number(item.get(key)) for key in keys) for item in (*channels, total)]
     for lost, other in ((0, 1), (1, 0)):
         if counts[lost] == (0, 0) and counts[other] == whole and any(whole):
             return lost

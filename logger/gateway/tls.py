@@ -71,9 +71,7 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
 
     Addresses are tried in the resolver's order, each when the one before has failed or had its head start: one to which
     packets are lost does not use up the time of the others.
-
-    Raises:
-        OSError: no such host, refused, or no answer in time.
+    OSError: no such host, refused, or no answer in time.
     """
     until = time.monotonic() + timeout_s
     addresses = _resolved(host, port, timeout_s)
@@ -176,8 +174,7 @@ def _patient(base: Any) -> Any:
         def recv_into(self, *args: Any, **options: Any) -> int:
             if self.adapter is not None:
                 self.settimeout(max(0.001, min(READ_S, self.adapter.deadline.left_s)))
-            count: int = super().recv_into(*args, **options)
-            return count
+            return int(super().recv_into(*args, **options))
 
     return Patient
 

@@ -53,9 +53,8 @@ def production(reports: Sequence[InverterSample], now_s: int) -> list[Production
     """
     if not reports:
         return []
-    fresh_w = [
-        unit.power_w for unit in reports if unit.power_w is not None and now_s - unit.reported_at.timestamp() < FRESH_S
-    ]
+    fresh = (unit for unit in reports if now_s - unit.reported_at.timestamp() < FRESH_S)
+    fresh_w = [unit.power_w for unit in fresh if unit.power_w is not None]
     known_wh = [unit.energy_lifetime_wh for unit in reports if unit.energy_lifetime_wh is not None]
     power_w = sum(fresh_w) if fresh_w else None
     energy_wh = sum(known_wh) if len(known_wh) == len(reports) else None
@@ -89,8 +88,6 @@ def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:
         if serial is None or reported_at is None:
             continue
         duration_s = integer(last.get("duration"))
-        # The gateway itself mixes In and IN.
-        current_ma = last.get("acCurrentInmA", last.get("acCurrentINmA"))
         yield InverterSample(
             reported_at=reported_at,
             serial=serial,
@@ -103,7 +100,8 @@ def _detailed(document: Any, now_s: int) -> Iterable[InverterSample]:
             dc_voltage_v=_scaled(number(last.get("dcVoltageINmV"))),
             dc_current_a=_scaled(number(last.get("dcCurrentINmA"))),
             ac_voltage_v=_scaled(number(last.get("acVoltageINmV"))),
-            ac_current_a=_scaled(number(current_ma)),
+            # The gateway itself mixes In and IN.
+            ac_current_a=_scaled(number(last.get("acCurrentInmA", last.get("acCurrentINmA")))),
             frequency_hz=_scaled(number(last.get("acFrequencyINmHz"))),
             temperature_c=number(last.get("channelTemp")),
         )

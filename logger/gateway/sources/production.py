@@ -20,11 +20,9 @@ ENERGIES = ("wattHoursToday", "wattHoursSevenDays", "wattHoursLifetime")
 
 def production_item(page: Any, kind: str) -> dict[str, Any]:
     """Return the production item of a type (inverters | eim), or {}."""
-    for item in items(table(page).get("production")):
-        wanted = text(item.get("measurementType")) in {None, Measurement.PRODUCTION}
-        if item.get("type") == kind and (kind != "eim" or wanted):
-            return item
-    return {}
+    kinds = {None, Measurement.PRODUCTION}
+    found = (item for item in items(table(page).get("production")) if item.get("type") == kind)
+    return next((item for item in found if kind != "eim" or text(item.get("measurementType")) in kinds), {})
 
 
 def consumption_item(page: Any, measurement: str) -> dict[str, Any]:
@@ -33,11 +31,9 @@ def consumption_item(page: Any, measurement: str) -> dict[str, Any]:
     A single item without a name is the total (an early firmware names nothing).
     """
     found = [item for item in items(table(page).get("consumption")) if item.get("type") == "eim"]
-    for item in found:
-        if text(item.get("measurementType")) == measurement:
-            return item
-    unnamed = len(found) == 1 and "measurementType" not in found[0]
-    return found[0] if unnamed and measurement == TOTAL else {}
+    if measurement == TOTAL and len(found) == 1 and "measurementType" not in found[0]:
+        return found[0]
+    return next((item for item in found if text(item.get("measurementType")) == measurement), {})
 
 
 def is_active(item: dict[str, Any]) -> bool:
