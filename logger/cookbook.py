@@ -21,9 +21,8 @@ def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
     """Return Datasette's metadata for a database file of a name (without its suffix)."""
     tables: dict[str, Any] = {}
     for row in connection.execute(select(DATA_DICTIONARY)):
-        unit = f" [{row.unit}]" if row.unit else ""
         columns = tables.setdefault(row.table, {"columns": {}})["columns"]
-        columns[row.column] = f"{row.meaning}{unit}"
+        columns[row.column] = f"{row.meaning} [{row.unit}]" if row.unit else row.meaning
     for table, words in tables.items():
         if table.startswith("v_"):
             words["description"] = "For people: kWh, local time, the gateway's name first."
@@ -32,5 +31,4 @@ def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
         for title, sql in questions().items()
     }
     about = "Energy from lifetime counters; `coverage_pct` is how much of it was measured."
-    database = {"description": about, "tables": tables, "queries": queries}
-    return {"title": "envoylog", "databases": {name: database}}
+    return {"title": "envoylog", "databases": {name: {"description": about, "tables": tables, "queries": queries}}}

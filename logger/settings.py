@@ -43,8 +43,6 @@ GATEWAY_KEYS: dict[str, type] = {
     "mdns": bool,
 }
 WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
-TLS_MODES = ("pin", "verify", "off")
-SYSTEM_CONFIG = Path("/etc/envoylog/config.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +100,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None
             raise SettingsError(f"There is no configuration file {path}; check the path.")
         return path
     own = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "envoylog/config.toml"
-    return next((path for path in (own, SYSTEM_CONFIG) if path.is_file()), None)
+    return next((path for path in (own, Path("/etc/envoylog/config.toml")) if path.is_file()), None)
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | None = None) -> Settings:
@@ -187,7 +185,7 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
             raise SettingsError(f"{where}: {key} is missing; every gateway needs one.")
     name = values["name"]
     time_zone(values.get("time_zone") or "UTC")
-    if (tls := values.get("tls", "pin")) not in TLS_MODES:
+    if (tls := values.get("tls", "pin")) not in {"pin", "verify", "off"}:
         raise SettingsError(f"gateway {name!r}: tls must be pin, verify or off, not {tls!r}.")
     if not 0 < values.get("peak_power_kwp", 1) < 100_000:
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")

@@ -202,8 +202,7 @@ def check(whole: bool) -> int:
 def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
     """Delete raw samples older than keep_samples_days; no total changes by it."""
     loaded, now = load_settings(), clock.utc_now()
-    keep_days = loaded.keep_samples_days
-    if not keep_days:
+    if not (keep_days := loaded.keep_samples_days):
         raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")
     with opened(loaded):
         if not (dry_run or yes):

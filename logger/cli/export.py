@@ -17,17 +17,15 @@ from logger.reports import periods
 #: suffix -> format
 SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 FORMATS = ("csv", "jsonl", "json", "parquet")
-PATH = click.Path(path_type=Path)
-WHAT = ("production", "consumption", "meters", "inverters", "polls")
 
 
 @click.command()
-@click.argument("what", type=click.Choice(WHAT))
+@click.argument("what", type=click.Choice(("production", "consumption", "meters", "inverters", "polls")))
 @click.option("--from", "since", metavar="D", help="First day, included.")
 @click.option("--to", "until", metavar="D", help="Last day, included.")
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix, else csv.")
-@click.option("-o", "output", type=PATH, help="Write this file; a directory for parquet.")
+@click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file; a directory for parquet.")
 def export(
     what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
 ) -> None:
@@ -38,8 +36,7 @@ def export(
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
         # How far it is shows on a terminal, unless the rows go there.
         shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-        bar: Any = click.progressbar(length=chosen.count, label=what, file=sys.stderr, hidden=not shown)
-        with bar:
+        with click.progressbar(length=chosen.count, label=what, file=sys.stderr, hidden=not shown) as bar:
             batches = raw.stream(connection, chosen, bar.update)
             if form == "parquet":
                 if output is None:

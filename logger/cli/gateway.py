@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from logger.settings import GatewaySettings, Settings
 
 
-@click.command()
-@click.option(
-    "--timeout-s", type=click.FloatRange(0.1, 300), default=5.0, show_default=True, help="How long to wait for answers."
-)
+@click.command(context_settings={"show_default": True})
+@click.option("--timeout-s", type=click.FloatRange(0.1, 300), default=5.0, help="How long to wait for answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
 def discover(timeout_s: float, as_json: bool) -> None:
     """List the gateways on this network, by mDNS."""
@@ -32,9 +30,8 @@ def discover(timeout_s: float, as_json: bool) -> None:
         click.echo(json.dumps([asdict(gateway) for gateway in found], indent=2))
     if not found:
         raise GatewayUnreachableError(
-            f"No gateway announced itself within {timeout_s:g} s; mDNS does not cross routers, so "
-            "look from its own network, or write the IP address that your router shows for it as "
-            "host into the configuration."
+            f"No gateway announced itself within {timeout_s:g} s; mDNS does not cross routers, so look from its own "
+            "network, or write the IP address that your router shows for it as host into the configuration."
         )
     if as_json:
         return
@@ -53,8 +50,7 @@ def token() -> None:
 
 
 def _tokens(name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
-    loaded = load_settings()
-    chosen = gateway_named(loaded, name)
+    chosen = gateway_named(loaded := load_settings(), name)
     return loaded, chosen, credentials.Tokens(chosen, loaded.state_dir, os.environ, utc_now)
 
 
@@ -95,8 +91,7 @@ def _pasted(path: Path | None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The file {path} can't be read; check the path.") from error
     if sys.stdin.isatty():
-        pasted: str = click.prompt("Paste the token (it is not shown)", hide_input=True, err=True)
-        return pasted
+        return str(click.prompt("Paste the token (it is not shown)", hide_input=True, err=True))
     return sys.stdin.read()
 
 
@@ -121,8 +116,7 @@ def trust() -> None:
 
 def _pinned(name: str | None) -> "tuple[GatewaySettings, Pins, str]":
     """Return the pin and the fingerprint that the gateway shows now; no request is sent."""
-    loaded = load_settings()
-    chosen = gateway_named(loaded, name)
+    chosen = gateway_named(loaded := load_settings(), name)
     address = http.Address.parse(chosen.host)
     if address.scheme == "http":
         raise UsageError(f"Gateway {chosen.name!r} is read over plain HTTP: it has no certificate.")

@@ -18,9 +18,8 @@ from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
 
 PATH = click.Path(path_type=Path)
-FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: " + (
-    "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
-)
+FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: "
+FAULT_HELP += "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
 
 
 @click.command(context_settings={"show_default": True})
@@ -39,16 +38,10 @@ FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be r
 @click.option("--token-file", type=PATH, help="Write a good token here.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
 def simulate(
-    port: int,
-    time_zone: str,
-    speed: float,
-    start: str | None,
-    token_file: Path | None,
-    faults: tuple[str, ...],
-    **chosen: Any,
+    port: int, speed: float, start: str | None, token_file: Path | None, faults: tuple[str, ...], **chosen: Any
 ) -> None:
     """Serve a simulated gateway on this machine until stopped."""
-    clock.time_zone(time_zone)
+    clock.time_zone(chosen["time_zone"])
     simulation = Simulation(
         shape=Shape(
             peak_power_w=1000 * chosen.pop("peak_power_kwp"),
@@ -57,7 +50,7 @@ def simulate(
             longitude_deg=-6.0,
             **{key: chosen.pop(key) for key in ("seed", "phases", "inverters")},
         ),
-        model=Model(time_zone=time_zone, **chosen),
+        model=Model(**chosen),
         clock=SimulatedClock(_instant(start), speed=speed),
         faults=[Fault.parse(text) for text in faults],
     )
@@ -68,8 +61,7 @@ def simulate(
         signal.signal(number, lambda *_: stop.set())
     try:
         with GatewayServer(simulation, port) as server:
-            model = simulation.model
-            click.echo(f"LISTENING {server.url} serial={model.serial} firmware={model.version}")
+            click.echo(f"LISTENING {server.url} serial={chosen['serial']} firmware={simulation.model.version}")
             click.echo(f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}")
             stop.wait()
     except OSError as error:

@@ -86,8 +86,7 @@ class Keeper:
 
     def is_due(self, at: datetime) -> bool:
         """Return whether what waits has waited long enough."""
-        oldest = self.queue.oldest()
-        patience_s = self.settings.commit_every_s - self.settings.poll_every_s
+        oldest, patience_s = self.queue.oldest(), self.settings.commit_every_s - self.settings.poll_every_s
         return oldest is not None and not 0 <= (at - oldest).total_seconds() < patience_s
 
     def load_identity(self) -> None:

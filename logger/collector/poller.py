@@ -65,13 +65,11 @@ class Poller:
         The polls before move with it, back to the last one on which the gateway's clock agreed
         with ours: until then ours was right.
         """
-        before = at - timedelta(seconds=by_s)
-        moved = min(self._unproven, MOST_MOVED)
+        before, moved = at - timedelta(seconds=by_s), min(self._unproven, MOST_MOVED)
         detail = f"this machine's clock was set by {by_s:+d} s, from {before:%Y-%m-%d %H:%M:%S}; "
         detail += f"{moved} {'poll' if moved == 1 else 'polls'} moved"
         self._events.append(Event(at=at, kind="clock_set", subject="collector", detail=detail))
-        already_s = self._clock_set.by_s if self._clock_set else 0
-        self._clock_set = ClockSet(by_s=already_s + by_s, polls=moved)
+        self._clock_set = ClockSet(by_s=by_s + (self._clock_set.by_s if self._clock_set else 0), polls=moved)
 
     def _bind(self) -> None:
         """Bind the gateway to its serial, and production to its source, as before a restart."""

@@ -29,7 +29,6 @@ LOGIN_PAGE = (
     "<html><head><title>401 Authorization Required</title></head><body>"
     "<center><h1>401 Authorization Required</h1></center></body></html>"
 )
-VALID_PAGE = "<!DOCTYPE html><h2>Valid token.</h2>"
 
 
 def server_context(serial: str) -> ssl.SSLContext:

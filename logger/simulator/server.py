@@ -122,7 +122,7 @@ class _GatewayHandler(_Handler):
         elif self.path == "/auth/check_jwt":
             session = simulation.sessions.open(self.numbers.now_s)
             cookie = {"Set-Cookie": f"sessionId={session}; Path=/; HttpOnly; Secure"}
-            self._send(200, access.VALID_PAGE, "text/html", cookie)
+            self._send(200, "<!DOCTYPE html><h2>Valid token.</h2>", "text/html", cookie)
         else:
             self._answer()
 
@@ -151,8 +151,7 @@ class _GatewayHandler(_Handler):
             self._send(401, '{"status": 401, "error": "Unauthorized"}', "application/json", challenge)
 
     def _answer(self) -> None:
-        page = self.simulation.page(self.now, self.path)
-        if page is None:
+        if (page := self.simulation.page(self.now, self.path)) is None:
             self._send(404, '{ "error" : "404 - Not Found" }', "application/json; charset=ISO-8859-4")
         elif isinstance(page, str):
             self._send(200, page, "text/html" if page.startswith("<html") else "text/xml")
@@ -193,10 +192,9 @@ class _GatewayHandler(_Handler):
 class _CloudHandler(_Handler):
     def do_POST(self) -> None:
         """Answer the login and the wish for a token."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        simulation, now = self.simulation, self.simulation.clock()
-        status, answer = simulation.entrez.answer(self.path, body, now)
-        simulation.requests.append(Request(now, self.path, status, "cloud"))
+        body, now = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(), self.simulation.clock()
+        status, answer = self.simulation.entrez.answer(self.path, body, now)
+        self.simulation.requests.append(Request(now, self.path, status, "cloud"))
         self.send_response_only(status)
         self.send_body(answer.encode())
 
