@@ -75,9 +75,7 @@ class Demo:
             self._compare(report, simulation, last)
         self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
         self.show(f"\ntry next:  envoylog --config {self.config} report monthly")
-        self.show(
-            f"           sqlite3 -box {self.database} 'SELECT day, production_kwh, consumption_kwh FROM v_energy_daily'"
-        )
+        self.show(f"           sqlite3 -box {self.database} '{LOOK}'")
 
     def _prepare(self, url: str, token: str) -> Settings:
         """Write the configuration into a directory that is new or of an earlier demo."""
