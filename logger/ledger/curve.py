@@ -248,10 +248,11 @@ class Curve:
         learned += [] if learned else [self.anchor.max_quarter_mwh]
         if known >= len(learned):
             edges_s = [self.since_s + QUARTER_S * n for n in range(len(learned) - 1, known + 1)]
-            bridges_s = self.stretches_s(Tie.BRIDGED)
+            bridged_s: set[int] = set()
+            for start_s, end_s in self.stretches_s(Tie.BRIDGED):
+                bridged_s.update(edges_s[bisect_right(edges_s, start_s) : bisect_right(edges_s, end_s)])
             for edge_s, (before, after) in zip(edges_s[1:], pairwise(self.counts(edges_s)), strict=True):
-                is_bridged = any(start_s < edge_s <= end_s for start_s, end_s in bridges_s)
-                learned.append(learned[-1] if is_bridged else max(learned[-1], after - before))
+                learned.append(learned[-1] if edge_s in bridged_s else max(learned[-1], after - before))
         return learned[known]
 
 

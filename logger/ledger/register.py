@@ -70,7 +70,9 @@ class _Validation:
         over_s = [0, *map(sub, times[1:], times)]
         steps_mwh = [0, *map(sub, values[1:], values)]
         self.may_fall = min(steps_mwh) < 0
-        odd = set(compress(range(1, len(times)), map(ne, sources[1:], sources)))
+        odd: set[int] = set()
+        if len(set(sources)) > 1:
+            odd.update(compress(range(1, len(times)), map(ne, sources[1:], sources)))
         if max(over_s) > self.gap_s:
             odd.update(i for i, seconds in enumerate(over_s) if seconds > self.gap_s)
         if min(steps_mwh) < -WRAP_SLACK_MWH or max(steps_mwh) > self.small_mwh:
