@@ -1,5 +1,26 @@
 """Everything that can go wrong, and the exit code it ends with.
 
+::
+
+    LoggerError                         (1)
+    ├── UsageError                      (2)
+    ├── SettingsError                   (3)
+    │   └── CollectorRunningError
+    ├── GatewayError                    (5)
+    │   ├── GatewayUnreachableError
+    │   │   └── NotReadyError
+    │   ├── EndpointMissingError, EndpointRefusedError, NotAskedError
+    │   ├── MalformedDocumentError
+    │   ├── GatewayReplacedError        (3)
+    │   └── AuthenticationError         (4)
+    │       ├── CertificateChangedError
+    │       └── TokenError
+    │           └── TokenExpiredError
+    ├── StoreError                      (6)
+    │   └── SchemaOutdatedError, StoreAwayError, RowRefusedError
+    ├── NoDataError                     (7)
+    └── CheckFailedError                (8)
+
 A message is one sentence about what happened, and one about what to do. The command line prints it and leaves with
 ``exit_code``. What no one foresaw goes through ``guarded``.
 """
