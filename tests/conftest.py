@@ -171,6 +171,7 @@ class Bench:
     server: GatewayServer
     settings: Settings
     directory: Path
+    stack: contextlib.ExitStack  #: closes what was opened when the test is over
 
     @property
     def clock(self) -> SimulatedClock:
@@ -187,6 +188,9 @@ class Bench:
 
     def poll(self, gateway: Gateway, *, inverters: bool = True) -> Poll:
         return gateway.poll(at=self.clock().replace(microsecond=0), inverters=inverters)
+
+    def engine(self, url: str = "") -> Engine:
+        return self.stack.enter_context(opened(url or self.settings.database_url))
 
     def asked(self, path: str) -> list[str]:
         """The credentials of each request for a path."""
@@ -235,7 +239,7 @@ def bench(tmp_path: Path) -> Iterator[Benches]:
             poll_every_s=poll_every_s,
             gateways=(roof,),
         )
-        return Bench(simulation, server, loaded, directory)
+        return Bench(simulation, server, loaded, directory, stack)
 
     with stack:
         yield make

@@ -14,7 +14,6 @@ from logger.rollups import rollup
 from logger.settings import normal_gap_s
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Shape
-from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches
 from tests.sample_data import utc
@@ -153,7 +152,7 @@ def test_final_days_are_true_without_phantoms_and_every_fault_is_an_event(
         since_s = planned.day * 86_400.0 + planned.hour * HOUR_S
         until_s = since_s + planned.lasts_h * HOUR_S
         roof.simulation.faults.append(Fault(kind, since_s, until_s, argument))
-    engine = open_engine(f"sqlite:///{tmp_path}/weeks.db")
+    engine = roof.engine(f"sqlite:///{tmp_path}/weeks.db")
     upgrade(engine)
     collect(roof, engine, case, step)
     check_days(roof, engine, case)

@@ -11,7 +11,6 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from logger.cli import run
 from logger.clock import utc_now
-from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, daytime_zone
 
@@ -57,7 +56,7 @@ def test_a_poll_is_stored_and_shown(ready: tuple[Bench, Path], capsys: pytest.Ca
     (record,) = json.loads(out)
     assert record["gateway"] == "roof"
     assert record["outcome"] == "complete"
-    engine = open_engine(roof.settings.database_url)
+    engine = roof.engine()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
 
@@ -147,7 +146,7 @@ def test_a_database_of_a_newer_schema_and_an_older_one_exit_6(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     roof, path = ready
-    engine = open_engine(roof.settings.database_url)
+    engine = roof.engine()
     upgrade(engine)
     for version, remedy in (("9999", "pip install --upgrade"), ("0001", "envoylog db upgrade")):
         with engine.begin() as connection:
@@ -186,7 +185,7 @@ def test_a_full_disk_stores_nothing_half_and_exits_6(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roof, path = ready
-    engine = open_engine(roof.settings.database_url)
+    engine = roof.engine()
     upgrade(engine)
     with engine.begin() as connection:
         # The last table of a poll that is written needs more room than there is.

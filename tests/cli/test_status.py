@@ -26,11 +26,10 @@ def polled(bench: Benches) -> Path:
 
 
 def judged(path: Path, later: timedelta, token_days: int = 300) -> status.Health:
-    from logger.store.database import open_engine  # noqa: PLC0415 - only here
+    from logger.store.database import opened  # noqa: PLC0415 - only here
 
     loaded = load(path, {})
-    engine = open_engine(loaded.database_url)
-    with engine.connect() as connection:
+    with opened(loaded.database_url) as engine, engine.connect() as connection:
         now: datetime = utc_now() + later
         found = status.statuses(connection, loaded, now, [token_days])
     return status.health(found, loaded)

@@ -22,7 +22,6 @@ from logger.readings import Outcome
 from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
 from logger.simulator.server import GatewayServer
-from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, collect
 
@@ -51,7 +50,7 @@ def collecting(roof: Bench, **changes: object) -> tuple[Poller, Engine]:
     """Return a poller of the bench's gateway, and its database."""
     gateway = replace(roof.settings.gateways[0], **changes)  # type: ignore[arg-type]
     roof.settings = replace(roof.settings, gateways=(gateway,))
-    engine = open_engine(roof.settings.database_url)
+    engine = roof.engine()
     upgrade(engine)
     return pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0], engine
 

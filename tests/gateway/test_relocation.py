@@ -21,7 +21,6 @@ from logger.gateway.tls import Deadline
 from logger.readings import Outcome, Poll
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
-from logger.store.database import open_engine
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, collect
 
@@ -181,7 +180,7 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
     monkeypatch.setattr(discovery, "SEARCH_S", 0.5)
     roof = bench(generation="5", cts="none", serial=next(serials))
     roof.settings = replace(roof.settings, gateways=(replace(roof.settings.gateways[0], mdns=True, token_file=None),))
-    engine = open_engine(roof.settings.database_url)
+    engine = roof.engine()
     upgrade(engine)
     poller = pollers(roof.settings, engine, roof.environ, clock=roof.clock)[0]
 
