@@ -64,6 +64,7 @@ def test_a_database_that_is_locked_for_long_loses_nothing(opening: Opening, benc
     assert poller.keeper.store_all()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 3
+    database.close()
 
 
 def test_a_second_collector_on_the_same_database_is_refused(
