@@ -111,25 +111,24 @@ def _leave_out_breaks(
     known = {stream: curves[stream] for stream in signs if stream in curves}
     breaks = {stream: curve.stretches_s(Tie.BROKEN) for stream, curve in known.items()}
     every_s = [stretch_s for stretches_s in breaks.values() for stretch_s in stretches_s]
+    if not every_s:
+        return
+    # By how much a register grew as it was read, erroneously or not.
+    as_read = {
+        stream: ([curve.anchor.at_s, *curve.read.at_s], [curve.anchor.value_mwh, *curve.read.value_mwh])
+        for stream, curve in known.items()
+    }
     for i in sorted({i for stretch_s in every_s for i in touched(edges_s, *stretch_s)}):
         mwh, begin_s, until_s = total[i], edges_s[i], edges_s[i + 1]
         if mwh is None:
             continue
         for start_s, end_s in joined(s for s in every_s if s[0] < until_s and begin_s < s[1]):
             within_s = max(start_s, begin_s), min(end_s, until_s)
-            for stream, curve in known.items():
+            for stream in known:
                 if not any(a < within_s[1] and within_s[0] < b for a, b in breaks[stream]):
-                    grown_mwh = _grown_mwh(curve, within_s)
-                    mwh -= signs[stream] * min(grown_mwh, parts[stream][i] or 0)
+                    before_mwh, after_mwh = interpolated(*as_read[stream], within_s)
+                    mwh -= signs[stream] * min(max(0, after_mwh - before_mwh), parts[stream][i] or 0)
         total[i] = mwh
-
-
-def _grown_mwh(curve: Curve, within_s: Stretch) -> int:
-    """Return by how much a register grew as it was read, erroneously or not."""
-    at_s = [curve.anchor.at_s, *curve.read.at_s]
-    value_mwh = [curve.anchor.value_mwh, *curve.read.value_mwh]
-    before_mwh, after_mwh = interpolated(at_s, value_mwh, within_s)
-    return max(0, after_mwh - before_mwh)
 
 
 def spread_evenly(balance: Energy, edges_s: range, bridges_s: Iterable[Stretch]) -> None:

@@ -191,8 +191,9 @@ class Curve:
     def _level(self, point: int) -> int:
         """Return the point since which the curve has been level, or the register was this one."""
         at_s = self.readings.at_s
-        anew_s = [end_s for _, end_s in self.stretches_s(Tie.BROKEN) if end_s <= at_s[point]]
-        first = bisect_left(at_s, anew_s[-1]) if anew_s else 0
+        ends_s = (step.end_s for step in reversed(self.steps) if step.tie is Tie.BROKEN)
+        anew_s = next((end_s for end_s in ends_s if end_s <= at_s[point]), at_s[0])
+        first = bisect_left(at_s, anew_s)
         return bisect_left(self.count_mwh, self.count_mwh[point], first, point + 1)
 
     def last_increase_s(self, point: int) -> int:

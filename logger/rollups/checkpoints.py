@@ -83,7 +83,7 @@ def forget_after(connection: Connection, gateway_id: int, ledger: str, at_s: int
 
 
 def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint) -> None:
-    """Save a checkpoint; of those of its day before, keep only the first."""
+    """Save a checkpoint, in place of those since the first of its day: the first and the last of a day stay."""
     mine = _of(site.gateway_id, ledger)
     midnight_s = day_start_s(local_day(checkpoint.at_s, site.zone), site.zone)
     at = from_epoch_s(checkpoint.at_s)

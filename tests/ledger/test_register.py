@@ -1,5 +1,9 @@
 """Laws of contract section 5 on single registers."""
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -55,6 +59,29 @@ def test_a_rising_register_gives_last_minus_first() -> None:
     result = read(readings(every_minute([1000.0, 1010.5, 1020.25, 1020.25])))
     assert total_wh(result) == 20.25
     assert result.events == []
+
+
+def test_a_register_that_breaks_at_every_reading_costs_each_of_them_the_same() -> None:
+    def lines_run(count: int) -> int:
+        lines = 0
+
+        def traced(_frame: FrameType, event: str, _argument: object) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            return traced
+
+        found = readings(every_minute([1e6 + 83 * i for i in range(count)]))
+        before = sys.gettrace()
+        sys.settrace(traced)
+        try:
+            result = read(found, limits=Limits(peak_w=500))
+        finally:
+            sys.settrace(before)
+        assert kinds(result) == ["suspect_increment"] * (count - 1)
+        return lines
+
+    # Each looks at up to six hours of those after it: more than that here would be their square.
+    assert lines_run(160) < 5 * lines_run(80)
 
 
 def test_a_step_over_a_boundary_is_shared_by_time() -> None:
