@@ -41,4 +41,4 @@ def show() -> None:
 
 
 def _masked(database_url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", database_url)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", database_url))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from logger import status as overview
-from logger.cli.options import load_settings, opened, reading
+from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
 from logger.errors import LoggerError, StoreAwayError, StoreError
 from logger.gateway import credentials
@@ -68,7 +68,11 @@ def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
     """Return the same with today's energy to the minute; None where it can't be computed now."""
     now = utc_now()
     try:
-        with opened(loaded) as engine, database.translated_errors(), engine.connect() as connection:
+        with (
+            database.opened(loaded.database_url) as engine,
+            database.translated_errors(),
+            engine.connect() as connection,
+        ):
             database.wait_at_most(connection, 2)
             overview.bring_today_up(connection, loaded, now)  # Never committed.
             return overview.statuses(connection, loaded, now, _token_days(loaded))

@@ -98,6 +98,7 @@ class Poller:
             self.last_error = failure = error
         else:
             self._info = poll.info or self._info
+            self._failed_by = None
             return poll
         if isinstance(failure, GatewayReplacedError) and not self.gateway.relocation.can_look:
             self.stopped_by = failure

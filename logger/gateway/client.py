@@ -58,10 +58,6 @@ class Gateway:
         """What this gateway is, once that is known."""
         return self.endpoints.profile
 
-    def close(self) -> None:
-        """Close the connection; a later poll opens another."""
-        self.endpoints.http.forget_connection()
-
     def identify(self, deadline: Deadline | None = None) -> GatewayInfo:
         """Return who answers, asking /info anew.
 

@@ -1,6 +1,7 @@
 """What PostgreSQL does in its own way: a server that can be away, with roles, locks and COPY."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ MEANINGS = {
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention
 AWAY = ("08", "53", "57")
+#: A connection that is refused has no code; of a full server the reason shows that it passes.
+TOO_MANY = re.compile("too many (clients|connections)|connection slots")
 #: how long a server may take to answer whether it is there, after it refused a connection
 PING_S = 3
 
@@ -66,7 +69,7 @@ def meaning(error: Exception) -> Meaning | None:
     if state is None:
         if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
             return None
-        if _refused_us(error):
+        if not TOO_MANY.search(reason) and _refused_us(error):
             return Meaning(
                 False, f"The database server refused database_url ({reason}); check its user, password and database."
             )

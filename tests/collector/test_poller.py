@@ -3,13 +3,15 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, text
 
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
-from logger.errors import GatewayReplacedError
+from logger.errors import CertificateChangedError, GatewayReplacedError
+from logger.readings import Poll
 from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, Opening, collect
@@ -131,6 +133,28 @@ def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
     again = poller_of(roof, engine)  # A restart knows the serial from the database.
     run(roof, again, 1)
     assert isinstance(again.stopped_by, GatewayReplacedError)
+
+
+def test_a_certificate_that_changes_again_is_an_event_again(
+    opening: Opening, bench: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = bench(cts="net")
+    engine = opening(f"sqlite:///{tmp_path}/x.db")
+    upgrade(engine)
+    poller = poller_of(roof, engine)
+    answer = poller.gateway.poll
+    is_changed = iter([False, True, True, False, True])
+
+    def poll(**options: Any) -> Poll:
+        if next(is_changed):
+            raise CertificateChangedError("another certificate")
+        return answer(**options)
+
+    monkeypatch.setattr(poller.gateway, "poll", poll)
+    run(roof, poller, 5)
+    with engine.connect() as connection:
+        kinds = select(func.count()).where(EVENTS.c.kind == "certificate_change")
+        assert connection.execute(kinds).scalar_one() == 2
 
 
 def test_rollups_follow_each_quarter_hour(opening: Opening, bench: Benches, tmp_path: Path) -> None:

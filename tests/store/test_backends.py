@@ -79,5 +79,13 @@ def test_a_server_that_refuses_us_is_distinguished_from_one_that_is_away(postgre
         ask(stranger, "SELECT 1")
     with pytest.raises(StoreAwayError, match="can't be reached"):
         ask("postgresql://nobody@127.0.0.1:9/x", "SELECT 1")
+    full = make_url(postgres_url).set(username="crowd_here")
+    with opened(postgres_url) as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE ROLE crowd_here LOGIN CONNECTION LIMIT 0")
+        with pytest.raises(StoreAwayError, match="too many connections"):
+            ask(full.render_as_string(hide_password=False), "SELECT 1")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP ROLE crowd_here")
     with pytest.raises(StoreError, match="no tables yet; run: envoylog db upgrade"):
         ask(postgres_url, "SELECT * FROM polls_of_nobody")
