@@ -140,9 +140,9 @@ def recompute_sums(
     open_end_s = max(last_s + QUARTER_S, quarter_start_s(now_s))
     hour_rows, first_hour_s = [], None
     for (_, offset, phase), parts in hours.items():
-        starts_s, ends_s = _hour(parts[0][0], offset, zone)
-        if starts_s < since_s - 3600:
+        if parts[0][0] < since_s - 3600:
             continue
+        starts_s, ends_s = _hour(parts[0][0], offset, zone)
         first_hour_s = min(starts_s, first_hour_s or starts_s)
         row = {"gateway_id": site.gateway_id, "starts_at": from_epoch_s(starts_s), "phase": phase}
         row |= {"utc_offset_s": offset, "period_s": min(ends_s, open_end_s) - starts_s}

@@ -131,7 +131,7 @@ def resident_mb(pid: int) -> float:
 
 def polls(database: Path) -> int:
     """Return how many polls have been stored, all of them complete."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         total, complete = db.execute("SELECT count(*), sum(outcome = 'complete') FROM polls").fetchone()
     if not total or total != complete:
         raise SystemExit(f"{database}: {complete} of {total} polls are complete; see {database.parent}/log")

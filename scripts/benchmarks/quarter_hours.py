@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def taken_ms(path: Path, since: datetime) -> list[float]:
 
     bring_up_to_date = roller()
     taken = []
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("ATTACH ':memory:' AS late")
         for name in TABLES:
             db.execute(f"CREATE TABLE late.{name} AS SELECT * FROM {name} WHERE polled_at > ?",

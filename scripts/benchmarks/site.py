@@ -5,6 +5,7 @@ Raw samples are written by plain SQL, so that any version of envoylog reads them
 
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +30,7 @@ INSERTS = {
 def fill(path: Path, days: int) -> None:
     """Write raw samples as the collector would, into a database that has the tables."""
     site = Site(Shape(phases=3, inverters=INVERTERS), START - timedelta(days=1))
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(
             "INSERT INTO gateways (gateway_id, name, serial, time_zone, peak_power_kwp) "
             "VALUES (1, 'roof', 's', 'Europe/Amsterdam', 5.6)"
@@ -71,7 +72,7 @@ def _fill_day(db: sqlite3.Connection, site: Site, day: datetime) -> None:
 
 def copied(source: Path, target: Path) -> Path:
     """Copy a database that nobody has open, and return the copy."""
-    with sqlite3.connect(source) as db:
+    with closing(sqlite3.connect(source)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for leftover in (target, Path(f"{target}-wal"), Path(f"{target}-shm")):
         leftover.unlink(missing_ok=True)
@@ -81,7 +82,7 @@ def copied(source: Path, target: Path) -> Path:
 
 def ten_years(path: Path) -> None:
     """Give a rolled up database ten years of daily rollups."""
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         names = [row[1] for row in db.execute("PRAGMA table_info(energy_daily)")]
         rest = ", ".join(name for name in names if name != "day")
         insert = f"INSERT OR IGNORE INTO energy_daily (day, {rest}) SELECT ?, {rest} FROM model"
