@@ -1,7 +1,7 @@
 """The nouns: what one poll of a gateway gives.
 
 Sign: ``power_w`` is positive in the direction its measurement is named for; net-consumption is positive for import from
-the grid, storage is positive for discharging. Missing is ``None``.
+the grid, storage and batteries are positive for discharging. Missing is ``None``.
 """
 
 from dataclasses import dataclass, field
@@ -43,6 +43,17 @@ class Source(StrEnum):
     INVERTERS = "inverters"  #: production.json, the item of type inverters
     HTML = "html"  #: the HTML page /production of firmware 3
     DERIVED = "derived"  #: computed from other readings of the same poll
+    ENSEMBLE = "ensemble"  #: /ivp/ensemble/…: IQ Batteries and system devices
+    ACB = "acb"  #: production.json, the storage item of type acb
+    INVENTORY = "inventory"  #: /inventory.json: each AC Battery
+    LIVEDATA = "livedata"  #: /ivp/livedata/status
+
+
+class BatteryKind(StrEnum):
+    """The two families of batteries."""
+
+    ENCHARGE = "encharge"  #: IQ Battery
+    ACB = "acb"  #: AC Battery
 
 
 class Outcome(StrEnum):
@@ -115,6 +126,56 @@ class InverterSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Battery:
+    """One battery, as a list of devices has it."""
+
+    serial: str
+    kind: BatteryKind
+    part_number: str | None = None
+    firmware: str | None = None
+    capacity_wh: float | None = None  #: encharge_capacity; it may change with a firmware
+    rated_power_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatterySample:
+    """What one battery reports at one instant."""
+
+    serial: str
+    power_w: float | None = None  #: positive for discharging; None while the battery is silent
+    soc_pct: float | None = None  #: 0 to 100
+    temperature_c: float | None = None
+    cell_temperature_c: float | None = None  #: of the warmest cell
+    state: str | None = None  #: as the gateway spells it
+    reading_age_s: int | None = None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSample:
+    """What all batteries of a kind report together at one instant."""
+
+    kind: BatteryKind
+    power_w: float | None = None  #: positive for discharging; None unless each battery's is known
+    soc_pct: float | None = None
+    energy_wh: float | None = None  #: a level, never a counter
+    capacity_wh: float | None = None
+    health_pct: float | None = None
+    reserve_pct: float | None = None  #: kept back for outages
+    reading_age_s: int | None = None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteState:
+    """A state of the site's devices that has changed."""
+
+    at: datetime
+    subject: str  #: grid_relay, grid_mode, generator, contact NC1 …, battery_mode, reserve_pct, charge_from_grid
+    state: str | None  #: None while nothing says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
     """One CT slot of /ivp/meters."""
 
@@ -180,6 +241,10 @@ class Poll:
     consumption: tuple[ConsumptionSample, ...] = ()
     meter_readings: tuple[MeterReading, ...] = ()
     inverters: tuple[InverterSample, ...] = ()
+    batteries: tuple[BatterySample, ...] = ()
+    storage: tuple[StorageSample, ...] = ()
+    site_states: tuple[SiteState, ...] = ()  #: those that have changed
+    battery_devices: tuple[Battery, ...] = ()  #: where a list of them was asked for in this poll
     failures: tuple[SourceFailure, ...] = ()
     events: tuple[Event, ...] = ()
     #: set when the gateway was identified anew in this poll: its rows are brought up to date

@@ -64,3 +64,14 @@ def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count
     texts = [" ".join(path.read_text(encoding="utf-8").split()) for path in paths]
     assert len(texts) == count
     assert hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16] == digest
+
+
+def test_who_has_logged_several_phases_keeps_their_sums(engine: Engine) -> None:
+    with engine.begin() as connection:
+        schema.migrate(connection, "0005", down=True)
+        rows = ("(1, 'a', 3)", "(2, 'b', 1)", "(3, 'c', NULL)")
+        connection.execute(text(f"INSERT INTO gateways (gateway_id, serial, phase_count) VALUES {', '.join(rows)}"))
+    schema.upgrade(engine)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT grid_meter FROM gateways ORDER BY gateway_id")).scalars().all()
+    assert found == ["per_phase", None, None]

@@ -101,6 +101,7 @@ GATEWAYS = _table(
     Column("serial", Text, unique=True, nullable=False),
     *_columns(part_number=Text, firmware=Text, is_metered=Boolean, phase_mode=Text, phase_count=Integer),
     *_columns(time_zone=Text, peak_power_kwp=Double, first_seen_at=UtcDateTime, last_seen_at=UtcDateTime),
+    Column("grid_meter", Text),
 )
 
 #: One CT slot, as last seen.
@@ -149,6 +150,33 @@ INVERTER_SAMPLES = _table(
     *_columns("dc_voltage_v", "dc_current_a", "ac_voltage_v", "ac_current_a", "frequency_hz", "temperature_c"),
 )
 
+#: One battery, as last seen.
+BATTERIES = _table(
+    "batteries",
+    *_key(serial=Text),
+    *_columns(kind=Text, part_number=Text, firmware=Text, capacity_wh=Double, rated_power_w=Double),
+    *_columns(first_seen_at=UtcDateTime, last_seen_at=UtcDateTime),
+)
+
+#: What one battery reported at one instant.
+BATTERY_SAMPLES = _table(
+    "battery_samples",
+    *_key(polled_at=UtcDateTime, serial=Text),
+    *_columns("power_w", "soc_pct", "temperature_c", "cell_temperature_c"),
+    *_columns(state=Text, reading_age_s=Integer, source=Text),
+)
+
+#: What all batteries of a kind reported together at one instant.
+STORAGE_SAMPLES = _table(
+    "storage_samples",
+    *_key(polled_at=UtcDateTime, kind=Text),
+    *_columns("power_w", "soc_pct", "energy_wh", "capacity_wh", "health_pct", "reserve_pct"),
+    *_columns(reading_age_s=Integer, source=Text),
+)
+
+#: A state of the site's devices, one row per change.
+SITE_STATES = _table("site_states", *_key(at=UtcDateTime, subject=Text), Column("state", Text))
+
 #: A change worth knowing when energy is read years later.
 EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), Column("detail", Text))
 
@@ -159,6 +187,7 @@ def _energy() -> list[Column[Any]]:
         *_columns("battery_charge_wh", "battery_discharge_wh", covered_s=Integer),
         *_columns("bridged_wh", "peak_production_w", peak_production_at=UtcDateTime),
         *_columns("peak_consumption_w", peak_consumption_at=UtcDateTime),
+        *_columns("battery_estimated_wh"),
     ]
 
 

@@ -11,11 +11,22 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from logger.readings import Poll
-from logger.store.models import CONSUMPTION_SAMPLES, EVENTS, GATEWAYS, METER_READINGS, POLLS, PRODUCTION_SAMPLES
+from logger.store.models import (
+    BATTERY_SAMPLES,
+    CONSUMPTION_SAMPLES,
+    EVENTS,
+    GATEWAYS,
+    METER_READINGS,
+    POLLS,
+    PRODUCTION_SAMPLES,
+    SITE_STATES,
+    STORAGE_SAMPLES,
+)
 
 #: what is stored of a poll, and the column of its instant
-_OF_POLLS = dict.fromkeys((POLLS, PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS), "polled_at")
-_OF_POLLS |= {EVENTS: "at", GATEWAYS: "first_seen_at"}
+_SAMPLES = (PRODUCTION_SAMPLES, CONSUMPTION_SAMPLES, METER_READINGS, BATTERY_SAMPLES, STORAGE_SAMPLES)
+_OF_POLLS = dict.fromkeys((POLLS, *_SAMPLES), "polled_at") | {EVENTS: "at", SITE_STATES: "at"}
+_OF_POLLS |= {GATEWAYS: "first_seen_at"}
 
 
 def is_stored(connection: Connection, gateway_id: int, at: datetime) -> bool:
@@ -40,6 +51,9 @@ def restamped(poll: Poll, by_s: int) -> Poll:
         production=older(poll.production),
         consumption=older(poll.consumption),
         meter_readings=older(poll.meter_readings),
+        batteries=older(poll.batteries),
+        storage=older(poll.storage),
+        site_states=tuple(replace(state, at=state.at + by) for state in poll.site_states),
         events=tuple(replace(event, at=event.at + by) for event in poll.events),
     )
 

@@ -17,7 +17,10 @@ from logger.store.database import backend
 from logger.store.models import ENERGY_15MIN, PRODUCTION_SAMPLES
 from logger.store.queries import ends_s, gateways, logged_days
 
-RAW = ("polls", "production_samples", "consumption_samples", "meter_readings", "inverter_samples")
+RAW = (
+    "polls", "production_samples", "consumption_samples", "meter_readings", "inverter_samples",
+    "battery_samples", "storage_samples",
+)  # fmt: skip
 ROLLUPS = ("energy_15min", "energy_hourly", "energy_daily", "inverter_daily", "rollup_checkpoints")
 #: The pace of this many days shows how a year will be.
 RECENT_DAYS = 30.0

@@ -31,7 +31,10 @@ _POLLED = (
     (models.PRODUCTION_SAMPLES, _rows_of(readings.ProductionSample), attrgetter("production")),
     (models.CONSUMPTION_SAMPLES, _rows_of(readings.ConsumptionSample), attrgetter("consumption")),
     (models.METER_READINGS, _rows_of(readings.MeterReading), attrgetter("meter_readings")),
+    (models.BATTERY_SAMPLES, _rows_of(readings.BatterySample), attrgetter("batteries")),
+    (models.STORAGE_SAMPLES, _rows_of(readings.StorageSample), attrgetter("storage")),
 )
+_battery_rows, _BATTERY_STATE = _rows_of(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
 
 
 def remember_gateway(connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime) -> int:
@@ -88,6 +91,7 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     for table, rows_of, readings_of in _POLLED:
         insert_or_ignore(connection, table, rows_of(key, readings_of(poll)))
     _save_inverters(connection, gateway_id, poll)
+    _save_batteries(connection, gateway_id, poll)
     insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
     if poll.outcome is not Outcome.FAILED:
         seen = update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id)
@@ -96,7 +100,7 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     ages_s += [reading.reading_age_s for reading in poll.meter_readings]
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
-    if (poll.production or poll.consumption or poll.meter_readings) and clocks_agree:
+    if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
         _reopen(connection, gateway_id, "energy", poll.polled_at)
 
 
@@ -120,6 +124,20 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
     insert_or_ignore(connection, models.INVERTER_SAMPLES, _inverter_rows({"gateway_id": gateway_id}, new))
     if new:
         _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
+
+
+def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None:
+    seen = dict.fromkeys(("first_seen_at", "last_seen_at"), poll.polled_at)
+    devices = _battery_rows({"gateway_id": gateway_id, **seen}, poll.battery_devices)
+    upsert(connection, models.BATTERIES, devices, ["last_seen_at", *_BATTERY_STATE])
+    for state in poll.site_states:
+        # A collector that has started anew reports each state once, changed or not.
+        columns = models.SITE_STATES.c
+        mine = (columns.gateway_id == gateway_id) & (columns.subject == state.subject) & (columns.at < state.at)
+        last = connection.execute(select(columns.state).where(mine).order_by(columns.at.desc()).limit(1)).first()
+        if last is None or last.state != state.state:
+            row = {"gateway_id": gateway_id, "at": state.at, "subject": state.subject, "state": state.state}
+            insert_or_ignore(connection, models.SITE_STATES, [row])
 
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:

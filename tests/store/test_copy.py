@@ -38,6 +38,10 @@ def with_everything(engine: Engine) -> Engine:
                 "INSERT INTO inverter_samples (gateway_id, reported_at, serial, power_w, "
                 "interval_s) VALUES (1, :at, 'a', 0.1, 900)"
             ),
+            "INSERT INTO batteries (gateway_id, serial, kind, capacity_wh) VALUES (1, 'b', 'encharge', 3500)",
+            "INSERT INTO battery_samples (gateway_id, polled_at, serial, power_w) VALUES (1, :at, 'b', -1324)",
+            "INSERT INTO storage_samples (gateway_id, polled_at, kind, power_w) VALUES (1, :at, 'encharge', -1324)",
+            "INSERT INTO site_states (gateway_id, at, subject, state) VALUES (1, :at, 'grid_mode', 'on_grid')",
             f"UPDATE gateways SET is_metered = {flag}, first_seen_at = :at",
         ):
             bound = now if ":at" in statement else {}
