@@ -1,58 +1,39 @@
 """A sun, a house and a battery whose counters are exact integrals.
 
-Powers are piecewise linear between nodes five minutes apart, so that every counter is known in closed form at every
-second, and a test knows the true energy between any two.
+Powers are linear between instants: nodes five minutes apart, and whatever switches between them. Every counter is
+therefore known in closed form at every second, and a test knows the true energy between any two.
+
+Walk: house, days -> here -> numbers
 """
 
 import math
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from operator import add
 from time import monotonic
-from typing import NamedTuple
 
-STEP_S = 300
-NODES = 86_400 // STEP_S
-#: What the inverters draw at night.
-STANDBY_W = 3.6
+from logger.simulator.days import ByPhase, Day, day_of, nodes_of, phases_of
+from logger.simulator.house import Outage, Powers, Shape
+from logger.simulator.loads import DAY_S
+
+#: ``Shape`` too: who makes a site says what stands there.
+__all__ = ["COUNTERS", "INVERTERS_OVER_CT", "Shape", "SimulatedClock", "Site", "last_multiple"]
+
 #: Inverters and CT never agree to the last percent.
 INVERTERS_OVER_CT = 1.008
 
 #: The flows that are counted, each in joules and never falling.
-COUNTERS = ("production", "standby", "grid_import", "grid_export", "consumption", "battery_charge", "battery_discharge")
+COUNTERS = (
+    "production", "standby", "grid_import", "grid_export", "consumption", "battery_charge", "battery_discharge",
+    "unseen", "generator",
+)  # fmt: skip
+#: Of these the phases' counters can't be netted: a CT's total is their sum.
+GRID = {"grid_import", "grid_export"}
 #: Joules of each counter, in their order.
 Joules = tuple[float, ...]
 NOTHING: Joules = (0.0,) * len(COUNTERS)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What stands on the roof and in the house."""
-
-    seed: int = 1
-    phases: int = 1  #: in use: 1, 2 or 3
-    peak_power_w: float = 5_600.0
-    inverters: int = 12
-    battery: bool = False
-    latitude_deg: float = 52.0
-    longitude_deg: float = 5.0
-
-
-class Powers(NamedTuple):
-    """W at one instant on one phase or in total."""
-
-    production: float
-    load: float
-    storage: float  #: positive while discharging
-
-    @property
-    def net(self) -> float:
-        """What the grid gives; negative for export."""
-        return self.load - self.production - self.storage
 
 
 def _parts(start: float, end: float, seconds: float) -> tuple[float, float]:
@@ -69,53 +50,86 @@ def _parts(start: float, end: float, seconds: float) -> tuple[float, float]:
 class Site:
     """One house. ``born`` is the instant at which its counters were zero."""
 
-    def __init__(self, shape: Shape, born: datetime) -> None:
+    def __init__(self, shape: Shape, born: datetime, outages: Sequence[Outage] = ()) -> None:
         self.shape = shape
-        self.born_s = int(born.timestamp()) // 86_400 * 86_400
+        self.outages = tuple(outages)
+        self.born_s = int(born.timestamp()) // DAY_S * DAY_S
+        self.phases = phases_of(shape)
         self._day_totals = [dict.fromkeys(self.phases, NOTHING)]
+        # What is in the batteries when each day begins.
+        self._stored_wh = [shape.batteries.all_wh / 2 if shape.batteries else 0.0]
         self._sums = lru_cache(maxsize=64)(self._sums_of_day)
         self._energies = lru_cache(maxsize=64)(self._energies_at)
         self._nodes = lru_cache(maxsize=64)(self._nodes_of_day)
-
-    @property
-    def phases(self) -> tuple[int, ...]:
-        """0 for the total, then 1 to n where more than one phase is in use."""
-        count = self.shape.phases
-        return (0, *range(1, count + 1)) if count > 1 else (0,)
+        self._day = lru_cache(maxsize=64)(self._build_day)
 
     def powers(self, at_s: float, phase: int = 0) -> Powers:
         """Return what flows at an instant."""
-        node, seconds = divmod(at_s, STEP_S)
-        share = seconds / STEP_S
-        begin, end = self._node(int(node), phase), self._node(int(node) + 1, phase)
-        return Powers(*(x + (y - x) * share for x, y in zip(begin, end, strict=True)))
+        day, within_s = divmod(at_s - self.born_s, DAY_S)
+        return self._powers_in(self._day(int(day)), within_s, phase)
 
     def counter_wh(self, name: str, at_s: float, phase: int = 0) -> float:
-        """Return a counter (one of ``COUNTERS``) at an instant."""
-        return self._energies(at_s)[phase][COUNTERS.index(name)] / 3600
+        """Return what CTs count (one of ``COUNTERS``) at an instant.
 
-    def energy_between_wh(self, flow: str, since: datetime, until: datetime, phase: int = 0) -> float:
-        """Return the true energy of a flow (one of ``COUNTERS``) between two instants."""
-        before, after = (self.counter_wh(flow, at.timestamp(), phase) for at in (since, until))
+        Each phase is counted for itself, import and export apart, and the total is the phases' sum.
+        """
+        found, index = self._energies(at_s), COUNTERS.index(name)
+        if phase == 0 and name in GRID and len(self.phases) > 1:
+            return sum(found[one][index] for one in self.phases[1:]) / 3600
+        return found[phase][index] / 3600
+
+    def energy_between_wh(
+        self, flow: str, since: datetime, until: datetime, phase: int = 0, *, grid_meter: str = ""
+    ) -> float:
+        """Return the true energy of a flow (one of ``COUNTERS``) between two instants.
+
+        Import and export of the total are what the utility's meter counts: ``balancing`` (the phases' sum at every
+        instant) or ``per_phase`` (default: the house's).
+        """
+        balances = (grid_meter or self.shape.grid_meter) == "balancing"
+        ends_s = since.timestamp(), until.timestamp()
+        if phase == 0 and flow in GRID and balances:
+            index = COUNTERS.index(flow)
+            before, after = (self._energies(at_s)[0][index] / 3600 for at_s in ends_s)
+        else:
+            before, after = (self.counter_wh(flow, at_s, phase) for at_s in ends_s)
         return after - before
+
+    def stored_wh(self, at_s: float) -> float:
+        """Return what is in the batteries at an instant."""
+        number, within_s = divmod(at_s - self.born_s, DAY_S)
+        day = self._day(int(number))
+        line = day.line(within_s)
+        share = (within_s - day.starts_s[line]) / (day.ends_s[line] - day.starts_s[line])
+        return day.stored_wh[line] + (day.stored_wh[line + 1] - day.stored_wh[line]) * share
+
+    def outage(self, kind: str, at_s: float) -> bool:
+        """Return whether the grid is lost, or the generator runs, at an instant."""
+        return any(outage.kind == kind and outage.holds(at_s) for outage in self.outages)
 
     def inverter_share(self, index: int) -> float:
         """Return an inverter's part of the whole; the parts add up to 1."""
-        weights = _weights(self.shape.seed, self.shape.inverters)
-        return weights[index] / sum(weights)
+        return self.shape.inverter_share(index)
+
+    def _powers_in(self, day: Day, within_s: float, phase: int) -> Powers:
+        line = day.line(within_s)
+        start_s = day.starts_s[line]
+        share = (within_s - start_s) / (day.ends_s[line] - start_s)
+        begin, end = day.lines[phase][line]
+        return Powers(*(x + (y - x) * share for x, y in zip(begin, end, strict=True)))
 
     def _energies_at(self, at_s: float) -> dict[int, Joules]:
-        day = int((at_s - self.born_s) // 86_400)
-        before = self._total_before(day)
-        within_s = at_s - self.born_s - day * 86_400
-        index = int(within_s // STEP_S)
-        seconds = within_s - index * STEP_S
-        node = (self.born_s + day * 86_400) // STEP_S + index
+        number = int((at_s - self.born_s) // DAY_S)
+        before = self._total_before(number)
+        within_s = at_s - self.born_s - number * DAY_S
+        day = self._day(number)
+        line = day.line(within_s)
+        seconds = within_s - day.starts_s[line]
         found = {}
         for phase in self.phases:
-            since_node = _segment(self._node(node, phase), self.powers(at_s, phase), seconds)
-            until_node = _plus(before[phase], self._sums(day)[phase][index])
-            found[phase] = _plus(until_node, since_node)
+            since_start = _segment(day.lines[phase][line][0], self._powers_in(day, within_s, phase), seconds)
+            until_start = _plus(before[phase], self._sums(number)[phase][line])
+            found[phase] = _plus(until_start, since_start)
         return found
 
     def _total_before(self, day: int) -> dict[int, Joules]:
@@ -124,74 +138,29 @@ class Site:
             self._day_totals.append({p: _plus(totals[p], sums[p][-1]) for p in self.phases})
         return self._day_totals[day]
 
-    def _sums_of_day(self, day: int) -> dict[int, list[Joules]]:
-        """Return the counters since the day's start at each of its nodes and at its end."""
-        first = (self.born_s + day * 86_400) // STEP_S
+    def _sums_of_day(self, number: int) -> dict[int, list[Joules]]:
+        """Return the counters since a day's start at the start of each of its lines and at its end."""
+        day = self._day(number)
         found = {}
         for phase in self.phases:
-            nodes = [self._node(first + i, phase) for i in range(NODES + 1)]
-            steps = (_segment(begin, end, STEP_S) for begin, end in pairwise(nodes))
+            lines = zip(day.lines[phase], day.starts_s, day.ends_s, strict=True)
+            steps = (_segment(begin, end, end_s - start_s) for (begin, end), start_s, end_s in lines)
             found[phase] = list(accumulate(steps, _plus, initial=NOTHING))
         return found
 
-    def _node(self, node: int, phase: int) -> Powers:
-        day, index = divmod(node, NODES)
-        return self._nodes(day)[phase][index]
+    def _nodes_of_day(self, number: int) -> list[ByPhase]:
+        return nodes_of(self.shape, self.born_s // DAY_S + number)
 
-    def _nodes_of_day(self, day: int) -> dict[int, list[Powers]]:
-        """Return (production, load, storage) in W at each node of a UTC day, per phase."""
-        dice = random.Random(self.shape.seed * 100_003 + day)  # noqa: S311 - weather, not secrets
-        suns = [self._sun_w(day * 86_400 + i * STEP_S, sky) for i, sky in enumerate(_sky(dice))]
-        loads = list(self._loads_w(dice, day))
-        count = self.shape.phases
-        weights = (1.5, 0.9, 0.6)[:count]
-        rows: dict[int, list[Powers]] = {phase: [] for phase in self.phases}
-        for index, (sun_w, load_w) in enumerate(zip(suns, loads, strict=True)):
-            produced_w = sun_w - STANDBY_W
-            hour = (index * STEP_S / 3600 + self.shape.longitude_deg / 15) % 24
-            storage_w = self._storage_w(produced_w, load_w, hour)
-            rows[0].append(Powers(produced_w, load_w, storage_w))
-            for phase in self.phases[1:]:
-                drawn_w = load_w * (weights[phase - 1] / sum(weights))
-                rows[phase].append(Powers(produced_w / count, drawn_w, storage_w / count))
-        return rows
-
-    def _storage_w(self, produced_w: float, load_w: float, hour: float) -> float:
-        if not self.shape.battery:
-            return 0.0
-        if produced_w > load_w:
-            return -min(0.7 * (produced_w - load_w), 1_000.0)
-        return min(0.8 * (load_w - max(produced_w, 0.0)), 2_500.0) if 17 <= hour < 23 else 0.0
-
-    def _sun_w(self, at_s: int, sky: float) -> float:
-        day_of_year = (at_s // 86_400) % 365.25
-        tilt = math.radians(-23.44) * math.cos(2 * math.pi * (day_of_year + 10) / 365.25)
-        hour_angle = math.radians((at_s % 86_400) / 240 + self.shape.longitude_deg - 180)
-        latitude = math.radians(self.shape.latitude_deg)
-        noon = math.cos(latitude) * math.cos(tilt)
-        height = math.sin(latitude) * math.sin(tilt) + noon * math.cos(hour_angle)
-        return self.shape.peak_power_w * math.pow(max(0.0, height), 1.1) * sky
-
-    def _loads_w(self, dice: random.Random, day: int) -> Iterator[float]:
-        base = 140 + 60 * dice.random()
-        cooking = {dice.randrange(NODES) for _ in range(6)}
-        left = 0
-        for index in range(NODES):
-            hour = (index * STEP_S / 3600 + self.shape.longitude_deg / 15) % 24
-            people = 0.25 + (0.5 if 6.5 <= hour < 9 else 0) + (1.0 if 17 <= hour < 22.5 else 0)
-            left = 4 if index in cooking else max(0, left - 1)
-            kettle = 1_900 if left and (day + index) % 3 else 0
-            yield base + 420 * people * (0.7 + 0.6 * dice.random()) + kettle
-
-
-def _sky(dice: random.Random) -> Iterator[float]:
-    """Yield how clear the sky is at each node of a day, 0.05 to 1, drifting."""
-    mean = dice.choice((0.25, 0.45, 0.7, 0.85, 0.95))
-    clear = mean
-    for _ in range(NODES):
-        clear += 0.35 * (mean - clear) + dice.gauss(0, 0.12 * (1.05 - mean) + 0.01)
-        clear = min(1.0, max(0.05, clear))
-        yield clear
+    def _build_day(self, number: int) -> Day:
+        """Return a day since the birth; the days before decide what its batteries hold."""
+        while self.shape.batteries is not None and number >= len(self._stored_wh):
+            self._day(len(self._stored_wh) - 1)
+        stored_wh = self._stored_wh[max(0, number)] if self.shape.batteries else 0.0
+        nodes = [*self._nodes(number), self._nodes(number + 1)[0]]
+        day = day_of(self.shape, nodes, self.born_s // DAY_S + number, stored_wh, self.outages)
+        if number + 1 == len(self._stored_wh):
+            self._stored_wh.append(day.stored_wh[-1])
+        return day
 
 
 def _plus(first: Joules, second: Joules) -> Joules:
@@ -203,13 +172,8 @@ def _segment(begin: Powers, end: Powers, seconds: float) -> Joules:
     grid_import, grid_export = _parts(begin.net, end.net, seconds)
     consumption, _ = _parts(begin.load, end.load, seconds)
     discharge, charge = _parts(begin.storage, end.storage, seconds)
-    return production, standby, grid_import, grid_export, consumption, charge, discharge
-
-
-@lru_cache
-def _weights(seed: int, count: int) -> tuple[float, ...]:
-    dice = random.Random(seed)  # noqa: S311 - panels, not secrets
-    return tuple(0.9 + 0.2 * dice.random() for _ in range(count))
+    unseen, generator = ((x + y) / 2 * seconds for x, y in zip(begin[3:], end[3:], strict=True))
+    return production, standby, grid_import, grid_export, consumption, charge, discharge, unseen, generator
 
 
 class SimulatedClock:
