@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Connection, text
 
 from logger.rollups import rollup
-from logger.simulator.faults import KINDS, LASTING, Fault
+from logger.simulator.faults import LASTING, Fault
 from logger.simulator.server import Simulation
 from logger.store.database import open_engine
 from tests.soak import START, Collector, bench, simulated
@@ -198,7 +198,7 @@ def check_named(connection: Connection, planned: Iterable[Window]) -> dict[str, 
     )
     for name, at in connection.execute(text(query)):
         failed[name].append(instant(at))
-    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+    counts: dict[str, int] = dict.fromkeys(REPORTED, 0)
     silent: list[Window] = []
     for window in planned:
         first, last = window.begin - STEP, window.end + HIDES

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from logger import demo as walk
 from logger.errors import UsageError
 from logger.settings import write_secret
 from logger.simulator.faults import KINDS, Fault
+from logger.simulator.houses import BATTERIES, HOUSES, plain
 from logger.simulator.numbers import CTS, FIRMWARES, Model
 from logger.simulator.server import GatewayServer, Simulation
-from logger.simulator.site import Shape, SimulatedClock
+from logger.simulator.site import SimulatedClock
 
 PATH = click.Path(path_type=Path)
 FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: "
@@ -29,6 +31,8 @@ FAULT_HELP += "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
 @click.option("--firmware", default="", show_default=False, help="A firmware of that generation, such as 8.2.4286.")
 @click.option("--cts", type=click.Choice(list(CTS)), default="net")
 @click.option("--phases", type=click.IntRange(1, 3), default=1)
+@click.option("--battery", type=click.Choice(list(BATTERIES)), help="Without a storage CT, with one, or AC Batteries.")
+@click.option("--house", type=click.Choice(list(HOUSES)), help="Instead of --cts, --phases and --battery.")
 @click.option("--inverters", type=click.IntRange(1, 80), default=12)
 @click.option("--peak-power-kwp", type=click.FloatRange(0.1, 1000), default=5.6)
 @click.option("--serial", default="122334455667")
@@ -42,17 +46,19 @@ def simulate(
 ) -> None:
     """Serve a simulated gateway on this machine until stopped."""
     clock.time_zone(chosen["time_zone"])
+    house, battery, phases, peak_power_kwp = map(chosen.pop, ("house", "battery", "phases", "peak_power_kwp"))
+    built = HOUSES[house] if house else plain(phases, chosen["cts"], battery)
     simulation = Simulation(
-        shape=Shape(
-            peak_power_w=1000 * chosen.pop("peak_power_kwp"),
-            battery=chosen["cts"] == "storage",
+        shape=replace(
+            built.shape,
+            peak_power_w=1000 * peak_power_kwp,
             latitude_deg=37.4,
             longitude_deg=-6.0,
-            **{key: chosen.pop(key) for key in ("seed", "phases", "inverters")},
+            **{key: chosen.pop(key) for key in ("seed", "inverters")},
         ),
-        model=Model(**chosen),
+        model=Model(**chosen | built.model | {key: chosen[key] for key in ("firmware",) if chosen[key]}),
         clock=SimulatedClock(_instant(start), speed=speed),
-        faults=[Fault.parse(text) for text in faults],
+        faults=[*built.faults, *map(Fault.parse, faults)],
     )
     if token_file is not None:
         write_secret(token_file, simulation.token())

@@ -22,14 +22,24 @@ KINDS = {
     "spike": "the production counter shows ARG kWh more (default 900)",
     "reset": "lifetime counters start again at 0, from then on",
     "wrap": "the inverter total passes 2^32 J at that moment",
-    "lost_channel": "one storage channel goes to zero and takes half of the total along",
+    "lost_channel": "one storage channel goes to zero and takes half of the total along (in ARG of the minutes)",
     "frozen": "the meters' readings stand still",
     "duplicate": "each inverter is listed twice",
     "new_serial": "another gateway answers, from then on",
     "firmware": "reports firmware ARG (default 8.3.5289), from then on",
     "meter_off": "the consumption CT is disabled",
     "lost_inverter": "the last inverter is gone",
+    "refused": "answers 401 for the page ARG, whatever the credentials",
+    "silent_battery": "battery number ARG (default 1) is heard of no more",
+    "odd_battery": "text, null and impossible numbers in the pages of batteries",
+    "stale_acb": "the AC Batteries' numbers stand still and go on to look alive",
+    "grid_lost": "the grid fails: batteries carry the house, as far as they can",
+    "generator": "the house runs on its generator, on a grid of its own",
 }
+#: These happen to the house rather than to what its gateway shows.
+OUTAGES = {"grid_lost", "generator"}
+#: These are of houses with batteries.
+OF_BATTERIES = OUTAGES | {"silent_battery", "odd_battery", "stale_acb"}
 #: These do not end by themselves.
 LASTING = {"reset", "new_serial", "firmware", "wrap"}
 

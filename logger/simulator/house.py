@@ -66,6 +66,7 @@ class Shape:
     batteries: Batteries | None = None
     unseen: float = 0.0  #: a second inverter that the production CT misses, as a share of what it sees
     has_generator: bool = False
+    has_controller: bool = True  #: with IQ Batteries: an Enpower, which knows of the grid
 
     @property
     def follows_seconds(self) -> bool:

@@ -7,6 +7,7 @@ is odd, ``pages`` does.
 Walk: site, faults -> here -> pages
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -57,6 +58,7 @@ class Model:
     time_zone: str = "Europe/Amsterdam"
     base_kwh: float = 4_321.0  #: what the counters had counted before the simulation began
     phase_mode: str = ""  #: single | split | three; default by the number of phases
+    has_seven_slots: bool = False  #: the metering stack of newer firmware 8.3
 
     @property
     def version(self) -> str:
@@ -77,6 +79,10 @@ class Numbers:
     def fault(self, kind: str) -> Fault | None:
         """Return the active fault of a kind, if any."""
         return next((fault for fault in self._faults(kind) if fault.holds(self.now_s - self.start_s)), None)
+
+    def refuses(self, path: str) -> bool:
+        """Return whether a page is not for us."""
+        return any(f.argument == path and f.holds(self.now_s - self.start_s) for f in self._faults("refused"))
 
     def _faults(self, kind: str) -> list[Fault]:
         return [fault for fault in self.faults if fault.kind == kind]
@@ -117,6 +123,20 @@ class Numbers:
         return int(true_s + (skew.number(300) if skew else 0))
 
     @property
+    def has_seven_slots(self) -> bool:
+        """Whether the gateway has the metering stack that lists seven slots."""
+        return self.model.has_seven_slots
+
+    @property
+    def is_islanded(self) -> bool:
+        """Whether the house is not on the grid: that is lost, or a generator runs."""
+        return any(self.site.outage(kind, self.now_s) for kind in ("grid_lost", "generator"))
+
+    def by_chance(self, share: float) -> bool:
+        """Return whether this minute is one of a share of them."""
+        return share >= 1 or random.Random(f"{self.model.serial} {int(self.now_s // 60)}").random() < share  # noqa: S311
+
+    @property
     def enabled(self) -> tuple[str, ...]:
         """The CTs that are enabled."""
         off = self.fault("meter_off")
@@ -125,6 +145,16 @@ class Numbers:
     def power_w(self, meter: str, phase: int = 0) -> float:
         """Return what a CT reads, in the CT's own sign."""
         return float(getattr(self.site.powers(self.now_s, phase), METERS[meter].power))
+
+    def mean_w(self, meter: str, phase: int, seconds: int) -> float:
+        """Return what a CT read on average over the last seconds, in the CT's own sign."""
+        of, ends_s = METERS[meter], (self.now_s - seconds, self.now_s)
+        before, after = (
+            self.site.counter_wh(of.delivered, at_s, phase)
+            - (self.site.counter_wh(of.received, at_s, phase) if of.received else 0.0)
+            for at_s in ends_s
+        )
+        return (after - before) / seconds * 3600
 
     def registers_wh(self, meter: str, phase: int = 0) -> tuple[float, float]:
         """Return a CT's delivered and received registers."""

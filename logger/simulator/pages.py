@@ -5,7 +5,6 @@ follows what real gateways answer: a disabled meter still reports, unused channe
 limit without a word.
 """
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +12,8 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from logger.simulator.numbers import METERS, Numbers, inverter_serial
+from logger.simulator import acb, ensemble, metering
+from logger.simulator.numbers import Numbers, inverter_serial
 from logger.simulator.site import last_multiple
 
 DEVICE_DATA_LIMIT = 50
@@ -50,83 +50,6 @@ def home(now: Numbers) -> Record:
     }
 
 
-def meters(now: Numbers) -> list[Record]:
-    """Return /ivp/meters: every slot, also the disabled ones."""
-    if now.model.cts == "none":
-        return []
-    count = now.site.shape.phases
-    consumption = "total-consumption" if now.model.cts == "total" else "net-consumption"
-    slots = ["production", consumption, *(["storage"] if now.model.cts == "storage" else [])]
-    return [
-        {
-            "eid": METERS[slot].eid,
-            "state": "enabled" if slot in now.enabled else "disabled",
-            "measurementType": slot,
-            "phaseMode": now.model.phase_mode or {1: "three", 2: "split", 3: "three"}[count],
-            "phaseCount": count,
-            "meteringStatus": "normal" if slot in now.enabled else "not-metering",
-            "statusFlags": [],
-        }
-        for slot in slots
-    ]
-
-
-def meter_readings(now: Numbers) -> list[Record]:
-    """Return /ivp/meters/readings: three channels each, unused ones hold noise."""
-    listed = [_meter(slot["measurementType"], now) for slot in meters(now)]
-    if now.release >= (8, 3):
-        listed.append(_meter_item(1023410688, 0, 0.0, 0.0, 0.0, 0) | {"channels": [{}, {}, {}]})
-    return listed
-
-
-def _meter(meter: str, now: Numbers) -> Record:
-    eid, time_s, count = METERS[meter].eid, now.clock_s(), now.site.shape.phases
-    if meter not in now.enabled:
-        # A disabled CT goes on reporting plausible things.
-        off = _meter_item(eid, time_s, -14.6, 3_180_000.0, -19.677, 1)
-        return off | {"channels": [_meter_item(eid + n, time_s, 0, 1.5, 0, 1) for n in (1, 2, 3)]}
-    item = _reading(meter, eid, now, 0, legs=count)
-    if meter == "production" and now.fault("inactive"):
-        item |= {"actEnergyDlvd": 12.5, "activePower": 0.3, "instantaneousDemand": 0.3}
-    phases = range(1, count + 1) if count > 1 else (0,)
-    channels = [_reading(meter, eid + phase, now, phase, legs=1) for phase in phases]
-    noise = random.Random(eid)  # noqa: S311 - noise
-    while len(channels) < 3:
-        watts, delivered = noise.uniform(-1, 1), noise.uniform(0, 87_000)
-        channels.append(_meter_item(eid + 9, time_s, watts, delivered, 3.2, 0))
-    if meter == "storage" and count == 2 and now.fault("lost_channel"):
-        item = channels[1] | {"eid": eid}
-        channels[0] = _meter_item(eid + 1, time_s, 0.0, 0.0, 0.0, 1)
-    if now.fault("null"):
-        item |= {"activePower": None, "voltage": "n/a", "freq": "50.0", "current": ""}
-    return item | {"channels": channels}
-
-
-def _reading(meter: str, eid: int, now: Numbers, phase: int, legs: int) -> Record:
-    watts, registers_wh = round(now.power_w(meter, phase), 3), now.registers_wh(meter, phase)
-    return _meter_item(eid, now.clock_s(), watts, *registers_wh, legs)
-
-
-def _meter_item(eid: int, time_s: int, watts: float, out: float, into: float, legs: int) -> Record:
-    return {
-        "eid": eid,
-        "timestamp": time_s,
-        "actEnergyDlvd": out,
-        "actEnergyRcvd": into,
-        "apparentEnergy": round(1.02 * out, 3),
-        "reactEnergyLagg": 0.0,
-        "reactEnergyLead": 0.0,
-        "instantaneousDemand": round(watts, 3),
-        "activePower": round(watts, 3),
-        "apparentPower": round(abs(watts) * 1.02, 3),
-        "reactivePower": 0.0,
-        "pwrFactor": 0.98 if watts >= 0 else -0.98,
-        "voltage": round(230.1 * legs, 3),
-        "current": round(abs(watts) / 230.1, 3),
-        "freq": 50.0 if legs else 0.0,
-    }
-
-
 def production(now: Numbers, *, lines: bool = False) -> Record:
     """Return /production.json: the inverters' sum, the meters' (eim), by phase with ``lines``."""
     wraps = {"7": "whole", "8": "each"}.get(now.generation, "")
@@ -142,7 +65,7 @@ def production(now: Numbers, *, lines: bool = False) -> Record:
     return {
         "production": [inverters, _eim("production", now, lines=lines)],
         "consumption": [_eim(f"{kind}-consumption", now, lines=lines) for kind in ("total", "net")],
-        "storage": [{"type": "acb", "activeCount": 0, "readingTime": 0, "wNow": 0, "whNow": 0, "state": "idle"}],
+        "storage": [acb.acb_item(now)],
     }
 
 
@@ -218,7 +141,7 @@ def v1_inverters(now: Numbers) -> list[Record]:
             "maxReportWatts": round(now.site.shape.peak_power_w * share),
         }
         rows.append(row)
-    return rows * 2 if now.fault("duplicate") else rows
+    return (rows * 2 if now.fault("duplicate") else rows) + acb.acb_rows(now)
 
 
 def device_data(now: Numbers) -> Record:
@@ -273,8 +196,8 @@ _SINCE_5: dict[str, Page] = {
     "/production": production,
     "/production.json": production,
     "/production.json?details=1": partial(production, lines=True),
-    "/ivp/meters": meters,
-    "/ivp/meters/readings": meter_readings,
+    "/ivp/meters": metering.meters,
+    "/ivp/meters/readings": metering.meter_readings,
 }
 #: generation -> path -> its document
 PAGES: Mapping[str, Mapping[str, Page]] = {
@@ -282,6 +205,6 @@ PAGES: Mapping[str, Mapping[str, Page]] = {
     | {"/production": html}
     | dict.fromkeys(("/production.json", "/production.json?details=1"), lambda _now: WELCOME),
     "5": _EVERYWHERE | _SINCE_5,
-    "7": _EVERYWHERE | _SINCE_5,
-    "8": _EVERYWHERE | _SINCE_5 | {"/ivp/pdm/device_data": device_data},
+    "7": _EVERYWHERE | _SINCE_5 | ensemble.PAGES,
+    "8": _EVERYWHERE | _SINCE_5 | ensemble.PAGES | {"/ivp/pdm/device_data": device_data},
 }

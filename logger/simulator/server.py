@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from logger.clock import utc_now
 from logger.simulator import access
-from logger.simulator.faults import Fault
+from logger.simulator.faults import OUTAGES, Fault
+from logger.simulator.house import Outage
 from logger.simulator.numbers import Model, Numbers
 from logger.simulator.pages import PAGES
 from logger.simulator.site import Shape, SimulatedClock, Site
@@ -46,17 +47,33 @@ class Simulation:
     sessions: access.Sessions = field(default_factory=access.Sessions)
     requests: list[Request] = field(default_factory=list)
     handshakes: int = 0
-    site: Site = field(init=False)
     digest: access.Digest = field(init=False)
     start: datetime = field(init=False)
     _frozen: Numbers | None = field(init=False, default=None)
+    _site: Site = field(init=False)
 
     def __post_init__(self) -> None:
         """Build the site; faults count their seconds from now."""
         self.start = self.clock()
-        self.site = Site(self.shape, self.born or self.start - timedelta(days=1))
+        self._site = self._built(())
         # The simulated gateway knows its users by plain passwords, not by their derivation.
         self.digest = access.Digest({"envoy": self.model.serial[-6:], "me": "secret"})
+
+    @property
+    def site(self) -> Site:
+        """The house, with the outages that are planned by now."""
+        start_s = self.start.timestamp()
+        outages = tuple(
+            Outage(start_s + fault.since_s, start_s + fault.until_s, fault.kind)
+            for fault in self.faults
+            if fault.kind in OUTAGES
+        )
+        if outages != self._site.outages:
+            self._site = self._built(outages)
+        return self._site
+
+    def _built(self, outages: tuple[Outage, ...]) -> Site:
+        return Site(self.shape, self.born or self.start - timedelta(days=1), outages)
 
     def token(self, **options: Any) -> str:
         """Return a token that this gateway takes."""
@@ -132,7 +149,7 @@ class _GatewayHandler(_Handler):
         """Return whether the credentials are good for the page that is asked for."""
         if self.path in access.OPEN_PAGES:
             return True
-        if self.numbers.fault("unauthorized"):
+        if self.numbers.fault("unauthorized") or self.numbers.refuses(self.path):
             return False
         simulation, header = self.simulation, self.headers.get("Authorization", "")
         if not self.numbers.wants_tokens:
