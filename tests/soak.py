@@ -1,7 +1,7 @@
 """What takes too long for the suite, which has the short versions.
 
 The collector against the simulator, killed at random or through a month of faults; the ledger against its oracle on
-thousands of spoilt registers.
+thousands of spoilt registers; a month of eight houses against what flowed in them.
 
 Run it with ``scripts/soak``.
 """
@@ -23,8 +23,10 @@ from typing import IO, Any
 import click
 from sqlalchemy import text
 
+from logger.errors import CheckFailedError
 from logger.rollups import rollup
 from logger.settings import write_secret
+from logger.simulator.houses import HOUSES
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import Shape, SimulatedClock
@@ -206,17 +208,26 @@ def ledger(count: int, seed: int) -> int:
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kills", "month", "ledger"])
-    parser.add_argument("--count", type=int, help="kills: 200, days of the month: 30, registers of the ledger: 3000")
+    parser.add_argument("what", choices=["kills", "month", "ledger", "houses"])
+    help_ = "kills: 200, days of the month: 30, registers of the ledger: 3000, days of the houses: 30"
+    parser.add_argument("--count", type=int, help=help_)
+    parser.add_argument(
+        "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
+    )
+    parser.add_argument("--every-s", type=int, default=60, help="houses: the cadence of polls")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()
-    usual = {"kills": 200, "month": 30, "ledger": 3000}
+    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30}
     count = chosen.count or usual[chosen.what]
     if chosen.what == "ledger":
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
         sys.exit(differing > 0)
+    if chosen.what == "houses":
+        from tests.houses import soak  # noqa: PLC0415 - only here
+
+        sys.exit(0 if soak(chosen.house or list(HOUSES), count, chosen.every_s) else CheckFailedError.exit_code)
     with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as folder:
         directory = Path(folder)
         url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"

@@ -212,12 +212,7 @@ class Numbers:
     def reported_s(self, index: int) -> int:
         """Return when an inverter last reported; they are staggered, and silent at night."""
         every_s = self.report_every_s
-        reported_s = last_multiple(self.now_s, every_s, (index * 37) % every_s)
-        for _ in range(200):
-            if self.site.powers(reported_s).production > 0:
-                break
-            reported_s -= every_s
-        return reported_s
+        return self.site.last_made_s(last_multiple(self.now_s, every_s, (index * 37) % every_s), every_s)
 
     def inverter_w(self, index: int, at_s: float) -> float:
         """Return an inverter's power at an instant, never negative."""

@@ -62,11 +62,8 @@ class Site:
         self._energies = lru_cache(maxsize=64)(self._energies_at)
         self._nodes = lru_cache(maxsize=64)(self._nodes_of_day)
         self._day = lru_cache(maxsize=64)(self._build_day)
-
-    def powers(self, at_s: float, phase: int = 0) -> Powers:
-        """Return what flows at an instant."""
-        day, within_s = divmod(at_s - self.born_s, DAY_S)
-        return self._powers_in(self._day(int(day)), within_s, phase)
+        self.powers = lru_cache(maxsize=64)(self._powers_at)
+        self.last_made_s = lru_cache(maxsize=256)(self._last_made_s)
 
     def counter_wh(self, name: str, at_s: float, phase: int = 0) -> float:
         """Return what CTs count (one of ``COUNTERS``) at an instant.
@@ -110,6 +107,19 @@ class Site:
     def inverter_share(self, index: int) -> float:
         """Return an inverter's part of the whole; the parts add up to 1."""
         return self.shape.inverter_share(index)
+
+    def _powers_at(self, at_s: float, phase: int = 0) -> Powers:
+        """Return what flows at an instant."""
+        day, within_s = divmod(at_s - self.born_s, DAY_S)
+        return self._powers_in(self._day(int(day)), within_s, phase)
+
+    def _last_made_s(self, at_s: int, step_s: int) -> int:
+        """Return the last of the instants at and before one, a step apart, at which something was produced."""
+        for _ in range(200):
+            if self._powers_at(at_s).production > 0:
+                break
+            at_s -= step_s
+        return at_s
 
     def _powers_in(self, day: Day, within_s: float, phase: int) -> Powers:
         line = day.line(within_s)

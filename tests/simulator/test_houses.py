@@ -1,0 +1,30 @@
+"""Short days of the houses that ``scripts/soak houses`` leads through a month."""
+
+import pytest
+
+from logger.simulator.houses import HOUSES
+from tests import houses
+
+
+@pytest.mark.parametrize("name", ["per-phase"])
+def test_what_is_reported_as_final_is_what_flowed_in_the_house(name: str) -> None:
+    result = houses.run(name, days=1, every_s=300)
+    assert result.statuses == ["final"]
+    assert result.broken == []
+    assert result.unknown == {}
+
+
+def test_days_that_a_site_cannot_have_are_known_by_what_flows() -> None:
+    for name, is_impossible in (("unseen", True), ("per-phase", False)):
+        simulation = houses.simulated(HOUSES[name])
+        assert houses.impossible(simulation, houses.START, houses.START + houses.DAY) == is_impossible
+
+
+def test_a_house_within_its_limits_is_whole_and_one_beyond_is_named() -> None:
+    good = houses.Result("iq", ["final", "partial"], {"consumption": 2.9})
+    bad = houses.Result("per-phase", ["final", "suspect"], {"consumption": 2.9}, changed=1)
+    assert good.broken == []
+    assert bad.broken == ["consumption off by 2.90 %", "1 days change by a rebuild"]
+    lines = houses.table([good, bad])
+    assert [line.split()[:4] for line in lines[1:]] == [["iq", "1", "0", "1"], ["per-phase", "1", "1", "0"]]
+    assert "BROKEN" in lines[2]
