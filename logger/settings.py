@@ -41,6 +41,7 @@ GATEWAY_KEYS: dict[str, type] = {
     "password_file": str,
     "tls": str,
     "mdns": bool,
+    "livedata": bool,
 }
 WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
 
@@ -60,6 +61,7 @@ class GatewaySettings:
     password: str | None = field(default=None, repr=False)  #: from the environment or its file
     tls: Literal["pin", "verify", "off"] = "pin"
     mdns: bool = True  #: look for it by its serial when it fails at ``host``
+    livedata: bool = False  #: read what the gateway streams, while somebody lets it
 
 
 def file_stem(gateway_name: str) -> str:

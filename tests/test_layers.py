@@ -84,7 +84,7 @@ def test_only_the_engines_modules_know_which_database_it_is() -> None:
 
 
 #: of the gateway: what reads documents, and what may do none of these
-PURE = ["profile", "poll", "anomalies", "quirks", "parse", "sources/*"]
+PURE = ["profile", "poll", "equipment", "devices", "anomalies", "quirks", "parse", "sources/*"]
 INPUT_AND_OUTPUT = {"requests", "urllib3", "socket", "ssl", "time", "threading", "pathlib", "os"}
 
 

@@ -35,6 +35,7 @@ def show() -> None:
             if (value := getattr(gateway, key)) is not None:
                 click.echo(f"{key} = {value}")
         click.echo(f"mdns = {str(gateway.mdns).lower()}")
+        click.echo(f"livedata = {str(gateway.livedata).lower()}")
         for key in ("token", "password"):
             if getattr(gateway, key) is not None:
                 click.echo(f"{key} = (set, hidden)")

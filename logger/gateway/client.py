@@ -13,8 +13,10 @@ from typing import Any
 
 from logger import errors
 from logger.clock import Clock, time_zone, to_epoch_s, utc_now
+from logger.gateway import equipment
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly, Watch
+from logger.gateway.devices import Devices
 from logger.gateway.discovery import Relocation
 from logger.gateway.endpoints import Endpoints
 from logger.gateway.parse import table
@@ -48,7 +50,10 @@ class Gateway:
         self.known_serial = gateway.serial
         #: the source and firmware of production before this start, from the database
         self.previous: tuple[str, str] | None = None
+        self.devices = Devices()
         self._watch = Watch()
+        self._ahead_s = 0  # how far the gateway's clock runs ahead of ours
+        self._detected_with: dict[str, Any] = {}  # pages of batteries that the detection of this poll had
         self._time_zone: str | None = None
         self._identified_at: datetime | None = None
         self._detected_at: datetime | None = None
@@ -108,12 +113,21 @@ class Gateway:
     def _detected(self, info: GatewayInfo, documents: dict[str, Any], deadline: Deadline) -> Profile:
         """Ask for one deciding document after the other until the profile is clear."""
         while (path := profiles.next_deciding_endpoint(info, documents)) is not None:
-            documents[path] = self.endpoints.get_deciding(path, deadline)
+            is_of_batteries = path in equipment.PAGES
+            get = self.endpoints.get if is_of_batteries else self.endpoints.get_deciding
+            documents[path] = get(path, deadline)
+        self._detected_with = {path: found for path, found in documents.items() if path in equipment.PAGES}
+        self.devices.remember(self._detected_with, to_epoch_s(self.clock()))
         before = self.profile
         keep_v1 = self.previous == (Source.V1, info.firmware) or (
             before is not None and before.production is ProductionFrom.V1 and before.info.firmware == info.firmware
         )
         found = profiles.detect(info, documents, keep_v1=keep_v1)
+        if before is not None:
+            # What does not come changes nothing: batteries are still there.
+            page = profiles.known(documents, profiles.PRODUCTION_JSON)
+            kept = self.devices.equipment(before.equipment, self._detected_with, page)
+            found = replace(found, equipment=kept)
         if before is None or found.production is not before.production:
             who = f"gateway={self.settings.name} serial={info.serial} firmware={info.firmware}"
             consumption = found.consumption or "nothing"
@@ -152,7 +166,9 @@ class Gateway:
         if due or self.profile is None:
             try:
                 info = self.detect(deadline).info
-                events += self._watch.clock_skew(info.gateway_time_s, to_epoch_s(self.clock()), at)
+                now_s = to_epoch_s(self.clock())
+                events += self._watch.clock_skew(info.gateway_time_s, now_s, at)
+                self._ahead_s = 0 if info.gateway_time_s is None else info.gateway_time_s - now_s
             except (errors.GatewayReplacedError, errors.AuthenticationError):
                 raise
             except errors.GatewayError as error:
@@ -161,11 +177,14 @@ class Gateway:
                 failures.append(SourceFailure(source="identity", error=str(error)))
         assert self.profile is not None  # noqa: S101 - detected, or raised above
         with_inverters = inverters and not self.is_nightly_outage(at)
-        documents = self._documents(self.profile, deadline, with_inverters=with_inverters)
         at_s = to_epoch_s(at)
+        documents = self._documents(self.profile, deadline, at, with_inverters=with_inverters)
         frozen = self._watch.frozen(profiles.known(documents, profiles.READINGS), at_s)
-        parts = read(self.profile, documents, at_s, frozen, with_inverters=with_inverters)
+        remembered = self.devices.remembered(self._ahead_s)
+        parts = read(self.profile, documents, at_s, frozen, with_inverters=with_inverters, remembered=remembered)
         took_s = self.elapsed() - started
+        states, changes = self.devices.changed(parts.states, at)
+        events += [*changes, *self.devices.silence(parts.heard, at)]
         events += self._watch.begun(self._anomalies(parts.anomalies, documents, at, took_s), at)
         if inverters:
             events += self._watch.inverter_list(parts.inverters, at)
@@ -177,6 +196,10 @@ class Gateway:
             consumption=tuple(parts.consumption),
             meter_readings=tuple(parts.meter_readings),
             inverters=tuple(parts.inverters),
+            batteries=tuple(parts.batteries),
+            storage=tuple(parts.storage),
+            site_states=tuple(states),
+            battery_devices=tuple(parts.battery_devices),
             failures=(*failures, *parts.failures),
             events=tuple(events),
             info=info,
@@ -194,16 +217,28 @@ class Gateway:
         else:
             self.endpoints.token_auth.lockout = None
 
-    def _documents(self, profile: Profile, deadline: Deadline, *, with_inverters: bool) -> Documents:
+    def _documents(self, profile: Profile, deadline: Deadline, at: datetime, *, with_inverters: bool) -> Documents:
         """Ask for what a poll needs; when nobody is there, more would only wait longer."""
-        documents: dict[str, Any] = {}
+        documents, self._detected_with = self._detected_with, {}
         is_there = False
-        while (path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters)) is not None:
+        due = self.devices.due(
+            profile.equipment,
+            to_epoch_s(at),
+            left_s=deadline.left_s,
+            is_busy=self.is_nightly_outage(at),
+            live=self.settings.livedata,
+        )
+        while (path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters, due=due)) is not None:
             document = documents[path] = self.endpoints.get(path, deadline)
             is_there = is_there or not isinstance(document, errors.GatewayError)
             # Without device_data there still is the plain list of inverters.
             if type(document) is errors.GatewayUnreachableError and not is_there and path != profiles.DEVICE_DATA:
                 raise document
+        self.devices.remember(documents, to_epoch_s(at))
+        page = profiles.known(documents, profiles.PRODUCTION_JSON)
+        found = self.devices.equipment(profile.equipment, documents, page)
+        if found != profile.equipment:
+            self.endpoints.profile = replace(profile, equipment=found)
         return documents
 
     def _anomalies(self, found: list[Anomaly], documents: Documents, at: datetime, took_s: float) -> list[Anomaly]:
@@ -211,6 +246,10 @@ class Gateway:
         if took_s > SLOW_SHARE * self.budget_s:
             detail = f"a poll took {took_s:.1f} s of the {self.budget_s:.0f} s that it has"
             found.append(Anomaly("slow_answers", "gateway", detail))
+        power = documents.get(equipment.POWER)
+        if self.profile is not None and self.profile.has_uncounted_battery and self.devices.is_unmeasured(power):
+            detail = f"no CT counts what the batteries give and take, and {equipment.POWER} can't be read"
+            found.append(Anomaly("battery_unmeasured", "batteries", f"{detail}: consumption is not known"))
         page, local = profiles.known(documents, profiles.PRODUCTION_JSON), self._local(at)
         if local is not None and page is not None:
             found += self._watch.day_count(page, local.date())

@@ -17,6 +17,7 @@ from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
 from logger.gateway.credentials import Tokens
+from logger.gateway.equipment import WITH_EACH_POLL
 from logger.gateway.http import Address, Answer, Dress, Http
 from logger.gateway.profile import HOME, PRODUCTION, V1_INVERTERS, Profile
 from logger.gateway.quirks import is_old
@@ -96,7 +97,9 @@ class Endpoints:
         """
         document = self._document(path, deadline)
         is_absent = isinstance(document, (errors.EndpointMissingError, errors.EndpointRefusedError))
-        return self._set_absent(path, document) if is_absent and self._can_wait(path) else document
+        if not is_absent or not self._can_wait(path) or (path in WITH_EACH_POLL and self._known[path].worked):
+            return document
+        return self._set_absent(path, document)
 
     def get_deciding(self, path: str, deadline: Deadline) -> Any | errors.GatewayError:
         """Return a document that decides what this gateway is, or a final error, for ``Documents``.

@@ -4,16 +4,40 @@ An endpoint that failed costs what depends on it; the others still deliver. What
 ``profile`` has pinned.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from logger.errors import GatewayError, MalformedDocumentError, NotAskedError
-from logger.gateway import anomalies
+from logger.errors import (
+    EndpointMissingError,
+    EndpointRefusedError,
+    GatewayError,
+    MalformedDocumentError,
+    NotAskedError,
+)
+from logger.gateway import anomalies, equipment
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.profile import ConsumptionFrom, Documents, ProductionFrom, Profile, known
-from logger.gateway.sources import inverters, meters, production
-from logger.readings import ConsumptionSample, InverterSample, MeterReading, ProductionSample, Source, SourceFailure
+from logger.gateway.sources import batteries, inverters, meters, production, system
+from logger.gateway.sources.batteries import Remembered
+from logger.gateway.sources.system import States
+from logger.readings import (
+    Battery,
+    BatteryKind,
+    BatterySample,
+    ConsumptionSample,
+    InverterSample,
+    MeterReading,
+    ProductionSample,
+    Source,
+    SourceFailure,
+    StorageSample,
+)
+
+#: Where a page of batteries is not to be had, that is no error of a poll.
+NOT_TO_BE_HAD = (EndpointMissingError, EndpointRefusedError, NotAskedError)
 
 
 @dataclass(slots=True)
@@ -24,10 +48,16 @@ class Parts:
     documents: Documents
     at_s: int
     frozen: frozenset[int]
+    remembered: Remembered
     production: list[ProductionSample] = field(default_factory=list)
     consumption: list[ConsumptionSample] = field(default_factory=list)
     meter_readings: list[MeterReading] = field(default_factory=list)
     inverters: list[InverterSample] = field(default_factory=list)
+    batteries: list[BatterySample] = field(default_factory=list)
+    storage: list[StorageSample] = field(default_factory=list)
+    battery_devices: list[Battery] = field(default_factory=list)
+    states: States = field(default_factory=dict)  #: of what its pages say, changed or not
+    heard: dict[str, str | None] = field(default_factory=dict)  #: battery, or acb -> why it is silent, or None
     failures: list[SourceFailure] = field(default_factory=list)
     anomalies: list[Anomaly] = field(default_factory=list)
 
@@ -44,15 +74,24 @@ class Parts:
 
 
 def read(
-    profile: Profile, documents: Documents, at_s: int, frozen: frozenset[int] = frozenset(), *, with_inverters: bool
+    profile: Profile,
+    documents: Documents,
+    at_s: int,
+    frozen: frozenset[int] = frozenset(),
+    *,
+    with_inverters: bool,
+    remembered: Remembered = Remembered(),  # noqa: B008 - frozen, and nothing in it
 ) -> Parts:
     """Return what the documents that ``next_endpoint`` asked for give at ``at_s`` (epoch seconds).
 
-    ``frozen`` names the meters (eid) whose own reading time stands still. Where a document failed, its stream fails.
+    ``frozen`` names the meters (eid) whose own reading time stands still, ``remembered`` has what slow pages of
+    batteries said lately. Where a document failed, its stream fails.
     """
-    parts = Parts(profile, documents, at_s, frozen)
-    # Production is read from meters or inverters, consumption also from production.
+    parts = Parts(profile, documents, at_s, frozen, remembered)
+    # Production is read from meters or inverters, consumption also from production and batteries.
     streams = {"meters": _meters} if profile.meters else {}
+    if profile.equipment.has_batteries:
+        streams["batteries"] = _batteries
     if with_inverters or profile.production is ProductionFrom.SUM:
         streams["inverters"] = _inverters
     streams |= {"production": _production, "consumption": _consumption}
@@ -125,6 +164,78 @@ def _check_active(parts: Parts, page: Any, source: Source) -> None:
     raise MalformedDocumentError(f"{detail}.")
 
 
+def _batteries(parts: Parts) -> None:
+    """Read what batteries report; a page that this gateway has not, or not for us, is no failure."""
+    _slow_pages(parts)
+    failure: GatewayError | None = None
+    if parts.profile.equipment.has_encharge:
+        reported = None
+        try:
+            reported = batteries.powers(parts.answer(equipment.POWER))
+        except GatewayError as error:
+            failure = None if isinstance(error, NOT_TO_BE_HAD) else error
+        found = batteries.encharge(reported, parts.remembered, parts.at_s)
+        parts.batteries += found.samples
+        parts.heard |= found.heard
+        for serial, values in found.unusable.items():
+            detail = f"{values}: no value that can be"
+            parts.anomalies.append(Anomaly("unusable_values", f"battery {serial}", detail))
+        secctrl = parts.documents.get(equipment.SECCTRL)
+        if isinstance(secctrl, GatewayError) and not isinstance(secctrl, NOT_TO_BE_HAD):
+            failure = failure or secctrl
+        summed = batteries.encharge_storage(found.samples, known(parts.documents, equipment.SECCTRL))
+        parts.storage += [summed] if summed is not None else []
+    if parts.profile.equipment.has_acb:
+        page = known(parts.documents, profiles.PRODUCTION_JSON)
+        together, why = batteries.acb_storage(page, parts.at_s, parts.remembered.ahead_s)
+        parts.storage += [together] if together is not None else []
+        if page is not None:
+            parts.heard["acb"] = why
+    _add_live_power(parts)
+    if failure is not None:
+        raise failure
+
+
+def _slow_pages(parts: Parts) -> None:
+    """Read the pages that are asked for now and then: lists of batteries, and states."""
+    page = partial(known, parts.documents)
+    inventory, acb_inventory = page(equipment.INVENTORY), page(equipment.ACB_INVENTORY)
+    parts.battery_devices += batteries.listed_batteries(inventory, parts.remembered.rated_w)
+    parts.battery_devices += batteries.listed_acbs(acb_inventory)
+    parts.batteries += batteries.each_acb(acb_inventory, parts.at_s)
+    has_generator = parts.profile.equipment.has_generator or bool(page(equipment.GENERATOR_SETTINGS))
+    parts.states |= system.of_inventory(inventory) | system.of_relay(page(equipment.RELAY))
+    parts.states |= system.of_contacts(page(equipment.CONTACTS), page(equipment.CONTACT_SETTINGS))
+    parts.states |= system.of_generator(page(equipment.GENERATOR), was_there=has_generator)
+    parts.states |= system.of_secctrl(page(equipment.SECCTRL)) | system.of_tariff(page(equipment.TARIFF))
+
+
+def _add_live_power(parts: Parts) -> None:
+    """Take the power of the IQ Batteries together from what streams, where they do not say each their own.
+
+    It holds AC Batteries too: where there are any it says nothing of either.
+    """
+    live_w = batteries.live_power_w(known(parts.documents, equipment.LIVEDATA), parts.at_s, parts.remembered.ahead_s)
+    if live_w is None or parts.profile.equipment.has_acb:
+        return
+    parts.storage = [
+        replace(sample, power_w=live_w, source=Source.LIVEDATA) if sample.power_w is None else sample
+        for sample in parts.storage
+    ]
+
+
+def _battery_power_w(storage: Iterable[StorageSample]) -> float | None:
+    """Return the power of all batteries of a site without a storage CT; None where it is not known.
+
+    AC Batteries that have not reported for long count for nothing beside IQ Batteries that do.
+    """
+    powers_w = {sample.kind: sample.power_w for sample in storage}
+    acb_w = powers_w.get(BatteryKind.ACB)
+    if BatteryKind.ENCHARGE not in powers_w:
+        return acb_w
+    return meters.plus(powers_w[BatteryKind.ENCHARGE], acb_w or 0.0)
+
+
 def _consumption(parts: Parts) -> None:
     match parts.profile.consumption:
         case ConsumptionFrom.NET_CT:
@@ -136,3 +247,8 @@ def _consumption(parts: Parts) -> None:
             parts.consumption = production.consumption_from_eim(
                 page, parts.production, parts.profile.firmware, parts.profile.phases, parts.at_s
             )
+    if parts.profile.has_uncounted_battery:
+        battery_w = _battery_power_w(parts.storage)
+        parts.consumption = [meters.with_battery(sample, battery_w) for sample in parts.consumption]
+    if system.is_apart({**parts.remembered.states, **parts.states}):
+        parts.consumption = [meters.unknown_balance(sample) for sample in parts.consumption]

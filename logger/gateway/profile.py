@@ -5,12 +5,14 @@ these a stream keeps its source, whatever a single poll gives.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from logger.errors import GatewayError, MalformedDocumentError
+from logger.errors import GatewayError, GatewayUnreachableError, MalformedDocumentError
+from logger.gateway import equipment as batteries
+from logger.gateway.equipment import Equipment, equipment_of
 from logger.gateway.parse import integer, items, table
 from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of, is_old
 from logger.gateway.sources.inverters import needs_plain_list
@@ -78,6 +80,7 @@ class Profile:
     consumption: ConsumptionFrom | None
     meters: dict[int, Meter]  #: enabled ones by eid
     is_provisional: bool  #: a document came wrong: the gateway may be unwell, ask again soon
+    equipment: Equipment = field(default_factory=Equipment)
 
     @property
     def eim_endpoint(self) -> str:
@@ -92,10 +95,15 @@ class Profile:
     @property
     def dispensable(self) -> frozenset[str]:
         """The endpoints that this gateway's streams can do without for a day."""
-        needs_eim = self.consumption is ConsumptionFrom.EIM
-        if self.production is ProductionFrom.CT and not needs_eim:
-            return frozenset({DEVICE_DATA, V1_INVERTERS, PRODUCTION_JSON})
-        return frozenset({DEVICE_DATA, V1_INVERTERS})
+        needs_eim = self.consumption is ConsumptionFrom.EIM or self.equipment.has_acb
+        pages = batteries.PAGES | {DEVICE_DATA, V1_INVERTERS}
+        return pages | {PRODUCTION_JSON} if self.production is ProductionFrom.CT and not needs_eim else pages
+
+    @property
+    def has_uncounted_battery(self) -> bool:
+        """Whether there are batteries, and no CT that counts what they give and take."""
+        counted = any(meter.measurement == Measurement.STORAGE for meter in self.meters.values())
+        return self.equipment.has_batteries and not counted
 
 
 def known(documents: Documents, path: str) -> Any:
@@ -104,9 +112,16 @@ def known(documents: Documents, path: str) -> Any:
     return None if isinstance(document, GatewayError) else document
 
 
-def next_endpoint(profile: Profile, documents: Documents, *, with_inverters: bool) -> str | None:
-    """Return what a poll has to ask for next, meters first: they matter most; None at its end."""
+def next_endpoint(
+    profile: Profile, documents: Documents, *, with_inverters: bool, due: Sequence[str] = ()
+) -> str | None:
+    """Return what a poll has to ask for next, meters first: they matter most; None at its end.
+
+    What batteries give and take comes right after, to be of the same second. ``due`` are pages that are asked for now
+    and then: last.
+    """
     wanted = [READINGS] if profile.meters else []
+    wanted += profile.equipment.pages()
     if with_inverters or profile.production is ProductionFrom.SUM:
         wanted.append(DEVICE_DATA if profile.firmware >= DETAILED_FROM else V1_INVERTERS)
         if DEVICE_DATA in documents and needs_plain_list(known(documents, DEVICE_DATA)):
@@ -115,6 +130,9 @@ def next_endpoint(profile: Profile, documents: Documents, *, with_inverters: boo
         wanted.append(_ENDPOINTS[profile.production])
     if profile.consumption is ConsumptionFrom.EIM:
         wanted.append(profile.eim_endpoint)
+    if profile.equipment.has_acb:
+        wanted.append(PRODUCTION_JSON)
+    wanted += due
     return next((path for path in wanted if path not in documents), None)
 
 
@@ -132,7 +150,18 @@ def next_deciding_endpoint(info: GatewayInfo, documents: Documents) -> str | Non
         profile.production is ProductionFrom.CT
         and (profile.consumption is not None or enabled.isdisjoint(_CONSUMPTION_CTS))
     )
-    return next((path for path in DECIDING if not is_clear and path not in useless), None)
+    deciding = next((path for path in DECIDING if not is_clear and path not in useless), None)
+    return deciding or next((path for path in _of_batteries(info, documents) if path not in documents), None)
+
+
+def _of_batteries(info: GatewayInfo, documents: Documents) -> list[str]:
+    """Return what shows which batteries and system devices there are, from firmware 5 on."""
+    if firmware_of(info.firmware) < batteries.BATTERIES_FROM:
+        return []
+    listed = items(known(documents, batteries.INVENTORY))
+    has_devices = any(group.get("type") in batteries.SYSTEM and group.get("devices") for group in listed)
+    generator = [batteries.GENERATOR, batteries.GENERATOR_SETTINGS] if has_devices else []
+    return [batteries.INVENTORY, *generator]
 
 
 def parse_info(body: str) -> GatewayInfo:
@@ -183,7 +212,8 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
         consumption=_consumption(meters, measured, documents),
         meters=meters,
         is_provisional=not is_old(info.firmware)
-        and any(isinstance(found, MalformedDocumentError) for found in documents.values()),
+        and any(isinstance(found, (MalformedDocumentError, GatewayUnreachableError)) for found in documents.values()),
+        equipment=equipment_of({path: known(documents, path) for path in documents}, known(documents, PRODUCTION_JSON)),
     )
 
 

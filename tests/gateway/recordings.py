@@ -7,15 +7,16 @@ gateway.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from logger.clock import to_epoch_s
-from logger.errors import GatewayError
-from logger.gateway import parse
+from logger.errors import EndpointMissingError, GatewayError
+from logger.gateway import equipment, parse
 from logger.gateway import profile as profiles
+from logger.gateway.devices import Devices
 from logger.gateway.poll import Parts, read
 from logger.gateway.profile import Documents, Profile
 from logger.simulator.numbers import Model
@@ -34,6 +35,7 @@ PATHS = (
     profiles.V1_INVERTERS,
     profiles.DEVICE_DATA,
 )
+NO_PAGE = EndpointMissingError("this gateway has no such page.")
 MISSING = '{ "error" : "404 - Not Found" }'
 LOGIN = "<html><body><h1>401 Authorization Required</h1></body></html>"
 
@@ -64,7 +66,7 @@ def polled(answers: Mapping[str, Any], at_s: int) -> tuple[Profile, list[str], P
     info = profiles.with_meters(info, profiles.known(recorded, profiles.METERS))
     deciding: dict[str, Any] = {}
     while (path := profiles.next_deciding_endpoint(info, deciding)) is not None:
-        deciding[path] = recorded[path]
+        deciding[path] = recorded.get(path, NO_PAGE)
     profile = profiles.detect(info, deciding, keep_v1=False)
     return profile, *poll_of(profile, recorded, at_s)
 
@@ -72,9 +74,14 @@ def polled(answers: Mapping[str, Any], at_s: int) -> tuple[Profile, list[str], P
 def poll_of(profile: Profile, recorded: Documents, at_s: int) -> tuple[list[str], Parts]:
     """Return what is asked for of these documents, and the poll."""
     documents: dict[str, Any] = {}
-    while (path := profiles.next_endpoint(profile, documents, with_inverters=True)) is not None:
-        documents[path] = recorded[path]
-    return list(documents), read(profile, documents, at_s, with_inverters=True)
+    devices = Devices()
+    if not isinstance(page := recorded.get(profiles.PRODUCTION_JSON), GatewayError):
+        profile = replace(profile, equipment=devices.equipment(profile.equipment, {}, page))
+    due = profile.equipment.slow_pages()
+    while (path := profiles.next_endpoint(profile, documents, with_inverters=True, due=due)) is not None:
+        documents[path] = recorded.get(path, NO_PAGE)
+    devices.remember(documents, at_s)
+    return list(documents), read(profile, documents, at_s, with_inverters=True, remembered=devices.remembered(0))
 
 
 def plain(profile: Profile, asked: list[str], parts: Parts) -> dict[str, Any]:
@@ -91,6 +98,13 @@ def plain(profile: Profile, asked: list[str], parts: Parts) -> dict[str, Any]:
             for record in records
         ]
 
+    of_batteries = {
+        "batteries": rows(parts.batteries),
+        "battery_devices": rows(parts.battery_devices),
+        "storage": rows(parts.storage),
+        "states": parts.states,
+        "silent": {subject: why for subject, why in parts.heard.items() if why is not None},
+    }
     return {
         "serial": profile.info.serial,
         "firmware": profile.info.firmware,
@@ -101,6 +115,7 @@ def plain(profile: Profile, asked: list[str], parts: Parts) -> dict[str, Any]:
         "consumption": rows(parts.consumption),
         "meter_readings": rows(parts.meter_readings),
         "inverters": rows(parts.inverters),
+        **{name: found for name, found in of_batteries.items() if found},
         "failures": [f"{failure.source}: {failure.error}" for failure in parts.failures],
         "anomalies": [" ".join(anomaly) for anomaly in parts.anomalies],
     }
@@ -188,6 +203,120 @@ def ac_batteries(answers: Answers) -> None:
         {"type": "acb", "activeCount": 3, "readingTime": at_s - 41 * 3600, "wNow": 260,
          "whNow": 1650, "state": "discharging", "percentFull": 41}
     ]  # fmt: skip
+
+
+def iq_batteries(answers: Answers) -> None:
+    """Two IQ Batteries that charge and a system controller; names and serials are made up."""
+    at_s = to_epoch_s(NOON)
+    common = {"part_num": "836-01000-r01", "img_pnum_running": "3.0.7000_rel/31.33", "admin_state": 6,
+              "admin_state_str": "ENCHG_STATE_READY", "communicating": True, "sleep_enabled": False,
+              "dc_switch_off": False, "reported_enc_grid_state": "multimode-ongrid", "led_status": 12,
+              "encharge_rev": 3, "encharge_capacity": 5000, "phase": "ph-a"}  # fmt: skip
+    batteries = [
+        common | {"serial_num": f"4920{number:08d}", "percentFull": 40 + number, "temperature": 18 + number,
+                  "maxCellTemp": 19, "last_rpt_date": at_s - 60 * number - 8}
+        for number in range(2)
+    ]  # fmt: skip
+    enpower = {"part_num": "865-00000-r01", "serial_num": "482000000000", "last_rpt_date": at_s - 3,
+               "temperature": 83, "communicating": True, "admin_state_str": "ENPWR_STATE_OPER_CLOSED",
+               "mains_admin_state": "closed", "mains_oper_state": "closed",
+               "Enpwr_grid_mode": "multimode-ongrid", "Enchg_grid_mode": "multimode-ongrid"}  # fmt: skip
+    inventory = [{"type": "ENCHARGE", "devices": batteries}, {"type": "ENPOWER", "devices": [enpower]},
+                 {"type": "C6 RGM", "devices": [{"FW Version": "1.0", "Device State": 80}]}]  # fmt: skip
+    power = [
+        {"serial_num": battery["serial_num"], "real_power_mw": -1_324_000 + 8_000 * number,
+         "apparent_power_mva": -1_324_000 + 8_000 * number, "soc": 42 + number}
+        for number, battery in enumerate(batteries)
+    ]  # fmt: skip
+    secctrl = {"configured_backup_soc": 20, "adjusted_backup_soc": 20, "agg_soc": 42, "Max_energy": 10000,
+               "ENC_agg_soc": 42, "ENC_agg_soh": 100, "ENC_agg_backup_energy": 2000, "ENC_agg_avail_energy": 4250,
+               "Enc_commissioned_capacity": 10000, "Enc_max_available_capacity": 10000,
+               "ACB_agg_soc": 0, "ACB_agg_energy": 0}  # fmt: skip
+    rated = {battery["serial_num"]: {"device_type": 13, "encharge_rated_power": 3840} for battery in batteries}
+    contacts = [{"id": name, "status": "closed"} for name in ("NC1", "NC2", "NO1", "NO2")]
+    names = [{"id": "NC1", "type": "LOAD", "load_name": "Pool pump"}, {"id": "NO1", "type": "NONE", "load_name": ""}]
+    storage_settings = {"mode": "self-consumption", "reserved_soc": 30.0, "charge_from_grid": False}
+    pages = {
+        equipment.INVENTORY: inventory,
+        equipment.POWER: {"devices:": power},
+        equipment.SECCTRL: secctrl,
+        equipment.STATUS: {"inventory": {"serial_nums": rated}, "secctrl": secctrl},
+        equipment.CONTACTS: {"dry_contacts": contacts},
+        equipment.CONTACT_SETTINGS: {"dry_contacts": names},
+        equipment.GENERATOR: {"admin_state": "unknown", "oper_state": "open", "present": 0, "type": 1},
+        equipment.GENERATOR_SETTINGS: {},
+        equipment.TARIFF: {"tariff": {"currency": {"code": "EUR"}, "storage_settings": storage_settings}},
+    }
+    answers |= {path: {"status": 200, "body": page} for path, page in pages.items()}
+
+
+def beside_ac_batteries(answers: Answers) -> None:
+    """One IQ Battery without a system controller, and AC Batteries that have not reported for long."""
+    both(iq_batteries, ac_batteries)(answers)
+    inventory = answers[equipment.INVENTORY]["body"]
+    del inventory[1:], inventory[0]["devices"][1:]
+    inventory[0]["devices"][0] |= {"encharge_capacity": 3500, "reported_enc_grid_state": "grid-tied"}
+    answers[equipment.POWER]["body"]["devices:"] = [
+        {"serial_num": "492000000000", "real_power_mw": 105_000, "apparent_power_mva": 105_000, "soc": 54}
+    ]
+    relay = {"mains_admin_state": "closed", "mains_oper_state": "closed", "Enchg_grid_mode": "unknown"}
+    answers[equipment.RELAY] = {"status": 200, "body": relay}
+    answers[equipment.ACB_INVENTORY] = {"status": 200, "body": [
+        {"type": "PCU", "devices": []},
+        {"type": "ACB", "devices": [
+            {"serial_num": f"1219{number:08d}", "part_num": "800-00930-r03", "percentFull": 2, "maxCellTemp": 32,
+             "sleep_enabled": number == 2, "charge_status": "idle", "last_rpt_date": str(to_epoch_s(NOON) - 700),
+             "device_status": ["envoy.global.ok"], "admin_state": 3 if number == 1 else 2, "dev_type": 11}
+            for number in range(3)
+        ]},
+    ]}  # fmt: skip
+
+
+def on_a_generator(answers: Answers) -> None:
+    """The grid is lost, and a generator runs."""
+    iq_batteries(answers)
+    answers[equipment.INVENTORY]["body"][1]["devices"][0] |= {
+        "mains_oper_state": "open synchronizing", "Enchg_grid_mode": "multimode-generator",
+        "admin_state_str": "ENPWR_STATE_OPER_GEN_CLOSE",
+    }  # fmt: skip
+    running = {"admin_state": "close", "oper_state": "close", "admin_mode": 2, "schedule": 1, "present": 1, "type": 1}
+    answers[equipment.GENERATOR]["body"] = running
+    answers[equipment.GENERATOR_SETTINGS]["body"] = {"max_cont_gen_amps": 58.3, "name_plate_rating_wat": 14.0}
+
+
+def collar(answers: Answers) -> None:
+    """A collar instead of a system controller; on 7.3 no state of health, and the key of powers without its colon."""
+    iq_batteries(answers)
+    inventory = answers[equipment.INVENTORY]["body"]
+    inventory[1] = {"type": "COLLAR", "devices": [
+        {"serial_num": "482100000000", "mid_state": "close", "grid_state": "on_grid", "control_error": 0,
+         "collar_state": "Installed", "temperature": 42, "last_rpt_date": to_epoch_s(NOON) - 9_000_000}
+    ]}  # fmt: skip
+    del answers[equipment.SECCTRL]["body"]["ENC_agg_soh"]
+    answers[equipment.POWER]["body"] = {"devices": answers[equipment.POWER]["body"]["devices:"]}
+
+
+def odd_batteries(answers: Answers) -> None:
+    """Text, nulls and impossible numbers; a silent battery, one that has no report, one that is not listed."""
+    iq_batteries(answers)
+    first, second = answers[equipment.INVENTORY]["body"][0]["devices"]
+    first |= {"temperature": "unknown", "maxCellTemp": None, "percentFull": "39", "admin_state_str": None}
+    second |= {"communicating": False, "encharge_capacity": "unknown"}
+    answers[equipment.INVENTORY]["body"] += [None, {"type": "WIND", "devices": [{"serial_num": "1"}]}]
+    powers = answers[equipment.POWER]["body"]["devices:"]
+    powers[0] |= {"real_power_mw": -4_300_000, "soc": 104}
+    powers += [{"serial_num": "492000000009", "real_power_mw": "12000", "soc": None}, {"real_power_mw": 5}, "text"]
+    powers.reverse()
+    answers[equipment.SECCTRL]["body"] |= {"ENC_agg_soc": 101, "ENC_agg_avail_energy": "unknown"}
+    answers[equipment.STATUS] = {"status": 503, "body": "<html>503</html>"}
+    for path in (equipment.CONTACTS, equipment.TARIFF):
+        answers[path] = {"status": 200, "body": None}
+
+
+def without_powers(answers: Answers) -> None:
+    """The page of powers is not for us."""
+    iq_batteries(answers)
+    answers[equipment.POWER] = {"status": 401, "body": LOGIN}
 
 
 def removed_devices(answers: Answers) -> None:
@@ -320,6 +449,17 @@ KINDS = [
     Kind("8.2-device-data", "detail of each inverter", model("8", "8.2.4345")),
     Kind("8.2-ac-batteries", "AC Batteries are no panels; a stale storage section",
          model("8", "8.2.4382"), change=ac_batteries),
+    Kind("8.2-iq-batteries", "IQ Batteries and a system controller, no storage CT",
+         model("8", "8.2.4286"), SPLIT, change=iq_batteries),
+    Kind("8.2-iq-batteries-with-ct", "the same with a storage CT",
+         model("8", "8.2.4286", "storage"), BATTERY, change=iq_batteries),
+    Kind("8.2-iq-beside-ac-batteries", "an IQ Battery, AC Batteries that have long been silent",
+         model("8", "8.2.4382"), change=beside_ac_batteries),
+    Kind("8.2-on-a-generator", "off the grid, a generator runs", model("8", "8.2.4286"), change=on_a_generator),
+    Kind("7.3-collar", "a collar; early pages", model("7", "7.3.466"), change=collar),
+    Kind("8.2-odd-batteries", "no numbers where numbers should be, devices of unknown types",
+         model("8", "8.2.4286"), change=odd_batteries),
+    Kind("7.3-no-powers", "batteries whose page of powers is refused", model("7", "7.3.130"), change=without_powers),
     Kind("8.3-removed-devices", "removed units, a disabled CT that counted, a unit beyond 2^32 J",
          model("8", "8.3.5289", "production"), change=removed_devices),
     Kind("8.3-more-devices-than-listed", "device_data is cut at 50 devices",

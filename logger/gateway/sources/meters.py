@@ -6,6 +6,7 @@ never a sum of channels.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from logger.gateway.parse import counter, integer, items, number, power, text
@@ -141,6 +142,24 @@ def consumption_by_total(
             net_w = plus(total_w, own.power_w, sign=-1)
             samples.append(ConsumptionSample(NET, phase, net_w, None, age_s, Source.DERIVED))
     return samples
+
+
+def with_battery(sample: ConsumptionSample, battery_w: float | None) -> ConsumptionSample:
+    """Return what the house uses, of a site whose batteries no CT counts (rule C7).
+
+    The total is production + net + what the batteries give, ``derived``, and unknown where that is; so are the phases,
+    over which nobody knows how it spreads. What a total-consumption CT measures stays as it is.
+    """
+    if sample.measurement is not TOTAL or sample.source is Source.CT:
+        return sample
+    power_w = plus(sample.power_w, battery_w) if sample.phase is Phase.TOTAL else None
+    return replace(sample, power_w=power_w, source=Source.DERIVED)
+
+
+def unknown_balance(sample: ConsumptionSample) -> ConsumptionSample:
+    """Return what the house uses while production and net are of two grids: a balance of both is nobody's (R14)."""
+    is_balance = sample.measurement is TOTAL and sample.source is not Source.CT
+    return replace(sample, power_w=None, source=Source.DERIVED) if is_balance else sample
 
 
 def _by_phase(readings: Iterable[MeterReading], measurement: str) -> dict[Phase, MeterReading]:

@@ -1,0 +1,289 @@
+"""/ivp/ensemble/power, secctrl and inventory, and the storage item of production.json: what batteries report.
+
+Power is W, positive for discharging (``real_power_mw`` / 1000: steps of about 1 W); energy is a level, Wh, never a
+counter. Batteries are matched by serial. What is text, null or missing costs its column alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from logger.errors import MalformedDocumentError
+from logger.gateway.parse import integer, items, number, power, table, text
+from logger.readings import Battery, BatteryKind, BatterySample, Source, StorageSample
+
+Record = Mapping[str, Any]
+
+#: A battery or AC Batteries that have not reported for longer are silent.
+SILENT_AFTER_S = 1800
+#: What a battery of unknown rated power can give.
+MOST_RATED_W = 5000.0
+#: A battery gives and takes at most this share of its rated power.
+MOST_OF_RATED = 1.1
+ACB_CAPACITY_WH = 1240.0
+#: A report of /ivp/livedata/status that is older shows that nothing streams.
+LIVE_S = 60
+#: /inventory.json, admin_state of units that are gone
+REMOVED = {0, 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What slow pages said lately, which other pages are read with."""
+
+    devices: Mapping[str, Record] = field(default_factory=dict)  #: serial -> ENCHARGE of the inventory
+    listed_at_s: int = 0  #: our time of that inventory
+    rated_w: Mapping[str, float] = field(default_factory=dict)
+    states: Mapping[str, str | None] = field(default_factory=dict)  #: of the site, before this poll
+    ahead_s: int = 0  #: how far the gateway's clock runs ahead of ours
+
+
+@dataclass(slots=True)
+class Found:
+    """What batteries report in one poll."""
+
+    samples: list[BatterySample] = field(default_factory=list)
+    #: serial -> why its power is not known, or None where it is; nothing where the page of powers did not come
+    heard: dict[str, str | None] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)  #: subject -> which values
+
+
+def devices(inventory: Any, kind: str) -> list[dict[str, Any]]:
+    """Return the devices of a type (ENCHARGE, ENPOWER, COLLAR) that an inventory lists."""
+    groups = (group for group in items(inventory) if group.get("type") == kind)
+    return [device for group in groups for device in items(group.get("devices"))]
+
+
+def encharges(inventory: Any) -> dict[str, Record]:
+    """Return the IQ Batteries of /ivp/ensemble/inventory by serial."""
+    listed = ((text(device.get("serial_num")), device) for device in devices(inventory, "ENCHARGE"))
+    return {serial: device for serial, device in listed if serial is not None}
+
+
+def acb_item(production_page: Any) -> dict[str, Any]:
+    """Return the storage item of the AC Batteries of production.json, or {}."""
+    found = items(table(production_page).get("storage"))
+    return next((item for item in found if item.get("type") == "acb"), {})
+
+
+def rated_powers(status: Any) -> dict[str, float]:
+    """Return the rated power (W) of each battery of /ivp/ensemble/status by serial."""
+    known = table(table(table(status).get("inventory")).get("serial_nums"))
+    rated = {serial: number(table(device).get("encharge_rated_power")) for serial, device in known.items()}
+    return {serial: rated_w for serial, rated_w in rated.items() if rated_w and rated_w > 0}
+
+
+def powers(page: Any) -> dict[str, Record]:
+    """Return the entries of /ivp/ensemble/power by serial; its key really ends with a colon.
+
+    Raises:
+        MalformedDocumentError: it lists nothing.
+    """
+    listed = table(page).get("devices:", table(page).get("devices"))
+    if not isinstance(listed, list):
+        raise MalformedDocumentError("the page lists no batteries.")
+    found = ((text(item.get("serial_num")), item) for item in items(listed))
+    return {serial: item for serial, item in found if serial is not None}
+
+
+def serials(page: Any) -> set[str]:
+    """Return which batteries /ivp/ensemble/power lists; none where it did not come."""
+    try:
+        return set(powers(page))
+    except MalformedDocumentError:
+        return set()
+
+
+def encharge(reported: Mapping[str, Record] | None, remembered: Remembered, at_s: int) -> Found:
+    """Return what each IQ Battery reports; ``reported`` are the entries of the power page, None where it did not come.
+
+    The power of a battery that is missing, does not communicate or has not reported for half an hour is unknown.
+    """
+    found = Found()
+    for serial in dict.fromkeys([*remembered.devices, *(reported or ())]):
+        device = remembered.devices.get(serial, {})
+        entry = None if reported is None else reported.get(serial)
+        power_w, soc_pct, wrong = _power_and_soc(entry, device, remembered.rated_w.get(serial, MOST_RATED_W))
+        last_s = integer(device.get("last_rpt_date")) or None
+        if reported is not None:
+            why = found.heard[serial] = _silence(entry, device, last_s, remembered)
+            power_w = power_w if why is None else None
+        numbers = [number(device.get(key)) for key in ("temperature", "maxCellTemp")]
+        temperatures = (key for key in ("temperature", "maxCellTemp") if key in device)
+        wrong += [key for key in temperatures if number(device[key]) is None]
+        if wrong:
+            found.unusable[serial] = ", ".join(wrong)
+        found.samples.append(
+            BatterySample(
+                serial=serial,
+                power_w=power_w,
+                soc_pct=soc_pct,
+                temperature_c=numbers[0],
+                cell_temperature_c=numbers[1],
+                state=text(device.get("admin_state_str")),
+                reading_age_s=None if last_s is None else at_s - last_s,
+                source=Source.ENSEMBLE,
+            )
+        )
+    return found
+
+
+def _power_and_soc(
+    entry: Record | None, device: Record, rated_w: float
+) -> tuple[float | None, float | None, list[str]]:
+    """Return a battery's power (W), its state of charge (%), and which values can't be."""
+    if entry is None:
+        return None, percent(device.get("percentFull")), []
+    wrong: list[str] = []
+    milliwatts = number(entry.get("real_power_mw"))
+    power_w = None if milliwatts is None else milliwatts / 1000
+    if power_w is None or abs(power_w) > MOST_OF_RATED * rated_w:
+        power_w = None
+        wrong.append("real_power_mw")
+    given = number(entry.get("soc"))
+    # What the inventory says is up to minutes older.
+    soc_pct = percent(device.get("percentFull") if given is None else given)
+    if "soc" in entry and percent(given) is None:
+        wrong.append("soc")
+    return power_w, soc_pct, wrong
+
+
+def _silence(entry: Record | None, device: Record, last_s: int | None, remembered: Remembered) -> str | None:
+    """Return why a battery's power is not known, though the page of powers came; None where it is."""
+    if entry is None:
+        return "it is missing from the list of powers"
+    if device.get("communicating") is False:
+        return "it does not communicate"
+    if last_s is not None and remembered.listed_at_s + remembered.ahead_s - last_s > SILENT_AFTER_S:
+        return f"its last report was {(remembered.listed_at_s + remembered.ahead_s - last_s) // 60} min old"
+    return None
+
+
+def encharge_storage(samples: Iterable[BatterySample], secctrl: Any) -> StorageSample | None:
+    """Return what the IQ Batteries report together: /ivp/ensemble/secctrl, and the sum of their powers.
+
+    The sum is unknown unless each of them is. A commissioned capacity of 0 means that there is none (R7).
+    """
+    page = table(secctrl)
+    is_empty = number(page.get("Enc_commissioned_capacity")) == 0
+    each_w = [sample.power_w for sample in samples]
+    if is_empty and not each_w:
+        return None
+    known_w = [power_w for power_w in each_w if power_w is not None]
+    page = {} if is_empty else page
+    return StorageSample(
+        kind=BatteryKind.ENCHARGE,
+        power_w=round(sum(known_w), 3) if known_w and len(known_w) == len(each_w) else None,
+        soc_pct=percent(page.get("ENC_agg_soc")),
+        energy_wh=_level(page.get("ENC_agg_avail_energy")),
+        capacity_wh=_level(page.get("Enc_max_available_capacity")),
+        health_pct=percent(page.get("ENC_agg_soh")),
+        reserve_pct=percent(page.get("configured_backup_soc")),
+        source=Source.ENSEMBLE,
+    )
+
+
+def acb_storage(production_page: Any, at_s: int, ahead_s: int) -> tuple[StorageSample | None, str | None]:
+    """Return what the AC Batteries report together, and why their power is unknown where it is too old (R16).
+
+    None where the page counts none.
+    """
+    item = acb_item(production_page)
+    count = integer(item.get("activeCount"))
+    if item and not count:
+        return None, None
+    power_w, read_s = power(item.get("wNow")), integer(item.get("readingTime")) or None
+    if power_w is not None and item.get("state") in {"charging", "discharging"}:
+        power_w = abs(power_w) if item.get("state") == "discharging" else -abs(power_w)
+    silent = None
+    if read_s is not None and at_s + ahead_s - read_s > SILENT_AFTER_S:
+        power_w, silent = None, f"the last report was {(at_s + ahead_s - read_s) // 60} min old"
+    sample = StorageSample(
+        kind=BatteryKind.ACB,
+        power_w=power_w,
+        soc_pct=percent(item.get("percentFull")),
+        energy_wh=_level(item.get("whNow")),
+        capacity_wh=ACB_CAPACITY_WH * count if count else None,
+        reading_age_s=None if read_s is None else at_s - read_s,
+        source=Source.ACB,
+    )
+    return sample, silent
+
+
+def each_acb(inventory: Any, at_s: int) -> list[BatterySample]:
+    """Return each AC Battery of /inventory.json: slow, and without its power."""
+    found = []
+    for device in _acbs(inventory):
+        last_s = integer(device.get("last_rpt_date")) or None
+        found.append(
+            BatterySample(
+                serial=str(text(device.get("serial_num"))),
+                soc_pct=percent(device.get("percentFull")),
+                cell_temperature_c=number(device.get("maxCellTemp")),
+                state="sleeping" if device.get("sleep_enabled") is True else text(device.get("charge_status")),
+                reading_age_s=None if last_s is None else at_s - last_s,
+                source=Source.INVENTORY,
+            )
+        )
+    return found
+
+
+def _acbs(inventory: Any) -> list[dict[str, Any]]:
+    listed = {text(device.get("serial_num")): device for device in devices(inventory, "ACB")}
+    return [
+        device
+        for serial, device in listed.items()
+        if serial is not None and integer(device.get("admin_state")) not in REMOVED
+    ]
+
+
+def listed_batteries(inventory: Any, rated_w: Mapping[str, float]) -> list[Battery]:
+    """Return the IQ Batteries of /ivp/ensemble/inventory."""
+    return [
+        Battery(
+            serial=serial,
+            kind=BatteryKind.ENCHARGE,
+            part_number=text(device.get("part_num")),
+            firmware=text(device.get("img_pnum_running")),
+            capacity_wh=_level(device.get("encharge_capacity")),
+            rated_power_w=rated_w.get(serial),
+        )
+        for serial, device in encharges(inventory).items()
+    ]
+
+
+def listed_acbs(inventory: Any) -> list[Battery]:
+    """Return the AC Batteries of /inventory.json."""
+    return [
+        Battery(
+            serial=str(text(device.get("serial_num"))),
+            kind=BatteryKind.ACB,
+            part_number=text(device.get("part_num")),
+            firmware=text(device.get("img_pnum_running")),
+            capacity_wh=ACB_CAPACITY_WH,
+        )
+        for device in _acbs(inventory)
+    ]
+
+
+def live_power_w(livedata: Any, at_s: int, ahead_s: int) -> float | None:
+    """Return the power of all batteries together of /ivp/livedata/status; None unless it streams just now (R17)."""
+    page = table(livedata)
+    meters = table(page.get("meters"))
+    streams = table(page.get("connection")).get("sc_stream") == "enabled"
+    updated_s = integer(meters.get("last_update"))
+    if not streams or updated_s is None or at_s + ahead_s - updated_s > LIVE_S:
+        return None
+    milliwatts = number(table(meters.get("storage")).get("agg_p_mw"))
+    return None if milliwatts is None else power(milliwatts / 1000)
+
+
+def percent(value: Any) -> float | None:
+    """Return a share of 0 to 100; None where it can't be one."""
+    found = number(value)
+    return found if found is not None and 0 <= found <= 100 else None
+
+
+def _level(value: Any) -> float | None:
+    found = number(value)
+    return found if found is not None and found >= 0 else None
