@@ -24,7 +24,7 @@ from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store.database import translated_errors
 from logger.store.lock import Ready
-from logger.store.queries import gateway_named, last_production_source
+from logger.store.queries import gateway_named, last_production_source, last_states
 from logger.store.restamp import is_stored, move_polls, restamped
 from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import remember_gateway, save
@@ -43,6 +43,7 @@ class Identity(NamedTuple):
     serial: str
     firmware: str
     source: str | None  #: where its production last came from
+    states: dict[str, str | None]  #: of the site's devices
 
 
 class Keeper:
@@ -101,7 +102,8 @@ class Keeper:
             if row is not None:
                 self._gateway_id = row.gateway_id  # Its rollups may lag, with nothing waiting.
                 source = last_production_source(connection, row.gateway_id)
-                self.identity = Identity(row.serial, row.firmware or "", source)
+                states = last_states(connection, row.gateway_id)
+                self.identity = Identity(row.serial, row.firmware or "", source, states)
         self._is_identity_loaded = True
 
     def store(self, *, to_the_minute: bool = False) -> bool:

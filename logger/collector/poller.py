@@ -79,7 +79,10 @@ class Poller:
         self._is_bound = True
         if self.gateway.known_serial is None:
             self.gateway.known_serial = identity.serial
-        if identity.source is not None and identity.serial == self.gateway.known_serial:
+        if identity.serial != self.gateway.known_serial:
+            return
+        self.gateway.devices.go_on(identity.states)
+        if identity.source is not None:
             self.gateway.previous = (identity.source, identity.firmware)
 
     def _hand_over(self, poll: Poll) -> Poll:

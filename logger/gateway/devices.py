@@ -30,7 +30,6 @@ class Devices:
     """Remembers one gateway's batteries and system devices."""
 
     def __init__(self) -> None:
-        #: the states before this start, from the database
         self.states: States = {}
         self._due_s: dict[str, int] = {}
         self._devices: dict[str, Record] = {}
@@ -42,6 +41,11 @@ class Devices:
         self._silent: dict[str, datetime] = {}  # subject -> since when
         self._reported: set[str] = set()  # of which states were given since this start
         self._unread = 0
+
+    def go_on(self, states: States) -> None:
+        """Go on from the states before this start, which the database has."""
+        self.states = {**states, **self.states}
+        self._known = {subject: state for subject, state in self.states.items() if state is not None}
 
     def due(self, equipment: Equipment, at_s: int, *, left_s: float, is_busy: bool, live: bool) -> list[str]:
         """Return the slow pages that are to be asked for in this poll; while the gateway is busy, none."""
@@ -74,7 +78,13 @@ class Devices:
 
     def remembered(self, ahead_s: int) -> Remembered:
         """Return what other pages are read with."""
-        return Remembered(devices=self._devices, listed_at_s=self._listed_at_s, rated_w=self._rated_w, ahead_s=ahead_s)
+        return Remembered(
+            devices=self._devices,
+            listed_at_s=self._listed_at_s,
+            rated_w=self._rated_w,
+            states=self.states,
+            ahead_s=ahead_s,
+        )
 
     def equipment(self, before: Equipment, documents: Mapping[str, Any], production_page: Any) -> Equipment:
         """Return what a site has after the documents of a poll or a detection; one that does not come changes nothing.
@@ -109,8 +119,8 @@ class Devices:
                 if subject in self.states and state not in {seen, self.states[subject]}:
                     continue  # Seen once.
             now[subject] = state
-        before, known = dict(self.states), dict(self._known)
-        self.states |= now
+        before, known = self.states, dict(self._known)
+        self.states = before | now
         self._known |= {subject: state for subject, state in now.items() if state is not None}
         changes = [
             SiteState(at=at, subject=subject, state=state)
@@ -118,7 +128,7 @@ class Devices:
             if state != before.get(subject) or (subject not in self._reported and state is not None)
         ]
         self._reported |= now.keys()
-        return changes, _events(known or before, self._known, at)
+        return changes, _events(known, self._known, at)
 
     def silence(self, heard: Mapping[str, str | None], at: datetime) -> list[Event]:
         """Return who has fallen silent, and who is back (R9); who could not be heard is as before."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from logger.store.database import backend
-from logger.store.models import GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, epoch
+from logger.store.models import GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, SITE_STATES, epoch
 
 
 def gateways(connection: Connection) -> Sequence[Any]:
@@ -58,6 +58,20 @@ def last_production_source(connection: Connection, gateway_id: int) -> str | Non
     query = select(PRODUCTION_SAMPLES.c.source).where(PRODUCTION_SAMPLES.c.gateway_id == gateway_id)
     source: str | None = connection.scalar(query.order_by(PRODUCTION_SAMPLES.c.polled_at.desc()).limit(1))
     return source
+
+
+def last_states(connection: Connection, gateway_id: int) -> dict[str, str | None]:
+    """Return the states of a site's devices, by subject, as they last changed."""
+    columns = SITE_STATES.c
+    newest = (
+        select(columns.subject, func.max(columns.at).label("at"))
+        .where(columns.gateway_id == gateway_id)
+        .group_by(columns.subject)
+        .subquery()
+    )
+    same = (columns.gateway_id == gateway_id) & (columns.subject == newest.c.subject) & (columns.at == newest.c.at)
+    found = connection.execute(select(columns.subject, columns.state).join(newest, same))
+    return {row.subject: row.state for row in found}
 
 
 def problems(connection: Connection) -> list[str]:

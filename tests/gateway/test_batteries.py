@@ -1,0 +1,263 @@
+"""What a site with batteries is asked for, what is stored of it, and what is not known."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from logger.errors import EndpointRefusedError, NotReadyError
+from logger.gateway import equipment
+from logger.gateway.devices import Devices
+from logger.gateway.equipment import Equipment
+from logger.readings import BatteryKind, ConsumptionSample, Measurement, Outcome, Poll, Source
+from logger.simulator.house import Batteries
+from logger.simulator.houses import HOUSES
+from logger.simulator.site import Shape
+from tests.conftest import Bench, Benches
+
+NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
+NOON_S = int(NOON.timestamp())
+
+
+def house(bench: Benches, name: str, **model: Any) -> Bench:
+    return bench(shape=HOUSES[name].shape, time_zone="Etc/GMT", **HOUSES[name].model | model)
+
+
+def polls(roof: Bench, count: int, every_s: int = 60, **options: Any) -> Iterator[Poll]:
+    gateway = roof.gateway()
+    for _ in range(count):
+        yield roof.poll(gateway, **options)
+        roof.clock.set(roof.clock() + timedelta(seconds=every_s))
+
+
+def used(poll: Poll) -> ConsumptionSample:
+    (total,) = (
+        sample
+        for sample in poll.consumption
+        if sample.measurement is Measurement.TOTAL_CONSUMPTION and sample.phase == "total"
+    )
+    return total
+
+
+def events(found: list[Poll], *kinds: str) -> list[tuple[str, str]]:
+    return [(event.kind, event.subject) for poll in found for event in poll.events if event.kind in kinds]
+
+
+def of_batteries(roof: Bench) -> Counter[str]:
+    return Counter(request.path for request in roof.simulation.requests if request.path in equipment.PAGES)
+
+
+@pytest.mark.parametrize(("cts", "generation"), [("net", "8"), ("none", "7"), ("storage", "8"), ("none", "5")])
+def test_a_site_without_batteries_is_asked_for_none_after_detection(bench: Benches, cts: str, generation: str) -> None:
+    roof = bench(cts=cts, generation=generation, time_zone="Etc/GMT")
+    gateway = roof.gateway(token_file=None) if generation == "5" else roof.gateway()
+    roof.poll(gateway)
+    assert of_batteries(roof) == {equipment.INVENTORY: 1}
+    for _ in range(20):
+        roof.clock.set(roof.clock() + timedelta(minutes=17))
+        assert roof.poll(gateway).outcome is Outcome.COMPLETE
+    assert of_batteries(roof) == {equipment.INVENTORY: 1}
+
+
+@pytest.mark.parametrize("firmware", ["3.17.3", "4.10.35"])
+def test_early_firmware_is_not_asked_for_batteries_at_all(bench: Benches, firmware: str) -> None:
+    roof = bench(cts="none", generation="3" if firmware[0] == "3" else "5", firmware=firmware)
+    roof.poll(roof.gateway(token_file=None))
+    assert not of_batteries(roof)
+
+
+def test_power_is_asked_for_with_each_poll_and_slow_pages_now_and_then(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    assert {poll.outcome for poll in polls(roof, 31)} == {Outcome.COMPLETE}
+    asked = of_batteries(roof)
+    assert asked[equipment.POWER] == asked[equipment.SECCTRL] == 31
+    assert asked[equipment.INVENTORY] == asked[equipment.CONTACTS] == 7
+    daily = (equipment.STATUS, equipment.TARIFF, equipment.CONTACT_SETTINGS, equipment.GENERATOR)
+    assert [asked[path] for path in daily] == [1, 1, 1, 1]
+    assert not {equipment.RELAY, equipment.LIVEDATA, equipment.ACB_INVENTORY} & asked.keys()
+
+
+def test_what_the_house_uses_has_the_batteries_in_it(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    for poll in polls(roof, 5, every_s=3600):
+        at_s = poll.polled_at.timestamp()
+        (together,) = poll.storage
+        assert len(poll.batteries) == HOUSES["iq"].shape.batteries.count  # type: ignore[union-attr]
+        assert together.power_w == pytest.approx(sum(sample.power_w or 0 for sample in poll.batteries))
+        assert together.soc_pct is not None
+        assert together.capacity_wh == HOUSES["iq"].shape.batteries.all_wh  # type: ignore[union-attr]
+        total = used(poll)
+        assert total.source is Source.DERIVED
+        # Charging is measured some percent low.
+        assert total.power_w == pytest.approx(
+            roof.simulation.site.powers(at_s).load, abs=0.1 * abs(together.power_w or 0) + 100
+        )
+
+
+def test_with_a_storage_ct_the_total_stays_production_and_net(bench: Benches) -> None:
+    roof = house(bench, "iq-ct")
+    (poll,) = polls(roof, 1)
+    net = next(s for s in poll.consumption if s.measurement is Measurement.NET_CONSUMPTION and s.phase == "total")
+    assert used(poll).power_w == pytest.approx((poll.production[0].power_w or 0) + (net.power_w or 0), abs=0.01)
+    assert poll.storage[0].power_w is not None
+
+
+def test_batteries_without_a_ct_have_no_phases(bench: Benches) -> None:
+    roof = bench(shape=Shape(phases=2, batteries=Batteries()), cts="net", time_zone="Etc/GMT")
+    (poll,) = polls(roof, 1)
+    total = [s for s in poll.consumption if s.measurement is Measurement.TOTAL_CONSUMPTION]
+    assert [sample.power_w is None for sample in total] == [False, True, True]
+
+
+def test_a_battery_that_falls_silent_makes_consumption_unknown_until_it_is_back(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    roof.simulation.fault("silent_battery", argument="2", since_s=600, until_s=2400)
+    found = list(polls(roof, 60))
+    assert events(found, "battery_silent") == [("battery_silent", found[0].batteries[1].serial)] * 2
+    unknown = [poll for poll in found if used(poll).power_w is None]
+    assert 25 <= len(unknown) <= 36
+    assert all(poll.storage[0].power_w is None and poll.outcome is Outcome.COMPLETE for poll in unknown)
+    assert all(poll.batteries[0].power_w is not None for poll in found)
+
+
+def test_odd_values_cost_their_column_and_are_reported_once(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    roof.simulation.fault("odd_battery")
+    found = list(polls(roof, 8))
+    count = len(found[0].batteries)
+    assert len(events(found, "unusable_values")) == count
+    for poll in found:
+        assert poll.outcome is Outcome.COMPLETE
+        for sample in poll.batteries:
+            assert (sample.power_w, sample.soc_pct, sample.temperature_c) == (None, None, None)
+            assert (sample.state, sample.reading_age_s is None) == ("ENCHG_STATE_READY", False)
+        assert used(poll).power_w is None
+    assert len(found[0].battery_devices) == count
+
+
+def test_a_refused_page_of_powers_is_no_error_but_makes_consumption_unknown(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    roof.simulation.fault("refused", argument=equipment.POWER)
+    found = list(polls(roof, 90))
+    assert events(found, "battery_unmeasured") == [("battery_unmeasured", "batteries")]
+    assert {poll.outcome for poll in found} == {Outcome.COMPLETE}
+    assert {used(poll).power_w for poll in found} == {None}
+    assert {poll.storage[0].power_w for poll in found} == {None}
+    assert all(poll.storage[0].soc_pct is not None for poll in found)
+    assert of_batteries(roof)[equipment.POWER] <= 2  # Once more with a new session.
+
+
+def test_a_page_of_powers_that_is_late_once_costs_one_poll(bench: Benches) -> None:
+    roof = house(bench, "iq")
+    roof.simulation.fault("refused", argument=equipment.POWER, since_s=100, until_s=130)
+    found = list(polls(roof, 6))
+    assert [used(poll).power_w is None for poll in found] == [False, False, True, False, False, False]
+
+
+def test_acs_that_stand_still_are_silent_and_count_for_nothing_beside_others(bench: Benches) -> None:
+    roof = house(bench, "acb")
+    roof.simulation.fault("stale_acb", since_s=0)
+    found = list(polls(roof, 45))
+    fresh, stale = found[0], found[-1]
+    assert (fresh.storage[0].kind, fresh.storage[0].capacity_wh) == (BatteryKind.ACB, 4 * 1240)
+    assert fresh.storage[0].power_w is not None
+    assert used(fresh).power_w is not None
+    assert stale.storage[0].power_w is None
+    assert used(stale).power_w is None  # Nothing else is known of them.
+    assert events(found, "battery_silent") == [("battery_silent", "acb")]
+    assert of_batteries(roof)[equipment.ACB_INVENTORY] == 3
+    listed = next(poll for poll in found if poll.battery_devices)
+    assert {battery.kind for battery in listed.battery_devices} == {BatteryKind.ACB}
+    assert len(listed.batteries) == 4
+
+
+def test_outages_and_generators_begin_and_end_once(bench: Benches) -> None:
+    roof = house(bench, "generator")
+    roof.simulation.fault("grid_lost", since_s=900, until_s=5400)
+    roof.simulation.fault("generator", since_s=2100, until_s=3900)
+    found = list(polls(roof, 120))
+    kinds = ("grid_lost", "generator_started", "generator_stopped", "grid_back")
+    assert [kind for kind, _ in events(found, *kinds)] == list(kinds)
+    states = [(state.subject, state.state) for poll in found for state in poll.site_states]
+    grid = [state for subject, state in states if subject == "grid_mode"]
+    assert grid == ["on_grid", "off_grid", "generator", "off_grid", "on_grid"]
+    assert [state for subject, state in states if subject == "grid_relay"] == ["closed", "open", "closed"]
+    lost = [poll for poll in found if used(poll).power_w is None]
+    assert 70 <= len(lost) <= 80
+
+
+# ------------------------------------------------------------------------- from poll to poll
+
+
+def inventory(*serials: str, **device: Any) -> list[dict[str, Any]]:
+    return [{"type": "ENCHARGE", "devices": [{"serial_num": serial, **device} for serial in serials]}]
+
+
+def power(*serials: str) -> dict[str, Any]:
+    return {"devices:": [{"serial_num": serial, "real_power_mw": 1000, "soc": 50} for serial in serials]}
+
+
+def test_a_contact_that_flickers_has_not_changed() -> None:
+    devices, seen = Devices(), ["closed", "open", "closed", "open", "open", "closed", "closed"]
+    found = [devices.changed({"contact NC1": state}, NOON)[0] for state in seen]
+    assert [[change.state for change in changes] for changes in found] == [
+        ["closed"],
+        [],
+        [],
+        [],
+        ["open"],
+        [],
+        ["closed"],
+    ]
+
+
+def test_states_of_before_a_restart_are_no_changes() -> None:
+    devices = Devices()
+    devices.go_on({"grid_relay": "open", "generator": "running"})
+    assert devices.changed({"grid_relay": "open", "generator": "running"}, NOON)[1] == []
+    _, found = devices.changed({"grid_relay": "closed", "generator": None}, NOON)
+    assert [event.kind for event in found] == ["grid_back"]
+
+
+def test_batteries_are_gone_when_three_lists_in_a_row_and_the_powers_leave_them_out() -> None:
+    devices, before = Devices(), Equipment()
+    both = {equipment.INVENTORY: inventory("a", "b"), equipment.POWER: power("a", "b")}
+    nothing = {equipment.INVENTORY: [], equipment.POWER: power()}
+    devices.remember(both, NOON_S)
+    equipped = devices.equipment(before, both, {})
+    assert equipped.has_encharge
+    for number in range(3):
+        assert equipped.has_encharge, number
+        assert set(devices.remembered(0).devices) == {"a", "b"}
+        devices.remember(nothing, NOON_S + 300 * number)
+        equipped = devices.equipment(equipped, nothing, {})
+    assert not equipped.has_encharge
+
+
+def test_batteries_stay_while_the_inventory_says_nothing_and_the_powers_do() -> None:
+    devices = Devices()
+    silent: Any
+    for silent in ([], [{"type": "ENCHARGE", "devices": []}], {}, NotReadyError("503"), EndpointRefusedError("401")):
+        documents = {equipment.INVENTORY: silent, equipment.POWER: power("a")}
+        for number in range(5):
+            devices.remember(documents, NOON_S + 300 * number)
+            assert devices.equipment(Equipment(has_encharge=True), documents, {}).has_encharge
+
+
+def test_a_page_that_did_not_come_is_due_again_soon_and_none_is_while_the_gateway_restarts() -> None:
+    devices, equipped = Devices(), Equipment(has_encharge=True)
+
+    def due(at_s: int, *, busy: bool = False) -> list[str]:
+        return devices.due(equipped, at_s, left_s=50, is_busy=busy, live=False)
+
+    assert equipment.STATUS in due(NOON_S)
+    assert due(NOON_S, busy=True) == []
+    devices.remember({equipment.STATUS: NotReadyError("503"), equipment.INVENTORY: inventory("a")}, NOON_S)
+    assert equipment.STATUS not in due(NOON_S + 600)
+    assert {equipment.STATUS, equipment.INVENTORY} <= set(due(NOON_S + 900))
+    assert equipment.INVENTORY in due(NOON_S - 30 * 86_400)  # The clock was set back.
+    assert equipment.LIVEDATA in devices.due(equipped, NOON_S, left_s=50, is_busy=False, live=True)
+    acb = Equipment(has_acb=True)
+    assert equipment.ACB_INVENTORY not in devices.due(acb, NOON_S, left_s=10, is_busy=False, live=False)
