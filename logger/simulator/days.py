@@ -121,6 +121,7 @@ def day_of(shape: Shape, nodes: Sequence[ByPhase], day: int, stored_wh: float, o
     lines = {phase: [] for phase in phases_of(shape)}
     stored = [stored_wh]
     extra = dict.fromkeys(lines, 0.0)
+    wanted_w = needed_j = 0.0
     for start_s, end_s in pairwise(instants):
         for phase, watts in switched.get(start_s, {}).items():
             extra[phase] += watts
@@ -133,9 +134,18 @@ def day_of(shape: Shape, nodes: Sequence[ByPhase], day: int, stored_wh: float, o
         if kinds:
             begin, end = (_islanded(shape, node, stored[-1], end_s - start_s, kinds) for node in (begin, end))
         elif shape.batteries is not None:
-            charge_w, discharge_w = _limits_w(shape, stored[-1], end_s - start_s, shape.batteries.reserve_pct)
-            storage_w = max(-charge_w, min(discharge_w, (begin[0].net + end[0].net) / 2))
-            begin, end = _stored(shape, begin, end, storage_w)
+            middle_w = (begin[0].net + end[0].net) / 2
+            if shape.batteries.kind == "acb":
+                # What counts is the mean of the step before; a step may be cut into several lines.
+                if start_s % STEP_S == 0:
+                    wanted_w, needed_j = needed_j / STEP_S, 0.0
+                needed_j += middle_w * (end_s - start_s)
+            else:
+                wanted_w = middle_w
+            # As long as it has to last: what is left may not run out within a step.
+            lasts_s = STEP_S - start_s % STEP_S if shape.batteries.kind == "acb" else end_s - start_s
+            charge_w, discharge_w = _limits_w(shape, stored[-1], lasts_s, shape.batteries.reserve_pct)
+            begin, end = _stored(shape, begin, end, max(-charge_w, min(discharge_w, wanted_w)))
         for phase, found in lines.items():
             found.append((begin[phase], end[phase]))
         stored.append(stored[-1] - _drawn_wh((begin[0].storage + end[0].storage) / 2, end_s - start_s))

@@ -15,12 +15,15 @@ ONE_WAY = 0.88
 
 @dataclass(frozen=True, slots=True)
 class Batteries:
-    """Batteries of one kind that take the surplus and give it back, down to a reserve."""
+    """Batteries of one kind that take the surplus and give it back, down to a reserve.
+
+    IQ Batteries follow the house at once, AC Batteries what the five minutes before would have needed.
+    """
 
     kind: str = "encharge"  #: encharge (IQ Battery) | acb (AC Battery)
     count: int = 2
     capacity_wh: float = 5_000.0  #: of each
-    power_w: float = 1_280.0  #: of each, at most
+    power_w: float = 3_840.0  #: of each, at most
     reserve_pct: int = 20
     #: What each claims of its power while it charges, as a share of what a CT measures.
     charge_seen: float = 1.0
