@@ -3,16 +3,17 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from logger.clock import local_day, time_zone, to_epoch_s
+from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.readings import Outcome
+from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.store.models import ENERGY_DAILY, POLLS
+from logger.store.models import ENERGY_DAILY, EVENTS, METERS, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import ends, spool_path
 
@@ -20,6 +21,9 @@ from logger.store.spool import ends, spool_path
 TOKEN_DAYS = 14
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
 CATCH_UP_S = 2 * 86_400
+#: ``meteringStatus`` of a CT whose gateway asks for a person.
+WIRING = "check-wiring"
+_events = EVENTS.c
 _polls = POLLS.c
 _days = ENERGY_DAILY.c
 
@@ -38,6 +42,7 @@ class GatewayStatus:
     today_production_kwh: float | None
     today_consumption_kwh: float | None
     token_days_left: int | None
+    suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
     waiting_since_s: int | None  #: how long the oldest poll has waited; None when none waits
 
@@ -65,7 +70,7 @@ def _status(
 ) -> GatewayStatus:
     row = gateway_named(connection, gateway.name)
     last: Any = None
-    good_at = today = None
+    good_at = today = suspect = None
     if row is not None:
         mine = _polls.gateway_id == row.gateway_id
         newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
@@ -77,6 +82,7 @@ def _status(
         on_day = (_days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total")
         energy = select(_days.production_wh, _days.consumption_wh).where(*on_day)
         today = connection.execute(energy).one_or_none()
+        suspect = _suspect(connection, row, day)
     path, spool_bytes = spool_path(settings.state_dir, gateway.name), 0
     with contextlib.suppress(OSError):
         spool_bytes = path.stat().st_size
@@ -97,9 +103,26 @@ def _status(
         today_production_kwh=_kwh(today.production_wh if today else None),
         today_consumption_kwh=_kwh(today.consumption_wh if today else None),
         token_days_left=token_days_left,
+        suspect=suspect,
         spool_bytes=spool_bytes,
         waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
     )
+
+
+def _suspect(connection: Connection, row: Any, today: date) -> str | None:
+    """Return what to look at, by the newest suspect day of yesterday and today, or a meter that is flagged now."""
+    since = from_epoch_s(day_start_s(today - timedelta(days=1), time_zone(row.time_zone or "UTC")))
+    mine = _events.gateway_id == row.gateway_id
+    query = select(_events.kind, _events.detail).where(mine, _events.kind.in_(SUSPECT), _events.at >= since)
+    event = connection.execute(query.order_by(_events.at.desc(), _events.kind).limit(1)).one_or_none()
+    if event is not None:
+        return f"{event.kind}: {event.detail}"
+    meters = METERS.c
+    flagged = select(meters.measurement, meters.status_flags).where(
+        meters.gateway_id == row.gateway_id, meters.state == "enabled", meters.metering_status == WIRING
+    )
+    found = [f"{meter.measurement} {meter.status_flags or ''}".strip() for meter in connection.execute(flagged)]
+    return f"wiring_flagged: the gateway asks to check the wiring of {', '.join(found)}" if found else None
 
 
 def bring_today_up(connection: Connection, settings: Settings, now: datetime) -> None:
@@ -152,4 +175,6 @@ def _judge(gateway: GatewayStatus, settings: Settings) -> tuple[int, str]:
         return 1, f"the token ends in {gateway.token_days_left} days"
     if gateway.last_outcome != Outcome.COMPLETE:
         return 1, f"last poll {gateway.last_outcome}: {gateway.last_error}"
+    if gateway.suspect is not None:
+        return 1, gateway.suspect
     return 0, f"measured {age_s} s ago"

@@ -88,6 +88,8 @@ def _lines(gateway: "GatewayStatus") -> Iterator[str]:
     if gateway.last_error:
         yield f"  last problem   {gateway.last_error}"
     yield f"  today          {_kwh(production)} made, {_kwh(consumption)} used"
+    if gateway.suspect is not None:
+        yield f"  suspect        {gateway.suspect}"
     if gateway.token_days_left is not None:
         yield f"  token          {gateway.token_days_left} days left"
     if gateway.spool_bytes:

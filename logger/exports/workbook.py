@@ -17,7 +17,7 @@ from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell
 from logger import __version__
 from logger.exports.text import escape_formula
 from logger.reports import Report
-from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Ratio
+from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Ratio, Status
 
 WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
 COLOURS = {
@@ -28,12 +28,14 @@ COLOURS = {
     "energy_kwh": "#F2A900",
     "coverage_pct": "#4A6FA5",
 }
+#: status -> the colour of its rows
+SHADES: dict[Status, str] = {"partial": "#FCE8D5", "suspect": "#F6C7C7"}
 #: of Excel: they leave out what a filter hides
 SUBTOTALS = {"sum": 109, "max": 104}
 ABOUT = (
     "Energy is the difference of lifetime counters, never power times an interval.",
     "Ratios come from summed energies; they are empty where an input is missing.",
-    "Shaded rows are partial.",
+    "Shaded rows are partial; red ones are suspect, and the sheet Quality has what to look at.",
     "Days are those of the gateway's time zone. An empty cell is not known; it is not zero.",
     "Totals follow the filter of their sheet; hidden columns at its end hold what they weigh by.",
 )
@@ -135,9 +137,14 @@ class Workbook:
         sheet.autofilter(0, 0, table.last, len(report.names) - 1)
         sheet.repeat_rows(0)
         if STATUS in report.names:
-            rule = f'=${xl_col_to_name(report.names.index(STATUS))}2="partial"'
-            shade = {"type": "formula", "criteria": rule, "format": self.style(bg_color="#FCE8D5")}
-            sheet.conditional_format(1, 0, table.last, len(report.names) - 1, shade)
+            letter = xl_col_to_name(report.names.index(STATUS))
+            for status, colour in SHADES.items():
+                shade = {
+                    "type": "formula",
+                    "criteria": f'=${letter}2="{status}"',
+                    "format": self.style(bg_color=colour),
+                }
+                sheet.conditional_format(1, 0, table.last, len(report.names) - 1, shade)
         return table
 
     def _cell(self, sheet: Any, y: int, x: int, column: Column | str, value: Any) -> None:

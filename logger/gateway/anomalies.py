@@ -14,12 +14,24 @@ from logger.gateway.sources import meters
 from logger.gateway.sources.production import consumption_item, is_active, production_item
 from logger.readings import Event, InverterSample, Measurement, MeterReading, Phase, ProductionSample, Source
 
+#: Sources of production that a CT measures.
+COUNTED_BY_CT = frozenset({Source.CT, Source.EIM})
 #: What was not seen for this long is new when it comes again.
 FORGET_AFTER = timedelta(hours=1)
 #: A meter whose own clock stands still this long gives nothing new.
 FROZEN_AFTER_S = 60
 CLOCK_SKEW_S = 60
 REMOVED_AFTER_LISTS = 3
+#: These cast doubt on what is counted, so each day on which they last has an event.
+DAILY = frozenset({"clamp_missing", "clamp_reversed", "ct_disagrees", "wiring_flagged"})
+#: Inverters report each 5 or 15 minutes; by less power than this a production CT is not judged, W.
+REPORT_EVERY_S, LEAST_W = 1_000, 100.0
+#: A production CT that shows less than this share of the inverters' power does not measure them.
+NEXT_TO_NOTHING = 0.05
+#: A load that is below zero by more than this is none, W.
+LOAD_NOISE_W = 50.0
+#: What was right before is wrong when it lasts: all inverters have reported anew by then.
+LASTING = timedelta(minutes=20)
 
 
 class Anomaly(NamedTuple):
@@ -55,6 +67,18 @@ def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
     return [Anomaly("lost_channel", "storage", "one phase went to zero; the total is left out")]
 
 
+def in_load(readings: Iterable[MeterReading]) -> list[Anomaly]:
+    """Return a consumption CT whose load is below zero; with a battery behind it, it may be."""
+    totals = {reading.measurement: reading.power_w for reading in readings if reading.phase is Phase.TOTAL}
+    load_w = totals.get(Measurement.TOTAL_CONSUMPTION)
+    if load_w is None or load_w > -LOAD_NOISE_W or Measurement.STORAGE in totals:
+        return []
+    detail = (
+        f"it is set up to measure the load and shows {load_w:.0f} W; look whether it sits at the grid, or is reversed"
+    )
+    return [Anomaly("ct_disagrees", "total-consumption", detail)]
+
+
 def in_production_page(page: Any) -> list[Anomaly]:
     """Return what is wrong in production.json's consumption items."""
     total, net = consumption_item(page, meters.TOTAL), consumption_item(page, meters.NET)
@@ -86,16 +110,51 @@ class Watch:
         self._today_was_late = False
         self._skew_s = 0
         self._missing: dict[str, int] = {}  # serial -> from how many lists in a row
+        self._has_clamp = False  # the production CT has measured the inverters
+        self._clamp_lost_at: datetime | None = None
 
-    def begun(self, found: Iterable[Anomaly], at: datetime) -> list[Event]:
-        """Return an event for each anomaly that was not there lately."""
+    def begun(self, found: Iterable[Anomaly], at: datetime, local: datetime | None = None) -> list[Event]:
+        """Return an event for each anomaly that was not there lately, or (``DAILY``) on this local day.
+
+        ``local`` is the instant as the site's clocks show it.
+        """
         events: list[Event] = []
+        now = local or at
         for kind, subject, detail in found:
             before = self._seen.get((kind, subject))
-            if before is None or at - before > FORGET_AFTER:
+            is_new_day = before is not None and kind in DAILY and before.astimezone(now.tzinfo).date() != now.date()
+            if before is None or at - before > FORGET_AFTER or is_new_day:
                 events.append(Event(at=at, kind=kind, subject=subject, detail=detail))
             self._seen[kind, subject] = at
         return events
+
+    def clamp(
+        self, production: Iterable[ProductionSample], inverters: Iterable[InverterSample], at: datetime
+    ) -> list[Anomaly]:
+        """Return a production CT that does not measure what the inverters report, or the wrong way round.
+
+        One that has measured them before is given some time: they may all have been switched off at once.
+        """
+        shown_w = next(
+            (own.power_w for own in production if own.phase is Phase.TOTAL and own.source in COUNTED_BY_CT), None
+        )
+        since = at - timedelta(seconds=REPORT_EVERY_S)
+        made_w = sum(unit.power_w for unit in inverters if unit.power_w is not None and unit.reported_at >= since)
+        if shown_w is None or made_w < LEAST_W:
+            return []
+        if shown_w > NEXT_TO_NOTHING * made_w:
+            self._has_clamp, self._clamp_lost_at = True, None
+            return []
+        self._clamp_lost_at = self._clamp_lost_at or at
+        if self._has_clamp and at - self._clamp_lost_at < LASTING:
+            return []
+        kind, look = "clamp_missing", "is there a clamp, and are all of them the same way round?"
+        if shown_w < -0.5 * made_w:
+            kind, look = "clamp_reversed", "its clamps are the wrong way round, or their wires swapped"
+        detail = (
+            f"it shows {shown_w:.0f} W while the inverters report {made_w:.0f} W; look at the production CT: {look}"
+        )
+        return [Anomaly(kind, "production", detail)]
 
     def frozen(self, document: Any, now_s: int) -> frozenset[int]:
         """Return the meters (eid) whose own reading time has stood still for a minute."""

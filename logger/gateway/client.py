@@ -185,7 +185,8 @@ class Gateway:
         took_s = self.elapsed() - started
         states, changes = self.devices.changed(parts.states, at)
         events += [*changes, *self.devices.silence(parts.heard, at)]
-        events += self._watch.begun(self._anomalies(parts.anomalies, documents, at, took_s), at)
+        parts.anomalies += self._watch.clamp(parts.production, parts.inverters, at)
+        events += self._watch.begun(self._anomalies(parts.anomalies, documents, at, took_s), at, self._local(at))
         if inverters:
             events += self._watch.inverter_list(parts.inverters, at)
         return Poll(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Status = Literal["final", "provisional", "partial"]
+Status = Literal["final", "provisional", "suspect", "partial"]
 Values = Sequence[float | None]  #: one for each row; None where unknown
 Cells = Callable[[str], Sequence[Any]]  #: gives the values of a column or weight
 
@@ -20,18 +20,29 @@ COVERED_PCT = 95.0
 #: Between two samples of a total's counter something was not counted: that hour and day are partial, however much was
 #: covered.
 UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
+#: What a site cannot do, or its gateway flags: the figures of such a day stay as they were counted, and are not to be
+#: believed.
+SUSPECT = ("clamp_missing", "clamp_reversed", "ct_disagrees", "unseen_source", "wiring_flagged")
 #: status of a period -> what it means
 STATUSES: dict[Status, str] = {
     "final": "over, and measured",
     "provisional": "the period runs",
+    "suspect": "a day of it shows what the site cannot do, or its gateway flags a meter; an event has what to look at",
     "partial": f"below {COVERED_PCT:.0f} % coverage, or (hours and days) a counter was broken off",
 }
 
 
-def status_of(coverage_pct: float | None, *, is_over: bool, is_broken: bool = False) -> Status:
-    """Return how sure a period is; ``is_broken`` where a total's counter was broken off in it."""
+def status_of(
+    coverage_pct: float | None, *, is_over: bool, is_broken: bool = False, is_suspect: bool = False
+) -> Status:
+    """Return how sure a period is.
+
+    ``is_broken`` where a total's counter was broken off in it; ``is_suspect`` where it has part of a suspect day.
+    """
     if not is_over:
         return "provisional"
+    if is_suspect:
+        return "suspect"
     return "final" if (coverage_pct or 0.0) >= COVERED_PCT and not is_broken else "partial"
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from logger.clock import time_zone, to_epoch_s
+from logger.clock import day_end_s, day_start_s, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
-from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
+from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, suspect_days, view_rows
 from logger.reports.periods import Text, periods
 from logger.store.models import ENERGY_DAILY
 
@@ -46,10 +46,16 @@ def detail_report(
         measured = {(as_date(row[0]), row[1]): row[2:] for row in found}
         members = sorted({name for _, name in measured})
         covered_pct = _covered_phases(connection, site, first, last) if kind == "phases" else _covered_inverters(found)
-        for _, (day,), _, end_s in periods("daily", first, last, time_zone(site.zone)):
+        zone = time_zone(site.zone)
+        # Phases are the counters of the same CTs; inverters count for themselves.
+        suspects = (
+            suspect_days(connection, site, day_start_s(first, zone), day_end_s(last, zone)) if kind == "phases" else {}
+        )
+        for _, (day,), _, end_s in periods("daily", first, last, zone):
             for name in members:
                 row = measured.get((day, name), (None,) * len(columns))
-                status = status_of(covered_pct.get((day, name)), is_over=end_s <= to_epoch_s(now))
+                is_over = end_s <= to_epoch_s(now)
+                status = status_of(covered_pct.get((day, name)), is_over=is_over, is_suspect=day in suspects)
                 rows.append((site.name, day, name, *row, status))
     if not rows:
         raise nothing_in_range(sites)

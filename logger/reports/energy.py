@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select, text
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
-from logger.reports.columns import COVERAGE, ENERGY, STATUS, UNCOUNTED, status_of
+from logger.reports.columns import COVERAGE, ENERGY, STATUS, SUSPECT, UNCOUNTED, status_of
 from logger.reports.periods import PERIOD_LABELS, Kind, Text, next_period, period_of, periods, span, text_of
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
@@ -74,12 +75,19 @@ def energy_report(
         # What is lost between two samples is nothing to a month.
         is_short, begin_s = kind in {"hourly", "daily"}, day_start_s(first, zone)
         breaks = breaks_s(connection, site, begin_s) if is_short else []
+        until_s = day_start_s(next_period(kind, period_of(kind, last)), zone)
+        suspects = list(suspect_days(connection, site, day_start_s(period_of(kind, first), zone), until_s))
         today_s = day_start_s(local_day(now_s, zone), zone)
         for name, labels, start_s, end_s in periods(kind, first, last, zone):
             numbers = found.get(name, [None] * len(ENERGY))
             is_measured = is_measured or numbers[covered] is not None
             numbers[covered] = covered_pct = numbers[covered] or 0.0
-            status = status_of(covered_pct, is_over=end_s <= now_s, is_broken=has_break(breaks, start_s, end_s))
+            status = status_of(
+                covered_pct,
+                is_over=end_s <= now_s,
+                is_broken=has_break(breaks, start_s, end_s),
+                is_suspect=has_suspect(suspects, start_s, end_s, zone),
+            )
             rows.append((site.name, *labels, *numbers, status))
             length_s = site.lasted_s(start_s, end_s, today_s)
             weights["covered_s"].append(covered_pct / 100 * length_s)
@@ -198,6 +206,27 @@ def has_break(breaks: Sequence[int], start_s: int, end_s: int) -> bool:
     """Return whether a break lies within a period; one at its very start ended the one before."""
     index = bisect_left(breaks, start_s + 1)
     return index < len(breaks) and breaks[index] <= end_s
+
+
+def suspect_days(connection: Connection, site: Site, start_s: int, end_s: int) -> dict[date, str]:
+    """Return the local days in some time that are suspect, each with the first detail of what to look at."""
+    events, zone = EVENTS.c, time_zone(site.zone)
+    query = select(events.at, events.detail).where(
+        events.gateway_id.in_(site.gateway_ids),
+        events.kind.in_(SUSPECT),
+        events.at >= from_epoch_s(start_s),
+        events.at < from_epoch_s(end_s),
+    )
+    days: dict[date, str] = {}
+    for at, detail in connection.execute(query.order_by(events.at, events.kind)):
+        days.setdefault(local_day(to_epoch_s(at), zone), detail)
+    return days
+
+
+def has_suspect(days: Sequence[date], start_s: int, end_s: int, zone: ZoneInfo) -> bool:
+    """Return whether a period has part of a suspect day; these in order."""
+    index = bisect_left(days, local_day(start_s, zone)) if days else 0
+    return index < len(days) and days[index] <= local_day(end_s - 1, zone)
 
 
 def as_date(value: Any) -> date:

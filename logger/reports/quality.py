@@ -11,8 +11,18 @@ from sqlalchemy import Connection, case, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports import Report
-from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
-from logger.reports.energy import Site, as_date, breaks_s, days_of, has_break, nothing_in_range, sites_of, view_rows
+from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, SUSPECT, status_of
+from logger.reports.energy import (
+    Site,
+    as_date,
+    breaks_s,
+    days_of,
+    has_break,
+    nothing_in_range,
+    sites_of,
+    suspect_days,
+    view_rows,
+)
 from logger.reports.periods import Text, periods
 from logger.store.models import EVENTS, POLLS
 
@@ -54,6 +64,7 @@ def quality_report(
         today_s = day_start_s(local_day(now_s, zone), zone)
         events = _events(connection, site, begin_s, day_end_s(last, zone))
         breaks = breaks_s(connection, site, begin_s)
+        suspects = suspect_days(connection, site, begin_s, day_end_s(last, zone))
         for _, (day,), start_s, end_s in periods("daily", first, last, zone):
             production_kwh, covered_pct, bridged_kwh = energy.get(day, (None, 0.0, None))
             share = (covered_pct or 0.0) / 100
@@ -74,7 +85,12 @@ def quality_report(
                     "inverters_kwh": inverters.get(day),
                     "inverters_difference_pct": _excess_pct(inverters.get(day), production_kwh),
                     **{column: kinds.count(kind) for kind, column in COUNTED.items()},
-                    STATUS: status_of(covered_pct, is_over=end_s <= now_s, is_broken=has_break(breaks, start_s, end_s)),
+                    STATUS: status_of(
+                        covered_pct,
+                        is_over=end_s <= now_s,
+                        is_broken=has_break(breaks, start_s, end_s),
+                        is_suspect=day in suspects,
+                    ),
                     NOTES: _notes(events_of_day, zone),
                     "covered_s": period_s * share,
                     "period_s": period_s,
@@ -115,6 +131,8 @@ def _excess_pct(inverters_kwh: float | None, production_kwh: float | None) -> fl
 
 
 def _notes(events: list[Any], zone: ZoneInfo) -> str:
+    # What casts doubt on the whole day comes first.
+    events = sorted(events, key=lambda event: event.kind not in SUSPECT)
     notes = [
         f"{at.astimezone(zone):%H:%M} {kind} {subject}: {detail}" for at, kind, subject, detail in events[:MAX_NOTES]
     ]

@@ -20,6 +20,7 @@ from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.rollups import checkpoints, inverters
 from logger.rollups.checkpoints import Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
+from logger.rollups.judge import judge
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
@@ -93,6 +94,8 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
         # The first day may end with the quarter before: its length is known only now.
         newest_s = to_epoch_s(rolled.rows[-1]["starts_at"]) if rolled.rows else since_s - QUARTER_S
         recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
+    last = None if replace_until_s is None else local_day(replace_until_s - 1, site.zone)
+    judge(connection, site, local_day(since_s, site.zone), last)
     if rolled.settled_s > since_s:
         checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
     return None if until_s >= stop_s else until_s
@@ -229,6 +232,7 @@ def rebuild(
         ends = job.ends(ledger)
         if since is None and ledger is ENERGY:
             recompute_kept(connection, job.site, ends and ends.first_s, job.now_s)
+            judge(connection, job.site, None, None)
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
             checkpoints.forget_after(connection, gateway_id, ledger.name, max(since_s, ends.first_s))

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, utc_offset_s, utc_text
 from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import KINDS, Checkpoint
+from logger.rollups.judge import is_of_a_day
 from logger.rollups.rollup import Job, Ledger, job_of
 from logger.rollups.site import Site
 from logger.rollups.write import recompute_kept
@@ -92,7 +93,7 @@ def _by_day(
     plain = (epoch(own) if own is time or isinstance(own.type, UtcDateTime) else own for own in columns)
     query = select(*plain).where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
     if table is EVENTS:
-        query = query.where(table.c.kind.in_(KINDS))
+        query = query.where(table.c.kind.in_(KINDS) | is_of_a_day())
     for at_s, more in ((since_s, 0), (until_s, 1)):
         if at_s is not None:
             edge: Any = local_day(at_s, site.zone) + timedelta(days=more)

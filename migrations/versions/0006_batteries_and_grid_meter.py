@@ -207,6 +207,13 @@ def upgrade() -> None:
     for table, meanings in DICTIONARY.items():
         for column, (unit, meaning) in meanings.items():
             comment(table, column, unit, meaning)
+    # Days were not judged by what a site can do: the first step of the rollups judges them all.
+    op.execute(
+        sa.text(
+            "INSERT INTO rollup_checkpoints (gateway_id, ledger, at, state) "
+            "SELECT gateway_id, 'unjudged', '1970-01-01 00:00:00', '{}' FROM gateways"
+        )
+    )
     replace_views("upgrade")
 
 
@@ -216,6 +223,7 @@ def downgrade() -> None:
         rows = sa.and_(dictionary.c.table == table, dictionary.c.column.in_(list(meanings)))
         op.execute(dictionary.delete().where(rows))
     replace_views("downgrade")
+    op.execute(sa.text("DELETE FROM rollup_checkpoints WHERE ledger = 'unjudged'"))
     for table in reversed(TABLES):
         op.drop_table(table)
     for table in ENERGY:

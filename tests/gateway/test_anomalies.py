@@ -1,9 +1,13 @@
 """What is odd is an event when it begins, and not again while it lasts."""
 
+from dataclasses import fields
 from datetime import date, timedelta
 from typing import Any
 
-from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_production_page
+import pytest
+
+from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_load, in_production_page
+from logger.readings import InverterSample, MeterReading, Phase, ProductionSample, Source
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -78,3 +82,39 @@ def test_a_night_that_begins_with_zero_ends_a_run_of_late_ones() -> None:
     days = [(1, 9000.0), (2, 9001.0), (2, 8000.0), (3, 0.0), (3, 6000.0), (4, 6001.0)]
     found = [day for day, wh in days if watch.day_count(page(wh), date(2026, 6, day))]
     assert found == [2, 4]
+
+
+def test_a_production_ct_that_does_not_measure_the_inverters_is_reported_each_day() -> None:
+    watch = Watch()
+
+    def poll(minute: int, shown_w: float | None, made_w: float = 800.0, age_s: int = 200) -> list[str]:
+        at = NOON + timedelta(minutes=minute)
+        production = [ProductionSample(Phase.TOTAL, shown_w, 1.0, 0, Source.CT)]
+        units = [InverterSample(reported_at=at - timedelta(seconds=age_s), serial="a", power_w=made_w)]
+        return [event.kind for event in watch.begun(watch.clamp(production, units, at), at)]
+
+    assert poll(-10, 0.2, made_w=40.0) == poll(-10, 0.2, age_s=2000) == poll(-10, None) == []
+    assert poll(0, 0.2) == ["clamp_missing"]
+    assert poll(5, 0.2) == []
+    assert poll(10, -790.0) == ["clamp_reversed"]
+    assert [poll(15 + 5 * n, 0.2) for n in range(12 * 24)].count(["clamp_missing"]) == 1
+    assert poll(1500, 790.0) == poll(1505, 0.0) == poll(1510, 790.0) == []
+    # All inverters may have been switched off since they reported.
+    assert [poll(1515 + 5 * n, 0.0) for n in range(6)] == [[], [], [], [], ["clamp_missing"], []]
+
+
+@pytest.mark.parametrize("source", [Source.V1, Source.INVERTERS, Source.DERIVED])
+def test_what_inverters_add_up_to_has_no_clamp(source: Source) -> None:
+    units = [InverterSample(reported_at=NOON, serial="a", power_w=800.0)]
+    assert Watch().clamp([ProductionSample(Phase.TOTAL, 0.0, 1.0, None, source)], units, NOON) == []
+
+
+def test_a_load_below_zero_is_reported_unless_a_battery_is_behind_its_ct() -> None:
+    def reading(measurement: str, power_w: float) -> MeterReading:
+        rest: dict[str, Any] = dict.fromkeys((field.name for field in fields(MeterReading)), None)
+        return MeterReading(**rest | {"measurement": measurement, "phase": Phase.TOTAL, "power_w": power_w})
+
+    load, storage = reading("total-consumption", -900.0), reading("storage", 900.0)
+    assert [anomaly.kind for anomaly in in_load([load])] == ["ct_disagrees"]
+    assert in_load([load, storage]) == in_load([reading("total-consumption", -9.0)]) == []
+    assert in_load([reading("net-consumption", -900.0)]) == []

@@ -31,6 +31,8 @@ KEYS = {
     "inverter_daily": ("gateway_id", "day", "serial"),
     "events": ("gateway_id", "at", "kind", "subject"),
 }
+#: What a site cannot do was no event in version 0.1.0; the inverters of some of these make a fifth of what the CT counts.
+ONLY = {"events": "WHERE subject NOT LIKE 'day''s %'"}
 GAP_S = 900
 #: What is stored at a time, and then rolled up, s
 BATCH_S = 43_200 + 420
@@ -96,9 +98,9 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def columns_of(connection: Connection, table: str) -> dict[str, str]:
+def columns_of(connection: Connection, table: str, where: str = "") -> dict[str, str]:
     """A digest per column over all rows, in the order of the key."""
-    found = connection.execute(text(f"SELECT * FROM {table}"))
+    found = connection.execute(text(f"SELECT * FROM {table} {where}"))
     names = list(found.keys())
     rows = [[plain(value) for value in row] for row in found]
     rows.sort(key=lambda row: [row[names.index(name)] for name in KEYS[table]])
@@ -133,8 +135,9 @@ def last_samples(ledger: str, state: Any) -> Iterator[list[Any]]:
 
 def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
     with engine.connect() as connection:
-        found = {table: columns_of(connection, table) for table in KEYS}
-        return found | {"checkpoints": checkpoints(connection)}
+        found = {table: columns_of(connection, table, ONLY.get(table, "")) for table in KEYS}
+        days = columns_of(connection, "events", "WHERE subject LIKE 'day''s %'")
+        return found | {"events of days": days, "checkpoints": checkpoints(connection)}
 
 
 def differing(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
