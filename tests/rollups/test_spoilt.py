@@ -31,7 +31,7 @@ KEYS = {
     "inverter_daily": ("gateway_id", "day", "serial"),
     "events": ("gateway_id", "at", "kind", "subject"),
 }
-#: What a site cannot do was no event in version 0.1.0; the inverters of some of these make a fifth of what the CT counts.
+#: What a site cannot do was no event in version 0.1.0; inverters of some of these make a fifth of what their CT counts.
 ONLY = {"events": "WHERE subject NOT LIKE 'day''s %'"}
 GAP_S = 900
 #: What is stored at a time, and then rolled up, s
