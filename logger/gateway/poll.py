@@ -103,7 +103,8 @@ def read(
     if not any(anomaly.kind == "inactive_meter" for anomaly in parts.anomalies):
         parts.anomalies += anomalies.in_values(parts.production, parts.meter_readings, parts.inverters)
     parts.anomalies += anomalies.in_meters(parts.meter_readings)
-    parts.anomalies += anomalies.in_load(parts.meter_readings)
+    if not profile.equipment.has_batteries:
+        parts.anomalies += anomalies.in_load(parts.meter_readings)
     parts.anomalies += anomalies.in_production_page(known(documents, profiles.PRODUCTION_JSON))
     lists = (profiles.DEVICE_DATA, profiles.V1_INVERTERS)
     parts.anomalies += anomalies.in_lists(*(known(documents, path) for path in lists))
