@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, interpolated, joined, touched
+from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, joined, touched
+from logger.ledger.interpolation import interpolated
 from logger.ledger.limits import RETIRED_S, Stream
 
 Energy = list[int | None]

@@ -1,7 +1,7 @@
 """What one register counted, as a curve: readings that are believed, edited so that it never falls.
 
-The energy of any interval is the difference of the curve at its ends, so that the energies of adjoining intervals add
-up to last minus first, whatever the readings were.
+The energy of any interval is the difference of the curve at its ends, so that adjoining intervals add up to last minus
+first, whatever the readings were.
 """
 
 from bisect import bisect_left, bisect_right
@@ -9,13 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import pairwise
+from operator import mul, sub
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S
+from logger.ledger.interpolation import interpolated
 
 #: Unchanged for longer than this while there is power: the register is stuck.
 STALL_S = 7_200
 STALL_POWER_W = 50
+#: What may have flowed while power was unknown.
+UNKNOWN_W = 25_000.0
 
 #: (start, end)
 Stretch = tuple[int, int]
@@ -61,6 +65,7 @@ class Anchor(NamedTuple):
     #: Readings up to here are erroneous, whatever they look like alone. Only checkpoints of version 0.1 have it: it
     #: took some among erroneous reads.
     erroneous_until_s: int = 0
+    owed_ws: int = 0  #: what power came to since it last grew (Ws)
 
 
 @dataclass(slots=True)
@@ -186,6 +191,7 @@ class Curve:
             self.flat_since_s(self.flat(point)),
             self.anchor.first_s,
             self.max_quarter_mwh(at_s),
+            owed_ws=self.owed_ws(point),
         )
 
     def _level(self, point: int) -> int:
@@ -200,6 +206,14 @@ class Curve:
         """Return when the register last grew, as of a point, or began."""
         level = self._level(point)
         return self.readings.at_s[level] if level else self.anchor.last_increase_s
+
+    def owed_ws(self, point: int) -> int:
+        """Return what power came to since the register last grew, as of a point; unknown power is much."""
+        level, at_s = self._level(point), self.readings.at_s
+        powers_w = [UNKNOWN_W if w is None else max(0.0, w) for w in self.readings.power_w[level : point + 1]]
+        steps_s = map(sub, at_s[level + 1 : point + 1], at_s[level:point])
+        owed_ws = sum(map(int, map(mul, map(max, powers_w, powers_w[1:]), steps_s)))
+        return owed_ws if level else owed_ws + self.anchor.owed_ws
 
     def flat(self, point: int) -> int:
         """Return the point since which the register has stood still under power, as of another.
@@ -255,19 +269,6 @@ class Curve:
             for edge_s, (before, after) in zip(edges_s[1:], pairwise(self.counts(edges_s)), strict=True):
                 learned.append(learned[-1] if edge_s in bridged_s else max(learned[-1], after - before))
         return learned[known]
-
-
-def interpolated(at_s: list[int], values_mwh: list[int], edges_s: Iterable[int]) -> list[int]:
-    """Return values at instants in order; each step grows evenly."""
-    found, after, size = [], 0, len(at_s)
-    for edge_s in edges_s:
-        after = bisect_left(at_s, edge_s, after)
-        value_mwh = values_mwh[after] if after < size else values_mwh[-1]
-        if 0 < after < size and value_mwh != (before_mwh := values_mwh[after - 1]):
-            into_s, over_s = edge_s - at_s[after - 1], at_s[after] - at_s[after - 1]
-            value_mwh = before_mwh + (value_mwh - before_mwh) * into_s // over_s
-        found.append(value_mwh)
-    return found
 
 
 def joined(stretches_s: Iterable[Stretch], *, touching: bool = False) -> list[Stretch]:

@@ -13,6 +13,7 @@ from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.net_power import MaxPower, add_net_power, implausible_power_events, integrate, max_power_w, plausible
+from logger.ledger.possible import power_made
 from logger.ledger.register import read_register
 
 
@@ -69,6 +70,7 @@ def settle(
             since_s=since_s,
             until_s=until_s,
             gap_s=gap_s,
+            made_w=power_made(registers, anchors, key[1]) if key[0] is Stream.EXPORT else None,
         )
         for key in sorted(registers.keys() | anchors.keys())
     }

@@ -22,7 +22,8 @@ SLOWEST_S = 3_700
 NIGHT_S = 4 * 3600
 #: What no microinverter makes: a report of more is not believed.
 MOST_W = 1_500
-LIMITS = Limits(floor_w=MOST_W, learned_floor_w=1_000)
+#: Of a register: the largest microinverters make 640 W.
+LIMITS = Limits(floor_w=700, learned_floor_w=500, headroom=1.5)
 #: No microinverter makes more: what its first report of a day may have counted in one interval.
 DAWN_W = 500
 

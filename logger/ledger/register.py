@@ -6,22 +6,31 @@ whether they are read at once or as they come.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from itertools import accumulate, compress
 from operator import ne, sub
 
 from logger.clock import QUARTER_S, utc_text
 from logger.ledger.curve import STALL_S, Anchor, Curve, Decision, Readings, Step, Tie
-from logger.ledger.limits import NOISE_MWH, RECOVERY_S, RETIRED_S, SPIKE_MWH, WRAP_MWH, WRAP_SLACK_MWH, Limits, Possible
+from logger.ledger.limits import NOISE_MWH, RECOVERY_S, RETIRED_S, SPIKE_MWH, WRAP_MWH, WRAP_SLACK_MWH, Limits
+from logger.ledger.possible import Possible
 
 
 def read_register(
-    readings: Readings, anchor: Anchor | None, limits: Limits, *, since_s: int, until_s: int, gap_s: int = QUARTER_S
+    readings: Readings,
+    anchor: Anchor | None,
+    limits: Limits,
+    *,
+    since_s: int,
+    until_s: int,
+    gap_s: int = QUARTER_S,
+    made_w: Mapping[int, float | None] | None = None,
 ) -> Curve:
     """Return what a register counted, from ``since_s`` (the start of a quarter hour) on.
 
     There is an ``anchor``, what was known at ``since_s``, or at least one reading; readings up to
     the anchor's are passed over. ``until_s`` is the instant up to which readings were read,
-    ``gap_s`` the longest normal step.
+    ``gap_s`` the longest normal step; ``made_w`` has by instant the power that export comes from.
     """
     if anchor is None:
         at_s, value_mwh = readings.at_s[0], readings.value_mwh[0]
@@ -29,7 +38,7 @@ def read_register(
         anchor = Anchor(source, at_s, value_mwh, power_w, 0, at_s, at_s, at_s, 0)
     first = Readings([anchor.at_s], [anchor.value_mwh], [anchor.power_w], [anchor.source])
     curve = Curve(readings, first, [anchor.value_mwh + anchor.below_high_mwh], anchor, since_s)
-    _Validation(readings, curve, limits, until_s, gap_s).run()
+    _Validation(curve, Possible(limits, readings, curve, gap_s, made_w), until_s).run()
     curve.events = [event for event in curve.events if event.at_s > since_s]
     return curve
 
@@ -37,15 +46,15 @@ def read_register(
 class _Validation:
     """Continues a curve by readings; its end is the last reading that is believed."""
 
-    def __init__(self, readings: Readings, curve: Curve, limits: Limits, until_s: int, gap_s: int) -> None:
-        self.readings = readings
+    def __init__(self, curve: Curve, possible: Possible, until_s: int) -> None:
+        self.readings = curve.read
         self.curve = curve
-        self.possible = Possible(limits, readings, curve, gap_s)
+        self.possible = possible
         self.until_s = until_s
-        self.gap_s = gap_s
+        self.gap_s = possible.gap_s
         self.may_fall = True
         #: Any register may grow by this at once.
-        self.small_mwh = min(SPIKE_MWH, int(limits.least_power_w * 60 / 3.6))
+        self.small_mwh = min(SPIKE_MWH, int(possible.limits.least_power_w * 60 / 3.6))
 
     def run(self) -> None:
         """Continue by all readings after the curve's end."""
@@ -116,7 +125,7 @@ class _Validation:
         was_reading = not (is_stuck and before_mwh == 0)
         if is_stuck and step_mwh > 0 and was_reading:
             grown_mwh = readings.value_mwh[index] + curve.offset_mwh - curve.count_mwh[-1]
-            if 0 < grown_mwh <= self.possible.rate_mwh(at_s - flat_since_s):
+            if 0 < grown_mwh <= self.possible.caught_up_mwh(index, flat_since_s):
                 return self._caught_up(index, grown_mwh)
         if step_mwh > (self.possible.allowed_mwh(index) if was_reading else 0):
             return self._broken(index, "jump")

@@ -15,7 +15,7 @@ EDGES_S = range(START_S, START_S + 5 * QUARTER_S, QUARTER_S)
 
 def counting(times: list[int], values_wh: list[float], stream: Stream) -> Curve:
     readings = Readings()
-    readings.extend("ct", times, values_wh, [0.0] * len(times))
+    readings.extend("ct", times, values_wh, [None] * len(times))
     limits = limits_of(stream, None)
     return read_register(readings, None, limits, since_s=START_S, until_s=times[-1], gap_s=QUARTER_S)
 
