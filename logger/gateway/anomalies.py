@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from logger.gateway.parse import integer, items, number, text
 from logger.gateway.quirks import is_copy
 from logger.gateway.sources import meters
-from logger.gateway.sources.production import consumption_item, is_active, production_item
-from logger.readings import Event, InverterSample, Measurement, MeterReading, Phase, ProductionSample, Source
+from logger.gateway.sources.production import consumption_item, copies_production, is_active, production_item
+from logger.readings import Event, InverterSample, Measurement, Meter, MeterReading, Phase, ProductionSample, Source
 
 #: Sources of production that a CT measures.
 COUNTED_BY_CT = frozenset({Source.CT, Source.EIM})
@@ -32,6 +32,15 @@ NEXT_TO_NOTHING = 0.05
 LOAD_NOISE_W = 50.0
 #: What was right before is wrong when it lasts: all inverters have reported anew by then.
 LASTING = timedelta(minutes=20)
+
+#: what a gateway's flags of a meter mean -> what to look at
+FLAGS = {
+    "production-imbalance": "its phases make very different powers: look at a clamp that sits on another conductor",
+    "negative-production": "it reads negative by day: look at the direction of the production clamps",
+    "power-on-unused-phase": "there is power on a phase that is not in use: look at the number of phases configured",
+    "negative-total-consumption": "the house uses less than nothing: look at the direction and the phase of the clamps",
+    "check-wiring": "look at the direction, the phase and the seat of its clamps",
+}
 
 
 class Anomaly(NamedTuple):
@@ -83,10 +92,25 @@ def in_production_page(page: Any) -> list[Anomaly]:
     """Return what is wrong in production.json's consumption items."""
     total, net = consumption_item(page, meters.TOTAL), consumption_item(page, meters.NET)
     produced = production_item(page, "eim")
+    if produced and copies_production(page):
+        detail = "it is a copy of production: no CT measures consumption, which is not known"
+        return [Anomaly("copied_total", "total-consumption", detail)]
     copied = is_active(total) and is_active(net) and is_copy(total, net)
     if not (copied and is_active(produced) and number(produced.get("whLifetime"))):
         return []
     return [Anomaly("copied_total", "total-consumption", "it is a copy of net-consumption")]
+
+
+def in_slots(meters: Iterable[Meter]) -> list[Anomaly]:
+    """Return the enabled meters that the gateway itself flags (statusFlags, meteringStatus)."""
+    found = []
+    for meter in meters:
+        flags = list(filter(None, (meter.status_flags or "").split(",")))
+        flags += ["check-wiring"] if meter.metering_status == "check-wiring" else []
+        if meter.state == "enabled" and flags:
+            detail = "; ".join(f"{flag}: {FLAGS.get(flag, 'look at its clamps')}" for flag in dict.fromkeys(flags))
+            found.append(Anomaly("wiring_flagged", meter.measurement, f"the gateway flags this meter: {detail}"))
+    return found
 
 
 def in_lists(*lists: Any) -> list[Anomaly]:
@@ -121,11 +145,13 @@ class Watch:
         events: list[Event] = []
         now = local or at
         for kind, subject, detail in found:
-            before = self._seen.get((kind, subject))
+            # Other flags of a meter are another anomaly.
+            key = (kind, f"{subject} {detail}" if kind == "wiring_flagged" else subject)
+            before = self._seen.get(key)
             is_new_day = before is not None and kind in DAILY and before.astimezone(now.tzinfo).date() != now.date()
             if before is None or at - before > FORGET_AFTER or is_new_day:
                 events.append(Event(at=at, kind=kind, subject=subject, detail=detail))
-            self._seen[kind, subject] = at
+            self._seen[key] = at
         return events
 
     def clamp(

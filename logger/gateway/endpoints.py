@@ -93,13 +93,16 @@ class Endpoints:
         """Return a document, or the error in its place, for ``Documents``.
 
         What is dispensable is not asked for again for a while when it is missing, refused, or takes the gateway down.
+        Where that is so from the first time on, nothing failed: this gateway has no such page, or not for us.
         AuthenticationError: nothing is for us any more; with what to do.
         """
         document = self._document(path, deadline)
         is_absent = isinstance(document, (errors.EndpointMissingError, errors.EndpointRefusedError))
         if not is_absent or not self._can_wait(path) or (path in WITH_EACH_POLL and self._known[path].worked):
             return document
-        return self._set_absent(path, document)
+        self._set_absent(path, document)
+        is_news = self._known[path].worked or str(document) == str(self.refused_user)
+        return document if is_news else errors.NotAskedError(str(document))
 
     def get_deciding(self, path: str, deadline: Deadline) -> Any | errors.GatewayError:
         """Return a document that decides what this gateway is, or a final error, for ``Documents``.

@@ -105,6 +105,7 @@ def read(
     parts.anomalies += anomalies.in_meters(parts.meter_readings)
     if not profile.equipment.has_batteries:
         parts.anomalies += anomalies.in_load(parts.meter_readings)
+    parts.anomalies += anomalies.in_slots(profile.meters.values())
     parts.anomalies += anomalies.in_production_page(known(documents, profiles.PRODUCTION_JSON))
     lists = (profiles.DEVICE_DATA, profiles.V1_INVERTERS)
     parts.anomalies += anomalies.in_lists(*(known(documents, path) for path in lists))

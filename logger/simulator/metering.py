@@ -71,7 +71,8 @@ def _meter(meter: str, eid: int, now: Numbers) -> Record:
         item = channels[1] | {"eid": eid}
         channels[0] = _item(eid + 1, time_s, 0.0, 0.0, 0.0, 1)
     if now.fault("null"):
-        item |= {"activePower": None, "voltage": "n/a", "freq": "50.0", "current": ""}
+        odd = {"activePower": None, "voltage": "n/a", "freq": "50.0", "current": ""}
+        item, channels[0] = item | odd, channels[0] | odd
     return item | {"channels": channels}
 
 

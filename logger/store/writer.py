@@ -128,8 +128,14 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
 
 def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None:
     seen = dict.fromkeys(("first_seen_at", "last_seen_at"), poll.polled_at)
-    devices = _battery_rows({"gateway_id": gateway_id, **seen}, poll.battery_devices)
-    upsert(connection, models.BATTERIES, devices, ["last_seen_at", *_BATTERY_STATE])
+    for device in poll.battery_devices:
+        known = [name for name in _BATTERY_STATE if getattr(device, name) is not None]
+        upsert(
+            connection,
+            models.BATTERIES,
+            _battery_rows({"gateway_id": gateway_id, **seen}, [device]),
+            ["last_seen_at", *known],
+        )
     for state in poll.site_states:
         # A collector that has started anew reports each state once, changed or not.
         columns = models.SITE_STATES.c

@@ -399,8 +399,10 @@ def unnamed_items(answers: Answers) -> None:
 def null_and_text(answers: Answers) -> None:
     """Nulls, text and impossible numbers where numbers should be."""
     for reading in answers[profiles.READINGS]["body"][:2]:
-        reading |= {"activePower": 4294967292, "voltage": "n/a", "freq": "50.0", "current": None,
-                    "actEnergyRcvd": -19.677, "timestamp": str(reading["timestamp"])}  # fmt: skip
+        odd: dict[str, Any] = {"activePower": 4294967292, "voltage": "n/a", "freq": "50.0"}
+        odd |= {"current": None, "actEnergyRcvd": -19.677}
+        reading.update(odd, timestamp=str(reading["timestamp"]))
+        reading["channels"][0] |= odd
 
 
 def wrapped_five_times(answers: Answers) -> None:

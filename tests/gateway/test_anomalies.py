@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_load, in_production_page
-from logger.readings import InverterSample, MeterReading, Phase, ProductionSample, Source
+from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_load, in_production_page, in_slots
+from logger.readings import InverterSample, Meter, MeterReading, Phase, ProductionSample, Source
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -118,3 +118,32 @@ def test_a_load_below_zero_is_reported_unless_a_battery_is_behind_its_ct() -> No
     assert [anomaly.kind for anomaly in in_load([load])] == ["ct_disagrees"]
     assert in_load([load, storage]) == in_load([reading("total-consumption", -9.0)]) == []
     assert in_load([reading("net-consumption", -900.0)]) == []
+
+
+def test_a_meter_that_the_gateway_flags_says_what_to_look_at() -> None:
+    slot: Any = {"eid": 1, "phase_mode": "three", "phase_count": 1}
+    meters = [
+        Meter(measurement="production", state="enabled", metering_status="normal", status_flags="", **slot),
+        Meter(
+            measurement="net-consumption", state="enabled", metering_status="check-wiring", status_flags=None, **slot
+        ),
+        Meter(
+            measurement="storage",
+            state="enabled",
+            metering_status="normal",
+            status_flags="negative-production,new",
+            **slot,
+        ),
+        Meter(measurement="load", state="disabled", metering_status="check-wiring", status_flags="new", **slot),
+    ]
+    net, storage = in_slots(meters)
+    assert (net.kind, net.subject) == ("wiring_flagged", "net-consumption")
+    assert "check-wiring: look at the direction" in net.detail
+    assert (storage.subject, "new: look at its clamps" in storage.detail) == ("storage", True)
+
+
+def test_a_production_ct_alone_copied_into_consumption_is_one_event() -> None:
+    copy = {"activeCount": 1, "type": "eim", "wNow": 3441.236, "whLifetime": 1_820_822.12}
+    page = {"production": [copy | {"measurementType": "production"}],
+            "consumption": [copy | {"measurementType": "total-consumption"}]}  # fmt: skip
+    assert [(a.kind, a.subject) for a in in_production_page(page)] == [("copied_total", "total-consumption")]

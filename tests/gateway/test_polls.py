@@ -9,6 +9,7 @@ import pytest
 from logger.errors import GatewayUnreachableError, LoggerError
 from logger.readings import Measurement, Outcome, Phase, Poll, Source
 from logger.simulator.numbers import CTS
+from logger.simulator.pages import PAGES
 from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches
 
@@ -245,3 +246,20 @@ def test_each_way_to_fail_is_a_sentence(bench: Benches, kind: str) -> None:
     assert message
     assert "Traceback" not in message
     assert "0x" not in message
+
+
+@pytest.mark.parametrize("is_missing", [False, True], ids=["refused", "missing"])
+def test_a_gateway_without_a_list_of_inverters_is_complete_without_it(
+    bench: Benches, is_missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = bench(cts="net", generation="7", time_zone="Etc/GMT")
+    path = "/api/v1/production/inverters"
+    if is_missing:
+        monkeypatch.delitem(PAGES["7"], path)
+    else:
+        roof.simulation.fault("refused", argument=path)
+    gateway = roof.gateway()
+    for _ in range(3):
+        assert roof.poll(gateway).outcome is Outcome.COMPLETE
+        roof.clock.set(roof.clock() + timedelta(hours=7))
+    assert len(roof.asked(path)) <= 2  # Once more with a new session.

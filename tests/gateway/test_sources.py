@@ -227,3 +227,64 @@ def test_batteries_are_no_panels_and_impossible_dates_no_reports() -> None:
     plain = [listed("acb", devType=11), listed("zero", 0), listed("old", 1_000_000),
              listed("future", NOW + 90_000), listed("ok", devType=1)]  # fmt: skip
     assert [sample.serial for sample in inverters.parse(None, plain, NOW)] == ["ok"]
+
+
+def channel(dlvd: Any, rcvd: Any = 0.5, watts: Any = 90.0) -> dict[str, Any]:
+    return {"actEnergyDlvd": dlvd, "actEnergyRcvd": rcvd, "activePower": watts}
+
+
+def test_with_one_phase_in_use_its_channel_is_the_total() -> None:
+    noise = [channel(69_000.0, 99_000.0, 0.6), channel(87_000.0)]
+    document = [reading(dlvd=157_000.0, rcvd=99_001.0, channels=[channel(1000.0), *noise])]
+    (found,) = meters.parse(document, {1: meter(count=1)}, NOW)
+    assert (found.phase, found.delivered_wh, found.received_wh, found.power_w) == (Phase.TOTAL, 1000.0, 0.5, 90.0)
+
+
+@pytest.mark.parametrize("channels", [[], None, [{}, {}, {}], [None, channel(87_000.0)], "text"])
+def test_without_a_channel_the_total_is_the_gateways_own(channels: Any) -> None:
+    document = [reading() | {"channels": channels}]
+    (found,) = meters.parse(document, {1: meter(count=1)}, NOW)
+    assert (found.delivered_wh, found.power_w) == (1000.0, 100.0)
+
+
+def test_a_channel_that_is_missing_leaves_the_others_in_their_place() -> None:
+    document = [reading(channels=[None, channel(7.0), channel(8.0)])]
+    found = meters.parse(document, {1: meter(count=3)}, NOW)
+    assert [(part.phase, part.delivered_wh) for part in found[1:]] == [(Phase.L2, 7.0), (Phase.L3, 8.0)]
+
+
+def page_of(total: dict[str, Any], net: dict[str, Any] | None = None, made: dict[str, Any] | None = None) -> Any:
+    own = {
+        "type": "eim",
+        "activeCount": 1,
+        "measurementType": "production",
+        "wNow": 3441.236,
+        "whLifetime": 1_820_822.12,
+    }
+    total = {"type": "eim", "activeCount": 1, "measurementType": "total-consumption"} | total
+    nets = [] if net is None else [{"type": "eim", "measurementType": "net-consumption"} | net]
+    return {"production": [own | (made or {})], "consumption": [total, *nets]}
+
+
+COPY = {"wNow": 3441.236, "whLifetime": 1_820_822.12}
+
+
+@pytest.mark.parametrize("net", [None, {"activeCount": 0, "wNow": 12.0, "whLifetime": 5.0}])
+@pytest.mark.parametrize("late_wh", [0.0, 900.0])
+def test_consumption_that_is_production_again_is_unknown(net: dict[str, Any] | None, late_wh: float) -> None:
+    page = page_of(COPY | {"whLifetime": COPY["whLifetime"] + late_wh}, net)
+    assert production.consumption_from_eim(page, [], (7, 6, 175), 1, NOW) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page_of({**COPY, "wNow": 3441.3}), page_of({**COPY, "whLifetime": 1_830_000.0}),
+     page_of(COPY, {"activeCount": 1, "wNow": 0.0, "whLifetime": 0.0}), page_of(COPY, made={"wNow": None})],
+)  # fmt: skip
+def test_consumption_that_is_not_quite_production_is_known(page: Any) -> None:
+    (total,) = [
+        s
+        for s in production.consumption_from_eim(page, [], (7, 6, 175), 1, NOW)
+        if s.measurement == "total-consumption"
+    ]
+    assert total.power_w is not None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from logger.gateway.parse import counter, integer, items, number, power, text
+from logger.gateway.parse import counter, integer, items, number, power, table, text
 from logger.gateway.quirks import lost_storage_channel
 from logger.readings import LINES, ConsumptionSample, Measurement, Meter, MeterReading, Phase, ProductionSample, Source
 
@@ -63,9 +63,17 @@ def parse(
 
 
 def _parts(item: dict[str, Any], meter: Meter) -> list[tuple[Phase, dict[str, Any]]]:
-    """Return a meter's total and its channels in use, without a channel that was lost."""
+    """Return a meter's total and its channels in use, without a channel that was lost.
+
+    With one phase in use its channel is the total: on the seven-slot stack the gateway's own total also holds the
+    noise of unused channels, elsewhere both are the same.
+    """
     count = meter.phase_count or 1
-    channels = items(item.get("channels"))[:count] if count > 1 else []
+    listed = item.get("channels")
+    channels = [table(channel) for channel in listed[:count]] if isinstance(listed, list) else []
+    if count == 1:
+        is_own = meter.phase_count == 1 and channels and "actEnergyDlvd" in channels[0]
+        return [(Phase.TOTAL, channels[0] if is_own else item)]
     lost = None
     if meter.measurement == Measurement.STORAGE and meter.phase_mode == "split":
         lost = lost_storage_channel(item, channels)

@@ -15,6 +15,8 @@ from logger.gateway.quirks import COPIES_NET_FROM, Firmware, is_copy
 from logger.gateway.sources.meters import NET, TOTAL, plus
 from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
 
+#: Energies that differ by no more than this share are a copy.
+SAME_ENERGY = 0.001
 ENERGIES = ("wattHoursToday", "wattHoursSevenDays", "wattHoursLifetime")
 
 
@@ -99,12 +101,14 @@ def from_html(page: Any) -> list[ProductionSample]:
 def consumption_from_eim(
     page: Any, production: Iterable[ProductionSample], firmware: Firmware, phases: int, now_s: int
 ) -> list[ConsumptionSample]:
-    """Return the active consumption items, repaired where total copies net.
+    """Return the active consumption items, repaired where total copies net; nothing where it copies production (C9).
 
     The lifetime of the net item means different things on different firmware: only its power is kept.
     """
     produced = {sample.phase: sample for sample in production}
     total_item, net_item = consumption_item(page, TOTAL), consumption_item(page, NET)
+    if copies_production(page):
+        return []
     nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
     totals = _parts(total_item, phases) if is_active(total_item) else []
     age_s = _age_s(net_item, now_s)
@@ -120,6 +124,21 @@ def consumption_from_eim(
             total_wh = plus(total_wh, own.energy_lifetime_wh if own else None)
         samples.append(ConsumptionSample(TOTAL, phase, power_w, total_wh, age_s, Source.EIM))
     return samples
+
+
+def copies_production(page: Any) -> bool:
+    """Return whether total-consumption is but production again: of a site with a production CT alone (C9).
+
+    No net item is active then. Power is equal to the milliwatt, energy within a thousandth.
+    """
+    total, made = consumption_item(page, TOTAL), production_item(page, "eim")
+    if not is_active(total) or is_active(consumption_item(page, NET)):
+        return False
+    powers_w, energies_wh = ([number(item.get(key)) for item in (total, made)] for key in ("wNow", "whLifetime"))
+    if None in powers_w or None in energies_wh:
+        return False
+    total_wh, made_wh = (float(wh or 0) for wh in energies_wh)
+    return powers_w[0] == powers_w[1] and abs(total_wh - made_wh) <= SAME_ENERGY * abs(made_wh)
 
 
 def _parts(item: dict[str, Any], phases: int) -> list[tuple[Phase, dict[str, Any]]]:
