@@ -52,10 +52,9 @@ for poller in pollers:
 for line in sys.stdin:
     now[0] = datetime.fromisoformat(line.strip())
     for poller in pollers:
-        if poller.stopped_by is None:
-            poller.poll(now[0], inverters=now[0].minute % 15 == 0)
-            if poller.keeper.is_due(now[0]):
-                poller.keeper.store()
+        poller.poll(now[0], inverters=now[0].minute % 15 == 0)
+        if poller.keeper.is_due(now[0]):
+            poller.keeper.store()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     print(now[0].isoformat(), resident, threading.active_count(), flush=True)
 for poller in pollers:

@@ -11,7 +11,7 @@ import click
 
 from logger.cli.options import gateway_named, load_settings
 from logger.clock import utc_now
-from logger.errors import GatewayError, GatewayUnreachableError, TokenError, UsageError
+from logger.errors import CertificateChangedError, GatewayError, GatewayUnreachableError, TokenError, UsageError
 from logger.gateway import client, credentials, discovery, http, tls
 
 if TYPE_CHECKING:
@@ -148,7 +148,11 @@ def show_trust(name: str | None) -> int:
 def accept(name: str | None, yes: bool) -> None:
     """Pin the certificate that the gateway shows now."""
     chosen, pins, shown = _pinned(name)
-    click.echo(f"gateway {chosen.name}\npinned  {pins.read() or 'none yet'}\nshown   {shown}")
+    try:
+        pinned = pins.read() or "none yet"
+    except CertificateChangedError:
+        pinned = "damaged"
+    click.echo(f"gateway {chosen.name}\npinned  {pinned}\nshown   {shown}")
     if not yes:
         click.confirm("Trust the certificate that is shown now?", abort=True, err=True)
     pins.write(shown)

@@ -7,6 +7,7 @@ poll: one thread adds to the queue and asks what ``is_due``, another stores.
 Walk: collector.poller -> here -> store.spool, store.writer, rollups.rollup
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from sqlalchemy import Connection, Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
 from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreError
-from logger.readings import ClockSet, Poll
+from logger.readings import ClockSet, Outcome, Poll, SourceFailure
 from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.store.database import translated_errors
+from logger.store.database import first_line, translated_errors
 from logger.store.lock import Ready
-from logger.store.queries import gateway_named, last_production_source, last_states
+from logger.store.queries import gateway_id_of, gateway_named, last_production_source, last_states
 from logger.store.restamp import is_stored, move_polls, restamped
 from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import remember_gateway, save
@@ -75,7 +76,8 @@ class Keeper:
         self._storing = threading.Lock()
         self._is_down = False
         self._rolled_up_s = 0
-        self._gateway_id: int | None = None
+        self._gateway_id: int | None = None  # of the gateway whose poll came last
+        self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
         #: the polls since the last on which the gateway's clock agreed with ours: where they are stored, or themselves
         #: where another poll is stored at that instant
         self._unproven: list[datetime | Poll] = []
@@ -101,6 +103,7 @@ class Keeper:
             row = gateway_named(connection, self.name)
             if row is not None:
                 self._gateway_id = row.gateway_id  # Its rollups may lag, with nothing waiting.
+                self._ids[row.serial] = row.gateway_id
                 source = last_production_source(connection, row.gateway_id)
                 states = last_states(connection, row.gateway_id)
                 self.identity = Identity(row.serial, row.firmware or "", source, states)
@@ -148,47 +151,84 @@ class Keeper:
         while batch := list(islice(waiting, most)):
             most = BATCH
             try:
-                self._store(batch)
+                waits = self._store(batch)
             except RowRefusedError:
-                for poll in batch:
-                    self._store_or_set_aside(poll)
-            self.stored += len(batch)
+                waits = [poll for poll in batch if self._store_or_set_aside(poll)]
+            for poll in waits:
+                self.queue.append(poll)
             newest_s = to_epoch_s(batch[-1].polled_at)
         self.queue.clear()
         return newest_s
 
-    def _store_or_set_aside(self, poll: Poll) -> None:
-        """Keep one poll that the database will never take from holding up those behind it."""
+    def _store_or_set_aside(self, poll: Poll) -> bool:
+        """Keep one poll that the database will never take from holding up those behind it.
+
+        Return whether it waits for its gateway to be known.
+        """
         try:
-            self._store([poll])
+            return bool(self._store([poll]))
         except RowRefusedError as error:
             log.error("gateway=%s poll of %s set aside: %s", self.name, poll.polled_at, error)  # noqa: TRY400 - the sentence is enough
             self.queue.set_aside(poll)
+        if poll.info is not None:
+            # Those behind it are of a gateway that it was to make known.
+            refused = SourceFailure(source="database", error="refused, and set aside")
+            bare = Poll(gateway_serial=poll.gateway_serial, polled_at=poll.polled_at, took_s=poll.took_s,
+                        failures=(refused,), info=poll.info)  # fmt: skip
+            with contextlib.suppress(RowRefusedError):
+                self._store([bare])
+        return False
 
-    def _store(self, polls: Sequence[Poll]) -> None:
-        gateway_id, unproven = self._gateway_id, list(self._unproven)
-        with translated_errors(), self.engine.begin() as connection:
-            for poll in polls:
-                if poll.info is not None:
-                    gateway_id = remember_gateway(connection, poll.info, self.gateway_settings, poll.polled_at)
-                elif gateway_id is None:
-                    known = gateway_named(connection, self.name)
-                    gateway_id = known.gateway_id if known else None
-                if poll.clock_set is not None and gateway_id is not None:
-                    self._restamp(connection, gateway_id, poll.clock_set, unproven)
-                if gateway_id is None:  # Before its first answer it has no row.
-                    unproven.append(poll.polled_at)
-                    continue
-                if poll.clocks_agree:
-                    unproven.clear()
-                elif is_stored(connection, gateway_id, poll.polled_at):
-                    # A clock that went on from where it stopped shows the same time twice.
-                    unproven.append(replace(poll, inverters=(), events=()))
-                    poll = replace(poll, production=(), consumption=(), meter_readings=())  # noqa: PLW2901
-                else:
-                    unproven.append(poll.polled_at)
-                save(connection, gateway_id, poll)
-        self._gateway_id, self._unproven = gateway_id, unproven[-MOST_MOVED:]
+    def _store(self, polls: Sequence[Poll]) -> list[Poll]:
+        """Store polls in one transaction; return those that wait for their gateway to be known.
+
+        RowRefusedError: the database will never take one of them, for whatever reason is the poll's own.
+        """
+        gateway_id, ids, unproven = self._gateway_id, dict(self._ids), list(self._unproven)
+        waits: list[Poll] = []
+        stored = 0
+        try:
+            with translated_errors(), self.engine.begin() as connection:
+                for poll in polls:
+                    own_id = self._id_of(connection, poll, ids, gateway_id)
+                    if own_id is None:
+                        if poll.outcome is not Outcome.FAILED:
+                            waits.append(poll)
+                        else:  # Before its first answer it has no row.
+                            unproven.append(poll.polled_at)
+                        continue
+                    gateway_id = own_id
+                    if poll.clock_set is not None:
+                        self._restamp(connection, gateway_id, poll.clock_set, unproven)
+                    if poll.clocks_agree:
+                        unproven.clear()
+                    elif is_stored(connection, gateway_id, poll.polled_at):
+                        # A clock that went on from where it stopped shows the same time twice.
+                        unproven.append(replace(poll, inverters=(), events=()))
+                        poll = replace(poll, production=(), consumption=(), meter_readings=())  # noqa: PLW2901
+                    else:
+                        unproven.append(poll.polled_at)
+                    save(connection, gateway_id, poll)
+                    stored += 1
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise RowRefusedError(f"this poll can't be stored ({first_line(error)}).") from error
+        self._gateway_id, self._ids, self._unproven = gateway_id, ids, unproven[-MOST_MOVED:]
+        self.stored += stored
+        return waits
+
+    def _id_of(self, connection: Connection, poll: Poll, ids: dict[str, int], last_id: int | None) -> int | None:
+        """Return whose rows a poll's are: of the serial that reported it, never of a name alone."""
+        serial = poll.gateway_serial
+        if poll.info is not None:
+            ids[serial] = remember_gateway(connection, poll.info, self.gateway_settings, poll.polled_at)
+        elif serial not in ids:
+            if not serial:  # Nobody answered.
+                known = gateway_named(connection, self.name) if last_id is None else None
+                return known.gateway_id if known else last_id
+            if (known_id := gateway_id_of(connection, serial)) is None:
+                return None
+            ids[serial] = known_id
+        return ids[serial]
 
     def _restamp(
         self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[datetime | Poll]

@@ -34,7 +34,6 @@ class Poller:
         self.gateway = gateway
         self.keeper = keeper
         self.name = keeper.name
-        self.stopped_by: LoggerError | None = None  #: why this gateway is not polled any more
         self.last_error: LoggerError | None = None  #: why the last poll failed altogether
         self._events: list[Event] = []  #: of this machine, for the next poll
         self._clock_set: ClockSet | None = None  #: for the next poll
@@ -103,8 +102,6 @@ class Poller:
             self._info = poll.info or self._info
             self._failed_by = None
             return poll
-        if isinstance(failure, GatewayReplacedError) and not self.gateway.relocation.can_look:
-            self.stopped_by = failure
         events: tuple[Event, ...] = ()
         if type(failure) in CHANGES and type(failure) is not self._failed_by:
             kind, detail = CHANGES[type(failure)]

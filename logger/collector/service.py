@@ -73,8 +73,6 @@ class PollThread(threading.Thread):
 
     def offer(self, slot: datetime) -> None:
         """Hand over a slot; while a poll is running, the slot is skipped and recorded."""
-        if self.poller.stopped_by is not None:
-            return
         if self._is_busy.is_set():
             self._work.put(partial(self.poller.skip, slot))
         else:
@@ -103,8 +101,6 @@ class PollThread(threading.Thread):
             self._is_busy.clear()
             if self.poller.keeper.is_due(slot):
                 self.storing.wake()
-        if self.poller.stopped_by is not None:
-            log.error("gateway=%s is not polled any more: %s", self.poller.name, self.poller.stopped_by)
 
 
 class StoreThread(threading.Thread):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from logger.gateway.parse import integer, items, number, text
+from logger.gateway.parse import instant_s, integer, items, number, text
 from logger.gateway.quirks import is_copy
 from logger.gateway.sources import meters
 from logger.gateway.sources.production import consumption_item, copies_production, is_active, production_item
@@ -186,7 +186,7 @@ class Watch:
         """Return the meters (eid) whose own reading time has stood still for a minute."""
         frozen = set()
         for item in items(document):
-            eid, timestamp_s = integer(item.get("eid")), integer(item.get("timestamp"))
+            eid, timestamp_s = integer(item.get("eid")), instant_s(item.get("timestamp"))
             if eid is None or not timestamp_s:
                 continue  # It was never read.
             if self._reading_times.get(eid, (None,))[0] != timestamp_s:

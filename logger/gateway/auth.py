@@ -101,15 +101,15 @@ class TokenAuth(AuthBase):
             GatewayUnreachableError: the gateway does not answer.
         """
         self._serial, self._deadline = serial, deadline
-        now = self.clock()
-        holds = self._used_at is not None and now - self._used_at < SESSION_S
-        if self._token is not None and holds and (now < self._renew_at or not self._token.is_due(now)):
-            return
         if not self.http.is_secure:
             raise TokenError(
                 f"Gateway {self.settings.name!r} needs a token, which is never sent over plain "
                 f'HTTP; write host = "https://…" in the configuration.'
             )
+        now = self.clock()
+        holds = self._used_at is not None and now - self._used_at < SESSION_S
+        if self._token is not None and holds and (now < self._renew_at or not self._token.is_due(now)):
+            return
         try:
             self._token = self._accepted(now)
         except AuthenticationError as error:

@@ -1,8 +1,10 @@
 """One HTTP(S) connection to a gateway: pinned, patient up to a deadline, one request at a time.
 
-Errors of the libraries are translated here, once, into those of ``logger.errors``.
+What it reads is bounded: bodies of answers, of refusals, and cookies. Errors of the libraries are translated here,
+once, into those of ``logger.errors``.
 """
 
+import io
 import logging
 import socket
 import ssl
@@ -25,7 +27,10 @@ log = logging.getLogger(__name__)
 
 #: A kept connection that is of no use any more ends at once; one that hangs, only later.
 STALE_WITHIN_S = 2.0
-LARGEST_BODY_BYTES = 16 * 1024 * 1024
+#: The largest document, of 50 units in detail, has 60 kB.
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
+LARGEST_REFUSAL_BYTES = 64 * 1024
+LARGEST_COOKIES = 4_096  #: characters of all together
 #: adds to a request who we are: requests' AuthBase, or a plain function
 Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -92,7 +97,29 @@ class _Adapter(HTTPAdapter):
             log.debug("a kept connection ended without an answer, asking on a new one")
             response = super().send(request, *args, **options)
         self.answers += 1
+        if response.status_code != requests.codes.ok:
+            _bound(response)
         return response
+
+
+class _Body(io.BytesIO):
+    """The body of an answer that was read already."""
+
+    def read(self, size: int | None = -1, *, decode_content: bool = True) -> bytes:  # noqa: ARG002 - as urllib3 reads
+        return super().read(size)
+
+
+def _bound(response: requests.Response) -> None:
+    """Read the body of an answer that is none: requests would read all of it before it asks again."""
+    body = response.raw.read(LARGEST_REFUSAL_BYTES, decode_content=True)
+    if response.raw.read(1, decode_content=True):
+        response.raw.close()  # The rest comes on a connection that nobody uses any more.
+    response.raw = _Body(body)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow nothing: redirects of gateways lead to error pages, or elsewhere."""
 
 
 def _watched(base: Any, adapter: _Adapter) -> Any:
@@ -122,6 +149,7 @@ class Http:
         self.pins = Pins(state_dir, settings.name)
         self.scheme = self.address.scheme
         self.cookies = requests.cookies.RequestsCookieJar()
+        self._needs_tls = False  #: once it spoke TLS it is never asked in plain HTTP again
         self._opened: tuple[requests.Session, _Adapter] | None = None
 
     @property
@@ -139,7 +167,7 @@ class Http:
         if self._opened is not None:
             self._opened[0].close()
         self._opened = None
-        if self.address.scheme is None and self.pins.read() is None:
+        if self.address.scheme is None and not self._needs_tls and not self.pins.path.exists():
             self.scheme = None
 
     def move_to(self, address: Address) -> None:
@@ -169,6 +197,12 @@ class Http:
             with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
                 body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
                 log.debug("%s %s %d bytes", path, response.status_code, len(body))
+                if response.raw.read(1, decode_content=True):
+                    self.forget_connection()
+                    raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
+                self._needs_tls = self._needs_tls or self.is_secure
+                if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
+                    self.cookies.clear()
                 return Answer(response.status_code, body.decode("utf-8", "replace"))
         except (OSError, HTTPError, ValueError) as error:
             self.forget_connection()
@@ -200,14 +234,13 @@ class Http:
     def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
         if self.scheme is None:
             # It may have had a certificate before: then it never falls back to plain HTTP.
-            try:
-                self.scheme = "https" if self.pins.read() or self._shown(deadline) else "http"
-            except errors.GatewayUnreachableError:
-                self.scheme = "http"
+            self.scheme = "https"
+            if not self._needs_tls and self.pins.read() is None:
+                self._detect_scheme(deadline)
         fingerprint = self._trusted(deadline) if self.is_secure else None
         if self.settings.tls == "off":
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False  # Proxies and netrc are for the internet, not for this box.
         session.verify = self.settings.tls == "verify"
         session.cookies = self.cookies
@@ -216,6 +249,15 @@ class Http:
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session, adapter
+
+    def _detect_scheme(self, deadline: Deadline) -> None:
+        try:
+            shown = self._shown(deadline)
+        except errors.GatewayUnreachableError:
+            self.scheme = "http"
+            return
+        if self.settings.tls != "pin":
+            self.pins.write(shown)  # Not compared: it is what shows after a restart that it speaks TLS.
 
     def _trusted(self, deadline: Deadline) -> str | None:
         """Return the pinned fingerprint, pinning it at first contact; None where none is used."""

@@ -1,4 +1,7 @@
-"""Tolerant parsing, by name and per field: what is not a finite number is None, never 0."""
+"""Tolerant parsing, by name and per field: what is not a finite number is None, never 0.
+
+What no column can hold is None too, and texts are made printable and short: a gateway may answer anything.
+"""
 
 import json
 import re
@@ -8,7 +11,18 @@ from logger.errors import EndpointMissingError, EndpointRefusedError, MalformedD
 
 #: No site behind one gateway reaches a megawatt: such a "power" is a wrapped negative number.
 MOST_POWER_W = 1e6
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+#: Larger numbers are no measurement, and no counter of a site.
+LARGEST = 1e15
+LARGEST_COUNT = 1e13  #: of joules; of Wh it would be a power station
+#: An epoch second beyond the year 2100 is in another unit, or garbage.
+LATEST_S = 4_102_444_800
+#: of a column of whole numbers
+LARGEST_INTEGER = 2**31 - 1
+LONGEST_NUMBER = 40
+LONGEST_TEXT = 200
+#: No list of a gateway is longer: a site has some dozens of inverters.
+MOST_ITEMS = 2_000
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def check(status: int) -> None:
@@ -54,17 +68,31 @@ def document(status: int, body: str, *, or_html: bool = False) -> Any:
 
 def number(value: Any) -> float | None:
     """Return a finite number, also from text; else None."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = float(value)
+    if isinstance(value, str):
+        # By its length first: the pattern takes long for what is no number but looks like one.
+        bare = value[: 2 * LONGEST_NUMBER].strip()
+        value = float(bare) if len(bare) <= LONGEST_NUMBER and _NUMBER.fullmatch(bare) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) + 0.0 if abs(value) < 1e300 else None  # + 0.0 turns -0.0 into 0.0
+    return float(value) + 0.0 if abs(value) <= LARGEST else None  # + 0.0 turns -0.0 into 0.0
 
 
 def integer(value: Any) -> int | None:
-    """Return a whole number, also from 3.0 or "3"; else None."""
+    """Return a whole number that a column can hold, also from 3.0 or "3"; else None."""
     found = number(value)
-    return None if found is None else int(found)
+    return None if found is None or abs(found) > LARGEST_INTEGER else int(found)
+
+
+def instant_s(value: Any) -> int | None:
+    """Return epoch seconds, also from text; None for 0, which means never, and for what no clock shows."""
+    found = number(value)
+    return int(found) if found is not None and 1 <= found < LATEST_S else None
+
+
+def reading_age_s(value: Any, now_s: int) -> int | None:
+    """Return how old a reading of an instant (epoch seconds) is; None where it has none that can be."""
+    at_s = instant_s(value)
+    return None if at_s is None or abs(now_s - at_s) > LARGEST_INTEGER else now_s - at_s
 
 
 def power(value: Any) -> float | None:
@@ -74,21 +102,25 @@ def power(value: Any) -> float | None:
 
 
 def counter(value: Any) -> float | None:
-    """Return watt-hours of a counter that only rises; None where it is negative."""
+    """Return watt-hours (or joules) of a counter that only rises; None where it is negative or can't be."""
     found = number(value)
-    return None if found is None or found < 0 else found
+    return found if found is not None and 0 <= found <= LARGEST_COUNT else None
 
 
 def text(value: Any) -> str | None:
-    """Return text, also from a number; None for anything else or nothing."""
+    """Return text, also from a number; None for anything else or nothing.
+
+    It is well-formed, printable and short, whatever was sent: it goes into a database and onto terminals.
+    """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
-    return str(value).strip() or None
+    bare = str(value)[: 4 * LONGEST_TEXT].strip()[:LONGEST_TEXT]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in bare) or None
 
 
 def items(value: Any) -> list[dict[str, Any]]:
     """Return the objects of a list; a broken item is left out, the others stay."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in value[:MOST_ITEMS] if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def table(value: Any) -> dict[str, Any]:

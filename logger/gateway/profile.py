@@ -13,7 +13,7 @@ from typing import Any
 from logger.errors import GatewayError, GatewayUnreachableError, MalformedDocumentError
 from logger.gateway import equipment as batteries
 from logger.gateway.equipment import Equipment, equipment_of
-from logger.gateway.parse import integer, items, table
+from logger.gateway.parse import instant_s, integer, items, table, text
 from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of, is_old
 from logger.gateway.sources.inverters import needs_plain_list
 from logger.gateway.sources.meters import NET, TOTAL, is_enabled, slots
@@ -34,6 +34,8 @@ V1_INVERTERS = "/api/v1/production/inverters"
 DEVICE_DATA = "/ivp/pdm/device_data"
 #: What decides the sources of the streams, in the order in which it is asked.
 DECIDING = (READINGS, PRODUCTION_JSON, PRODUCTION, V1)
+#: characters of /info that are looked at: packages make some ten thousand
+LARGEST_INFO = 200_000
 #: From this firmware on the gateway has device_data.
 DETAILED_FROM: Firmware = (8,)
 
@@ -166,14 +168,14 @@ def _of_batteries(info: GatewayInfo, documents: Documents) -> list[str]:
 
 def parse_info(body: str) -> GatewayInfo:
     """Return who answers /info (XML, always open); MalformedDocumentError: no gateway."""
-    if "<!ENTITY" in body:
-        raise MalformedDocumentError("the /info page declares entities, which no gateway does.")
+    if "<!ENTITY" in body or len(body) > LARGEST_INFO:
+        raise MalformedDocumentError("the /info page is larger than any gateway's, or declares entities.")
     try:
         root = ET.fromstring(body.strip())  # noqa: S314 - entities were refused just above
     except (ET.ParseError, ValueError) as error:
         raise MalformedDocumentError("the answer is not a gateway's /info page.") from error
     tags = ("device/sn", "device/pn", "device/software", "device/imeter", "web-tokens", "time")
-    texts = {tag: (root.findtext(tag) or "").strip() for tag in tags}
+    texts = {tag: text(root.findtext(tag)) or "" for tag in tags}
     if not texts["device/sn"]:
         raise MalformedDocumentError("the /info page names no serial number.")
     software = texts["device/software"]
@@ -183,7 +185,7 @@ def parse_info(body: str) -> GatewayInfo:
         firmware=software[1:] if software[:1].isalpha() else software,
         is_metered={"true": True, "false": False}.get(texts["device/imeter"].lower()),
         has_web_tokens=texts["web-tokens"].lower() == "true" or firmware_of(software) >= (7,),
-        gateway_time_s=integer(texts["time"]),
+        gateway_time_s=instant_s(texts["time"]),
     )
 
 

@@ -16,7 +16,7 @@ def firmware_of(software: str) -> Firmware:
     """Return ``D8.2.4286`` as (8, 2, 4286): one leading letter goes, parts compare as numbers."""
     bare = software.strip()
     bare = bare[1:] if bare[:1].isalpha() else bare
-    parts = ("".join(filter(str.isdigit, part)) for part in bare.split("."))
+    parts = ("".join(filter(str.isdecimal, part)) for part in bare.split("."))
     return tuple(map(int, takewhile(bool, parts))) or (0,)
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from logger.errors import GatewayUnreachableError, SettingsError
+from logger.errors import CertificateChangedError, GatewayUnreachableError, SettingsError
 from logger.settings import file_stem
 
 #: pattern in what the libraries report, the first that fits -> a few words for people
@@ -186,21 +186,36 @@ class Pins:
     """The fingerprint of a gateway's certificate, kept as a file."""
 
     def __init__(self, state_dir: Path, name: str) -> None:
+        self.name = name
         self.path = state_dir / "certificates" / f"{file_stem(name)}.sha256"
 
     def read(self) -> str | None:
-        """Return the pinned fingerprint (64 hex digits), or None before the first use."""
+        """Return the pinned fingerprint (64 hex digits), or None before the first use.
+
+        CertificateChangedError: the file is there, but damaged: nothing proves who answers.
+        """
         try:
-            return self.path.read_text(encoding="ascii").split()[0]
-        except (OSError, IndexError, UnicodeDecodeError):
+            text = self.path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        if not re.fullmatch("[0-9a-f]{64}", text):
+            raise CertificateChangedError(
+                f"The certificate that is pinned in {self.path} can't be read, so nothing was sent; make the file "
+                f"readable, or if it is damaged, run: envoylog trust accept {self.name}"
+            )
+        return text
 
     def write(self, fingerprint: str) -> None:
         """Pin a fingerprint, or raise SettingsError where the state directory is not ours."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_suffix(".new")
-            temporary.write_text(fingerprint + "\n", encoding="ascii")
+            with temporary.open("w", encoding="ascii") as file:
+                file.write(fingerprint + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # A power cut must not leave an empty pin.
             temporary.replace(self.path)
         except OSError as error:
             raise SettingsError(

@@ -53,6 +53,11 @@ def gateway_named(connection: Connection, name: str) -> Any:
     return connection.execute(query.order_by(GATEWAYS.c.gateway_id.desc()).limit(1)).first()
 
 
+def gateway_id_of(connection: Connection, serial: str) -> int | None:
+    """Return the id of the gateway with a serial, or None before it was seen."""
+    return connection.scalar(select(GATEWAYS.c.gateway_id).where(GATEWAYS.c.serial == serial))
+
+
 def last_production_source(connection: Connection, gateway_id: int) -> str | None:
     """Return where a gateway's production last came from."""
     query = select(PRODUCTION_SAMPLES.c.source).where(PRODUCTION_SAMPLES.c.gateway_id == gateway_id)

@@ -38,21 +38,26 @@ _battery_rows, _BATTERY_STATE = _rows_of(readings.Battery), [field.name for fiel
 
 
 def remember_gateway(connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime) -> int:
-    """Create or update a gateway's row and its meters; return its id.
+    """Create or update a gateway's row and its meters; return its id, which is that of its serial.
 
     Raises:
         SettingsError: the configured time zone is not the one its days were made with.
     """
-    known = connection.execute(select(models.GATEWAYS).where(models.GATEWAYS.c.serial == info.serial)).one_or_none()
+    mine = models.GATEWAYS.c.serial == info.serial
+    known = connection.execute(select(models.GATEWAYS).where(mine)).one_or_none()
     values = {"name": settings.name, "last_seen_at": at} | {name: getattr(info, name) for name in _IDENTITY}
     if settings.peak_power_kwp is not None:
         values["peak_power_kwp"] = settings.peak_power_kwp
     zone = settings.time_zone or info.time_zone
     if known is None:
+        # Another collector, or another gateway's thread, may be giving out a number just now.
+        connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(models.GATEWAYS.name))
         newest = connection.execute(select(func.max(models.GATEWAYS.c.gateway_id))).scalar_one()
         gateway_id = (newest or 0) + 1
         key = {"gateway_id": gateway_id, "serial": info.serial, "first_seen_at": at}
         insert_or_ignore(connection, models.GATEWAYS, [{**key, **values, "time_zone": zone or "UTC"}])
+        # It may also have been this gateway, seen from elsewhere.
+        gateway_id = connection.execute(select(models.GATEWAYS.c.gateway_id).where(mine)).scalar_one()
     else:
         gateway_id = known.gateway_id
         if settings.time_zone and known.time_zone and settings.time_zone != known.time_zone:

@@ -122,7 +122,7 @@ def test_a_firmware_change_and_a_meter_switched_off_are_events(
     assert found == {"firmware_change": "7.6.175 to 8.2.4286", "meter_disabled": "was enabled"}
 
 
-def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
+def test_another_gateway_is_only_asked_who_it_is_until_the_right_one_is_back(
     opening: Opening, bench: Benches, tmp_path: Path
 ) -> None:
     roof = bench(cts="net")
@@ -131,8 +131,15 @@ def test_a_replaced_gateway_is_left_alone_until_the_owner_decides(
     run(roof, poller_of(roof, engine), 1)
     roof.simulation.fault("new_serial")
     again = poller_of(roof, engine)  # A restart knows the serial from the database.
+    before = len(roof.simulation.requests)
+    run(roof, again, 2)
+    assert isinstance(again.last_error, GatewayReplacedError)
+    assert {request.path for request in roof.simulation.requests[before:]} == {"/info"}
+    roof.simulation.faults.clear()
     run(roof, again, 1)
-    assert isinstance(again.stopped_by, GatewayReplacedError)
+    with engine.connect() as connection:
+        outcomes = connection.execute(select(POLLS.c.outcome).order_by(POLLS.c.polled_at)).scalars().all()
+    assert outcomes == ["complete", "failed", "failed", "complete"]
 
 
 def test_a_certificate_that_changes_again_is_an_event_again(

@@ -28,7 +28,6 @@ def test_there_is_one_job_per_slot(every_s: int, jobs: int) -> None:
 class FakePoller:
     """A poller and its keeper that take a given time; remembers its slots."""
 
-    stopped_by = None
     error = None
 
     def __init__(self, name: str, took_s: float = 0.0, store_s: float = 0.0) -> None:

@@ -199,7 +199,6 @@ def test_a_gateway_whose_address_another_one_has_taken_is_not_given_up(
         roof.clock.set(roof.clock() + timedelta(hours=1))
         assert polled(4) == ["failed"] * 4
         assert isinstance(poller.last_error, GatewayReplacedError)
-        assert poller.stopped_by is None
         announce(roof.simulation.model.serial, "127.0.0.2")
         roof.clock.set(roof.clock() + 10 * MINUTE)
         assert polled(2) == ["complete"] * 2

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from logger.clock import from_epoch_s
-from logger.gateway.parse import counter, integer, items, number, power, table, text
+from logger.gateway.parse import counter, instant_s, integer, items, number, power, table, text
 from logger.readings import InverterSample, Phase, ProductionSample, Source
 
 MICROINVERTER = 1
@@ -113,5 +113,5 @@ def _scaled(value: float | None, divisor: int = 1000, digits: int = 3) -> float 
 
 def _time(report: dict[str, Any], key: str, now_s: int) -> datetime | None:
     """Return when a report came; None where that can't be."""
-    epoch_s = integer(report.get(key)) or 0
+    epoch_s = instant_s(report.get(key)) or 0
     return from_epoch_s(epoch_s) if EARLIEST_S <= epoch_s <= now_s + 86_400 else None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from logger.gateway.parse import counter, integer, items, number, power, table, text
+from logger.gateway.parse import counter, integer, items, number, power, reading_age_s, table, text
 from logger.gateway.quirks import lost_storage_channel
 from logger.readings import LINES, ConsumptionSample, Measurement, Meter, MeterReading, Phase, ProductionSample, Source
 
@@ -29,7 +29,7 @@ def slots(document: Any) -> tuple[Meter, ...]:
             eid=eid,
             state=text(item.get("state")) or "disabled",
             metering_status=text(item.get("meteringStatus")),
-            status_flags=",".join(map(str, flags)) if isinstance(flags, list) else None,
+            status_flags=",".join(filter(None, map(text, flags[:20]))) if isinstance(flags, list) else None,
             phase_mode=text(item.get("phaseMode")),
             phase_count=integer(item.get("phaseCount")),
         )
@@ -47,18 +47,19 @@ def parse(
     """Return the readings of the enabled meters, each in total and per phase in use.
 
     ``meters`` are the enabled slots by eid; ``frozen`` names those whose time stands still. A timestamp of 0 means that
-    the meter was never read: no reading.
+    the meter was never read: no reading. One that no clock shows (milliseconds) is a reading of unknown age.
     """
     found: list[MeterReading] = []
     seen: set[str] = set()
     for item in items(document):
-        eid, timestamp_s = integer(item.get("eid")), integer(item.get("timestamp"))
+        eid = integer(item.get("eid"))
         meter = meters.get(eid) if eid is not None else None
         # A slot listed twice, or two slots of one kind: the first is the main one.
-        if meter is None or not timestamp_s or eid in frozen or meter.measurement in seen:
+        if meter is None or not number(item.get("timestamp")) or eid in frozen or meter.measurement in seen:
             continue
         seen.add(meter.measurement)
-        found += [_reading(part, meter, phase, now_s - timestamp_s) for phase, part in _parts(item, meter)]
+        age_s = reading_age_s(item.get("timestamp"), now_s)
+        found += [_reading(part, meter, phase, age_s) for phase, part in _parts(item, meter)]
     return found
 
 
@@ -82,7 +83,7 @@ def _parts(item: dict[str, Any], meter: Meter) -> list[tuple[Phase, dict[str, An
     return parts + [(phase, channel) for index, (phase, channel) in lines if index != lost and channel]
 
 
-def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int) -> MeterReading:
+def _reading(item: dict[str, Any], meter: Meter, phase: Phase, age_s: int | None) -> MeterReading:
     return MeterReading(
         measurement=meter.measurement,
         phase=phase,

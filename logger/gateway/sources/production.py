@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from logger.errors import MalformedDocumentError
-from logger.gateway.parse import counter, integer, items, number, power, table, text
+from logger.gateway.parse import counter, items, number, power, reading_age_s, table, text
 from logger.gateway.quirks import COPIES_NET_FROM, Firmware, is_copy
 from logger.gateway.sources.meters import NET, TOTAL, plus
 from logger.readings import LINES, ConsumptionSample, Measurement, Phase, ProductionSample, Source
@@ -59,7 +59,7 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
     item = production_item(page, "eim")
     if not item:
         raise MalformedDocumentError("the eim production item is missing.")
-    age_s = _age_s(item, now_s)
+    age_s = reading_age_s(item.get("readingTime"), now_s)
     return [
         ProductionSample(phase, power(part.get("wNow")), counter(part.get("whLifetime")), age_s, Source.EIM)
         for phase, part in _parts(item, phases)
@@ -69,7 +69,7 @@ def from_eim(page: Any, phases: int, now_s: int) -> list[ProductionSample]:
 def from_inverters_item(page: Any, now_s: int) -> list[ProductionSample]:
     """Return the inverters item (wNow, whLifetime)."""
     item = production_item(page, "inverters")
-    lifetime_wh, age_s = counter(item.get("whLifetime")), _age_s(item, now_s)
+    lifetime_wh, age_s = counter(item.get("whLifetime")), reading_age_s(item.get("readingTime"), now_s)
     if not lifetime_wh:
         raise MalformedDocumentError("the inverters item is missing or empty.")
     return [ProductionSample(Phase.TOTAL, power(item.get("wNow")), lifetime_wh, age_s, Source.INVERTERS)]
@@ -111,11 +111,11 @@ def consumption_from_eim(
         return []
     nets = dict(_parts(net_item, phases)) if is_active(net_item) else {}
     totals = _parts(total_item, phases) if is_active(total_item) else []
-    age_s = _age_s(net_item, now_s)
+    age_s = reading_age_s(net_item.get("readingTime"), now_s)
     samples = [
         ConsumptionSample(NET, phase, power(net.get("wNow")), None, age_s, Source.EIM) for phase, net in nets.items()
     ]
-    age_s = _age_s(total_item, now_s)
+    age_s = reading_age_s(total_item.get("readingTime"), now_s)
     for phase, total in totals:
         power_w, total_wh = power(total.get("wNow")), number(total.get("whLifetime"))
         if firmware >= COPIES_NET_FROM and phase in nets and is_copy(total, nets[phase]):
@@ -145,9 +145,3 @@ def _parts(item: dict[str, Any], phases: int) -> list[tuple[Phase, dict[str, Any
     """Return an eim item and its first ``phases`` lines; more lines than phases are noise."""
     lines = items(item.get("lines"))[:phases] if phases > 1 else []
     return [(Phase.TOTAL, item), *zip(LINES, lines if len(lines) > 1 else [], strict=False)]
-
-
-def _age_s(item: dict[str, Any], now_s: int) -> int | None:
-    """Return how old an item's readingTime is; None where it has none."""
-    reading_s = integer(item.get("readingTime"))
-    return now_s - reading_s if reading_s else None

@@ -1,0 +1,124 @@
+"""A poll's rows belong to the gateway whose serial reported them, whoever else starts at the same time."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from logger.collector.keeper import Keeper
+from logger.readings import GatewayInfo, InverterSample, Phase, Poll, ProductionSample, Source
+from logger.settings import GatewaySettings, Settings
+from logger.store.models import GATEWAYS, INVERTER_SAMPLES, POLLS, PRODUCTION_SAMPLES
+from logger.store.schema import upgrade
+from tests.conftest import Opening
+
+START = datetime(2026, 6, 15, 10, tzinfo=UTC)
+GATEWAYS_AT_ONCE = 12
+
+
+def info_of(serial: str) -> GatewayInfo:
+    return GatewayInfo(
+        serial=serial, part_number=None, firmware="8.3.1", is_metered=True, has_web_tokens=True, gateway_time_s=None
+    )
+
+
+def poll_of(serial: str, minute: int, *, is_first: bool = False) -> Poll:
+    sample = ProductionSample(Phase.TOTAL, 100.0, float(serial) + minute, 1, Source.CT)
+    return Poll(
+        gateway_serial=serial,
+        polled_at=START + timedelta(minutes=minute),
+        took_s=0.1,
+        production=(sample,),
+        info=info_of(serial) if is_first else None,
+    )
+
+
+@pytest.fixture
+def keeper_of(database_url: str, opening: Opening, tmp_path: Path) -> Callable[..., Keeper]:
+    upgrade(opening(database_url))
+
+    def make(name: str) -> Keeper:
+        settings = GatewaySettings(name=name, host="127.0.0.1", time_zone="UTC")
+        loaded = Settings(database_url=database_url, state_dir=tmp_path, gateways=(settings,))
+        return Keeper(loaded, settings, opening(database_url))
+
+    return make
+
+
+def energies(engine: Engine) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    query = select(GATEWAYS.c.serial, PRODUCTION_SAMPLES.c.energy_lifetime_wh).join_from(GATEWAYS, PRODUCTION_SAMPLES)
+    with engine.connect() as connection:
+        for serial, energy_wh in connection.execute(query.order_by(PRODUCTION_SAMPLES.c.polled_at)):
+            found.setdefault(serial, []).append(energy_wh)
+    return found
+
+
+def test_gateways_that_start_at_once_get_ids_of_their_own(keeper_of: Callable[..., Keeper]) -> None:
+    keepers = {str(1000 * n): keeper_of(f"roof {n}") for n in range(1, GATEWAYS_AT_ONCE + 1)}
+    together = threading.Barrier(len(keepers))
+
+    def start(serial: str, keeper: Keeper) -> None:
+        for minute in range(3):
+            keeper.queue.append(poll_of(serial, minute, is_first=minute == 0))
+            together.wait()
+            assert keeper.store()
+
+    threads = [threading.Thread(target=start, args=pair) for pair in keepers.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    keeper = next(iter(keepers.values()))
+    assert energies(keeper.engine) == {serial: [float(serial) + n for n in range(3)] for serial in keepers}
+    assert [keeper.stored for keeper in keepers.values()] == [3] * len(keepers)
+
+
+def test_a_poll_of_a_gateway_that_is_not_known_waits_until_it_is(keeper_of: Callable[..., Keeper]) -> None:
+    keeper = keeper_of("roof")
+    keeper.queue.append(poll_of("1000", 0))
+    assert keeper.store()
+    assert keeper.stored == 0
+    assert len(list(keeper.queue.waiting())) == 1
+    keeper.queue.append(poll_of("1000", 1, is_first=True))
+    assert keeper.store_all()
+    assert keeper.store_all()
+    assert energies(keeper.engine) == {"1000": [1000.0, 1001.0]}
+    assert keeper.queue.oldest() is None
+    assert keeper.stored == 2
+
+
+def test_a_name_that_another_gateway_had_before_gets_none_of_its_rows(keeper_of: Callable[..., Keeper]) -> None:
+    before, after = keeper_of("roof"), keeper_of("roof")
+    before.queue.append(poll_of("1000", 0, is_first=True))
+    assert before.store()
+    after.queue.append(poll_of("2000", 1))
+    after.queue.append(poll_of("2000", 2, is_first=True))
+    assert after.store()
+    assert after.store_all()
+    assert energies(after.engine) == {"1000": [1000.0], "2000": [2001.0, 2002.0]}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("serial", ["12\ud800", "12\x00"])
+def test_a_poll_that_no_database_takes_is_set_aside_and_the_next_are_stored(
+    keeper_of: Callable[..., Keeper], serial: str, *, is_first: bool
+) -> None:
+    keeper = keeper_of("roof")
+    if not is_first:
+        keeper.queue.append(poll_of("1000", 0, is_first=True))
+    sample = InverterSample(reported_at=START, serial=serial, power_w=float("1e308"))
+    keeper.queue.append(replace(poll_of("1000", 1, is_first=is_first), inverters=(sample,)))
+    keeper.queue.append(poll_of("1000", 2))
+    assert keeper.store_all()
+    assert keeper.queue.oldest() is None
+    with keeper.engine.connect() as connection:
+        taken = connection.execute(select(INVERTER_SAMPLES.c.serial)).scalars().all()
+        polls = connection.execute(select(POLLS.c.outcome).order_by(POLLS.c.polled_at)).scalars().all()
+    assert energies(keeper.engine)["1000"][-1] == 1002.0
+    if not taken:
+        assert polls == (["failed", "complete"] if is_first else ["complete", "complete"])

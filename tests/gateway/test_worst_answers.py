@@ -1,0 +1,197 @@
+"""The worst that a gateway may answer costs neither the poll, nor the memory, nor the token."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from logger.errors import CertificateChangedError, GatewayError, MalformedDocumentError
+from logger.gateway import parse
+from logger.gateway.http import LARGEST_BODY_BYTES, LARGEST_REFUSAL_BYTES, Http
+from logger.gateway.profile import parse_info
+from logger.gateway.quirks import firmware_of
+from logger.gateway.sources import inverters, meters
+from logger.gateway.tls import Deadline, Pins
+from logger.readings import Meter, Outcome
+from logger.settings import GatewaySettings
+from logger.simulator.numbers import Model
+from logger.simulator.server import GatewayServer, Simulation
+from tests.conftest import Benches
+
+METER = Meter(
+    measurement="production", eid=7, state="enabled", metering_status=None, status_flags=None,
+    phase_mode="three", phase_count=1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("\ud800123", "\ufffd123"),
+        ("a\x00b\x1b[31m", "a\ufffdb\ufffd[31m"),
+        ("\u202eroof", "\ufffdroof"),
+        ("x" * 10_000, "x" * parse.LONGEST_TEXT),
+        (10**300, ("1" + "0" * 300)[: parse.LONGEST_TEXT]),
+        ("  ", None),
+        (True, None),
+    ],
+)
+def test_a_text_is_well_formed_printable_and_short(sent: Any, kept: str | None) -> None:
+    assert parse.text(sent) == kept
+
+
+@pytest.mark.parametrize("sent", ["9" * 200_000, "9" * 200_000 + "x", " " * 200_000 + "1", "1e400", 1e16, float("inf")])
+def test_a_number_that_no_column_holds_is_unknown_at_once(sent: Any) -> None:
+    started = time.process_time()
+    assert parse.number(sent) is None
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("timestamp", [1_781_500_000_000, "1781500000000", 5_000_000_000, "soon"])
+def test_a_reading_whose_time_no_clock_shows_is_of_unknown_age(timestamp: Any) -> None:
+    document = [{"eid": 7, "timestamp": timestamp, "activePower": 5, "actEnergyDlvd": 9}]
+    found = meters.parse(document, {7: METER}, 1_781_500_000)
+    expected = [] if timestamp == "soon" else [(5.0, 9.0, None)]
+    assert [(reading.power_w, reading.delivered_wh, reading.reading_age_s) for reading in found] == expected
+
+
+def test_a_whole_number_that_no_column_holds_is_unknown() -> None:
+    report = {"serialNumber": "1", "lastReportDate": 1_781_500_000, "lastReportWatts": 3}
+    assert inverters.parse(None, [report | {"devType": 2**31}], 1_781_500_100)[0].device_type is None
+
+
+def test_a_list_without_end_ends() -> None:
+    assert len(parse.items([{}] * 1_000_000)) == parse.MOST_ITEMS
+
+
+@pytest.mark.parametrize("software", ["8.\u00b2.1", "D\u0668.2", "", ".".join("9" * 60)])
+def test_any_text_is_a_firmware(software: str) -> None:
+    assert all(isinstance(part, int) for part in firmware_of(software))
+
+
+@pytest.mark.parametrize("body", ["<a>" * 60_000 + "</a>" * 60_000, "<a/>" * 200_000, "<a b='" + "x" * 500_000 + "'/>"])
+def test_an_info_page_of_any_size_is_refused_in_a_sentence(body: str) -> None:
+    with pytest.raises(MalformedDocumentError):
+        parse_info(f"<envoy_info>{body}</envoy_info>")
+
+
+# -- bodies
+Serve = Callable[[bytes], str]
+
+
+@pytest.fixture
+def answering() -> Iterator[Serve]:
+    """Serves one answer to whoever asks, over plain HTTP; counts what was taken of it."""
+    with ExitStack() as stack:
+
+        def serve(answer: bytes) -> str:
+            listening = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
+
+            def answer_all() -> None:
+                while True:
+                    try:
+                        connection, _ = listening.accept()
+                    except OSError:
+                        return
+                    with connection:
+                        connection.recv(65_536)
+                        try:
+                            connection.sendall(answer)
+                        except OSError:
+                            continue
+
+            threading.Thread(target=answer_all, daemon=True).start()
+            return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        yield serve
+
+
+def _answer(status: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+@pytest.mark.parametrize("encoding", ["", "Content-Encoding: gzip"])
+def test_a_body_beyond_any_gateways_is_refused(answering: Serve, tmp_path: Any, encoding: str) -> None:
+    body = b"[" + b" " * (40 * LARGEST_BODY_BYTES) + b"]"
+    sent = gzip.compress(body, 1) if encoding else body[: 2 * LARGEST_BODY_BYTES]
+    url = answering(_answer("200 OK", sent, encoding or "X: 1"))
+    http = Http(GatewaySettings(name="roof", host=url), tmp_path)
+    with pytest.raises(MalformedDocumentError, match="larger"):
+        http.get("/info", Deadline(20))
+
+
+@pytest.mark.parametrize("status", ["302 Found", "401 Unauthorized", "403 Forbidden"])
+@pytest.mark.parametrize("location", ["Location: http://[broken", "Location: http://127.0.0.1:1/x"])
+def test_the_body_of_what_is_no_answer_is_not_read_whole(
+    answering: Serve, tmp_path: Any, status: str, location: str
+) -> None:
+    sent = gzip.compress(b" " * (50 * LARGEST_BODY_BYTES), 1)
+    url = answering(_answer(status, sent, "Content-Encoding: gzip", location))
+    answer = Http(GatewaySettings(name="roof", host=url), tmp_path).get("/info", Deadline(20))
+    assert str(answer.status) == status[:3]
+    assert len(answer.text) <= LARGEST_REFUSAL_BYTES
+
+
+def test_cookies_without_end_are_not_kept(answering: Serve, tmp_path: Any) -> None:
+    cookies = [f"Set-Cookie: c{n}={'x' * 3000}" for n in range(20)]
+    http = Http(GatewaySettings(name="roof", host=answering(_answer("200 OK", b"[]", *cookies))), tmp_path)
+    http.get("/info", Deadline(20))
+    assert len(http.cookies) == 0
+
+
+# -- trust
+@pytest.mark.parametrize("mode", ["off", "pin"])
+def test_what_spoke_tls_once_gets_nothing_over_plain_http(bench: Benches, mode: str) -> None:
+    roof = bench(cts="net", generation="7")
+    gateway = roof.gateway(host=roof.server.url.partition("://")[2], tls=mode)
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
+    port = int(roof.server.url.rpartition(":")[2])
+    roof.server.stop()
+    gateway.endpoints.http.forget_connection()
+    plain = Simulation(model=Model(generation="5", cts="none"))
+    with closing(_stopping(GatewayServer(plain, port))):
+        for _ in range(3):
+            with pytest.raises(GatewayError):
+                roof.poll(gateway)
+        again = roof.gateway(host=roof.server.url.partition("://")[2], tls=mode, token_file=None)
+        with pytest.raises(GatewayError):
+            roof.poll(again)
+    assert plain.requests == []
+
+
+def test_no_session_goes_over_plain_http(bench: Benches) -> None:
+    roof = bench(cts="net", generation="7")
+    gateway = roof.gateway()
+    roof.poll(gateway)
+    gateway.endpoints.http.scheme = "http"
+    with pytest.raises(GatewayError, match="never sent over plain HTTP"):
+        roof.poll(gateway)
+
+
+class _stopping:  # noqa: N801 - used like closing
+    def __init__(self, server: GatewayServer) -> None:
+        self.close = server.stop
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"abc", b"\xff\xfe"])
+def test_a_damaged_pin_is_never_pinned_anew_in_silence(bench: Benches, content: bytes) -> None:
+    roof = bench(cts="net")
+    pins = Pins(roof.settings.state_dir, "roof")
+    roof.poll(roof.gateway())
+    pins.path.write_bytes(content)
+    with pytest.raises(CertificateChangedError, match="trust accept roof"):
+        roof.poll(roof.gateway())
+    assert pins.path.read_bytes() == content
+
+
+def test_json_of_any_depth_is_malformed() -> None:
+    with pytest.raises(MalformedDocumentError):
+        parse.document(200, "[" * 100_000)
+    assert parse.document(200, json.dumps({"a": 1})) == {"a": 1}
