@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logger.errors import MalformedDocumentError
-from logger.gateway.parse import integer, items, number, power, table, text
+from logger.gateway.parse import instant_s, integer, items, number, power, table, text
 from logger.readings import Battery, BatteryKind, BatterySample, Source, StorageSample
 
 Record = Mapping[str, Any]
@@ -104,7 +104,7 @@ def encharge(reported: Mapping[str, Record] | None, remembered: Remembered, at_s
         device = remembered.devices.get(serial, {})
         entry = None if reported is None else reported.get(serial)
         power_w, soc_pct, wrong = _power_and_soc(entry, device, remembered.rated_w.get(serial, MOST_RATED_W))
-        last_s = integer(device.get("last_rpt_date")) or None
+        last_s = instant_s(device.get("last_rpt_date"))
         if reported is not None:
             why = found.heard[serial] = _silence(entry, device, last_s, remembered)
             power_w = power_w if why is None else None
@@ -192,7 +192,7 @@ def acb_storage(production_page: Any, at_s: int, ahead_s: int) -> tuple[StorageS
     count = integer(item.get("activeCount"))
     if item and not count:
         return None, None
-    power_w, read_s = power(item.get("wNow")), integer(item.get("readingTime")) or None
+    power_w, read_s = power(item.get("wNow")), instant_s(item.get("readingTime"))
     if power_w is not None and item.get("state") in {"charging", "discharging"}:
         power_w = abs(power_w) if item.get("state") == "discharging" else -abs(power_w)
     silent = None
@@ -214,7 +214,7 @@ def each_acb(inventory: Any, at_s: int) -> list[BatterySample]:
     """Return each AC Battery of /inventory.json: slow, and without its power."""
     found = []
     for device in _acbs(inventory):
-        last_s = integer(device.get("last_rpt_date")) or None
+        last_s = instant_s(device.get("last_rpt_date"))
         found.append(
             BatterySample(
                 serial=str(text(device.get("serial_num"))),
@@ -271,7 +271,7 @@ def live_power_w(livedata: Any, at_s: int, ahead_s: int) -> float | None:
     page = table(livedata)
     meters = table(page.get("meters"))
     streams = table(page.get("connection")).get("sc_stream") == "enabled"
-    updated_s = integer(meters.get("last_update"))
+    updated_s = instant_s(meters.get("last_update"))
     if not streams or updated_s is None or at_s + ahead_s - updated_s > LIVE_S:
         return None
     milliwatts = number(table(meters.get("storage")).get("agg_p_mw"))
