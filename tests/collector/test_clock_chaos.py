@@ -15,6 +15,7 @@ from sqlalchemy import text
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
 from logger.errors import StoreAwayError
+from logger.gateway.devices import Devices
 from logger.readings import GatewayInfo, Phase, Poll, ProductionSample, Source
 from logger.rollups import rollup
 from logger.settings import GatewaySettings, Settings
@@ -54,6 +55,7 @@ class Chaos:
             raise StoreAwayError("away")
 
     known_serial: str | None = None
+    devices = Devices()
     previous: tuple[str, str] | None = None
     info: GatewayInfo | None = None
     relocation = SimpleNamespace(can_look=True)
