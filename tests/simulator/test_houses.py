@@ -14,6 +14,13 @@ def test_what_is_reported_as_final_is_what_flowed_in_the_house(name: str) -> Non
     assert result.unknown == {}
 
 
+def test_days_on_which_more_is_exported_than_made_are_suspect() -> None:
+    result = houses.run("unseen", days=1, every_s=300)
+    assert result.statuses == ["suspect"]
+    assert len(result.impossible) == 1
+    assert result.broken == []
+
+
 def test_days_that_a_site_cannot_have_are_known_by_what_flows() -> None:
     for name, is_impossible in (("unseen", True), ("per-phase", False)):
         simulation = houses.simulated(HOUSES[name])
