@@ -2,7 +2,8 @@
 
 import pytest
 
-from logger.simulator.houses import HOUSES
+from logger.simulator.houses import HOUSES, LOADS, House
+from logger.simulator.site import Shape
 from tests import houses
 
 
@@ -12,6 +13,13 @@ def test_what_is_reported_as_final_is_what_flowed_in_the_house(name: str) -> Non
     assert result.statuses == ["final"]
     assert result.broken == []
     assert result.unknown == {}
+
+
+def test_what_unused_channels_pick_up_is_nobodys_energy() -> None:
+    house = House(Shape(appliances=LOADS), {"cts": "net", "has_seven_slots": True})
+    result = houses.run("per-phase", days=1, every_s=300, house=house)
+    assert result.statuses == ["final"]
+    assert result.broken == []
 
 
 def test_days_on_which_more_is_exported_than_made_are_suspect() -> None:

@@ -5,7 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from logger.cli import simulate as command
+from logger.errors import UsageError
 from logger.simulator import ensemble
 from logger.simulator.faults import Fault
 from logger.simulator.houses import HOUSES, House, plain
@@ -129,3 +132,20 @@ def test_without_batteries_the_pages_are_empty() -> None:
     assert pages["/ivp/ss/gen_config"] == {}
     assert pages["/ivp/ensemble/secctrl"]["Enc_commissioned_capacity"] == 0
     assert {contact["status"] for contact in pages["/ivp/ensemble/dry_contacts"]["dry_contacts"]} == {"open"}
+
+
+@pytest.mark.parametrize("options", [["--house", "generator"], ["--battery", "acb", "--phases", "3"]])
+def test_houses_and_batteries_are_chosen_on_the_command_line(options: list[str], monkeypatch: Any) -> None:
+    served: list[Simulation] = []
+
+    def refuse(simulation: Simulation, port: int) -> None:
+        served.append(simulation)
+        raise OSError(98, f"{port} is taken")
+
+    monkeypatch.setattr(command, "GatewayServer", refuse)
+    result = CliRunner().invoke(command.simulate, options)
+    assert isinstance(result.exception, UsageError)
+    shape = served[0].shape
+    assert shape.batteries is not None
+    assert (shape.has_generator, shape.phases) == ((True, 1) if "generator" in options else (False, 3))
+    assert bool(served[0].faults) == ("generator" in options)
