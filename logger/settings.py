@@ -36,6 +36,7 @@ GATEWAY_KEYS: dict[str, type] = {
     "serial": str,
     "time_zone": str,
     "peak_power_kwp": float,
+    "grid_meter": str,
     "token_file": str,
     "username": str,
     "password_file": str,
@@ -43,6 +44,8 @@ GATEWAY_KEYS: dict[str, type] = {
     "mdns": bool,
     "livedata": bool,
 }
+#: How the utility's meter may see several phases, the default first: their sum at each instant, or each for itself.
+GRID_METERS = ("balancing", "per_phase")
 WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
 
 
@@ -55,6 +58,7 @@ class GatewaySettings:
     serial: str | None = None
     time_zone: str | None = None
     peak_power_kwp: float | None = None
+    grid_meter: Literal["balancing", "per_phase"] | None = None  #: one of ``GRID_METERS``; None for the default
     token: str | None = field(default=None, repr=False)  #: from the environment
     token_file: Path | None = None
     username: str | None = None
@@ -189,6 +193,8 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
     time_zone(values.get("time_zone") or "UTC")
     if (tls := values.get("tls", "pin")) not in {"pin", "verify", "off"}:
         raise SettingsError(f"gateway {name!r}: tls must be pin, verify or off, not {tls!r}.")
+    if (grid_meter := values.get("grid_meter", GRID_METERS[0])) not in GRID_METERS:
+        raise SettingsError(f"gateway {name!r}: grid_meter must be balancing or per_phase, not {grid_meter!r}.")
     if not 0 < values.get("peak_power_kwp", 1) < 100_000:
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
     prefix = "ENVOYLOG_GATEWAYS__" + re.sub(r"\W", "_", name).upper() + "__"

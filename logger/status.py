@@ -12,7 +12,7 @@ from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epo
 from logger.readings import Outcome
 from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
-from logger.settings import GatewaySettings, Settings, normal_gap_s
+from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.models import ENERGY_DAILY, EVENTS, METERS, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import ends, spool_path
@@ -41,6 +41,7 @@ class GatewayStatus:
     last_good_age_s: int | None  #: since the last poll that measured something
     today_production_kwh: float | None
     today_consumption_kwh: float | None
+    grid_meter_note: str | None = None  #: where the configuration wants another kind of meter than was counted for
     token_days_left: int | None
     suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
@@ -102,6 +103,7 @@ def _status(
         last_good_age_s=to_epoch_s(now) - to_epoch_s(good_at) if good_at else None,
         today_production_kwh=_kwh(today.production_wh if today else None),
         today_consumption_kwh=_kwh(today.consumption_wh if today else None),
+        grid_meter_note=_grid_meter_note(row.grid_meter, gateway) if row else None,
         token_days_left=token_days_left,
         suspect=suspect,
         spool_bytes=spool_bytes,
@@ -123,6 +125,15 @@ def _suspect(connection: Connection, row: Any, today: date) -> str | None:
     )
     found = [f"{meter.measurement} {meter.status_flags or ''}".strip() for meter in connection.execute(flagged)]
     return f"wiring_flagged: the gateway asks to check the wiring of {', '.join(found)}" if found else None
+
+
+def _grid_meter_note(counted: str | None, gateway: GatewaySettings) -> str | None:
+    """Return what to do where import and export are not yet those of the meter that is configured, or the default."""
+    wanted = gateway.grid_meter or GRID_METERS[0]
+    if counted in {None, wanted}:
+        return None
+    keep = "" if gateway.grid_meter else f", or keep it with grid_meter = {counted!r}"
+    return f"import and export are counted as {counted}; run `envoylog db rebuild` to count as {wanted}{keep}"
 
 
 def bring_today_up(connection: Connection, settings: Settings, now: datetime) -> None:

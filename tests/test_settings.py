@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from logger.cli import run
 from logger.errors import SettingsError
 from logger.settings import load
 
@@ -26,6 +27,7 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> object:
         (GATEWAY + "peak_power_kwp = '5'", "gateway 1: peak_power_kwp must be a number, not '5'."),
         (GATEWAY + "mdns = 1", "gateway 1: mdns must be true or false, not 1."),
         (GATEWAY + "tls = 'no'", "gateway 'roof': tls must be pin, verify or off, not 'no'."),
+        (GATEWAY + "grid_meter = 'net'", "gateway 'roof': grid_meter must be balancing or per_phase, not 'net'."),
         ("pol_every_s = 60", "unknown key 'pol_every_s'; did you mean 'poll_every_s'?"),
         (GATEWAY + GATEWAY, "Two gateways are called 'roof'; give each a name of its own."),
         ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
@@ -52,3 +54,13 @@ def test_state_lies_where_the_environment_puts_it(tmp_path: Path) -> None:
     own = load(None, {})
     assert own.state_dir == Path("~/.local/state/envoylog").expanduser()
     assert own.database_url == f"sqlite:///{own.state_dir}/envoylog.db"
+
+
+def test_a_grid_meter_is_balancing_unless_another_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, line in (
+        ("", "grid_meter = balancing  # default"),
+        ("grid_meter = 'per_phase'", "grid_meter = per_phase"),
+    ):
+        loaded(tmp_path, GATEWAY + text)
+        assert run(["--config", str(tmp_path / "config.toml"), "config", "show"]) == 0
+        assert line in capsys.readouterr().out.splitlines()

@@ -34,6 +34,8 @@ def show() -> None:
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
             if (value := getattr(gateway, key)) is not None:
                 click.echo(f"{key} = {value}")
+        by = "" if gateway.grid_meter else "  # default"
+        click.echo(f"grid_meter = {gateway.grid_meter or settings.GRID_METERS[0]}{by}")
         click.echo(f"mdns = {str(gateway.mdns).lower()}")
         click.echo(f"livedata = {str(gateway.livedata).lower()}")
         for key in ("token", "password"):

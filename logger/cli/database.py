@@ -154,8 +154,11 @@ def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: 
             changes += rollup.rebuild(connection, row.gateway_id, now=now, gap_s=gap_s, since=start)
     shown = [change for change in changes if not last or change.day <= last.last]
     for change in shown:
-        production, consumption = _change(change.production_kwh), _change(change.consumption_kwh)
-        click.echo(f"{change.gateway} {change.day} production {production}, consumption {consumption}")
+        flows = {"production": change.production_kwh, "consumption": change.consumption_kwh}
+        flows |= {"import": change.grid_import_kwh, "export": change.grid_export_kwh}
+        # Import and export of another grid meter change while the others stay.
+        words = [f"{name} {_change(kwh)}" for name, kwh in flows.items() if name[0] in "pc" or kwh[0] != kwh[1]]
+        click.echo(f"{change.gateway} {change.day} {', '.join(words)}")
     click.echo(f"{len(shown)} days {'would change' if dry_run else 'changed'}", err=True)
 
 

@@ -90,6 +90,8 @@ def _lines(gateway: "GatewayStatus") -> Iterator[str]:
     yield f"  today          {_kwh(production)} made, {_kwh(consumption)} used"
     if gateway.suspect is not None:
         yield f"  suspect        {gateway.suspect}"
+    if gateway.grid_meter_note:
+        yield f"  grid meter     {gateway.grid_meter_note}"
     if gateway.token_days_left is not None:
         yield f"  token          {gateway.token_days_left} days left"
     if gateway.spool_bytes:

@@ -1,7 +1,8 @@
 """Which register feeds which flow: rules C1 to C6, per phase and in total.
 
 Registers speak the CT's language (delivered, received); flows speak the owner's. Translated here and nowhere else. The
-total comes from the total's registers, never from adding up phases.
+total comes from the total's registers, never from adding up phases; only import and export of a site whose utility
+meter balances its phases are put together of them (``grid``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +12,18 @@ from typing import NamedTuple
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
 from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
+from logger.ledger.grid import balanced
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
-from logger.ledger.net_power import MaxPower, add_net_power, implausible_power_events, integrate, max_power_w, plausible
+from logger.ledger.net_power import (
+    Integrated,
+    MaxPower,
+    add_net_power,
+    implausible_power_events,
+    integrate,
+    max_power_w,
+    plausible,
+    together,
+)
 from logger.ledger.possible import power_made
 from logger.ledger.register import read_register
 
@@ -57,10 +68,12 @@ def settle(
     until_s: int,
     gap_s: int,
     peak_power_w: float | None,
+    is_balanced: bool = True,
 ) -> Settlement:
     """Return the quarter hours from ``since_s`` on, given the registers' anchors there.
 
-    ``net_power`` has by phase the net power (epoch seconds, W) of a site that does not count it.
+    ``net_power`` has by phase the net power (epoch seconds, W) of a site that does not count it. ``is_balanced`` says
+    whether the utility's meter balances several phases or counts each for itself.
     """
     curves = {
         key: read_register(
@@ -86,16 +99,24 @@ def settle(
         for (stream, phase), curve in curves.items()
         for event in curve.events
     ]
+    nets: dict[str, Integrated] = {}
     for phase in sorted({phase for _, phase in curves}):
         streams = _of_phase(curves, phase)
+        if phase == "total" and is_balanced:
+            found = balanced(curves, edges_s, newest_s=newest_s, gap_s=gap_s)
+            if found is not None:
+                streams[Stream.IMPORT], streams[Stream.EXPORT] = found.curves
+                whole_s += found.whole_s
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
         if phase in net_power:
             at_s, powers_w = net_power[phase]
             max_w = max_power_w(streams, peak_power_w)
             found_w = plausible(at_s, powers_w, streams, max_w)
             decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)
-            net = integrate(at_s, found_w, edges_s, gap_s=gap_s)
-            add_net_power(energy, streams, net, edges_s)
+            nets[phase] = integrate(at_s, found_w, edges_s, gap_s=gap_s)
+            of_phases = [net for name, net in nets.items() if name != "total"]
+            is_sum = phase == "total" and not is_balanced and of_phases
+            add_net_power(energy, streams, together(of_phases) if is_sum else nets[phase], edges_s)
         consumed = consumption(energy, streams, edges_s, settled_s)
         intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s)
         whole_s += consumed.spread_s

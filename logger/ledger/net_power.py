@@ -98,6 +98,13 @@ def integrate(at_s: Sequence[int], powers_w: Sequence[float | None], edges_s: ra
     return result
 
 
+def together(nets: Sequence[Integrated]) -> Integrated:
+    """Return import and export of phases that are each counted for themselves."""
+    every = [zip(*columns, strict=True) for columns in zip(*nets, strict=True)]
+    imports, exports, covered = every
+    return Integrated([sum(row) for row in imports], [sum(row) for row in exports], [min(row) for row in covered])
+
+
 def _areas(p0: float, p1: float, over_s: int) -> tuple[float, float]:
     """Return the areas above and below zero under a straight line, in mWh."""
     if p0 * p1 < 0:

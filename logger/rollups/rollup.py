@@ -114,7 +114,10 @@ def _count(window: Window) -> Rolled:
     if back_s:
         return Rolled(since_s, reopen_s=min(back_s))
     times_s = {"since_s": since_s, "until_s": window.until_s, "gap_s": window.gap_s}
-    result = settle(found.registers, found.net_power, states, **times_s, peak_power_w=site.peak_power_w)
+    peak_power_w = site.peak_power_w
+    result = settle(
+        found.registers, found.net_power, states, **times_s, peak_power_w=peak_power_w, is_balanced=site.is_balanced
+    )
     if result.reopen_s is not None:
         return Rolled(since_s, reopen_s=result.reopen_s)
     most_w = result.max_power_w
@@ -215,6 +218,8 @@ class DayChange:
     day: date
     production_kwh: tuple[float | None, ...]  #: before, after
     consumption_kwh: tuple[float | None, ...]
+    grid_import_kwh: tuple[float | None, ...]
+    grid_export_kwh: tuple[float | None, ...]
 
 
 def rebuild(
@@ -246,10 +251,11 @@ def rebuild(
 
 
 def _days(connection: Connection, gateway_id: int) -> defaultdict[date, tuple[float | None, ...]]:
-    """Return production and consumption (kWh) of each day, unknown for others."""
+    """Return production, consumption, import and export (kWh) of each day, unknown for others."""
     columns = ENERGY_DAILY.c
-    query = select(columns.day, columns.production_wh, columns.consumption_wh)
-    days: defaultdict[date, tuple[float | None, ...]] = defaultdict(lambda: (None, None))
-    for day, *both_wh in connection.execute(query.where(columns.gateway_id == gateway_id, columns.phase == "total")):
-        days[day] = tuple(None if wh is None else round(wh / 1000, 6) for wh in both_wh)
+    flows = (columns.production_wh, columns.consumption_wh, columns.grid_import_wh, columns.grid_export_wh)
+    query = select(columns.day, *flows)
+    days: defaultdict[date, tuple[float | None, ...]] = defaultdict(lambda: (None,) * 4)
+    for day, *each_wh in connection.execute(query.where(columns.gateway_id == gateway_id, columns.phase == "total")):
+        days[day] = tuple(None if wh is None else round(wh / 1000, 6) for wh in each_wh)
     return days

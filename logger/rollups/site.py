@@ -1,6 +1,7 @@
 """What the rollups must know of a gateway: its zone, peak power, cadence, and when it was sampled.
 
-The zone decides where days begin; taking over another one from the configuration means a whole rebuild.
+The zone decides where days begin, and the utility's meter what import and export are; taking over another one from the
+configuration means a whole rebuild.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, nu
 
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import OLDEST_S, WRONG_S, ClockCheck, note
-from logger.settings import GatewaySettings, Settings, normal_gap_s
+from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.models import GATEWAYS, epoch
 from logger.store.queries import typical_step_s
 
@@ -28,13 +29,16 @@ class Site:
     name: str
     zone: ZoneInfo
     peak_power_w: float | None  #: of the panels
+    is_balanced: bool = True  #: whether the utility's meter balances several phases
 
 
 def site_of(connection: Connection, gateway_id: int) -> Site:
     """Return what the database knows of a gateway."""
-    query = select(GATEWAYS.c.name, GATEWAYS.c.time_zone, GATEWAYS.c.peak_power_kwp)
-    name, zone, peak_kwp = connection.execute(query.where(GATEWAYS.c.gateway_id == gateway_id)).one()
-    return Site(gateway_id, name, time_zone(zone or "UTC"), peak_kwp * 1000 if peak_kwp else None)
+    query = select(GATEWAYS.c.name, GATEWAYS.c.time_zone, GATEWAYS.c.peak_power_kwp, GATEWAYS.c.grid_meter)
+    name, zone, peak_kwp, grid_meter = connection.execute(query.where(GATEWAYS.c.gateway_id == gateway_id)).one()
+    return Site(
+        gateway_id, name, time_zone(zone or "UTC"), peak_kwp * 1000 if peak_kwp else None, grid_meter != "per_phase"
+    )
 
 
 def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
@@ -50,17 +54,21 @@ def gap_s(connection: Connection, gateway_id: int, settings: Settings) -> int:
 
 
 def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewaySettings]) -> bool:
-    """Take over the configured time zone and peak power; return whether the zone changed."""
+    """Take over what is configured; return whether the time zone or the kind of grid meter changed."""
     mine = GATEWAYS.c.gateway_id == gateway_id
-    query = select(GATEWAYS.c.name, GATEWAYS.c.serial, GATEWAYS.c.time_zone)
-    name, serial, zone = connection.execute(query.where(mine)).one()
-    for gateway in configured:
-        if gateway.name == name if gateway.serial is None else gateway.serial == serial:
-            wanted, peak_kwp = gateway.time_zone or zone, gateway.peak_power_kwp
-            values = {"time_zone": wanted} | ({} if peak_kwp is None else {"peak_power_kwp": peak_kwp})
-            connection.execute(update(GATEWAYS).where(mine).values(values))
-            return bool(wanted != zone)
-    return False
+    query = select(GATEWAYS.c.name, GATEWAYS.c.serial, GATEWAYS.c.time_zone, GATEWAYS.c.grid_meter)
+    name, serial, zone, grid_meter = connection.execute(query.where(mine)).one()
+    own = [one for one in configured if (one.name == name if one.serial is None else one.serial == serial)][:1]
+    # One that is no longer configured has the grid meter of those that are, where these have the same.
+    meters = {gateway.grid_meter or GRID_METERS[0] for gateway in own or configured} or {GRID_METERS[0]}
+    known = {"time_zone": zone, "grid_meter": grid_meter or GRID_METERS[0]}
+    wanted = {"time_zone": zone, "grid_meter": meters.pop() if len(meters) == 1 else known["grid_meter"]}
+    values: dict[str, Any] = {}
+    for gateway in own:
+        wanted["time_zone"] = gateway.time_zone or zone
+        values = {} if gateway.peak_power_kwp is None else {"peak_power_kwp": gateway.peak_power_kwp}
+    connection.execute(update(GATEWAYS).where(mine).values(wanted | values))
+    return wanted != known
 
 
 class Ends(NamedTuple):

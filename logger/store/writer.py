@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from logger import readings
 from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
-from logger.settings import GatewaySettings
+from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
 from logger.store.database import backend, insert_or_ignore, upsert
 
@@ -41,21 +41,23 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
     """Create or update a gateway's row and its meters; return its id, which is that of its serial.
 
     Raises:
-        SettingsError: the configured time zone is not the one its days were made with.
+        SettingsError: the configured time zone is not the one its days were made with, or the configured grid meter
+            not the one of its import and export.
     """
     mine = models.GATEWAYS.c.serial == info.serial
     known = connection.execute(select(models.GATEWAYS).where(mine)).one_or_none()
     values = {"name": settings.name, "last_seen_at": at} | {name: getattr(info, name) for name in _IDENTITY}
     if settings.peak_power_kwp is not None:
         values["peak_power_kwp"] = settings.peak_power_kwp
-    zone = settings.time_zone or info.time_zone
+    zone, grid_meter = settings.time_zone or info.time_zone, settings.grid_meter or GRID_METERS[0]
     if known is None:
         # Another collector, or another gateway's thread, may be giving out a number just now.
         connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(models.GATEWAYS.name))
         newest = connection.execute(select(func.max(models.GATEWAYS.c.gateway_id))).scalar_one()
         gateway_id = (newest or 0) + 1
         key = {"gateway_id": gateway_id, "serial": info.serial, "first_seen_at": at}
-        insert_or_ignore(connection, models.GATEWAYS, [{**key, **values, "time_zone": zone or "UTC"}])
+        row = {**key, **values, "time_zone": zone or "UTC", "grid_meter": grid_meter}
+        insert_or_ignore(connection, models.GATEWAYS, [row])
         # It may also have been this gateway, seen from elsewhere.
         gateway_id = connection.execute(select(models.GATEWAYS.c.gateway_id).where(mine)).scalar_one()
     else:
@@ -65,6 +67,14 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
                 f"gateway {settings.name!r}: its days are those of {known.time_zone}, the configuration says "
                 f"{settings.time_zone}; run `envoylog db rebuild` to move them, or change time_zone back."
             )
+        if settings.grid_meter and known.grid_meter and settings.grid_meter != known.grid_meter:
+            raise SettingsError(
+                f"gateway {settings.name!r}: its import and export are those of a meter that is {known.grid_meter}, "
+                f"the configuration says {settings.grid_meter}; run `envoylog db rebuild` to count them anew, or "
+                "change grid_meter back."
+            )
+        if known.grid_meter is None:
+            values["grid_meter"] = grid_meter
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
         connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))

@@ -24,6 +24,19 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(19), "sqlite")
 ENERGY = ("energy_15min", "energy_hourly", "energy_daily")
 TABLES = ("batteries", "battery_samples", "storage_samples", "site_states")
 
+#: Also where phases were counted that are no longer in use. Where import and export came from power, it was that of the
+#: total: they are a balancing meter's already.
+GRID_METER = """
+UPDATE gateways SET grid_meter = CASE WHEN EXISTS (
+    SELECT 1 FROM meter_readings r
+    WHERE r.gateway_id = gateways.gateway_id AND r.measurement = 'net-consumption' AND r.phase = 'L2'
+) OR NOT EXISTS (
+    SELECT 1 FROM meter_readings r WHERE r.gateway_id = gateways.gateway_id
+) THEN 'per_phase' ELSE 'balancing' END
+WHERE phase_count > 1 OR EXISTS (
+    SELECT 1 FROM energy_daily d WHERE d.gateway_id = gateways.gateway_id AND d.phase = 'L2'
+)
+"""
 GATEWAY = (None, "which gateway")
 POLLED = ("UTC", "when we polled, by our own clock")
 AGE = ("s", "polled_at minus the time of the device's own report; unknown where it has none")
@@ -168,7 +181,7 @@ def replace_views(direction: str) -> None:
 
 def upgrade() -> None:
     op.add_column("gateways", *words("grid_meter"))
-    op.execute(sa.text("UPDATE gateways SET grid_meter = 'per_phase' WHERE phase_count > 1"))
+    op.execute(sa.text(GRID_METER))
     for table in ENERGY:
         op.add_column(table, *numbers("battery_estimated_wh"))
     create(

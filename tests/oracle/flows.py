@@ -1,8 +1,7 @@
 """Which counter feeds which flow: rules C1 to C6, per phase and in total.
 
 Counters speak the CT's language (delivered, received); flows speak the owner's. Translated here and nowhere else. The
-total comes from the total's counters: a three-phase meter nets its phases, so the phases' imports do not add up to the
-total's.
+total comes from the total's counters, which are the sums of the phases': a meter that counts per phase.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
