@@ -60,6 +60,14 @@ class Batteries:
     #: since when, rated power of all (W), in order
     rated_w: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
+    @property
+    def first_s(self) -> int:
+        """When something was first heard of them."""
+        return min((_kind(self, name).first_s for name in _names(self)), default=NEVER_S)
+
+
+NO_BATTERIES = Batteries()
+
 
 class Gap(NamedTuple):
     """A stretch in which power is unknown; ``end_s`` is None while it lasts."""
@@ -89,6 +97,7 @@ class Account:
     uncovered_s: list[Stretch] = field(default_factory=list)
     open_s: list[int] = field(default_factory=list)  #: from when on more samples may change the result
     decisions: list[Decision] = field(default_factory=list)
+    is_there: bool = False  #: something is known of batteries
     is_ct_gone: bool = False  #: a storage CT is no longer waited for: since its last reading power counts
 
     @property
@@ -115,8 +124,8 @@ def account(
     count = len(edges_s) - 1
     charge, discharge, covered_s = [0.0] * count, [0.0] * count, [0] * count
     reign_s, is_ct_gone = _reign_s(curves, newest_s)
-    result = Account(is_ct_gone=is_ct_gone)
     kinds = {name: _kind(batteries, name) for name in _names(batteries)}
+    result = Account(is_there=bool(kinds), is_ct_gone=is_ct_gone)
     main_s: list[Stretch] = []
     for name, kind in kinds.items():
         powers = _outside(_working(kind, batteries.rated_w.get(name, ())), reign_s)
@@ -132,8 +141,7 @@ def account(
         main_s += counted_s
     for energy, sums in ((result.charge_mwh, charge), (result.discharge_mwh, discharge)):
         energy += [round(mwh) if seconds else None for mwh, seconds in zip(sums, covered_s, strict=True)]
-    first_s = min((kind.first_s for kind in kinds.values()), default=NEVER_S)
-    result.decisions += _source_changes(first_s, reign_s, edges_s[0])
+    result.decisions += _source_changes(batteries.first_s, reign_s, edges_s[0])
     return result
 
 

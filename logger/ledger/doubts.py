@@ -12,7 +12,8 @@ from typing import NamedTuple
 from logger.clock import QUARTER_S, utc_text
 from logger.ledger.battery import Account, Bound
 from logger.ledger.consumption import Energy
-from logger.ledger.curve import Curve, Decision, Stretch, interpolated, touched
+from logger.ledger.curve import Curve, Decision, Stretch, touched
+from logger.ledger.interpolation import interpolated
 from logger.ledger.limits import Stream
 
 #: What is known to this part of it is known.

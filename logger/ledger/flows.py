@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
-from logger.ledger.battery import Account, Batteries, PowerState, account, add_power, states_at
+from logger.ledger.battery import NO_BATTERIES, Account, Batteries, PowerState, account, add_power, states_at
 from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
 from logger.ledger.doubts import Doubts, Island
@@ -73,7 +73,7 @@ def settle(
     gap_s: int,
     peak_power_w: float | None,
     is_balanced: bool = True,
-    batteries: Batteries | None = None,
+    batteries: Batteries = NO_BATTERIES,
     islands: Sequence[Island] = (),
 ) -> Settlement:
     """Return the quarter hours from ``since_s`` on, given the registers' anchors there.
@@ -89,7 +89,7 @@ def settle(
             since_s=since_s,
             until_s=until_s,
             gap_s=gap_s,
-            made_w=power_made(registers, anchors, key[1]) if key[0] is Stream.EXPORT else None,
+            made_w=power_made(registers, anchors, key[1], batteries.first_s) if key[0] is Stream.EXPORT else None,
         )
         for key in sorted(registers.keys() | anchors.keys())
     }
@@ -98,7 +98,7 @@ def settle(
     #: Stretches that are one, none of which may be cut by where counting goes on.
     whole_s = [stretch_s for curve in curves.values() for stretch_s in curve.whole_s]
     settled_s = _settled_s(curves, newest_s)
-    battery = account(batteries or Batteries(), curves, edges_s, newest_s, gap_s)
+    battery = account(batteries, curves, edges_s, newest_s, gap_s)
     whole_s += [bound[:2] for bound in battery.bounds]
     open_s = [settled_s, *map(quarter_start_s, battery.open_s)]
     intervals: list[Interval] = []
@@ -126,7 +126,7 @@ def settle(
             of_phases = [net for name, net in nets.items() if name != "total"]
             is_sum = phase == "total" and not is_balanced and of_phases
             add_net_power(energy, streams, together(of_phases) if is_sum else nets[phase], edges_s)
-        doubts = Doubts(battery, islands, streams, edges_s, phase == "total") if batteries or islands else None
+        doubts = Doubts(battery, islands, streams, edges_s, phase == "total") if battery.is_there or islands else None
         consumed = consumption(energy, streams, edges_s, settled_s, doubts, is_ct_gone=battery.is_ct_gone)
         if doubts is not None:
             decisions += doubts.decisions(consumed.energy_mwh)
@@ -145,7 +145,7 @@ def settle(
         {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))},
         min((c.reopen_s for c in curves.values() if c.reopen_s is not None), default=None),
         max_power_w(totals, peak_power_w),
-        states_at(batteries, settled_s) if batteries else {},
+        states_at(batteries, settled_s),
     )
 
 

@@ -30,8 +30,8 @@ class Equipment(NamedTuple):
     islands: list[Island]
 
 
-def read_equipment(window: Window) -> Equipment | None:
-    """Return what was sampled after ``after_s`` up to ``until_s``; None of a site that has nothing of the kind.
+def read_equipment(window: Window) -> Equipment:
+    """Return what was sampled after ``after_s`` up to ``until_s``.
 
     To be read after the registers: samples of polls whose time is wrong are left out.
     """
@@ -44,10 +44,8 @@ def read_equipment(window: Window) -> Equipment | None:
                 possible_w = power_w if power_w is None or abs(power_w) <= ABSURD_W else None
                 samples[kind].append(Sample(at_s, possible_w, *levels_wh))
     states = {kind: state for (_, kind), state in window.states.items() if isinstance(state, PowerState)}
-    islands = list(_islands(window))
-    if not samples and not states and not islands:
-        return None
-    return Equipment(Batteries(samples, states, _rated_w(window.connection, window.site.gateway_id)), islands)
+    rated_w = _rated_w(window.connection, window.site.gateway_id) if samples or states else {}
+    return Equipment(Batteries(samples, states, rated_w), list(_islands(window)))
 
 
 def _rated_w(connection: Connection, gateway_id: int) -> dict[str, list[tuple[int, float]]]:

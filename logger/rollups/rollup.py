@@ -126,8 +126,8 @@ def _count(window: Window) -> Rolled:
         gap_s=window.gap_s,
         peak_power_w=site.peak_power_w,
         is_balanced=site.is_balanced,
-        batteries=equipment and equipment.batteries,
-        islands=equipment.islands if equipment else (),
+        batteries=equipment.batteries,
+        islands=equipment.islands,
     )
     if result.reopen_s is not None:
         return Rolled(since_s, reopen_s=result.reopen_s)
