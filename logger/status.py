@@ -13,9 +13,10 @@ from logger.readings import Outcome
 from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
+from logger.store.lines import ends
 from logger.store.models import ENERGY_DAILY, EVENTS, METERS, POLLS
 from logger.store.queries import gateway_named
-from logger.store.spool import ends, spool_path
+from logger.store.spool import spool_path
 
 #: A token with fewer days than this is worth a warning.
 TOKEN_DAYS = 14

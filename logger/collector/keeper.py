@@ -71,6 +71,7 @@ class Keeper:
         self.identity: Identity | None = None  #: None until the database was read, or is new
         self.error: LoggerError | None = None  #: why what waits could not be stored
         self.stored = 0  #: how many polls the database has taken from this process
+        self.is_gateway_unknown = False  #: polls wait until one identifies their gateway
         self._ready = ready or (lambda: None)
         self._is_identity_loaded = False
         self._storing = threading.Lock()
@@ -133,6 +134,8 @@ class Keeper:
                 if not self._is_down:
                     log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
                 self._is_down = True
+                # When it is back it may be another one.
+                self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
                 return False
             if self._is_down:
                 log.info("database back gateway=%s", self.name)
@@ -156,6 +159,7 @@ class Keeper:
                 waits = [poll for poll in batch if self._store_or_set_aside(poll)]
             for poll in waits:
                 self.queue.append(poll)
+            self.is_gateway_unknown = bool(waits)
             newest_s = to_epoch_s(batch[-1].polled_at)
         self.queue.clear()
         return newest_s

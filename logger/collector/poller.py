@@ -49,6 +49,8 @@ class Poller:
     def poll(self, at: datetime, *, inverters: bool) -> Poll:
         """Ask the gateway once, and hand over what it reports."""
         self._bind()
+        if self.keeper.is_gateway_unknown:
+            self.gateway.identify_again()
         poll = self._hand_over(self._ask(at, inverters=inverters))
         self._log_changes(poll)
         return poll

@@ -25,7 +25,7 @@ import schedule
 from logger.clock import epoch_now_s, from_epoch_s, running_s, to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import CollectorRunningError, LoggerError, guarded
+from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, guarded
 from logger.readings import CLOCKS_AGREE_S
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class PollThread(threading.Thread):
         self._is_busy = threading.Event()
         self._guarded = log_once("poll", poller.name)
         self._is_first = True
+        self.taken = 0  #: polls that are over
 
     def offer(self, slot: datetime) -> None:
         """Hand over a slot; while a poll is running, the slot is skipped and recorded."""
@@ -98,6 +99,7 @@ class PollThread(threading.Thread):
             self.poller.poll(slot, inverters=due or self._is_first)
         finally:
             self._is_first = False
+            self.taken += 1
             self._is_busy.clear()
             if self.poller.keeper.is_due(slot):
                 self.storing.wake()
@@ -161,7 +163,7 @@ class Service:
         self.failure: LoggerError | None = None
         self.slots_offered = 0
         self.last_slot: datetime | None = None
-        self._stored = 0
+        self._stored = self._taken = 0
         self._offset_s = epoch_s() - running_s()
         self._scheduler = schedule.Scheduler()
         self._stop = threading.Event()
@@ -223,10 +225,14 @@ class Service:
         return now_s
 
     def _feed_watchdog(self) -> None:
-        """Tell systemd that we live, but only when the database took another poll."""
-        stored = sum(thread.keeper.stored for thread in self.storing)
-        if stored > self._stored:
-            self._stored = stored
+        """Tell systemd that we live: the database took another poll, or is away and another poll waits for it.
+
+        A restart does not bring a database back, and would lose what waits in memory while the disk is full.
+        """
+        stored, taken = sum(thread.keeper.stored for thread in self.storing), sum(t.taken for t in self.polling)
+        is_away = any(isinstance(thread.keeper.error, StoreAwayError) for thread in self.storing)
+        if stored > self._stored or (is_away and taken > self._taken):
+            self._stored, self._taken = stored, taken
             notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
 
     def _slot(self) -> None:

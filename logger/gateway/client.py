@@ -82,6 +82,10 @@ class Gateway:
         self.endpoints.belong_to(info)
         return info
 
+    def identify_again(self) -> None:
+        """Let the next poll begin with who it is that answers, and report it."""
+        self._identified_at = None
+
     def detect(self, deadline: Deadline) -> Profile:
         """Return what this gateway is, asking for whatever decides it when it is time to.
 

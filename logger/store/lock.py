@@ -16,6 +16,8 @@ from logger.errors import CollectorRunningError, StoreAwayError, StoreError
 from logger.store import schema
 from logger.store.database import backend, open_engine
 
+#: A server that lets a transaction of the collector wait for longer hangs.
+PATIENCE_S = 60.0
 #: raises while nothing can be stored
 Ready = Callable[[], None]
 
@@ -85,8 +87,10 @@ class CollectorDatabase:
 
     def __init__(self, database_url: str) -> None:
         self.engine = open_engine(database_url)
+        backend(self.engine).bound(self.engine, PATIENCE_S)
         self._lock = backend(self.engine).collector_lock(self.engine)
         self._is_prepared = False
+        self._place: object = None  #: which database was prepared
 
     def ready(self) -> None:
         """See that this process is the one collector, and that the tables are this version's.
@@ -96,9 +100,16 @@ class CollectorDatabase:
             StoreError: it can't be used, or needs `envoylog db upgrade`.
             CollectorRunningError: another collector has it.
         """
+        if self._is_prepared and backend(self.engine).place(self.engine) != self._place:
+            # What is written into an open file that has no name any more, nobody can read.
+            self._lock.release()
+            backend(self.engine).leave(self.engine)
+            self._is_prepared = False
+            raise StoreAwayError("The database file was removed or replaced; polls wait and it is made anew.")
         self._lock.hold()
         if not self._is_prepared:
             schema.prepare(self.engine)
+            self._place = backend(self.engine).place(self.engine)
             self._is_prepared = True
 
     def close(self) -> None:

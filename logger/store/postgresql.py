@@ -19,6 +19,7 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 from logger.errors import CollectorRunningError
 from logger.store.database import BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
+from logger.store.patience import Patience
 
 #: any number that no other program uses for its own locks
 _LOCK_KEY = 0x656E766F796C6F67
@@ -33,6 +34,8 @@ MEANINGS = {
 AWAY = ("08", "53", "57")
 #: A connection that is refused has no code; of a full server the reason shows that it passes.
 TOO_MANY = re.compile("too many (clients|connections)|connection slots")
+#: A peer that is gone is noticed within half a minute, also while we wait for its answer.
+DEAD_PEER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 #: how long a server may take to answer whether it is there, after it refused a connection
 PING_S = 3
 
@@ -55,11 +58,26 @@ def create(url: URL, *, read_only: bool) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=3,
-        connect_args={"connect_timeout": 10, "application_name": "envoylog"},
+        connect_args={"connect_timeout": 10, "application_name": "envoylog", **DEAD_PEER},
     )
     if read_only:
         sa.event.listen(engine, "connect", lambda connection, _record: connection.set_read_only(True))
     return engine
+
+
+def place(_engine: Engine) -> str:
+    """Return where the database is: a server has its own ways to tell that it is gone."""
+    return "server"
+
+
+def leave(engine: Engine) -> None:
+    """Close the connections."""
+    engine.dispose()
+
+
+def bound(engine: Engine, seconds: float) -> None:
+    """End connections whose server, or network, hangs: libpq waits without end for one that says nothing."""
+    Patience(engine, seconds)
 
 
 def meaning(error: Exception) -> Meaning | None:
@@ -192,9 +210,7 @@ class ServerLock:
     def release(self) -> None:
         """Let another collector have it; a server that went away has released it already."""
         if self._connection is not None:
-            with contextlib.suppress(SQLAlchemyError):
-                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_KEY})")
-            self._close()
+            self._close()  # Asking a server that hangs for it would take for ever.
 
     def _still_ours(self) -> bool:
         with contextlib.suppress(SQLAlchemyError):
@@ -232,19 +248,22 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
     Raises:
         StoreError: the user of database_url may not make roles.
     """
-    name, secret = sql.Identifier(role), sql.Literal(password)
+    name = sql.Identifier(role)
     with translated_errors(), engine.begin() as connection:
         database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         driver: Any = connection.connection.driver_connection
-        for statement in (
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, secret),
-            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
-            sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
-            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
-            sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(name),
-        ):
-            connection.exec_driver_sql(statement.as_string(driver))
+        # What the server keeps and logs of a password is what libpq makes of it.
+        secret = driver.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        with driver.cursor() as cursor:
+            for statement in (
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(secret)),
+                sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
+                sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
+                sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
+                sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(name),
+            ):
+                cursor.execute(statement)
 
 
 collector_lock = ServerLock

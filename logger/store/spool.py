@@ -2,8 +2,9 @@
 
 Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out when the database has
 committed it; storing it twice is storing it once. A last line that was cut by a crash is left out. The file is bounded:
-beyond ``LARGEST_BYTES`` every second of the oldest half of the polls is dropped, and logged. While the file can't be
-written (its disk is full), polls wait in memory and go into the file later.
+beyond ``LARGEST_BYTES`` every second of the oldest half of the polls is dropped, and logged. A file beside it reserves
+room on the disk, which is given up when the disk is full: hours of polls still go into the file then. While it can't be
+written, polls wait in memory and go into the file later. A file that somebody removes is made anew.
 
 One thread appends while another takes out: ``waiting`` gives what waited when it was called, and ``clear`` forgets just
 that.
@@ -11,75 +12,35 @@ that.
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import threading
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from logger.errors import SettingsError
 from logger.readings import Poll
 from logger.settings import file_stem
+from logger.store.lines import decode, encode
 from logger.store.lock import FileLock
 
 log = logging.getLogger(__name__)
 
 LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
+#: Hours of a poll a minute.
+RESERVED_BYTES = 1024 * 1024
 
 OTHER_PROCESS = (
     "Another envoylog is collecting from this gateway with the same state_dir; stop it first (systemctl stop envoylog)."
 )
 
-_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Poll)
-
-
-def encode(poll: Poll) -> bytes:
-    """Return a poll as one line: eight hex digits of its CRC, a space, JSON."""
-    try:
-        text = _encoder.encode(poll)
-    except UnicodeEncodeError:  # A broken character of a document, which no database takes.
-        plain = json.dumps(msgspec.to_builtins(poll), ensure_ascii=False)
-        text = plain.encode(errors="replace")
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def decode(line: bytes) -> Poll | None:
-    """Return the poll of a line, of older versions too; None when the line is damaged."""
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    try:
-        return _decoder.decode(text) if int(checksum, 16) == zlib.crc32(text) else None
-    except ValueError:
-        return None
-
 
 def spool_path(state_dir: Path, name: str) -> Path:
     """Return where the polls of a gateway wait."""
     return state_dir / "spool" / f"{file_stem(name)}.jsonl"
-
-
-def ends(path: Path) -> tuple[Poll, list[Poll]] | None:
-    """Return the oldest poll of a spool file and some of the newest; None when it is empty.
-
-    Reads its two ends only, and may do so while a collector writes.
-    """
-    try:
-        with path.open("rb") as source:
-            first = source.readline()
-            size = source.seek(0, os.SEEK_END)
-            source.seek(max(0, size - max(4 * len(first), 65_536)))
-            tail = source.read().splitlines()
-    except OSError:
-        return None
-    oldest = decode(first)
-    newest = [poll for poll in map(decode, tail) if poll is not None]
-    return (oldest, newest or [oldest]) if oldest is not None else None
 
 
 class MemoryQueue:
@@ -111,7 +72,8 @@ class MemoryQueue:
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
-        return self._polls[0].polled_at if self._polls else None
+        first = next(iter(self._polls), None)
+        return first.polled_at if first else None
 
 
 class Spool:
@@ -124,6 +86,7 @@ class Spool:
     def __init__(self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES) -> None:
         self.path = spool_path(state_dir, name)
         self.largest_bytes = largest_bytes
+        self._reserve_path = self.path.with_suffix(".reserve")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
@@ -144,6 +107,7 @@ class Spool:
         self._is_failing = False
         self._cut_torn_line()
         self._oldest = self._first_at()
+        self._reserve()
 
     def append(self, poll: Poll) -> None:
         """Append a poll; while the file can't be written it waits in memory."""
@@ -153,7 +117,7 @@ class Spool:
             self._oldest = self._oldest or poll.polled_at
             try:
                 while self._memory:
-                    self._write(self._memory[0][1])
+                    self._write_somehow(self._memory[0][1])
                     self._memory.popleft()
             except OSError as error:
                 if not self._is_failing:
@@ -168,15 +132,15 @@ class Spool:
     def waiting(self) -> Iterator[Poll]:
         """Return what waits now, oldest first; a line that was damaged is left out and logged."""
         with self._lock:
-            self._given = (self.path.stat().st_size, self._number)
+            self._given = (self._size_bytes, self._number)
             return self._polls(self._given[0], [line for _, line in self._memory])
 
     def _polls(self, end: int, held: list[bytes]) -> Iterator[Poll]:
-        with self.path.open("rb") as source:
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as source:
             number = 0
-            while source.tell() < end:
+            while source.tell() < end and (line := source.readline()):
                 number += 1
-                if (poll := decode(source.readline())) is not None:
+                if (poll := decode(line)) is not None:
                     yield poll
                 else:
                     log.warning("spool %s: line %d is damaged and left out", self.path, number)
@@ -189,8 +153,9 @@ class Spool:
                 return  # Thinned meanwhile: storing what is left again is storing it once.
             end, last = self._given
             self._given = None
-            if self.path.stat().st_size <= end:
-                os.truncate(self.path, 0)
+            if self._size_bytes <= end:
+                with contextlib.suppress(FileNotFoundError):
+                    os.truncate(self.path, 0)
             else:
                 with self.path.open("rb") as source:  # What was appended since stays.
                     source.seek(end)
@@ -198,9 +163,44 @@ class Spool:
             while self._memory and self._memory[0][0] <= last:
                 self._memory.popleft()
             self._oldest = self._first_at()
+            self._reserve()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether polls wait in memory because the file can't be written."""
+        return self._is_failing
+
+    @property
+    def _size_bytes(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _reserve(self) -> None:
+        """Reserve room for when the disk is full, where there is room now."""
+        with contextlib.suppress(OSError), self._reserve_path.open("ab") as file:
+            if file.tell() < RESERVED_BYTES and self.largest_bytes >= RESERVED_BYTES:
+                os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+
+    def _write_somehow(self, line: bytes) -> None:
+        """Append a line, where there is a way to: into the room that was reserved, or a file made anew."""
+        try:
+            self._write(line)
+        except FileNotFoundError:
+            log.error("spool %s was removed; it is made anew", self.path)  # noqa: TRY400 - the sentence is enough
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+            self._write(line)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not self._reserve_path.exists():
+                raise
+            log.error("spool %s: the disk is full; polls go into the room that was reserved", self.path)  # noqa: TRY400 - the sentence is enough
+            self._reserve_path.unlink()
+            self._write(line)
 
     def _first_at(self) -> datetime | None:
-        polls = self._polls(self.path.stat().st_size, [line for _, line in self._memory])
+        polls = self._polls(self._size_bytes, [line for _, line in self._memory])
         return next((poll.polled_at for poll in polls), None)
 
     def set_aside(self, poll: Poll) -> None:

@@ -74,6 +74,26 @@ def create(url: URL, *, read_only: bool) -> Engine:
     return engine
 
 
+def place(engine: Engine) -> tuple[int, int] | None:
+    """Return which file the database is; None when somebody has removed it."""
+    try:
+        found = path_of(engine.url).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def leave(engine: Engine) -> None:
+    """Close a file that was removed, and remove what still lies beside it: it would be read into the next one."""
+    engine.dispose()
+    for leftover in ("-wal", "-shm"):
+        Path(f"{path_of(engine.url)}{leftover}").unlink(missing_ok=True)
+
+
+def bound(_engine: Engine, _seconds: float) -> None:
+    """Leave it: a file answers, or gives an error."""
+
+
 def path_of(url: URL) -> Path:
     """Return the file of a URL.
 

@@ -1,6 +1,9 @@
 """Polls wait in a file that survives whatever stops the process."""
 
+import errno
 import json
+import os
+import shutil
 import zlib
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +14,8 @@ import pytest
 from logger.errors import SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
-from logger.store.spool import Spool, decode, encode
+from logger.store.lines import decode, encode
+from logger.store.spool import RESERVED_BYTES, Spool
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -109,3 +113,42 @@ def test_a_number_too_large_for_any_database_waits_like_any_other() -> None:
     (poll,) = polls(1)
     poll = replace(poll, inverters=(InverterSample(reported_at=poll.polled_at, serial="1", interval_s=10**30),))
     assert decode(encode(poll)) == poll
+
+
+def test_a_full_disk_gives_up_the_room_that_was_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, "roof")
+    reserve = tmp_path / "spool" / "roof.reserve"
+    assert reserve.stat().st_size == RESERVED_BYTES
+    assert reserve.stat().st_blocks * 512 >= RESERVED_BYTES  # Not a hole.
+    write = Spool._write
+
+    def full(self: Spool, line: bytes) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, line)
+
+    monkeypatch.setattr(Spool, "_write", full)
+    spool.append(polls(1)[0])
+    assert not spool.is_failing
+    assert list(Spool(tmp_path, "roof").waiting()) == polls(1)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_spool_that_is_removed_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str) -> None:
+    spool = Spool(tmp_path, "roof")
+    three = polls(3)
+    spool.append(three[0])
+    if what == "file":
+        spool.path.unlink()
+    else:
+        shutil.rmtree(spool.path.parent)
+    assert list(spool.waiting()) == []
+    spool.append(three[1])
+    assert "made anew" in caplog.text
+    assert list(spool.waiting()) == [three[1]]
+    spool.clear()
+    spool.path.unlink()
+    assert spool.oldest() is None
+    spool.append(three[2])
+    assert list(Spool(tmp_path / "other", "roof").waiting()) == []
+    assert list(spool.waiting()) == [three[2]]

@@ -1,0 +1,49 @@
+"""A poll as one line of a file: a checksum and JSON. Lines of older versions are read too."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from logger.readings import Poll
+
+_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Poll)
+
+
+def encode(poll: Poll) -> bytes:
+    """Return a poll as one line: eight hex digits of its CRC, a space, JSON."""
+    try:
+        text = _encoder.encode(poll)
+    except UnicodeEncodeError:  # A broken character of a document, which no database takes.
+        plain = json.dumps(msgspec.to_builtins(poll), ensure_ascii=False)
+        text = plain.encode(errors="replace")
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def decode(line: bytes) -> Poll | None:
+    """Return the poll of a line, of older versions too; None when the line is damaged."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    try:
+        return _decoder.decode(text) if int(checksum, 16) == zlib.crc32(text) else None
+    except ValueError:
+        return None
+
+
+def ends(path: Path) -> tuple[Poll, list[Poll]] | None:
+    """Return the oldest poll of a spool file and some of the newest; None when it is empty.
+
+    Reads its two ends only, and may do so while a collector writes.
+    """
+    try:
+        with path.open("rb") as source:
+            first = source.readline()
+            size = source.seek(0, os.SEEK_END)
+            source.seek(max(0, size - max(4 * len(first), 65_536)))
+            tail = source.read().splitlines()
+    except OSError:
+        return None
+    oldest = decode(first)
+    newest = [poll for poll in map(decode, tail) if poll is not None]
+    return (oldest, newest or [oldest]) if oldest is not None else None
