@@ -207,8 +207,8 @@ def ledger(count: int, seed: int) -> int:
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kills", "month", "ledger", "houses"])
-    help_ = "kills: 200, days of the month: 30, registers of the ledger: 3000, days of the houses: 30"
+    parser.add_argument("what", choices=["kills", "month", "ledger", "houses", "grid"])
+    help_ = "kills: 200, days of the month: 30, registers of the ledger: 3000, days of the houses: 30, of grid: 30"
     parser.add_argument("--count", type=int, help=help_)
     parser.add_argument(
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
@@ -217,12 +217,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()
-    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30}
+    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30, "grid": 30}
     count = chosen.count or usual[chosen.what]
     if chosen.what == "ledger":
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
         sys.exit(differing > 0)
+    if chosen.what == "grid":
+        from tests import balanced  # noqa: PLC0415 - only here
+
+        balanced.soak(count)
+        sys.exit(0)
     if chosen.what == "houses":
         from tests.houses import soak  # noqa: PLC0415 - only here
 
