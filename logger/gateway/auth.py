@@ -57,6 +57,9 @@ class TokenAuth(AuthBase):
     gateway was restarted.
     """
 
+    #: It dresses each request alike, until one is refused.
+    is_steady = True
+
     def __init__(self, settings: GatewaySettings, tokens: Tokens, http: Http, clock: Clock) -> None:
         self.settings = settings
         self.tokens = tokens
@@ -88,6 +91,10 @@ class TokenAuth(AuthBase):
             response = response.connection.send(request, **options)
         self._used_at = self.clock()
         return response
+
+    def was_taken(self) -> None:
+        """Note that a request was answered, which its hook may not have seen: the session holds."""
+        self._used_at = self.clock()
 
     def end_session(self) -> None:
         """Have the token checked before anything else is asked."""

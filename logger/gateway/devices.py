@@ -14,7 +14,7 @@ from logger.errors import EndpointMissingError, EndpointRefusedError, GatewayErr
 from logger.gateway import equipment as pages
 from logger.gateway.equipment import Equipment
 from logger.gateway.sources import batteries, system
-from logger.gateway.sources.batteries import Record, Remembered
+from logger.gateway.sources.batteries import Listed, Remembered
 from logger.gateway.sources.system import States
 from logger.readings import Event, SiteState
 
@@ -32,7 +32,7 @@ class Devices:
     def __init__(self) -> None:
         self.states: States = {}
         self._due_s: dict[str, int] = {}
-        self._devices: dict[str, Record] = {}
+        self._devices: dict[str, Listed] = {}
         self._missing: dict[str, int] = {}  # serial -> from how many lists in a row
         self._listed_at_s = 0
         self._rated_w: dict[str, float] = {}
@@ -64,7 +64,8 @@ class Devices:
                 self._due_s[page] = at_s + (min(every_s, RETRY_S) if failed else every_s)
         power = documents.get(pages.POWER)
         self._unread = self._unread + 1 if isinstance(power, GatewayError) else 0
-        self._rated_w |= batteries.rated_powers(documents.get(pages.STATUS))
+        if pages.STATUS in documents:
+            self._rated_w |= batteries.rated_powers(documents[pages.STATUS])
         inventory = documents.get(pages.INVENTORY)
         if isinstance(inventory, list):
             listed = batteries.encharges(inventory)
@@ -73,7 +74,7 @@ class Devices:
             self._missing = {serial: self._missing.get(serial, 0) + 1 for serial in gone}
             for serial in [serial for serial, lists in self._missing.items() if lists >= REMOVED_AFTER_LISTS]:
                 del self._devices[serial], self._missing[serial]
-            self._devices |= listed
+            self._devices |= {serial: batteries.listed_of(device) for serial, device in listed.items()}
             self._listed_at_s = at_s
 
     def remembered(self, ahead_s: int) -> Remembered:

@@ -163,6 +163,8 @@ class Endpoints:
         if self.info is not None and self.info.has_web_tokens:
             self.token_auth.open(self.info.serial, deadline)
             answer = self._ask(path, deadline, self.token_auth)
+            if answer.status not in REFUSED:
+                self.token_auth.was_taken()
         elif known.users_refused_at is not None and now - known.users_refused_at < TRY_AGAIN:
             # What refused all users is asked as nobody for a while: each costs two requests.
             answer = self._ask(path, deadline)

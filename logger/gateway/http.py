@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,13 +21,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from logger import errors
+from logger.gateway.kept import STALE_WITHIN_S, Kept, Plain
 from logger.gateway.tls import CONNECT_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
 from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
-#: A kept connection that is of no use any more ends at once; one that hangs, only later.
-STALE_WITHIN_S = 2.0
 #: The largest document, of 50 units in detail, has 60 kB.
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
 LARGEST_REFUSAL_BYTES = 64 * 1024
@@ -74,6 +74,7 @@ class _Adapter(HTTPAdapter):
     def __init__(self, trust: ssl.SSLContext, fingerprint: str | None) -> None:
         self.deadline = Deadline(0)  #: of the request that is being made
         self.answers = 0  #: that the present connection has given
+        self.connection: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         manager: Any = self.poolmanager
         manager.connection_pool_kw |= {"ssl_context": trust, "assert_fingerprint": fingerprint}
@@ -135,7 +136,7 @@ def _watched(base: Any, adapter: _Adapter) -> Any:
 
         def connect(self) -> None:
             super().connect()
-            self.sock.adapter = adapter
+            self.sock.adapter, adapter.connection = adapter, self
 
     return Watched
 
@@ -151,6 +152,7 @@ class Http:
         self.cookies = requests.cookies.RequestsCookieJar()
         self._needs_tls = False  #: once it spoke TLS it is never asked in plain HTTP again
         self._opened: tuple[requests.Session, _Adapter] | None = None
+        self._kept: Kept | None = None
 
     @property
     def is_secure(self) -> bool:
@@ -166,7 +168,7 @@ class Http:
         """Close the connection; the next request reads the pin anew."""
         if self._opened is not None:
             self._opened[0].close()
-        self._opened = None
+        self._opened = self._kept = None
         if self.address.scheme is None and not self._needs_tls and not self.pins.path.exists():
             self.scheme = None
 
@@ -194,19 +196,32 @@ class Http:
         adapter.deadline, left_s = deadline, deadline.left_s
         timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
         try:
-            with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
-                body = response.raw.read(LARGEST_BODY_BYTES, decode_content=True)
-                log.debug("%s %s %d bytes", path, response.status_code, len(body))
-                if response.raw.read(1, decode_content=True):
-                    self.forget_connection()
-                    raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
-                self._needs_tls = self._needs_tls or self.is_secure
-                if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
-                    self.cookies.clear()
-                return Answer(response.status_code, body.decode("utf-8", "replace"))
-        except (OSError, HTTPError, ValueError) as error:
+            if (answer := self._asked_again(path, deadline, auth)) is None:
+                with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
+                    answer = Plain(response.status_code, response.raw.read(LARGEST_BODY_BYTES, decode_content=True))
+                    if response.raw.read(1, decode_content=True):
+                        self.forget_connection()
+                        raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
+                is_steady = getattr(auth, "is_steady", False) and adapter.connection is not None
+                self._kept = Kept(adapter.connection, response.request, auth, self.cookies) if is_steady else None
+            log.debug("%s %s %d bytes", path, answer.status, len(answer.body))
+            self._needs_tls = self._needs_tls or self.is_secure
+            if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
+                self.cookies.clear()
+            return Answer(answer.status, answer.body.decode("utf-8", "replace"))
+        except (OSError, HTTPError, HTTPException, ValueError) as error:
             self.forget_connection()
             raise self._translated(error, deadline, left_s) from error
+
+    def _asked_again(self, path: str, deadline: Deadline, auth: Dress | None) -> Plain | None:
+        """Return what is answered on the kept connection; None where that is no answer as usual."""
+        if self._kept is None or self._opened is None or not self._kept.can_ask(auth):
+            return None
+        answer = self._kept.ask(path, deadline, LARGEST_BODY_BYTES)
+        if answer is None or answer.status in {401, 403}:
+            return None
+        self._opened[1].answers += 1
+        return answer
 
     def _translated(self, error: Exception, deadline: Deadline, left_s: float) -> Exception:
         """Return what an error of the libraries means; ``left_s`` is the time that it had."""
@@ -224,10 +239,10 @@ class Http:
                 )
             case requests.exceptions.SSLError():
                 return errors.GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
-            case requests.exceptions.ReadTimeout() | ReadTimeoutError():
+            case requests.exceptions.ReadTimeout() | ReadTimeoutError() | TimeoutError():
                 in_time = f"within {left_s:.0f} s" if deadline.is_over else "in time"
                 return errors.NotReadyError(f"no answer {in_time}.")
-            case requests.exceptions.ChunkedEncodingError() | ProtocolError() | DecodeError():
+            case requests.exceptions.ChunkedEncodingError() | ProtocolError() | DecodeError() | IncompleteRead():
                 return errors.MalformedDocumentError("the answer was cut short.")
         return errors.GatewayUnreachableError(f"{reason_of(error)}.")
 

@@ -115,7 +115,9 @@ def text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     bare = str(value)[: 4 * LONGEST_TEXT].strip()[:LONGEST_TEXT]
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in bare) or None
+    if bare.isprintable():
+        return bare or None
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in bare)
 
 
 def items(value: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ An endpoint that failed costs what depends on it; the others still deliver. What
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from logger.errors import (
@@ -38,6 +37,14 @@ from logger.readings import (
 
 #: Where a page of batteries is not to be had, that is no error of a poll.
 NOT_TO_BE_HAD = (EndpointMissingError, EndpointRefusedError, NotAskedError)
+#: pages that tell states alone -> what reads them
+STATES = {
+    equipment.RELAY: system.of_relay,
+    equipment.CONTACTS: system.of_contacts,
+    equipment.CONTACT_SETTINGS: system.of_contact_settings,
+    equipment.SECCTRL: system.of_secctrl,
+    equipment.TARIFF: system.of_tariff,
+}
 
 
 @dataclass(slots=True)
@@ -201,16 +208,19 @@ def _batteries(parts: Parts) -> None:
 
 def _slow_pages(parts: Parts) -> None:
     """Read the pages that are asked for now and then: lists of batteries, and states."""
-    page = partial(known, parts.documents)
-    inventory, acb_inventory = page(equipment.INVENTORY), page(equipment.ACB_INVENTORY)
-    parts.battery_devices += batteries.listed_batteries(inventory, parts.remembered.rated_w)
-    parts.battery_devices += batteries.listed_acbs(acb_inventory)
-    parts.batteries += batteries.each_acb(acb_inventory, parts.at_s)
-    has_generator = parts.profile.equipment.has_generator or bool(page(equipment.GENERATOR_SETTINGS))
-    parts.states |= system.of_inventory(inventory) | system.of_relay(page(equipment.RELAY))
-    parts.states |= system.of_contacts(page(equipment.CONTACTS), page(equipment.CONTACT_SETTINGS))
-    parts.states |= system.of_generator(page(equipment.GENERATOR), was_there=has_generator)
-    parts.states |= system.of_secctrl(page(equipment.SECCTRL)) | system.of_tariff(page(equipment.TARIFF))
+    page = {path: found for path, found in parts.documents.items() if not isinstance(found, GatewayError)}
+    if (inventory := page.get(equipment.INVENTORY)) is not None:
+        parts.battery_devices += batteries.listed_batteries(inventory, parts.remembered.rated_w)
+        parts.states |= system.of_inventory(inventory)
+    if (acb_inventory := page.get(equipment.ACB_INVENTORY)) is not None:
+        parts.battery_devices += batteries.listed_acbs(acb_inventory)
+        parts.batteries += batteries.each_acb(acb_inventory, parts.at_s)
+    for path, states_of in STATES.items():
+        if path in page:
+            parts.states |= states_of(page[path])
+    if equipment.GENERATOR in page:
+        has_generator = bool(page.get(equipment.GENERATOR_SETTINGS)) or "generator" in parts.remembered.states
+        parts.states |= system.of_generator(page[equipment.GENERATOR], was_there=has_generator)
 
 
 def _add_live_power(parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """One poll into rows. Storing the same poll twice is storing it once."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import datetime
@@ -143,14 +144,13 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
 
 def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None:
     seen = dict.fromkeys(("first_seen_at", "last_seen_at"), poll.polled_at)
+    columns_of: defaultdict[tuple[str, ...], list[readings.Battery]] = defaultdict(list)
     for device in poll.battery_devices:
-        known = [name for name in _BATTERY_STATE if getattr(device, name) is not None]
-        upsert(
-            connection,
-            models.BATTERIES,
-            _battery_rows({"gateway_id": gateway_id, **seen}, [device]),
-            ["last_seen_at", *known],
-        )
+        columns_of[tuple(name for name in _BATTERY_STATE if getattr(device, name) is not None)].append(device)
+    for known, devices in columns_of.items():
+        # What was known once stays, also where a list leaves it out.
+        rows = _battery_rows({"gateway_id": gateway_id, **seen}, devices)
+        upsert(connection, models.BATTERIES, rows, ["last_seen_at", *known])
     for state in poll.site_states:
         # A collector that has started anew reports each state once, changed or not.
         columns = models.SITE_STATES.c

@@ -6,7 +6,7 @@ counter. Batteries are matched by serial. What is text, null or missing costs it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from logger.errors import MalformedDocumentError
 from logger.gateway.parse import instant_s, integer, items, number, power, table, text
@@ -27,11 +27,23 @@ LIVE_S = 60
 REMOVED = {0, 3}
 
 
+class Listed(NamedTuple):
+    """What the inventory says of an IQ Battery, read once for all polls until the next."""
+
+    soc_pct: float | None = None
+    temperature_c: float | None = None
+    cell_temperature_c: float | None = None
+    state: str | None = None
+    reported_s: int | None = None  #: when it reported, by the gateway's clock
+    communicates: bool = True
+    wrong: tuple[str, ...] = ()  #: which values can't be
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """What slow pages said lately, which other pages are read with."""
 
-    devices: Mapping[str, Record] = field(default_factory=dict)  #: serial -> ENCHARGE of the inventory
+    devices: Mapping[str, Listed] = field(default_factory=dict)  #: serial -> the inventory
     listed_at_s: int = 0  #: our time of that inventory
     rated_w: Mapping[str, float] = field(default_factory=dict)
     states: Mapping[str, str | None] = field(default_factory=dict)  #: of the site, before this poll
@@ -101,61 +113,72 @@ def encharge(reported: Mapping[str, Record] | None, remembered: Remembered, at_s
     """
     found = Found()
     for serial in dict.fromkeys([*remembered.devices, *(reported or ())]):
-        device = remembered.devices.get(serial, {})
+        listed = remembered.devices.get(serial, Listed())
         entry = None if reported is None else reported.get(serial)
-        power_w, soc_pct, wrong = _power_and_soc(entry, device, remembered.rated_w.get(serial, MOST_RATED_W))
-        last_s = instant_s(device.get("last_rpt_date"))
+        power_w, soc_pct, wrong = _power_and_soc(entry, listed, remembered.rated_w.get(serial, MOST_RATED_W))
         if reported is not None:
-            why = found.heard[serial] = _silence(entry, device, last_s, remembered)
+            why = found.heard[serial] = _silence(entry, listed, remembered)
             power_w = power_w if why is None else None
-        numbers = [number(device.get(key)) for key in ("temperature", "maxCellTemp")]
-        temperatures = (key for key in ("temperature", "maxCellTemp") if key in device)
-        wrong += [key for key in temperatures if number(device[key]) is None]
-        if wrong:
-            found.unusable[serial] = ", ".join(wrong)
+        if wrong or listed.wrong:
+            found.unusable[serial] = ", ".join([*wrong, *listed.wrong])
         found.samples.append(
             BatterySample(
                 serial=serial,
                 power_w=power_w,
                 soc_pct=soc_pct,
-                temperature_c=numbers[0],
-                cell_temperature_c=numbers[1],
-                state=text(device.get("admin_state_str")),
-                reading_age_s=None if last_s is None else at_s - last_s,
+                temperature_c=listed.temperature_c,
+                cell_temperature_c=listed.cell_temperature_c,
+                state=listed.state,
+                reading_age_s=None if listed.reported_s is None else at_s - listed.reported_s,
                 source=Source.ENSEMBLE,
             )
         )
     return found
 
 
+def listed_of(device: Record) -> Listed:
+    """Return what the inventory says of an IQ Battery that changes with its reports."""
+    temperatures = {key: number(device.get(key)) for key in ("temperature", "maxCellTemp")}
+    return Listed(
+        soc_pct=percent(device.get("percentFull")),
+        temperature_c=temperatures["temperature"],
+        cell_temperature_c=temperatures["maxCellTemp"],
+        state=text(device.get("admin_state_str")),
+        reported_s=instant_s(device.get("last_rpt_date")),
+        communicates=device.get("communicating") is not False,
+        wrong=tuple(key for key, value in temperatures.items() if value is None and key in device),
+    )
+
+
 def _power_and_soc(
-    entry: Record | None, device: Record, rated_w: float
+    entry: Record | None, listed: Listed, rated_w: float
 ) -> tuple[float | None, float | None, list[str]]:
     """Return a battery's power (W), its state of charge (%), and which values can't be."""
     if entry is None:
-        return None, percent(device.get("percentFull")), []
+        return None, listed.soc_pct, []
     wrong: list[str] = []
-    milliwatts = number(entry.get("real_power_mw"))
+    milliwatts, given = number(entry.get("real_power_mw")), number(entry.get("soc"))
     power_w = None if milliwatts is None else milliwatts / 1000
     if power_w is None or abs(power_w) > MOST_OF_RATED * rated_w:
         power_w = None
         wrong.append("real_power_mw")
-    given = number(entry.get("soc"))
     # What the inventory says is up to minutes older.
-    soc_pct = percent(device.get("percentFull") if given is None else given)
-    if "soc" in entry and percent(given) is None:
+    soc_pct = listed.soc_pct if given is None else percent(given)
+    if "soc" in entry and (given is None or soc_pct is None):
         wrong.append("soc")
     return power_w, soc_pct, wrong
 
 
-def _silence(entry: Record | None, device: Record, last_s: int | None, remembered: Remembered) -> str | None:
+def _silence(entry: Record | None, listed: Listed, remembered: Remembered) -> str | None:
     """Return why a battery's power is not known, though the page of powers came; None where it is."""
     if entry is None:
         return "it is missing from the list of powers"
-    if device.get("communicating") is False:
+    if not listed.communicates:
         return "it does not communicate"
-    if last_s is not None and remembered.listed_at_s + remembered.ahead_s - last_s > SILENT_AFTER_S:
-        return f"its last report was {(remembered.listed_at_s + remembered.ahead_s - last_s) // 60} min old"
+    if listed.reported_s is not None:
+        age_s = remembered.listed_at_s + remembered.ahead_s - listed.reported_s
+        if age_s > SILENT_AFTER_S:
+            return f"its last report was {age_s // 60} min old"
     return None
 
 

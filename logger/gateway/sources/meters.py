@@ -156,19 +156,18 @@ def consumption_by_total(
 def with_battery(sample: ConsumptionSample, battery_w: float | None) -> ConsumptionSample:
     """Return what the house uses, of a site whose batteries no CT counts (rule C7).
 
-    The total is production + net + what the batteries give, ``derived``, and unknown where that is; so are the phases,
-    over which nobody knows how it spreads. What a total-consumption CT measures stays as it is.
+    The total is production + net + what the batteries give, and unknown where that is; so are the phases, over which
+    nobody knows how it spreads. What a total-consumption CT measures stays as it is, and so does each counter.
     """
     if sample.measurement is not TOTAL or sample.source is Source.CT:
         return sample
-    power_w = plus(sample.power_w, battery_w) if sample.phase is Phase.TOTAL else None
-    return replace(sample, power_w=power_w, source=Source.DERIVED)
+    return replace(sample, power_w=plus(sample.power_w, battery_w) if sample.phase is Phase.TOTAL else None)
 
 
 def unknown_balance(sample: ConsumptionSample) -> ConsumptionSample:
     """Return what the house uses while production and net are of two grids: a balance of both is nobody's (R14)."""
     is_balance = sample.measurement is TOTAL and sample.source is not Source.CT
-    return replace(sample, power_w=None, source=Source.DERIVED) if is_balance else sample
+    return replace(sample, power_w=None) if is_balance else sample
 
 
 def _by_phase(readings: Iterable[MeterReading], measurement: str) -> dict[Phase, MeterReading]:

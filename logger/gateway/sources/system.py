@@ -3,7 +3,7 @@
 A state is a word, None where its page comes and does not say it; a page that did not come says nothing of its states.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from logger.gateway.parse import integer, items, number, table, text
@@ -55,19 +55,21 @@ def of_relay(relay: Any) -> States:
     return found
 
 
-def of_contacts(contacts: Any, settings: Any) -> States:
-    """Return the state of each dry contact, and the name of what is connected to it."""
-    states = {
-        f"contact {name}": _word(contact.get("status"))
-        for contact in items(table(contacts).get("dry_contacts"))
-        if (name := text(contact.get("id"))) is not None
-    }
-    names = {
-        f"contact {name} name": load
-        for contact in items(table(settings).get("dry_contacts"))
-        if (name := text(contact.get("id"))) is not None and (load := text(contact.get("load_name"))) is not None
-    }
-    return states | names
+def of_contacts(contacts: Any) -> States:
+    """Return the state of each dry contact."""
+    return {f"contact {name}": _word(contact.get("status")) for name, contact in _contacts(contacts)}
+
+
+def of_contact_settings(settings: Any) -> States:
+    """Return the name of what is connected to each dry contact, where it has one."""
+    names = ((name, text(contact.get("load_name"))) for name, contact in _contacts(settings))
+    return {f"contact {name} name": load for name, load in names if load is not None}
+
+
+def _contacts(page: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for contact in items(table(page).get("dry_contacts")):
+        if (name := text(contact.get("id"))) is not None:
+            yield name, contact
 
 
 def of_generator(generator: Any, *, was_there: bool) -> States:
