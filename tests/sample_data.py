@@ -102,3 +102,44 @@ def fill_inverters(
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+
+
+def fill_batteries(engine: Engine, site: Site, at: list[datetime], *, gateway_id: int = 1, kwh: float = 10.0) -> None:
+    """Fill in what a battery says of itself, beside its CT, and an outage of the grid between two of the polls."""
+    key = {"gateway_id": gateway_id}
+    levels = []
+    for moment in at:
+        flows = [site.counter_wh(flow, moment.timestamp()) for flow in ("battery_charge", "battery_discharge")]
+        stored_wh = 500 * kwh + 0.9 * flows[0] - flows[1]
+        power_w = site.powers(moment.timestamp()).storage
+        soc_pct = round(stored_wh / kwh / 10, 1)
+        levels.append({**key, "at": instant(engine, moment), "power_w": power_w, "wh": stored_wh, "soc_pct": soc_pct})
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO storage_samples (gateway_id, polled_at, kind, power_w, energy_wh, soc_pct, source) "
+                "VALUES (:gateway_id, :at, 'encharge', :power_w, :wh, :soc_pct, 'ensemble')"
+            ),
+            levels,
+        )
+        connection.execute(
+            text(
+                "INSERT INTO batteries (gateway_id, serial, kind, capacity_wh) "
+                "VALUES (:gateway_id, 'b', 'encharge', :wh)"
+            ),
+            {**key, "wh": 1000 * kwh},
+        )
+        states = (("grid_lost", "off_grid"), ("grid_back", "on_grid"))
+        for moment, (kind, state) in zip((at[len(at) // 3], at[len(at) // 2]), states, strict=True):
+            values = {**key, "at": instant(engine, moment), "kind": kind, "state": state}
+            connection.execute(
+                text("INSERT INTO events (gateway_id, at, kind, subject) VALUES (:gateway_id, :at, :kind, 'grid')"),
+                values,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO site_states (gateway_id, at, subject, state) "
+                    "VALUES (:gateway_id, :at, 'grid_mode', :state)"
+                ),
+                values,
+            )

@@ -22,7 +22,8 @@ from tests.test_readme import README
 
 SINCE = utc(2026, 5, 20)
 NOW = SINCE + timedelta(days=20)
-QUERIES = dict(re.findall(r"### (.+?)\n\n```sql\n(.+?)```", README, re.DOTALL))
+COOKBOOK = README[README.index("## SQL cookbook") :]
+QUERIES = dict(re.findall(r"### (.+?)\n\n```sql\n(.+?)```", COOKBOOK, re.DOTALL))
 
 
 @pytest.fixture

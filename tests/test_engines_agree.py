@@ -11,7 +11,7 @@ from logger import cookbook
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.conftest import Opening
-from tests.sample_data import fill, fill_inverters, times, utc
+from tests.sample_data import fill, fill_batteries, fill_inverters, times, utc
 
 SINCE = utc(2026, 3, 27)
 NOW = SINCE + timedelta(days=5)
@@ -23,6 +23,8 @@ def filled(engine: Engine) -> Engine:
         seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 29 and 8 <= at.hour < 14)]
         fill(engine, site, seen, zone=zone, gateway_id=number)
         fill_inverters(engine, site, seen, {"a": 0.6, "b": 0.4}, gateway_id=number)
+        if site.shape.battery:
+            fill_batteries(engine, site, seen, gateway_id=number)
         with engine.begin() as connection:
             rollup.rebuild(connection, number, now=NOW, gap_s=900, since=None)
     return engine

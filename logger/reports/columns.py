@@ -17,9 +17,9 @@ Cells = Callable[[str], Sequence[Any]]  #: gives the values of a column or weigh
 
 #: Below this a period that is over is partial, not final.
 COVERED_PCT = 95.0
-#: Between two samples of a total's counter something was not counted: that hour and day are partial, however much was
-#: covered.
-UNCOUNTED = ("counter_reset", "suspect_increment", "source_change")
+#: Between two samples of a total's counter something was not counted, or what the house used is not known: that hour
+#: and day are partial, however much was covered.
+UNCOUNTED = ("counter_reset", "suspect_increment", "source_change", "consumption_unknown")
 #: What a site cannot do, or its gateway flags: the figures of such a day stay as they were counted, and are not to be
 #: believed.
 SUSPECT = ("clamp_missing", "clamp_reversed", "ct_disagrees", "unseen_source", "wiring_flagged")
@@ -151,14 +151,15 @@ FLOWS = (
     _kwh("battery_charge_kwh", "Battery charge", "what went into the battery"),
     _kwh("battery_discharge_kwh", "Battery discharge", "what came out of the battery"),
 )  # fmt: skip
+#: known_* are weights: of a month or year what lies on days that have all inputs of a ratio
 ENERGY = (
     *FLOWS,
     _kwh("self_consumption_kwh", "Self-consumption", "production - export"),
     Column("self_consumption_pct", "Self-consumption", "%", 1,
-           Ratio(("production_kwh", "grid_export_kwh"), "production_kwh"),
+           Ratio(("self_consumption_kwh",), "known_production_kwh"),
            "self-consumption / production"),
     Column("self_sufficiency_pct", "Self-sufficiency", "%", 1,
-           Ratio(("consumption_kwh", "grid_import_kwh"), "consumption_kwh"),
+           Ratio(("known_consumption_kwh", "known_import_kwh"), "known_consumption_kwh"),
            "(consumption - import) / consumption"),
     # peak_power_kwp is a weight: what is configured for the gateway
     Column("specific_yield_kwh_per_kwp", "Specific yield", "kWh/kWp", 2,

@@ -27,6 +27,14 @@ from logger.store.queries import ends_s
 #: A report without a range shows this many days, where it is not of all.
 DEFAULT_DAYS = {"hourly": 1, "daily": 31, "phases": 7, "inverters": 7, "quality": 7}
 
+#: weight of the ratios -> its energy, and the other that has to be known as well
+KNOWN = {
+    "known_production_kwh": ("production_kwh", "grid_export_kwh"),
+    "known_consumption_kwh": ("consumption_kwh", "grid_import_kwh"),
+    "known_import_kwh": ("grid_import_kwh", "consumption_kwh"),
+}
+NOTHING = (None,) * len(KNOWN)
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -65,6 +73,7 @@ def energy_report(
     now_s, covered = to_epoch_s(now), ENERGY.index(COVERAGE)
     rows: list[tuple[Any, ...]] = []
     weights: dict[str, list[float | None]] = {"covered_s": [], "period_s": [], "peak_power_kwp": []}
+    weights |= {name: [] for name in KNOWN}
     is_measured = False
     for site in sites:
         zone = time_zone(site.zone)
@@ -72,6 +81,7 @@ def energy_report(
         if last < first:
             continue
         found = _energy(connection, kind, site, first, last)
+        lacking = _lacking(connection, kind, site, first, last)
         # What is lost between two samples is nothing to a month.
         is_short, begin_s = kind in {"hourly", "daily"}, day_start_s(first, zone)
         breaks = breaks_s(connection, site, begin_s) if is_short else []
@@ -93,6 +103,10 @@ def energy_report(
             weights["covered_s"].append(covered_pct / 100 * length_s)
             weights["period_s"].append(length_s)
             weights["peak_power_kwp"].append(site.peak_power_kwp)
+            values = dict(zip((column.name for column in ENERGY), numbers, strict=True))
+            for (weight, (of, other)), less in zip(KNOWN.items(), lacking.get(name, NOTHING), strict=True):
+                is_known = values[of] is not None and values[other] is not None
+                weights[weight].append(values[of] - (less or 0.0) if is_known else None)
     if not is_measured:
         raise nothing_in_range(sites)
     return Report(kind, ["gateway", *PERIOD_LABELS[kind]], ENERGY, [STATUS], rows, weights)
@@ -110,6 +124,19 @@ def _energy(connection: Connection, kind: Kind, site: Site, first: date, last: d
         str(at.astimezone(UTC).replace(tzinfo=None) if isinstance(at, datetime) else at): numbers
         for at, *numbers in rows
     }
+
+
+def _lacking(connection: Connection, kind: Kind, site: Site, first: date, last: date) -> dict[str, Sequence[Any]]:
+    """Return what of ``KNOWN`` lies on days of a month or year that lack the other input."""
+    if kind not in {"monthly", "yearly"}:
+        return {}
+    period = f"substr(CAST(day AS VARCHAR), 1, {len(text_of(kind, first))})"
+    sums = [f"SUM(CASE WHEN {other} IS NULL THEN {of} END)" for of, other in KNOWN.values()]
+    since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
+    rows = view_rows(
+        connection, "v_energy_daily", ", ".join([period, *sums]), site, since, until, group=f"GROUP BY {period}"
+    )
+    return {name: less for name, *less in rows}
 
 
 def nothing_in_range(sites: Sequence[Site]) -> NoDataError:

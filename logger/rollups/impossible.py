@@ -65,6 +65,8 @@ class Day(NamedTuple):
     """What was counted of a gateway on a local day, or so far."""
 
     quarters: Sequence[Quarter]
+    #: those of half a day before and after, as far as there are any
+    around: Sequence[Quarter]
     units: Sequence[Unit]
     end_s: int  #: when it ends
     has_stalls: bool  #: a counter stood still on it, and caught up
@@ -101,15 +103,21 @@ class _Flows(NamedTuple):
 
 def findings(day: Day) -> list[Finding]:
     """Return what cannot be of a day."""
-    measured = [quarter for quarter in day.quarters if (quarter.covered_s or 0) >= QUARTER_S]
+    measured = [quarter for quarter in day.quarters if _is_measured(quarter)]
     is_over = bool(day.quarters) and day.quarters[-1].starts_s + QUARTER_S >= day.end_s
     found = [*_of_balance(measured, has_stalls=day.has_stalls)]
-    # Over a gap energies that belong together are spread in different ways.
+    # Over a gap energies that belong together are spread in different ways, those of inverters from dusk on.
     if is_over and len(measured) >= MEASURED * len(day.quarters):
         if not found:
             found += _of_ratio(day.quarters)
-        found += _of_production(day)
+        around = sum(map(_is_measured, day.around))
+        if around >= MEASURED * len(day.around):
+            found += _of_production(day)
     return found
+
+
+def _is_measured(quarter: Quarter) -> bool:
+    return (quarter.covered_s or 0) >= QUARTER_S
 
 
 def _of_balance(measured: Sequence[Quarter], *, has_stalls: bool) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ Walk: write -> here -> impossible
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, select
@@ -21,6 +21,9 @@ from logger.store.models import ENERGY_15MIN, EVENTS, INVERTER_DAILY, ROLLUP_CHE
 
 #: What migration 0006 leaves of gateways whose days were rolled up before they were judged.
 UNJUDGED = "unjudged"
+ONE_DAY = timedelta(days=1)
+#: By so much more than a day it is looked at, s.
+AROUND_S = 43_200
 _QUARTER = [ENERGY_15MIN.c[name] if name != "starts_s" else epoch(ENERGY_15MIN.c.starts_at) for name in Quarter._fields]
 
 
@@ -33,6 +36,8 @@ def judge(connection: Connection, site: Site, first: date | None, last: date | N
     """Decide anew what cannot be of the local days ``first`` to ``last``, or of all before or after."""
     mine = EVENTS.c.gateway_id == site.gateway_id
     within: list[ColumnElement[bool]] = []
+    # What was measured next to a day is looked at too, so it is judged again with its neighbours.
+    first, last = first and first - ONE_DAY, last and last + ONE_DAY
     if first is not None and _take_unjudged(connection, site):
         first = None
     if first is not None:
@@ -41,11 +46,21 @@ def judge(connection: Connection, site: Site, first: date | None, last: date | N
         within.append(EVENTS.c.at < from_epoch_s(day_end_s(last, site.zone)))
     connection.execute(delete(EVENTS).where(mine, is_of_a_day(), *within))
     units, stalls = _units(connection, site, first, last), _stalls(connection, site, first, last)
-    found = [
-        {"gateway_id": site.gateway_id, "at": from_epoch_s(day_start_s(day, site.zone)), **finding._asdict()}
-        for day, quarters in _quarters(connection, site, first, last)
-        for finding in findings(Day(quarters, units[day], day_end_s(day, site.zone), day in stalls))
-    ]
+    found = []
+    before: list[Quarter] = []
+    days = _quarters(connection, site, first and first - ONE_DAY, last and last + ONE_DAY)
+    following = next(days, None)
+    while following is not None:
+        (day, quarters), following = following, next(days, None)
+        start_s, end_s = day_start_s(day, site.zone), day_end_s(day, site.zone)
+        if (first is None or day >= first) and (last is None or day <= last):
+            around = [quarter for quarter in before if quarter.starts_s >= start_s - AROUND_S]
+            around += [
+                quarter for quarter in (following[1] if following else []) if quarter.starts_s < end_s + AROUND_S
+            ]
+            judged = findings(Day(quarters, around, units[day], end_s, day in stalls))
+            found += [{"gateway_id": site.gateway_id, "at": from_epoch_s(start_s), **own._asdict()} for own in judged]
+        before = quarters
     insert_all(connection, EVENTS, found)
 
 

@@ -113,14 +113,19 @@ VIEWS: dict[str, dict[str, tuple[str | None, str]]] = {
     },
     "v_outages": {
         "gateway": (None, "name"),
-        "starts_at": ("UTC", "when the grid was lost"),
-        "ends_at": ("UTC", "when it was back; unknown while it is not"),
+        "starts_at": ("local", "when the grid was lost, in the gateway's time zone"),
+        "ends_at": ("local", "when it was back; unknown while it is not"),
         "minutes": ("min", "how long that was"),
-        "consumption_kwh": ("kWh", "what the house used meanwhile, by whole quarter hours"),
+        "consumption_kwh": (
+            "kWh",
+            "what the house used in the whole quarter hours of it; unknown where one of them is",
+        ),
         "soc_start_pct": ("%", "state of charge when it began"),
         "soc_end_pct": ("%", "state of charge when it ended"),
     },
 }
+#: columns of views that showed UTC, and show local time
+LOCAL = (("v_gaps", "starts_at"), ("v_gaps", "ends_at"), ("v_events", "at"))
 
 
 def words(*names: str) -> list[sa.Column[Any]]:
@@ -179,6 +184,13 @@ def replace_views(direction: str) -> None:
                 comment(table, column, unit, meaning)
 
 
+def name_unit(unit: str) -> None:
+    """Name the unit of what is shown in local time, or was before."""
+    for table, column in LOCAL:
+        statement = sa.text('UPDATE data_dictionary SET unit = :unit WHERE "table" = :table AND "column" = :column')
+        op.execute(statement.bindparams(unit=unit, table=table, column=column))
+
+
 def upgrade() -> None:
     op.add_column("gateways", *words("grid_meter"))
     op.execute(sa.text(GRID_METER))
@@ -227,6 +239,7 @@ def upgrade() -> None:
             "SELECT gateway_id, 'unjudged', '1970-01-01 00:00:00', '{}' FROM gateways"
         )
     )
+    name_unit("local")
     replace_views("upgrade")
 
 
@@ -235,6 +248,7 @@ def downgrade() -> None:
     for table, meanings in (DICTIONARY | VIEWS).items():
         rows = sa.and_(dictionary.c.table == table, dictionary.c.column.in_(list(meanings)))
         op.execute(dictionary.delete().where(rows))
+    name_unit("UTC")
     replace_views("downgrade")
     op.execute(sa.text("DELETE FROM rollup_checkpoints WHERE ledger = 'unjudged'"))
     for table in reversed(TABLES):

@@ -13,6 +13,7 @@ import pytest
 from logger import exports
 from logger.reports import Report
 from logger.reports.columns import ENERGY
+from logger.reports.energy import KNOWN
 
 COLUMNS = {column.name: column for column in ENERGY}
 NAMES = ["gateway", "day", *COLUMNS, "status"]
@@ -36,8 +37,14 @@ def report(*days: Day) -> Report:
         "covered_s": [day.get("covered_s", 86_400) for day in days],
         "period_s": [day.get("period_s", 86_400) for day in days],
         "peak_power_kwp": [day.get("kwp") for day in days],
+        **{weight: [both_known(day, *names) for day in days] for weight, names in KNOWN.items()},
     }
     return Report("daily", NAMES[:2], ENERGY, NAMES[-1:], rows, weights)
+
+
+def both_known(day: Day, name: str, other: str) -> float | None:
+    value = day.get(name.removesuffix("_kwh"))
+    return None if day.get(other.removesuffix("_kwh")) is None else value
 
 
 def two_sites(seed: int, kwp: tuple[float | None, float | None], unknown: float) -> list[Day]:

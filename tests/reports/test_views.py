@@ -1,7 +1,7 @@
 """The views give what the reports' definitions give."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import schema
-from tests.sample_data import fill, times, utc
+from logger.store.database import open_engine
+from tests.sample_data import fill, fill_batteries, times, utc
 
 VIEWS = schema.migrations_path() / "versions" / "views"
 COVERED_ONCE = "CASE WHEN SUM(e.covered_s) > MAX(e.period_s) THEN MAX(e.period_s) ELSE SUM(e.covered_s) END"
@@ -24,6 +25,8 @@ SECONDS = {
     "monthly": (r"SUM\(e\.covered_s\)", r"\(SUM\(e\.period_s\) \+ \(.*\) \* 86400\)"),
     "yearly": (r"SUM\(e\.covered_s\)", r"\(SUM\(e\.period_s\) \+ \(.*\) \* 86400\)"),
 }
+#: These are made of days, of which some may lack an input of a ratio.
+LONG = ("monthly", "yearly")
 
 
 def newest(engine: str, name: str) -> str:
@@ -47,21 +50,33 @@ def defined(kind: str, column: Column) -> tuple[str, int]:
     """Return the SQL (a pattern) of a column and its decimals, from its definition."""
     ratio = column.total
     if column.name == "self_consumption_kwh":
-        difference = next(own.total for own in ENERGY if own.name == "self_consumption_pct")
-        assert isinstance(difference, Ratio)
-        return rf"\({minus(kind, difference)}\) / 1000\.0", 6
+        return rf"{minus(kind, 'production', 'grid_export')} / 1000\.0", 6
     if not isinstance(ratio, Ratio):
         return rf"{total_of(kind, column.name)} / 1000\.0", 6
-    above, below = minus(kind, ratio), rf"NULLIF\({total_of(kind, ratio.divisor)}, 0\)"
-    if len(ratio.numerator) > 1:
-        above = rf"\({above}\)"
+    if ratio.numerator == ("self_consumption_kwh",):
+        above, below = minus(kind, "production", "grid_export"), known(kind, "production", "grid_export")
+    elif ratio.divisor == "known_consumption_kwh":
+        above, below = minus(kind, "consumption", "grid_import"), known(kind, "consumption", "grid_import")
+    else:
+        (name,) = ratio.numerator
+        above, below = total_of(kind, name), total_of(kind, ratio.divisor)
     if ratio.factor == 1:  # kWh over kWp
-        return rf"{above} / 1000\.0 / {below}", 6
-    return rf"{ratio.factor} \* {above} / {below}", 3
+        return rf"{above} / 1000\.0 / NULLIF\({below}, 0\)", 6
+    return rf"{ratio.factor} \* {above} / NULLIF\({below}, 0\)", 3
 
 
-def minus(kind: str, ratio: Ratio) -> str:
-    return " - ".join(total_of(kind, name) for name in ratio.numerator)
+def minus(kind: str, flow: str, other: str) -> str:
+    """Return SQL (a pattern) for a difference: of a month or year over the days that have both."""
+    if kind in LONG:
+        return rf"SUM\(e\.{flow}_wh - e\.{other}_wh\)"
+    return rf"\(SUM\(e\.{flow}_wh\) - SUM\(e\.{other}_wh\)\)"
+
+
+def known(kind: str, flow: str, other: str) -> str:
+    """Return SQL (a pattern) for what is divided by: of a month or year over the days that have both."""
+    if kind in LONG:
+        return rf"SUM\(CASE WHEN e\.{other}_wh IS NOT NULL THEN e\.{flow}_wh END\)"
+    return rf"SUM\(e\.{flow}_wh\)"
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -106,6 +121,12 @@ def test_a_month_has_the_totals_of_its_days(engine: Engine) -> None:
             rollup.rebuild(connection, number, now=now, gap_s=3600, since=None)
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET peak_power_kwp = 3 WHERE gateway_id = 2"))
+        # Days that lack an input: their ratios are unknown, and they are in none of the month's.
+        for flow, day in (("grid_export", 3), ("grid_import", 4), ("production", 5), ("consumption", 6)):
+            unknown = text(f"UPDATE energy_daily SET {flow}_wh = NULL WHERE day = :day")
+            connection.execute(
+                unknown, {"day": str(date(2026, 3, day)) if engine.dialect.name == "sqlite" else date(2026, 3, day)}
+            )
         for name in ("site1", "site2", None):
             chosen: dict[str, Any] = {"now": now, "gateway": name}
             chosen |= {"since": "2026-03", "until": "2026-03"}
@@ -117,3 +138,103 @@ def test_a_month_has_the_totals_of_its_days(engine: Engine) -> None:
                 row = dict(zip(months.names, months.rows[0], strict=True))
                 shown = {column.name: row[column.name] for column in ENERGY}
                 assert shown == pytest.approx(days.totals, abs=2e-3)
+
+
+ZONE = "Asia/Kathmandu"
+SINCE = utc(2026, 6, 1)
+NOW = SINCE + timedelta(days=2)
+
+
+@pytest.fixture
+def with_battery(engine: Engine) -> Engine:
+    """Two days of a site with a storage CT and a battery of 2 kWh, five hours and three quarters ahead of UTC."""
+    site = Site(Shape(battery=True), SINCE - timedelta(days=1))
+    seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 1 and 3 <= at.hour < 5)]
+    fill(engine, site, seen, zone=ZONE)
+    fill_batteries(engine, site, seen, kwh=2)
+    with engine.begin() as connection:
+        rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+    return engine
+
+
+def rows(engine: Engine, view: str) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {view}")).mappings()]
+
+
+def change(engine: Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_gaps_events_and_outages_are_in_local_time(with_battery: Engine) -> None:
+    (gap,) = rows(with_battery, "v_gaps WHERE missing_s > 3600")
+    assert [str(gap[name]) for name in ("starts_at", "ends_at")] == ["2026-06-01 08:30:00", "2026-06-01 10:45:00"]
+    events = {row["kind"]: str(row["at"]) for row in rows(with_battery, "v_events")}
+    assert events["outage"] == "2026-06-01 08:30:00"
+    (outage,) = rows(with_battery, "v_outages")
+    assert [str(outage["starts_at"]), str(outage["ends_at"])] == [events["grid_lost"], events["grid_back"]]
+    assert outage["minutes"] == 465.0
+    quarters = rows(with_battery, "energy_15min WHERE phase = 'total'")
+    assert str(outage["starts_at"]) == "2026-06-01 23:00:00"  # 17:15 UTC, until 01:00
+    used_wh = sum(quarter["consumption_wh"] for quarter in quarters[69:100])
+    assert outage["consumption_kwh"] == pytest.approx(used_wh / 1000, abs=1e-6)
+    assert outage["soc_start_pct"] != outage["soc_end_pct"]
+    change(with_battery, "DELETE FROM events WHERE kind = 'grid_back'")
+    (outage,) = rows(with_battery, "v_outages")
+    assert [outage[name] for name in ("ends_at", "minutes", "consumption_kwh", "soc_end_pct")] == [None] * 4
+
+
+def test_a_battery_has_its_days(with_battery: Engine) -> None:
+    days = {str(row["day"]): row for row in rows(with_battery, "v_battery_daily")}
+    energy = {str(row["day"]): row for row in rows(with_battery, "v_energy_daily")}
+    assert days.keys() == energy.keys()
+    whole = days["2026-06-02"]
+    assert whole["charge_kwh"] == energy["2026-06-02"]["battery_charge_kwh"]
+    assert whole["discharge_kwh"] == energy["2026-06-02"]["battery_discharge_kwh"]
+    assert whole["cycles"] == pytest.approx(whole["discharge_kwh"] / 2, abs=1e-3)
+    assert whole["cycles"] > 1
+    assert whole["estimated_pct"] == 0
+    # What the battery says of its level makes up for what it took and has not yet given.
+    assert whole["efficiency_pct"] == pytest.approx(90, abs=1)
+    levels = [row["soc_pct"] for row in rows(with_battery, "storage_samples")]
+    assert min(levels) <= whole["min_soc_pct"] < whole["max_soc_pct"] <= max(levels)
+    change(with_battery, "UPDATE batteries SET capacity_wh = 40000", "DELETE FROM storage_samples")
+    (_, whole, _) = rows(with_battery, "v_battery_daily ORDER BY day")
+    assert whole["cycles"] == pytest.approx(whole["discharge_kwh"] / 40, abs=1e-3)
+    assert whole["efficiency_pct"] is whole["min_soc_pct"] is None
+
+
+def test_power_now_is_unknown_where_the_storage_is(with_battery: Engine) -> None:
+    (now,) = rows(with_battery, "v_power_now")
+    last = "polled_at = (SELECT MAX(polled_at) FROM polls)"
+    (storage,) = rows(with_battery, f"meter_readings WHERE measurement = 'storage' AND {last}")
+    (total,) = rows(with_battery, f"consumption_samples WHERE measurement = 'total-consumption' AND {last}")
+    (level,) = rows(with_battery, f"storage_samples WHERE {last}")
+    assert now["consumption_w"] == pytest.approx(total["power_w"] + storage["power_w"])
+    assert now["battery_w"] == storage["power_w"]
+    assert (now["battery_soc_pct"], now["grid_state"]) == (level["soc_pct"], "on_grid")
+    change(
+        with_battery,
+        "INSERT INTO meters (gateway_id, eid, measurement, state) VALUES (1, 3, 'storage', 'enabled')",
+        f"DELETE FROM meter_readings WHERE measurement = 'storage' AND {last}",
+    )
+    (lost,) = rows(with_battery, "v_power_now")
+    assert lost["consumption_w"] is lost["battery_w"] is None
+    assert lost["production_w"] == now["production_w"]
+    # Without a storage CT the gateway's own consumption has the battery in it, as far as it is known.
+    change(with_battery, "DELETE FROM meters", f"UPDATE storage_samples SET power_w = -700 WHERE {last}")
+    (estimated,) = rows(with_battery, "v_power_now")
+    assert (estimated["consumption_w"], estimated["battery_w"]) == (total["power_w"], -700)
+    change(with_battery, f"UPDATE storage_samples SET power_w = NULL WHERE {last}")
+    assert rows(with_battery, "v_power_now")[0]["battery_w"] is None
+
+
+def test_power_now_reads_the_newest_poll_alone(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.execute(text("EXPLAIN QUERY PLAN SELECT * FROM v_power_now"))]
+    engine.dispose()
+    assert [step for step in plan if step.startswith("SCAN") and not step.startswith("SCAN g")] == []
+    assert "SEARCH p USING PRIMARY KEY (gateway_id=? AND polled_at=? AND phase=?)" in plan
