@@ -68,6 +68,10 @@ class GatewaySettings:
     livedata: bool = False  #: read what the gateway streams, while somebody lets it
 
 
+#: of a gateway's name, which becomes one of a file
+LONGEST_NAME = 64
+
+
 def file_stem(gateway_name: str) -> str:
     """Return a gateway's name as the stem of its files in the state directory."""
     return re.sub(r"[^\w.-]", "_", gateway_name)
@@ -136,6 +140,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
     _check(loaded)
+    holds_password = origins.get("database_url") == str(path) and has_password(loaded.database_url)
+    if path and holds_password and path.stat().st_mode & 0o007:
+        raise SettingsError(f"{path} holds a password but everybody can read it; run: chmod o-rwx {path}")
     return loaded
 
 
@@ -180,6 +187,11 @@ def _check(loaded: Settings) -> None:
     for name, count in Counter(gateway.name for gateway in loaded.gateways).items():
         if count > 1:
             raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
+    plain: dict[str, str] = {}
+    for gateway in loaded.gateways:
+        other = plain.setdefault(_plain(gateway.name), gateway.name)
+        if other != gateway.name:
+            raise SettingsError(f"The names {other!r} and {gateway.name!r} are one in files and variables; change one.")
 
 
 def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:
@@ -197,7 +209,9 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         raise SettingsError(f"gateway {name!r}: grid_meter must be balancing or per_phase, not {grid_meter!r}.")
     if not 0 < values.get("peak_power_kwp", 1) < 100_000:
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
-    prefix = "ENVOYLOG_GATEWAYS__" + re.sub(r"\W", "_", name).upper() + "__"
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+        raise SettingsError(f"{where}: name must be printable and of {LONGEST_NAME} characters at most, not {name!r}.")
+    prefix = f"ENVOYLOG_GATEWAYS__{_plain(name)}__"
     values["token"] = environ.get(prefix + "TOKEN")
     password, file = environ.get(prefix + "PASSWORD"), values.pop("password_file", None)
     if password is None and file:
@@ -205,6 +219,16 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
     token_file = values.pop("token_file", None)
     values["token_file"] = base / Path(token_file).expanduser() if token_file else None
     return GatewaySettings(**values, password=password)
+
+
+def _plain(name: str) -> str:
+    """Return a gateway's name as variables of the environment have it."""
+    return re.sub(r"\W", "_", name).upper()
+
+
+def has_password(database_url: str) -> bool:
+    """Return whether a URL holds a password, before the host or in its query."""
+    return re.search(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=[^&]", database_url) is not None
 
 
 def read_secret(path: Path) -> str:

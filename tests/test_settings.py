@@ -64,3 +64,31 @@ def test_a_grid_meter_is_balancing_unless_another_is_named(tmp_path: Path, capsy
         loaded(tmp_path, GATEWAY + text)
         assert run(["--config", str(tmp_path / "config.toml"), "config", "show"]) == 0
         assert line in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("names", [("a b", "a_b"), ("Roof", "roof"), ("roof.1", "roof-1")])
+def test_names_that_are_one_in_files_and_variables_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    path = tmp_path / "config.toml"
+    hosts = (f'[[gateways]]\nname = "{name}"\nhost = "192.168.1.{n}"\n' for n, name in enumerate(names))
+    path.write_text("".join(hosts))
+    with pytest.raises(SettingsError, match="change one"):
+        load(path, {})
+
+
+@pytest.mark.parametrize("name", ["a\\u001b[31mb", "a\\u202eb", "x" * 65])
+def test_a_name_that_no_terminal_should_get_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[[gateways]]\nname = "{name}"\nhost = "192.168.1.2"\n')
+    with pytest.raises(SettingsError, match="printable"):
+        load(path, {})
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:sec@ret@db/x", "postgresql://db/x?user=me&password=secret"])
+def test_a_configuration_with_a_password_is_not_for_everybody(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'database_url = "{url}"\n')
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod o-rwx"):
+        load(path, {})
+    path.chmod(0o640)
+    assert load(path, {}).database_url == url

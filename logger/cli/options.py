@@ -21,7 +21,10 @@ def load_settings() -> "Settings":
     """Return the settings of this command line."""
     chosen: dict[str, Any] = click.get_current_context().find_root().obj
     path = settings.find_config(chosen["config"], os.environ)
-    return settings.load(path, os.environ, database_url=chosen["database_url"])
+    url = chosen["database_url"]
+    if url and settings.has_password(url):
+        click.echo("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.", err=True)
+    return settings.load(path, os.environ, database_url=url)
 
 
 def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
 from logger.exports import need
+from logger.exports.text import escape_formula
 from logger.store.database import backend, rows
 from logger.store.models import GATEWAYS, METADATA
 
@@ -30,6 +32,8 @@ TABLES = {
     "inverters": "inverter_samples",
     "polls": "polls",
 }
+#: columns that hold text
+TEXTS = frozenset({"phase", "measurement", "source", "serial", "outcome", "error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,11 @@ def write_csv(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) 
     """Write one header line and the rows; empty where unknown, instants in UTC."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
+    texts = [place for place, name in enumerate(names) if name == "gateway" or name in TEXTS]
     for batch in batches:
+        # Looked for first: hardly any text has to be changed.
+        if any(text != escape_formula(text) for place in texts for text in {row[place] for row in batch}):
+            batch = [[escape_formula(cell) for cell in row] for row in batch]  # noqa: PLW2901
         writer.writerows(batch)
 
 
@@ -119,7 +127,7 @@ def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[
             columns: dict[str, Any] = dict(zip(names, zip(*group, strict=True), strict=True))
             columns[time] = [dt.datetime.fromisoformat(text) for text in columns[time]]
             del columns["gateway"]
-            folder = directory / f"gateway={gateway}" / f"month={month}"
+            folder = directory / f"gateway={quote(gateway or '', safe=' ')}" / f"month={month}"
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"part-{next(part):06d}.parquet"
             parquet.write_table(pa.table(columns, schema=schema), path)
@@ -130,5 +138,4 @@ def _arrow_type(name: str, arrow: Any) -> Any:
         return arrow.timestamp("s")
     if name in {"reading_age_s", "interval_s"}:
         return arrow.int64()
-    texts = {"phase", "measurement", "source", "serial", "outcome", "error"}
-    return arrow.string() if name in texts else arrow.float64()
+    return arrow.string() if name in TEXTS else arrow.float64()

@@ -37,6 +37,8 @@ class Days:
     last: date
 
 
+#: No gateway was there before, and no clock goes further.
+EARLIEST_YEAR, LATEST_YEAR = 1990, 2100
 WORDS = ("today", "yesterday", "last-month")
 
 
@@ -49,13 +51,15 @@ def parse(text: str, today: date) -> Days:
     yesterday, month_before = today - timedelta(days=1), today.replace(day=1) - timedelta(days=1)
     text = {"today": str(today), "yesterday": str(yesterday), "last-month": str(month_before)[:7]}.get(text, text)
     kind: Kind = "yearly" if len(text) == 4 else "monthly" if len(text) == 7 else "daily"
+    refusal = UsageError(f"{text!r} is no date; write 2026-03-29, 2026-03, 2026, today, yesterday or last-month.")
     try:
         first = date.fromisoformat(text + {"yearly": "-01-01", "monthly": "-01"}.get(kind, ""))
-        return Days(first, next_period(kind, first) - timedelta(days=1))
+        found = Days(first, next_period(kind, first) - timedelta(days=1))
     except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"{text!r} is no date; write 2026-03-29, 2026-03, 2026, today, yesterday or last-month."
-        ) from error
+        raise refusal from error
+    if not EARLIEST_YEAR <= first.year <= LATEST_YEAR:
+        raise refusal
+    return found
 
 
 def span(since: Text, until: Text, today: date) -> tuple[date | None, date | None]:

@@ -1,6 +1,7 @@
 """Raw samples as the gateway gave them, in a stream."""
 
 import csv
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from logger.cli import run
+from logger.exports import raw
 from logger.simulator.site import Shape, Site
 from tests.sample_data import fill, times, utc
 
@@ -68,3 +70,19 @@ def test_a_range_without_samples_names_what_there_is(
     assert exported(database_url, tmp_path / "x.csv", *args) == code
     assert words in capsys.readouterr().err
     assert list(tmp_path.glob("x*")) == []
+
+
+def test_no_csv_of_raw_samples_holds_a_formula() -> None:
+    out = io.StringIO()
+    raw.write_csv(
+        out, ["gateway", "polled_at", "error", "took_s"], [[("roof", "t", "=1+1", -3.0), ("-x", "t", None, 1)]]
+    )
+    assert out.getvalue().splitlines()[1:] == ["roof,t,'=1+1,-3.0", "'-x,t,,1"]
+
+
+def test_parquet_stays_below_its_folder_whatever_a_gateway_is_called(tmp_path: Path) -> None:
+    row = ("../../roof", "2026-06-01 00:00:00", "=x")
+    raw.write_parquet(tmp_path / "out", ["gateway", "polled_at", "error"], [[row]])
+    assert [path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*.parquet")] == [
+        ("out", "gateway=..%2F..%2Froof")
+    ]
