@@ -10,7 +10,7 @@ end of the last.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from logger.clock import QUARTER_S
 from logger.ledger.curve import STALL_S, Curve, Stretch, Tie, joined, touched
@@ -34,6 +34,16 @@ BALANCE = {
 RECOVERED_S = STALL_S + QUARTER_S
 
 
+class Resolver(Protocol):
+    """What knows more of a balance than registers do."""
+
+    def resolve(self, balance: Energy, *, is_counted: bool) -> list[Stretch]:
+        """Complete a balance, None where it is unknown; return over which stretches only its sum is known.
+
+        ``is_counted``: what the house consumed has a register of its own, to which batteries are added.
+        """
+
+
 class Consumption(NamedTuple):
     """What the house consumed."""
 
@@ -43,9 +53,18 @@ class Consumption(NamedTuple):
 
 
 def consumption(
-    energy: Mapping[Stream, Energy], curves: Mapping[Stream, Curve], edges_s: range, settled_s: int
+    energy: Mapping[Stream, Energy],
+    curves: Mapping[Stream, Curve],
+    edges_s: range,
+    settled_s: int,
+    more: Resolver | None = None,
+    *,
+    is_ct_gone: bool = False,
 ) -> Consumption:
-    """Return what the house consumed; quarter hours from ``settled_s`` on may change."""
+    """Return what the house consumed; quarter hours from ``settled_s`` on may change.
+
+    While a storage CT is silent it is unknown, unless that one is gone.
+    """
     nothing: Energy = [None] * (len(edges_s) - 1)
     own = energy.get(Stream.CONSUMPTION_CT, nothing)
     result = Consumption(nothing.copy(), [], [])
@@ -55,12 +74,13 @@ def consumption(
             continue
         part = [
             mwh if (own_mwh is not None) is is_own else None
-            for mwh, own_mwh in zip(_sum(signs, energy, curves, edges_s), own, strict=True)
+            for mwh, own_mwh in zip(_sum(signs, energy, curves, edges_s, is_ct_gone=is_ct_gone), own, strict=True)
         ]
+        whole_s = more.resolve(part, is_counted=is_own) if more else []
         # A register of its own is measured, whatever the others are; a battery makes it a balance.
-        if has_battery or not is_own:
+        if has_battery or more or not is_own:
             known = [curves[stream] for stream in signs if stream in curves]
-            bridges_s = joined(s for curve in known for s in curve.stretches_s(Tie.BRIDGED))
+            bridges_s = joined([*whole_s, *(s for curve in known for s in curve.stretches_s(Tie.BRIDGED))])
             spread_evenly(part, edges_s, bridges_s)
             for flat_s in sorted(flat_s for curve in known for flat_s in curve.flats_s):
                 _spread_deficit(part, touched(edges_s, *flat_s))
@@ -74,7 +94,12 @@ def consumption(
 
 
 def _sum(
-    signs: Mapping[Stream, int], energy: Mapping[Stream, Energy], curves: Mapping[Stream, Curve], edges_s: range
+    signs: Mapping[Stream, int],
+    energy: Mapping[Stream, Energy],
+    curves: Mapping[Stream, Curve],
+    edges_s: range,
+    *,
+    is_ct_gone: bool,
 ) -> Energy:
     """Return the signed sum of streams; nothing is known where one of them is not."""
     parts: dict[Stream, Energy] = {}
@@ -84,7 +109,7 @@ def _sum(
             # While it is silent, standby is too little to make consumption unknown.
             part = _while_there(curves.get(stream), part, edges_s, silent_s=0)
         elif stream in {Stream.CHARGE, Stream.DISCHARGE}:
-            part = _while_there(curves.get(Stream.DISCHARGE), part, edges_s, silent_s=RETIRED_S)
+            part = _while_there(curves.get(Stream.DISCHARGE), part, edges_s, silent_s=0 if is_ct_gone else RETIRED_S)
         parts[stream] = part
     total: Energy = [
         None if None in row else sum(map(int.__mul__, signs.values(), row)) for row in zip(*parts.values(), strict=True)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
+from logger.ledger.battery import NO_BATTERIES, Account, Batteries, PowerState, account, add_power, states_at
 from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
+from logger.ledger.doubts import Doubts, Island
 from logger.ledger.grid import balanced
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.net_power import (
@@ -41,6 +43,7 @@ class Interval(NamedTuple):
     battery_discharge_mwh: int | None
     covered_s: int
     bridged_mwh: int
+    battery_estimated_mwh: int | None = None  #: charge and discharge from power; None where none of it is
 
 
 #: The streams of an interval's flows, in their order, without consumption.
@@ -57,6 +60,7 @@ class Settlement:
     anchors: dict[StreamKey, Anchor]  #: at ``settled_s``
     reopen_s: int | None  #: an earlier instant from which on to settle anew
     max_power_w: MaxPower  #: of the streams in total
+    batteries: dict[str, PowerState]  #: at ``settled_s``, by kind
 
 
 def settle(
@@ -69,6 +73,8 @@ def settle(
     gap_s: int,
     peak_power_w: float | None,
     is_balanced: bool = True,
+    batteries: Batteries = NO_BATTERIES,
+    islands: Sequence[Island] = (),
 ) -> Settlement:
     """Return the quarter hours from ``since_s`` on, given the registers' anchors there.
 
@@ -83,7 +89,7 @@ def settle(
             since_s=since_s,
             until_s=until_s,
             gap_s=gap_s,
-            made_w=power_made(registers, anchors, key[1]) if key[0] is Stream.EXPORT else None,
+            made_w=power_made(registers, anchors, key[1], batteries.first_s) if key[0] is Stream.EXPORT else None,
         )
         for key in sorted(registers.keys() | anchors.keys())
     }
@@ -92,13 +98,16 @@ def settle(
     #: Stretches that are one, none of which may be cut by where counting goes on.
     whole_s = [stretch_s for curve in curves.values() for stretch_s in curve.whole_s]
     settled_s = _settled_s(curves, newest_s)
-    open_s = [settled_s]
+    battery = account(batteries, curves, edges_s, newest_s, gap_s)
+    whole_s += [bound[:2] for bound in battery.bounds]
+    open_s = [settled_s, *map(quarter_start_s, battery.open_s)]
     intervals: list[Interval] = []
     decisions = [
         event._replace(subject=f"{stream} {phase}")
         for (stream, phase), curve in curves.items()
         for event in curve.events
     ]
+    decisions += battery.decisions
     nets: dict[str, Integrated] = {}
     for phase in sorted({phase for _, phase in curves}):
         streams = _of_phase(curves, phase)
@@ -117,8 +126,13 @@ def settle(
             of_phases = [net for name, net in nets.items() if name != "total"]
             is_sum = phase == "total" and not is_balanced and of_phases
             add_net_power(energy, streams, together(of_phases) if is_sum else nets[phase], edges_s)
-        consumed = consumption(energy, streams, edges_s, settled_s)
-        intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s)
+        doubts = Doubts(battery, islands, streams, edges_s, phase == "total") if battery.is_there or islands else None
+        consumed = consumption(energy, streams, edges_s, settled_s, doubts, is_ct_gone=battery.is_ct_gone)
+        if doubts is not None:
+            decisions += doubts.decisions(consumed.energy_mwh)
+            if phase == "total":
+                add_power(energy, battery)
+        intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s, battery, doubts)
         whole_s += consumed.spread_s
         open_s += consumed.open_s
     totals = _of_phase(curves, "total")
@@ -131,6 +145,7 @@ def settle(
         {key: at for key, curve in curves.items() if (at := curve.anchor_at(settled_s))},
         min((c.reopen_s for c in curves.values() if c.reopen_s is not None), default=None),
         max_power_w(totals, peak_power_w),
+        states_at(batteries, settled_s),
     )
 
 
@@ -169,28 +184,37 @@ def _before_all_of(whole_s: Iterable[Stretch], settled_s: int) -> int:
 
 
 def _intervals(
-    phase: str, streams: Mapping[Stream, Curve], energy: Mapping[Stream, Energy], consumed: Energy, edges_s: range
+    phase: str,
+    streams: Mapping[Stream, Curve],
+    energy: Mapping[Stream, Energy],
+    consumed: Energy,
+    edges_s: range,
+    battery: Account,
+    doubts: Doubts | None,
 ) -> Iterator[Interval]:
     begin_s = min(curve.anchor.first_s for curve in streams.values())
     nothing: Energy = [None] * (len(edges_s) - 1)
     production = streams.get(Stream.PRODUCTION)
     bridged = nothing if production is None else production.bridged(edges_s)
-    uncovered_s = seconds_of(_uncovered_s(streams, begin_s, edges_s), edges_s)
+    missing_s = [*_uncovered_s(streams, begin_s, edges_s, battery), *(doubts.uncovered_s if doubts else ())]
+    uncovered_s = seconds_of(missing_s, edges_s)
+    estimated = battery.estimated_mwh if doubts and phase == "total" else nothing
     flows = (energy.get(stream, nothing) for stream in FLOWS)
-    rows = zip(edges_s[:-1], consumed, *flows, uncovered_s, bridged, strict=True)
-    for start_s, used_mwh, produced, *others, lost_s, bridged_mwh in rows:
+    rows = zip(edges_s[:-1], consumed, *flows, uncovered_s, bridged, estimated, strict=True)
+    for start_s, used_mwh, produced, *others, lost_s, bridged_mwh, estimated_mwh in rows:
         if start_s + QUARTER_S > begin_s:
             consumed_mwh = None if used_mwh is None else max(0, used_mwh)
-            measured = QUARTER_S - lost_s, bridged_mwh or 0
+            measured = QUARTER_S - lost_s, bridged_mwh or 0, estimated_mwh
             yield Interval._make((start_s, phase, produced, consumed_mwh, *others, *measured))
 
 
-def _uncovered_s(streams: Mapping[Stream, Curve], begin_s: int, edges_s: range) -> Iterator[Stretch]:
+def _uncovered_s(streams: Mapping[Stream, Curve], begin_s: int, edges_s: range, battery: Account) -> Iterator[Stretch]:
     """Return the stretches in which some stream was not measured."""
     yield edges_s[0] - QUARTER_S, begin_s
     for stream, curve in streams.items():
         yield from ((start_s, end_s) for _, start_s, end_s in curve.steps)
-        if not _is_over(stream, curve, streams.get(Stream.IMPORT)):
+        is_gone = battery.is_ct_gone and stream in {Stream.CHARGE, Stream.DISCHARGE}
+        if not is_gone and not _is_over(stream, curve, streams.get(Stream.IMPORT)):
             yield curve.last_s, curve.last_s + RETIRED_S
 
 
@@ -205,7 +229,9 @@ def _outages(totals: Mapping[Stream, Curve], since_s: int, newest_s: int) -> Ite
         if not is_over and since_s < curve.last_s + RETIRED_S < newest_s:
             gone.setdefault(curve.last_s, []).append(stream)
     for (end_s, start_s), streams in sorted(gaps.items()):
-        subject = "gateway" if len(streams) == len(totals) else ", ".join(streams)
+        # What began later was not there to be missed.
+        there = sum(curve.anchor.first_s <= end_s for curve in totals.values())
+        subject = "gateway" if len(streams) == there else ", ".join(streams)
         minutes = (start_s - end_s) // 60
         detail = f"nothing measured for {minutes} min, until {utc_text(start_s)}"
         yield Decision(end_s, "outage", subject, detail)

@@ -29,13 +29,16 @@ DARK_SHARE = 0.1
 
 
 def power_made(
-    registers: Mapping[StreamKey, Readings], anchors: Mapping[StreamKey, Anchor], phase: str
+    registers: Mapping[StreamKey, Readings], anchors: Mapping[StreamKey, Anchor], phase: str, battery_s: float = inf
 ) -> dict[int, float | None]:
-    """Return by instant what is made behind the meter (W), until there is a battery: that may give anything."""
+    """Return by instant what is made behind the meter (W), until there is a battery: that may give anything.
+
+    ``battery_s`` is when one was first heard of that no CT measures.
+    """
     of_battery = [(stream, phase) for stream in (Stream.CHARGE, Stream.DISCHARGE)]
-    battery_s = [anchors[key].first_s for key in of_battery if key in anchors]
-    battery_s += [registers[key].at_s[0] for key in of_battery if key in registers]
-    begin_s, key = min(battery_s, default=inf), (Stream.PRODUCTION, phase)
+    first_s = [anchors[key].first_s for key in of_battery if key in anchors]
+    first_s += [registers[key].at_s[0] for key in of_battery if key in registers]
+    begin_s, key = min([battery_s, *first_s]), (Stream.PRODUCTION, phase)
     produced = registers.get(key, Readings())
     made_w = {anchors[key].at_s: anchors[key].power_w} if key in anchors else {}
     made_w |= zip(produced.at_s, produced.power_w, strict=True)

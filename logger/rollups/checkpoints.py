@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.ledger import doubts
+from logger.ledger.battery import PowerState
 from logger.ledger.curve import Anchor, Decision
 from logger.ledger.inverter import Rhythm
-from logger.ledger.limits import Stream, StreamKey
+from logger.ledger.limits import Stream
 from logger.rollups import clock_check
 from logger.rollups.site import Site
 from logger.store.database import upsert
@@ -25,7 +27,7 @@ _columns = ROLLUP_CHECKPOINTS.c
 #: Events that a ledger decides; a rebuild decides them anew.
 KINDS = (
     "counter_wrap", "counter_reset", "counter_dip", "suspect_increment", "suspect_power", "source_change",
-    "stalled_counter", "outage", clock_check.KIND,
+    "stalled_counter", "outage", doubts.KIND, clock_check.KIND,
 )  # fmt: skip
 #: How the subject of a decision about a single inverter begins.
 SUBJECT = "inverter "
@@ -37,9 +39,10 @@ class Silent(NamedTuple):
     at_s: int  #: of its last report
 
 
-State = Anchor | Rhythm | Silent
+State = Anchor | PowerState | Rhythm | Silent
+BATTERY = "battery power"
 KIND_OF: dict[type[Any], str] = {Anchor: "register", Rhythm: "reports", Silent: "silent"}
-#: (stream, phase), or serial -> ``State``
+#: (stream, phase), of batteries' power (``BATTERY``, kind), or serial -> ``State``
 States = Mapping[Any, Any]
 
 
@@ -114,13 +117,16 @@ def _from_json(text: str) -> States:
     found = json.loads(text)
     if isinstance(found, dict):
         return {serial: _state(state) for serial, state in found.items()}
-    states: dict[StreamKey, Anchor] = {}
+    states: dict[tuple[str, str], State] = {}
     for state in found:
         if isinstance(state, list):
             states[Stream(state[0]), state[1]] = _anchor_of_0_1(*state[2:])
+            continue
+        stream, phase = state.pop("stream"), state.pop("phase")
+        if stream == BATTERY:
+            states[BATTERY, phase] = PowerState(**state)
         else:
-            key = Stream(state.pop("stream")), state.pop("phase")
-            states[key] = Anchor(**state)
+            states[Stream(stream), phase] = Anchor(**state)
     return states
 
 

@@ -142,6 +142,11 @@ class ClockCheck:
                 self.right_s = at_s
         return found
 
+    @property
+    def misplaced_s(self) -> frozenset[int]:
+        """Return when the polls were whose time was found to be wrong."""
+        return frozenset(at_s for at_s, is_wrong in self._verdicts.items() if is_wrong)
+
     @cached_property
     def _clocks(self) -> Clocks:
         """The polls of this time and of the hour after it, and the first one after that."""

@@ -29,7 +29,7 @@ def prune(connection: Connection, gateway_id: int, *, now: datetime, keep_days: 
     # The last minutes, which a running collector has not yet rolled up, are no change.
     rollup.catch_up(job)
     limit_s = to_epoch_s(now - timedelta(days=keep_days))
-    rows = {table.name: 0 for ledger in rollup.LEDGERS for table in ledger.samples}
+    rows = {table.name: 0 for ledger in rollup.LEDGERS for table in (*ledger.samples, *ledger.others)}
     for ledger in rollup.LEDGERS:
         ends = job.ends(ledger)
         until_s = checkpoints.last_at_s(connection, gateway_id, ledger.name, limit_s)
@@ -61,7 +61,7 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int) -> dict[str, int]
     for last_s in (until_s, until_s - 1):
         trial = connection.begin_nested()
         gone: dict[str, int] = {}
-        for table in ledger.samples:
+        for table in (*ledger.samples, *ledger.others):
             old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(last_s))
             gone[table.name] = connection.execute(delete(table).where(old)).rowcount
         recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)

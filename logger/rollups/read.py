@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
 from logger.ledger.curve import Readings
-from logger.ledger.limits import ABSURD_W, RETIRED_S, Stream, StreamKey
+from logger.ledger.limits import ABSURD_W, RECOVERY_S, RETIRED_S, Stream, StreamKey
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
 from logger.rollups.site import Site, time_of
@@ -144,6 +144,7 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
     counted = {name for name, _ in found.registers}
     query = window.query(CONSUMPTION_SAMPLES, "measurement phase power_w energy_lifetime_wh reading_age_s source")
     until_s, again_s = _elsewhere_s(window, found)
+    there_s = _storage_ct_s(window, found)
     if until_s <= window.after_s and again_s >= window.until_s:
         columns = CONSUMPTION_SAMPLES.c
         query = query.where(columns.measurement == "total-consumption", columns.phase == "total")
@@ -163,11 +164,7 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
         total = [row for row in window.within(fresh) if row[1] != "net-consumption"]
         for (_, phase), (times, powers, *_) in by_series(total, 2):
             if phase == "total":
-                sane_times, sane_powers = _sane(times, powers)
-                if battery_w:
-                    both = zip(sane_times, sane_powers, strict=True)
-                    sane_powers = [power_w + battery_w.get(at_s, 0.0) for at_s, power_w in both]
-                found.consumption_peaks.extend(sane_times, sane_powers)
+                found.consumption_peaks.extend(*_with_battery(*_sane(times, powers), battery_w, there_s))
         if Stream.CONSUMPTION_CT not in counted:
             rows = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
             for (_, phase), (times, powers, energies, _, sources) in by_series(rows, 2):
@@ -176,6 +173,33 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
                 _feed(found, (Stream.CONSUMPTION_CT, phase), times, energies, possible, named)
     if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not found.net_power:
         _derive_net_power(found)
+
+
+def _storage_ct_s(window: Window, found: Read) -> tuple[float, float]:
+    """Return from when until when a storage CT counts, also in total or on a phase alone."""
+    ct = {Stream.CHARGE, Stream.DISCHARGE}
+    first_s = [state.first_s for (name, _), state in window.states.items() if name in ct]
+    times_s = [readings.at_s for (name, _), readings in found.registers.items() if name in ct]
+    last_s = [state.at_s for (name, _), state in window.states.items() if name in ct]
+    if not first_s and not times_s:
+        return inf, -inf
+    return min([*first_s, *(each[0] for each in times_s)]), max([*last_s, *(each[-1] for each in times_s)]) + RECOVERY_S
+
+
+def _with_battery(
+    times_s: Sequence[int], powers_w: Sequence[float], battery_w: dict[int, float], there_s: tuple[float, float]
+) -> tuple[Sequence[int], Sequence[float]]:
+    """Return powers with that of a storage CT, without those of polls in which it is missing."""
+    first_s, last_s = there_s
+    if last_s < first_s:
+        return times_s, powers_w
+    both = zip(times_s, powers_w, strict=True)
+    known = [
+        (at_s, power_w + battery_w.get(at_s, 0.0))
+        for at_s, power_w in both
+        if at_s in battery_w or not first_s <= at_s <= last_s
+    ]
+    return [at_s for at_s, _ in known], [power_w for _, power_w in known]
 
 
 def _elsewhere_s(window: Window, found: Read) -> tuple[float, float]:

@@ -15,10 +15,12 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, Table, delete, or_, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, quarter_start_s, to_epoch_s
+from logger.ledger.curve import Anchor
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.rollups import checkpoints, inverters
-from logger.rollups.checkpoints import Checkpoint, Rolled, replace_events
+from logger.rollups.batteries import read_equipment
+from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
 from logger.rollups.judge import judge
 from logger.rollups.read import Window, read
@@ -42,6 +44,7 @@ class Ledger:
     #: More time than this without samples changes nothing any more, s.
     patience_s: int
     count: Callable[[Window], Rolled]
+    others: tuple[Table, ...] = ()  #: samples of the same polls, which go with them
 
 
 class Job(NamedTuple):
@@ -113,10 +116,18 @@ def _count(window: Window) -> Rolled:
     ]
     if back_s:
         return Rolled(since_s, reopen_s=min(back_s))
-    times_s = {"since_s": since_s, "until_s": window.until_s, "gap_s": window.gap_s}
-    peak_power_w = site.peak_power_w
+    equipment = read_equipment(window)
     result = settle(
-        found.registers, found.net_power, states, **times_s, peak_power_w=peak_power_w, is_balanced=site.is_balanced
+        found.registers,
+        found.net_power,
+        {key: state for key, state in states.items() if isinstance(state, Anchor)},
+        since_s=since_s,
+        until_s=window.until_s,
+        gap_s=window.gap_s,
+        peak_power_w=site.peak_power_w,
+        is_balanced=site.is_balanced,
+        batteries=equipment.batteries,
+        islands=equipment.islands,
     )
     if result.reopen_s is not None:
         return Rolled(since_s, reopen_s=result.reopen_s)
@@ -129,7 +140,8 @@ def _count(window: Window) -> Rolled:
     production = found.production_peaks.highest(lambda at_s: most_w(Stream.PRODUCTION, at_s), always_w)
     consumption = found.consumption_peaks.highest(most_used_w, always_w)
     rows = quarter_rows(site, result.intervals, production, consumption)
-    return Rolled(result.settled_s, result.anchors, rows, result.decisions)
+    powers = {(BATTERY, kind): state for kind, state in result.batteries.items()}
+    return Rolled(result.settled_s, result.anchors | powers, rows, result.decisions)
 
 
 ENERGY = Ledger(
@@ -139,6 +151,7 @@ ENERGY = Ledger(
     lambda first_s, _site: quarter_start_s(first_s),
     RETIRED_S + RECOVERY_S,
     _count,
+    (models.BATTERY_SAMPLES, models.STORAGE_SAMPLES),
 )
 INVERTERS = Ledger(
     "inverters",

@@ -21,6 +21,7 @@ from logger.store.queries import ends_s
 
 FLOWS = (
     "production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh", "battery_charge_wh", "battery_discharge_wh",
+    "battery_estimated_wh",
 )  # fmt: skip
 PEAKS = ("peak_production", "peak_consumption")
 #: This many days are summed at a time.

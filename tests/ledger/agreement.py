@@ -283,7 +283,8 @@ def _oracle_site(case: Site, since_s: int) -> Window:
 def _window(since_s: int, rows: Iterable[Any], found: Any) -> Window:
     return Window(
         since_s,
-        {(row.starts_s, row.phase): tuple(row[2:]) for row in rows},
+        # Batteries that have no CT are not the oracle's.
+        {(row.starts_s, row.phase): tuple(row[2:10]) for row in rows},
         [tuple(event) for event in found.decisions],
         found.settled_s,
         lambda _: getattr(found, "anchors", None),

@@ -46,7 +46,7 @@ def net(until_s: int, phase: str = "total") -> dict[tuple[Stream, str], Readings
 def test_each_quarter_hour_holds_the_flows_of_the_owner() -> None:
     found = settled(net(3600))
     assert [tuple(interval) for interval in found.intervals] == [
-        (START_S + 900 * n, "total", 90_000, 120_000, 60_000, 30_000, None, None, 900, 0) for n in range(4)
+        (START_S + 900 * n, "total", 90_000, 120_000, 60_000, 30_000, None, None, 900, 0, None) for n in range(4)
     ]
     assert found.settled_s == START_S + 3600
     assert found.decisions == []
@@ -54,7 +54,9 @@ def test_each_quarter_hour_holds_the_flows_of_the_owner() -> None:
 
 def test_a_site_without_production_has_what_its_meter_counts() -> None:
     found = settled({(Stream.IMPORT, "total"): steady(900, 20.0)})
-    assert [tuple(one) for one in found.intervals] == [(START_S, "total", None, None, 60_000, None, None, None, 900, 0)]
+    assert [tuple(one) for one in found.intervals] == [
+        (START_S, "total", None, None, 60_000, None, None, None, 900, 0, None)
+    ]
 
 
 def test_phases_are_settled_each_on_its_own() -> None:

@@ -78,8 +78,9 @@ def decided(
         until_s = min(end_s, until_s + window_s)
         part = {key: _between(readings, since_s if anchors else 0, until_s) for key, readings in registers.items()}
         part = {key: readings for key, readings in part.items() if readings.at_s}
-        times_s = {"since_s": since_s, "until_s": until_s, "gap_s": max(900, 2 * 300)}
-        found = settle(part, {}, anchors, **times_s, peak_power_w=peak_power_w, is_balanced=True)
+        found = settle(
+            part, {}, anchors, since_s=since_s, until_s=until_s, gap_s=900, peak_power_w=peak_power_w, is_balanced=True
+        )
         decisions = [decision for decision in decisions if decision.at_s <= since_s] + found.decisions
         if found.settled_s > since_s:
             anchors, since_s = found.anchors, found.settled_s

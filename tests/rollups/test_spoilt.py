@@ -34,6 +34,13 @@ KEYS = {
 }
 #: What a site cannot do was no event in version 0.1.0; inverters of some of these make a fifth of what their CT counts.
 ONLY = {"events": "WHERE subject NOT LIKE 'day''s %'"}
+#: Figures that are others now. A poll in which the storage CT is missing made a peak of what charges the battery.
+OTHERS = {
+    "a battery": {
+        "energy_15min: peak_consumption_w", "energy_15min: peak_consumption_at",
+        "energy_hourly: peak_consumption_w", "energy_hourly: peak_consumption_at",
+    },
+}  # fmt: skip
 GAP_S = 900
 #: What is stored at a time, and then rolled up, s
 BATCH_S = 43_200 + 420
@@ -162,7 +169,7 @@ def prove(engine: Engine, name: str) -> None:
         same = kept["checkpoints"].keys() & found["checkpoints"].keys()
         assert len(same) > len(kept["checkpoints"]) / 2
         kept["checkpoints"] = {at: kept["checkpoints"][at] for at in same}
-    assert differing(kept, found) == []
+    assert set(differing(kept, found)) == OTHERS.get(name, set())
     prove_rebuilt(engine, site)
 
 

@@ -1,0 +1,158 @@
+"""Batteries without a CT: their energy comes from power, and what the house used is true or unknown."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from logger.rollups import rollup
+from logger.rollups.prune import prune
+from logger.simulator.site import Shape, Site
+from tests.rollups.test_rollups import FLOWS, daily, fill_more, rebuild, table
+from tests.sample_data import fill, instant, times, utc
+
+SINCE = utc(2026, 6, 1)
+STEP_S = 120
+Span = tuple[datetime, datetime]
+STORAGE = (
+    "INSERT INTO storage_samples (gateway_id, polled_at, kind, power_w, energy_wh, capacity_wh) "
+    "VALUES (1, :at, :kind, :power_w, :energy_wh, :capacity_wh)"
+)
+STATE = "INSERT INTO site_states (gateway_id, at, subject, state) VALUES (1, :at, :subject, :state)"
+ALL = ("energy_15min", "energy_hourly", "energy_daily", "events")
+
+
+@dataclass
+class House:
+    """A simulated house whose batteries have a CT only in some spans, if in any."""
+
+    site: Site
+    ct: list[Span] = field(default_factory=list)
+    silent: list[Span] = field(default_factory=list)  #: the batteries' power is not known
+    unasked: list[Span] = field(default_factory=list)  #: nothing is stored of the batteries
+    states: list[tuple[datetime, str, str | None]] = field(default_factory=list)
+    offset_w: float = 0.0  #: added to what the batteries report
+    kind: str = "encharge"
+
+    def fill(self, engine: Engine, at: list[datetime]) -> None:
+        """Store polls."""
+        fill_more(engine, self.site, at)
+        storage = []
+        for moment in at:
+            if any(first <= moment < end for first, end in self.unasked):
+                continue
+            key = {"at": instant(engine, moment), "kind": self.kind}
+            is_silent = any(first <= moment < end for first, end in self.silent)
+            power_w = None if is_silent else self.site.powers(moment.timestamp()).storage + self.offset_w
+            storage.append(key | {"power_w": power_w, "energy_wh": None, "capacity_wh": 5_000.0})
+        without_ct = [m for m in at if not any(first <= m < end for first, end in self.ct)]
+        states = [
+            {"at": instant(engine, moment), "subject": subject, "state": state}
+            for moment, subject, state in self.states
+            if at[0] <= moment <= at[-1]
+        ]
+        with engine.begin() as connection:
+            if storage:
+                connection.execute(text(STORAGE), storage)
+            if states:
+                connection.execute(text(STATE), states)
+            if without_ct:
+                sql = text("DELETE FROM meter_readings WHERE measurement = 'storage' AND polled_at = :at")
+                connection.execute(sql, [{"at": instant(engine, moment)} for moment in without_ct])
+
+
+def house(**more: Any) -> House:
+    return House(Site(Shape(battery=True), SINCE - timedelta(days=1)), **more)
+
+
+def live(engine: Engine, home: House, batches: Iterable[list[datetime]]) -> list[Any]:
+    """Store and roll up batch by batch; return all that came of it."""
+    fill(engine, home.site, [], zone="Europe/Amsterdam")
+    for batch in batches:
+        home.fill(engine, batch)
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    return [table(engine, name) for name in ALL]
+
+
+def test_without_a_ct_power_gives_charge_discharge_and_consumption(engine: Engine) -> None:
+    home, until = house(), SINCE + timedelta(days=1)
+    moments = times(SINCE - timedelta(hours=2), until, STEP_S)
+    live(engine, home, [moments])
+    row = daily(engine)["2026-06-01"]
+    start, end = SINCE - timedelta(hours=2), SINCE + timedelta(hours=22)
+    for flow in FLOWS:
+        true = home.site.energy_between_wh(flow, start, end)
+        assert row[f"{flow}_wh"] == pytest.approx(true, rel=0.03, abs=30), flow
+    assert row["battery_estimated_wh"] == pytest.approx(row["battery_charge_wh"] + row["battery_discharge_wh"])
+    assert row["covered_s"] == 86_400
+    assert table(engine, "events") == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_live_is_the_same_as_rebuilt_whatever_batteries_do(engine: Engine, seed: int) -> None:
+    rng = random.Random(seed)
+    days = 3
+    moments = [m for m in times(SINCE, SINCE + timedelta(days=days), 300) if rng.random() > 0.02]
+
+    def spans(most: int, longest_h: float) -> list[Span]:
+        found = []
+        for _ in range(rng.randint(0, most)):
+            begin = SINCE + timedelta(hours=rng.uniform(0, 24 * days))
+            found.append((begin, begin + timedelta(hours=rng.uniform(0, longest_h))))
+        return found
+
+    words: list[tuple[str, list[str | None]]] = [
+        ("grid_relay", ["open", "closed", None]),
+        ("generator", ["running", "stopped"]),
+        ("grid_mode", ["on_grid", "off_grid", "generator"]),
+    ]
+    states: dict[tuple[datetime, str], str | None] = {}
+    for _ in range(rng.randint(0, 6)):
+        subject, values = rng.choice(words)
+        states[rng.choice(moments), subject] = rng.choice(values)
+    home = house(
+        ct=spans(2, 48), silent=spans(4, 12), unasked=spans(2, 20), kind=rng.choice(["encharge", "encharge", "acb"]),
+        states=[(at, subject, state) for (at, subject), state in sorted(states.items())],
+    )  # fmt: skip
+    gone = spans(2, 20)
+    seen = [m for m in moments if not any(first <= m < end for first, end in gone)]
+    batches, first = [], 0
+    while first < len(seen):
+        size = rng.choice([1, 3, 10, 60, 200])
+        batches.append(seen[first : first + size])
+        first += size
+    found = live(engine, home, batches)
+    assert rebuild(engine, seen[-1]) == []
+    for name, before in zip(ALL, found, strict=True):
+        assert before == table(engine, name), name
+    with engine.begin() as connection:
+        prune(connection, 1, now=seen[-1], keep_days=1, gap_s=900)
+    rebuild(engine, seen[-1])
+    for name, before in zip(ALL, found, strict=True):
+        assert before == table(engine, name), name
+
+
+def test_a_poll_without_its_storage_ct_makes_no_peak_of_consumption(engine: Engine) -> None:
+    """The battery charges with kilowatts; without it the house would seem to use them."""
+    home = house(ct=[(SINCE - timedelta(days=1), SINCE + timedelta(days=9))])
+    moments = times(SINCE, SINCE + timedelta(days=1), 300)
+    live(engine, home, [moments])
+    before = peaks_w(engine)
+    charging = [at for at in moments if home.site.powers(at.timestamp()).storage < -500]
+    with engine.begin() as connection:
+        sql = text("DELETE FROM meter_readings WHERE measurement = 'storage' AND polled_at = :at")
+        connection.execute(sql, [{"at": instant(engine, at)} for at in charging[1::3]])
+    rebuild(engine, moments[-1])
+    after = peaks_w(engine)
+    assert len(charging) > 20
+    assert any(after[start] < before[start] for start in after)
+    assert all(after[start] <= before[start] for start in after)
+
+
+def peaks_w(engine: Engine) -> dict[str, float]:
+    rows = table(engine, "energy_15min")
+    return {str(row["starts_at"]): row["peak_consumption_w"] for row in rows if row["peak_consumption_w"] is not None}
