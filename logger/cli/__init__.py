@@ -25,7 +25,7 @@ from logger.errors import LoggerError, guarded
 #: user's first hour.
 _TABLE = """
 discover gateway List the gateways on this network, by mDNS.
-run collect Collect from every gateway until stopped (SIGTERM or Ctrl-C).
+run collect Collect from every gateway until stopped (SIGTERM, SIGHUP or Ctrl-C).
 poll collect Poll every gateway once, store what it reports, and show it.
 status status Show on one screen how things stand.
 health status For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.

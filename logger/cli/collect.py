@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @click.command()
 def run() -> None:
-    """Collect from every gateway until stopped (SIGTERM or Ctrl-C)."""
+    """Collect from every gateway until stopped (SIGTERM, SIGHUP or Ctrl-C)."""
     loaded = load_settings()
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:
@@ -37,7 +37,7 @@ def run() -> None:
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, collector.stop)
         log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
         collector.run()

@@ -157,8 +157,13 @@ class Relocation:
 
     @property
     def can_look(self) -> bool:
-        """Whether this gateway may be looked for."""
-        return self.endpoints.settings.mdns and is_available()
+        """Whether this gateway may be looked for.
+
+        Anybody can announce a serial, and a password must not be tried on whoever does: that takes a certificate.
+        """
+        settings, info = self.endpoints.settings, self.endpoints.info
+        has_certificate = (info is not None and info.has_web_tokens) or self.endpoints.http.pins.path.exists()
+        return settings.mdns and is_available() and (settings.password is None or has_certificate)
 
     def failed(self, error: errors.GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""

@@ -112,6 +112,19 @@ def test_it_is_not_looked_for_without_permission_or_library(
     assert outcomes(roof, gateway, 6) == [GONE] * 6
 
 
+def test_an_old_gateway_that_is_asked_with_a_password_is_not_looked_for(
+    bench: Benches, announce: Announce, moved: Move
+) -> None:
+    roof = bench(serial=next(serials), generation="5", cts="none")
+    gateway = roof.gateway(mdns=True, token_file=None, username="me", password="secret")
+    minute(roof, gateway)
+    announce(roof.simulation.model.serial, "127.0.0.2")
+    moved(roof)
+    before = len(roof.simulation.requests)
+    assert outcomes(roof, gateway, 5) == [GONE] * 5
+    assert roof.simulation.requests[before:] == []
+
+
 def test_another_certificate_at_the_found_address_is_sent_nothing(
     bench: Benches, announce: Announce, moved: Move, caplog: pytest.LogCaptureFixture
 ) -> None:
