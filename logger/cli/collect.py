@@ -122,6 +122,10 @@ def _stored(loaded: "Settings") -> Iterator[_Answer]:
             yield _Answer(poller.gateway, polled, poller.last_error or poller.keeper.error)
 
 
+#: kind -> what people call them
+BATTERIES = {"encharge": "IQ Batteries", "acb": "AC Batteries"}
+
+
 def _lines(name: str, polled: "Poll") -> Iterator[str]:
     firmware = f", firmware {polled.info.firmware}" if polled.info else ""
     when = f"{polled.polled_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -134,6 +138,9 @@ def _lines(name: str, polled: "Poll") -> Iterator[str]:
         if meter.phase == "total":
             volts = "" if meter.voltage_v is None else f"{meter.voltage_v:10.1f} V"
             yield _line(f"{meter.measurement} CT", meter.phase, meter.power_w, None, "") + volts
+    for together in polled.storage:
+        soc = "" if together.soc_pct is None else f"{together.soc_pct:10.0f} %"
+        yield _line(BATTERIES[together.kind], "total", together.power_w, None, "") + soc
     if polled.inverters:
         watts = sum(inverter.power_w or 0 for inverter in polled.inverters)
         yield f"  {len(polled.inverters)} inverters, last reports add up to {watts:.0f} W"

@@ -27,8 +27,6 @@ TARIFF = "/admin/lib/tariff"
 ACB_INVENTORY = "/inventory.json?deleted=1"
 LIVEDATA = "/ivp/livedata/status"
 
-#: Types of devices of an inventory that belong to batteries, or to a system that a generator may feed.
-SYSTEM = {"ENCHARGE", "ENPOWER", "COLLAR"}
 DAY_S = 86_400
 #: pages that are not asked for with each poll -> every so many seconds
 EVERY_S: Mapping[str, int] = {

@@ -15,6 +15,7 @@ from logger.gateway import equipment as batteries
 from logger.gateway.equipment import Equipment, equipment_of
 from logger.gateway.parse import instant_s, integer, items, table, text
 from logger.gateway.quirks import STALLS_V1_FROM, Firmware, firmware_of, is_old
+from logger.gateway.sources.batteries import encharges
 from logger.gateway.sources.inverters import needs_plain_list
 from logger.gateway.sources.meters import NET, TOTAL, is_enabled, slots
 from logger.gateway.sources.production import consumption_item, is_active, is_zero, production_item
@@ -160,9 +161,8 @@ def _of_batteries(info: GatewayInfo, documents: Documents) -> list[str]:
     """Return what shows which batteries and system devices there are, from firmware 5 on."""
     if firmware_of(info.firmware) < batteries.BATTERIES_FROM:
         return []
-    listed = items(known(documents, batteries.INVENTORY))
-    has_devices = any(group.get("type") in batteries.SYSTEM and group.get("devices") for group in listed)
-    generator = [batteries.GENERATOR, batteries.GENERATOR_SETTINGS] if has_devices else []
+    has_encharge = bool(encharges(known(documents, batteries.INVENTORY)))
+    generator = [batteries.GENERATOR, batteries.GENERATOR_SETTINGS] if has_encharge else []
     return [batteries.INVENTORY, *generator]
 
 

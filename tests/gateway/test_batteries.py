@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from logger.errors import EndpointRefusedError, NotReadyError
 from logger.gateway import equipment
@@ -15,7 +17,9 @@ from logger.readings import BatteryKind, ConsumptionSample, Measurement, Outcome
 from logger.simulator.house import Batteries
 from logger.simulator.houses import HOUSES
 from logger.simulator.site import Shape
+from logger.store.lines import encode
 from tests.conftest import Bench, Benches
+from tests.gateway.recordings import KINDS, answers_of, polled
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 NOON_S = int(NOON.timestamp())
@@ -261,3 +265,52 @@ def test_a_page_that_did_not_come_is_due_again_soon_and_none_is_while_the_gatewa
     assert equipment.LIVEDATA in devices.due(equipped, NOON_S, left_s=50, is_busy=False, live=True)
     acb = Equipment(has_acb=True)
     assert equipment.ACB_INVENTORY not in devices.due(acb, NOON_S, left_s=10, is_busy=False, live=False)
+
+
+# --------------------------------------------------------------------------- whatever comes
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just([]), st.just({}),
+    st.sampled_from(["unknown", "12", -1, 0, 101, 4_294_967_292, 1e300, [None], [{}], {"devices": 3}]),
+)  # fmt: skip
+WITH_BATTERIES = [kind for kind in KINDS if equipment.POWER in answers_of(kind)]
+
+
+def spoilt(draw: st.DrawFn, value: Any) -> Any:
+    """The same document with something else in some places."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(JUNK)
+    if isinstance(value, dict):
+        return {key: spoilt(draw, inner) for key, inner in value.items()}
+    return [spoilt(draw, inner) for inner in value] if isinstance(value, list) else value
+
+
+@st.composite
+def sites(draw: st.DrawFn) -> dict[str, Any]:
+    answers = answers_of(draw(st.sampled_from(WITH_BATTERIES)))
+    return {
+        path: answer | {"body": spoilt(draw, answer["body"])} if path in equipment.PAGES else answer
+        for path, answer in answers.items()
+    }
+
+
+@settings(max_examples=60)
+@given(sites())
+def test_whatever_the_pages_of_batteries_hold_the_rest_of_the_poll_stays(answers: dict[str, Any]) -> None:
+    profile, _, parts = polled(answers, NOON_S)
+    assert parts.production
+    assert parts.production[0].power_w is not None
+    assert {sample.measurement for sample in parts.consumption} == {"net-consumption", "total-consumption"}
+    devices = Devices()
+    for sample in parts.batteries:
+        assert sample.power_w is None or abs(sample.power_w) <= 5500 or profile.equipment.has_encharge
+        assert sample.soc_pct is None or 0 <= sample.soc_pct <= 100
+    for together in parts.storage:
+        assert together.kind is not BatteryKind.ENCHARGE or together.power_w is None or all(
+            sample.power_w is not None for sample in parts.batteries if sample.source is Source.ENSEMBLE
+        )  # fmt: skip
+        levels = (together.soc_pct, together.health_pct, together.reserve_pct)
+        assert all(level is None or 0 <= level <= 100 for level in levels)
+    devices.changed(parts.states, NOON)
+    devices.silence(parts.heard, NOON)
+    assert encode(Poll(gateway_serial="1", polled_at=NOON, took_s=1, batteries=tuple(parts.batteries)))
