@@ -30,6 +30,8 @@ BOOTING_S, SLACK_S = 3_600, 120
 OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 #: Readings older than this may be the one before again; those of a CT are new each second.
 STALE_S, STALE_CT_S = 900, 120
+#: No clock is wrong by decades: such an age is in another unit. Version 0.1 kept it.
+NONSENSE_S = 2**31
 KIND = "misplaced_samples"
 #: The instant (epoch seconds), what distinguishes the rows of one poll, then values
 Row = tuple[Any, ...]
@@ -67,6 +69,8 @@ class Clocks:
         """
         if at_s < OLDEST_S:
             return True
+        if age_s is not None and abs(age_s) >= NONSENSE_S:
+            return False
         if age_s is not None and age_s < -BEHIND_S and self._was_behind(at_s, age_s):
             return True
         if age_s is None or abs(age_s) <= WRONG_S or at_s - age_s < OLDEST_S:
@@ -245,4 +249,4 @@ class StaleFilter:
 
 
 def _is_usual(age_s: int | None, stale_s: int) -> bool:
-    return age_s is None or -BEHIND_S <= age_s <= stale_s
+    return age_s is None or -BEHIND_S <= age_s <= stale_s or abs(age_s) >= NONSENSE_S

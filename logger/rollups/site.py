@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, null, or_, select, true, update
 
 from logger.clock import from_epoch_s, time_zone
-from logger.rollups.clock_check import OLDEST_S, WRONG_S, ClockCheck, note
+from logger.rollups.clock_check import NONSENSE_S, OLDEST_S, WRONG_S, ClockCheck, note
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.models import GATEWAYS, epoch
 from logger.store.queries import typical_step_s
@@ -175,4 +175,4 @@ class _Samples:
 
 
 def _is_plausible(age_s: float | None) -> bool:
-    return age_s is None or abs(age_s) <= WRONG_S
+    return age_s is None or abs(age_s) <= WRONG_S or abs(age_s) >= NONSENSE_S

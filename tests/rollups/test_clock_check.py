@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, text
 from logger.clock import to_epoch_s
 from logger.rollups import rollup
 from logger.rollups.clock_check import ClockCheck, Clocks, Instant
+from tests.conftest import Opening
 from tests.sample_data import instant, utc
 
 NOW = utc(2026, 6, 3)
@@ -129,6 +130,19 @@ def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(engine: En
     with engine.connect() as connection:
         covered = connection.execute(text("SELECT SUM(covered_s) FROM energy_daily WHERE phase = 'total'")).scalar_one()
     assert covered == 48 * 3600
+
+
+@pytest.mark.parametrize("places", [{5}, {0}, {-1}, set(range(24 * 12))])
+def test_an_age_in_another_unit_is_no_age(sqlite_url: str, opening: Opening, places: set[int]) -> None:
+    # Only SQLite ever took one.
+    times = [START + timedelta(minutes=5 * n) for n in range(24 * 12)]
+    odd = {range(len(times))[place] for place in places}
+    rows = [(at, 1e6 + 100 * n, -1_780_000_000_000.0 if n in odd else 2) for n, at in enumerate(times)]
+    engine = opening(sqlite_url)
+    insert(engine, rows)
+    days, events = rebuilt(engine)
+    assert sum(wh for _, wh in days) == pytest.approx(100 * (len(times) - 1))
+    assert events == []
 
 
 @pytest.mark.parametrize("ahead_h", [1, 25, 24 * 400])
