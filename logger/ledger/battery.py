@@ -29,6 +29,8 @@ ONE_WAY, CYCLE = 0.15, 0.25
 #: The kind of battery beside which others count only while their power is known.
 MAIN = "encharge"
 NEVER_S = 1 << 62
+#: (instant, W)
+Powers = list[tuple[int, float | None]]
 
 
 class Sample(NamedTuple):
@@ -128,7 +130,7 @@ def account(
     result = Account(is_there=bool(kinds), is_ct_gone=is_ct_gone)
     main_s: list[Stretch] = []
     for name, kind in kinds.items():
-        powers = _outside(_working(kind, batteries.rated_w.get(name, ())), reign_s)
+        powers = _outside(_working(kind, batteries.rated_w.get(name, ()), gap_s), reign_s)
         net = integrate(*powers, edges_s, gap_s=gap_s)
         charge = [*map(float.__add__, charge, net.exports_mwh)]
         discharge = [*map(float.__add__, discharge, net.imports_mwh)]
@@ -191,13 +193,21 @@ def _kind(batteries: Batteries, name: str) -> _Kind:
     return _Kind(state.first_s, [state.at_s, *rows_s], known, was_known=state.known_s is not None)
 
 
-def _working(kind: _Kind, rated_w: Sequence[tuple[int, float]]) -> list[tuple[int, float | None]]:
-    """Return the known powers, 0 for those at rest."""
+def _working(kind: _Kind, rated_w: Sequence[tuple[int, float]], gap_s: int) -> Powers:
+    """Return the known powers, 0 for those at rest.
+
+    Batteries follow loads that go on and off: where power changes its sign, each sample stands for half of the step. A
+    straight line between them would give the same balance, and too little of both ways.
+    """
     since_s = [since_s for since_s, _ in rated_w]
-    found: list[tuple[int, float | None]] = []
-    for at_s, power_w, *_ in kind.known:
+    found: Powers = []
+    for at_s, known_w, *_ in kind.known:
         least_w = REST * rated_w[max(0, bisect_right(since_s, at_s) - 1)][1] if rated_w else 0.0
-        found.append((at_s, 0.0 if power_w is None or abs(power_w) < least_w else power_w))
+        power_w = 0.0 if known_w is None or abs(known_w) < least_w else known_w
+        before_s, before_w = found[-1] if found else (at_s, None)
+        if before_w is not None and before_w * power_w < 0 and at_s - before_s <= gap_s:
+            found += [(before_s + (at_s - before_s) // 2, before_w), (at_s - (at_s - before_s) // 2, power_w)]
+        found.append((at_s, power_w))
     return found
 
 
@@ -215,11 +225,8 @@ def _reign_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> tuple[list[Str
     return [(first_s, max(curve.last_s for (_, phase), curve in ct.items() if phase == "total"))], True
 
 
-def _outside(
-    powers: Sequence[tuple[int, float | None]], reign_s: Iterable[Stretch]
-) -> tuple[list[int], list[float | None]]:
+def _outside(points: Powers, reign_s: Iterable[Stretch]) -> tuple[list[int], list[float | None]]:
     """Return powers that are unknown while others count."""
-    points = list(powers)
     for first_s, last_s in reign_s:
         begin = bisect_right(points, first_s, key=itemgetter(0))
         end = bisect_left(points, last_s, begin, key=itemgetter(0))

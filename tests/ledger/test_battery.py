@@ -77,6 +77,14 @@ def test_a_battery_at_rest_gives_nothing() -> None:
     assert [interval.battery_discharge_mwh for interval in grown.intervals[6:10]] == [15_000, 12_500, 0, 0]
 
 
+def test_a_power_that_changes_its_sign_was_each_for_half_of_the_time() -> None:
+    """As where a load goes on and off: a line between both samples would miss a half of either."""
+    samples = [Sample(START_S + at_s, 600.0 if at_s % 600 else -600.0) for at_s in range(0, DAY_S + 1, 300)]
+    found = settled(samples, site())
+    sums = [sum(filter(None, side)) for side in zip(*map(battery, found.intervals), strict=True)]
+    assert sums == pytest.approx([7_200_000, 7_200_000, 14_400_000], abs=50)
+
+
 def test_single_polls_without_power_are_nothing_but_a_gap_is_unknown() -> None:
     once = settled(powers(1_000.0, range(3_600, 4_200)), site())
     assert set(used(once)) == {350_000}
