@@ -120,7 +120,7 @@ def settle(
         if phase in net_power:
             at_s, powers_w = net_power[phase]
             max_w = max_power_w(streams, peak_power_w)
-            found_w = plausible(at_s, powers_w, streams, max_w)
+            found_w = plausible(at_s, powers_w, streams, max_w, batteries.first_s)
             decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)
             nets[phase] = integrate(at_s, found_w, edges_s, gap_s=gap_s)
             of_phases = [net for name, net in nets.items() if name != "total"]

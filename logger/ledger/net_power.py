@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s
@@ -49,14 +50,21 @@ def max_power_w(curves: Mapping[Stream, Curve], peak_power_w: float | None) -> M
 
 
 def plausible(
-    at_s: Sequence[int], powers_w: Sequence[float], curves: Mapping[Stream, Curve], max_w: MaxPower
+    at_s: Sequence[int],
+    powers_w: Sequence[float],
+    curves: Mapping[Stream, Curve],
+    max_w: MaxPower,
+    battery_s: float = inf,
 ) -> list[float | None]:
-    """Return net powers with None for those that the site can't have."""
+    """Return net powers with None for those that the site can't have.
+
+    ``battery_s`` is when one was first heard of that no CT measures.
+    """
     has_battery = Stream.DISCHARGE in curves or Stream.CHARGE in curves
     found: list[float | None] = []
     for instant_s, power_w in zip(at_s, powers_w, strict=True):
         drawn_w = max_w(Stream.CONSUMPTION_CT, instant_s)
-        given_w = max_w(Stream.PRODUCTION, instant_s) + (drawn_w if has_battery else 0)
+        given_w = max_w(Stream.PRODUCTION, instant_s) + (drawn_w if has_battery or instant_s >= battery_s else 0)
         found.append(power_w if -given_w <= power_w <= drawn_w else None)
     return found
 

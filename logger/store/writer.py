@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -144,6 +144,7 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
 
 def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None:
     seen = dict.fromkeys(("first_seen_at", "last_seen_at"), poll.polled_at)
+    _reopen_rated(connection, gateway_id, poll.battery_devices)
     columns_of: defaultdict[tuple[str, ...], list[readings.Battery]] = defaultdict(list)
     for device in poll.battery_devices:
         columns_of[tuple(name for name in _BATTERY_STATE if getattr(device, name) is not None)].append(device)
@@ -159,6 +160,21 @@ def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None
         if last is None or last.state != state.state:
             row = {"gateway_id": gateway_id, "at": state.at, "subject": state.subject, "state": state.state}
             insert_or_ignore(connection, models.SITE_STATES, [row])
+
+
+def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[readings.Battery]) -> None:
+    """Let be counted anew what batteries did whose rated power was not known: part of it is no power at all."""
+    rated_w = {device.serial: device.rated_power_w for device in devices if device.rated_power_w is not None}
+    if not rated_w:
+        return
+    columns, first = models.BATTERIES.c, func.min(models.STORAGE_SAMPLES.c.polled_at)
+    query = select(columns.serial, columns.rated_power_w, columns.first_seen_at)
+    known = connection.execute(query.where(columns.gateway_id == gateway_id, columns.serial.in_(rated_w))).all()
+    since = [row.first_seen_at for row in known if row.rated_power_w != rated_w[row.serial] and row.first_seen_at]
+    if since:
+        # Before the first sample that is kept there is nothing to count.
+        kept = connection.execute(select(first).where(models.STORAGE_SAMPLES.c.gateway_id == gateway_id)).scalar_one()
+        _reopen(connection, gateway_id, "energy", max([min(since), *([kept] if kept else [])]) + timedelta(seconds=1))
 
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:

@@ -67,6 +67,7 @@ def test_a_battery_may_give_as_much_as_the_house_may_draw() -> None:
     assert plausible([START_S], [-20_000.0], {}, max_w) == [None]
     assert plausible([START_S], [-57_500.0], curves, max_w) == [-57_500.0]
     assert plausible([START_S], [-57_501.0], curves, max_w) == [None]
+    assert plausible([START_S, START_S + 1], [-20_000.0] * 2, {}, max_w, START_S + 1) == [None, -20_000.0]
     assert plausible([START_S] * 2, [50_000.0, 50_001.0], {}, max_w) == [50_000.0, None]
 
 

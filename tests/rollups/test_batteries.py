@@ -2,16 +2,18 @@
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from logger.readings import Battery, BatteryKind, Poll
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
+from logger.store.writer import save
 from tests.rollups.test_rollups import FLOWS, daily, fill_more, rebuild, table
 from tests.sample_data import fill, instant, times, utc
 
@@ -134,6 +136,25 @@ def test_live_is_the_same_as_rebuilt_whatever_batteries_do(engine: Engine, seed:
     rebuild(engine, seen[-1])
     for name, before in zip(ALL, found, strict=True):
         assert before == table(engine, name), name
+
+
+def test_a_rated_power_that_is_known_later_counts_for_the_time_before(engine: Engine) -> None:
+    """45 W are rest for a battery of unknown rated power, and not for one of 3840 W."""
+    site, moments = Site(Shape(), SINCE - timedelta(days=1)), times(SINCE, SINCE + timedelta(hours=6), 300)
+    fill(engine, site, moments, zone="UTC")
+    battery = Battery(serial="1", kind=BatteryKind.ENCHARGE)
+    with engine.begin() as connection:
+        save(connection, 1, Poll(gateway_serial="1", polled_at=moments[0], took_s=1, battery_devices=(battery,)))
+        row = {"kind": "encharge", "power_w": 45.0, "energy_wh": None, "capacity_wh": 5_000.0}
+        connection.execute(text(STORAGE), [row | {"at": instant(engine, at)} for at in moments])
+    rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
+    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == 0
+    later = replace(battery, rated_power_w=3_840.0)
+    with engine.begin() as connection:
+        save(connection, 1, Poll(gateway_serial="1", polled_at=moments[-1], took_s=1, battery_devices=(later,)))
+    rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
+    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == pytest.approx(6 * 45)
+    assert rebuild(engine, moments[-1]) == []
 
 
 def test_a_poll_without_its_storage_ct_makes_no_peak_of_consumption(engine: Engine) -> None:
