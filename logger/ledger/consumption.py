@@ -67,14 +67,16 @@ def consumption(
     """
     nothing: Energy = [None] * (len(edges_s) - 1)
     own = energy.get(Stream.CONSUMPTION_CT, nothing)
+    energy = {stream: _counted(mwh, curves.get(stream), edges_s) for stream, mwh in energy.items()}
     result = Consumption(nothing.copy(), [], [])
+    both = _both(own, curves, edges_s)
     has_battery = Stream.CHARGE in curves or Stream.DISCHARGE in curves
     for signs, is_own in ((OWN, True), (BALANCE, False)):
         if not is_own and Stream.IMPORT not in curves:
             continue
         part = [
-            mwh if (own_mwh is not None) is is_own else None
-            for mwh, own_mwh in zip(_sum(signs, energy, curves, edges_s, is_ct_gone=is_ct_gone), own, strict=True)
+            mwh if (own[i] is not None) is is_own or i in both else None
+            for i, mwh in enumerate(_sum(signs, energy, curves, edges_s, is_ct_gone=is_ct_gone))
         ]
         whole_s = more.resolve(part, is_counted=is_own) if more else []
         # A register of its own is measured, whatever the others are; a battery makes it a balance.
@@ -89,8 +91,30 @@ def consumption(
             result.open_s.extend(open_s)
         for i, mwh in enumerate(part):
             if mwh is not None:
-                result.energy_mwh[i] = mwh
+                result.energy_mwh[i] = (result.energy_mwh[i] or 0) + mwh
     return result
+
+
+def _counted(energy: Energy, curve: Curve | None, edges_s: range) -> Energy:
+    """Return what a register counted alone while its CT changed its kind, without what power adds to it."""
+    if curve is None or not (away_s := curve.stretches_s(Tie.AWAY)):
+        return energy
+    within = {i for s in (*away_s, *curve.stretches_s(Tie.BROKEN)) for i in touched(edges_s, *s)}
+    return [
+        counted if i in within else mwh
+        for i, (mwh, counted) in enumerate(zip(energy, curve.energy(edges_s), strict=True))
+    ]
+
+
+def _both(own: Energy, curves: Mapping[Stream, Curve], edges_s: range) -> set[int]:
+    """Return the quarter hours in which a CT changed its kind: each of the two knows a part of them."""
+    if not all(stream in curves for stream in (Stream.CONSUMPTION_CT, Stream.IMPORT)):
+        return set()
+    away = [
+        {i for stretch_s in curves[stream].stretches_s(Tie.AWAY) for i in touched(edges_s, *stretch_s)}
+        for stream in (Stream.CONSUMPTION_CT, Stream.IMPORT)
+    ]
+    return {i for i in away[0] & away[1] if own[i] is not None}
 
 
 def _sum(
@@ -135,7 +159,7 @@ def _leave_out_breaks(
 ) -> None:
     """Leave out what others counted while one register was broken off: it is no balance."""
     known = {stream: curves[stream] for stream in signs if stream in curves}
-    breaks = {stream: curve.stretches_s(Tie.BROKEN) for stream, curve in known.items()}
+    breaks = {stream: curve.stretches_s(Tie.BROKEN, Tie.AWAY) for stream, curve in known.items()}
     every_s = [stretch_s for stretches_s in breaks.values() for stretch_s in stretches_s]
     if not every_s:
         return

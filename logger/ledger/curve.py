@@ -31,6 +31,7 @@ class Tie(Enum):
     BRIDGED = auto()  #: over a gap, or while the register was stuck: energy is spread evenly
     BROKEN = auto()  #: the register began anew: what it counted in between is unknown
     STUCK = auto()  #: the register is stuck until now: nothing is measured
+    AWAY = auto()  #: its CT counted in another kind, on other registers
 
 
 class Step(NamedTuple):
@@ -106,6 +107,7 @@ class Curve:
     events: list[Decision] = field(default_factory=list)
     open_s: int | None = None  #: more readings may change what comes after it
     reopen_s: int | None = None  #: an earlier instant whose energy is known only now
+    is_over: bool = False  #: its CT counts on other registers now
     _learned_mwh: list[int] = field(default_factory=list)
 
     @property
@@ -118,9 +120,9 @@ class Curve:
         """Whose reading that was."""
         return self.readings.source[-1]
 
-    def stretches_s(self, tie: Tie) -> list[Stretch]:
-        """Return the steps of a kind."""
-        return [(step.start_s, step.end_s) for step in self.steps if step.tie is tie]
+    def stretches_s(self, *ties: Tie) -> list[Stretch]:
+        """Return the steps of some kinds."""
+        return [(step.start_s, step.end_s) for step in self.steps if step.tie in ties]
 
     @property
     def offset_mwh(self) -> int:
@@ -156,7 +158,7 @@ class Curve:
         """
         energy: list[int | None] = [b - a for a, b in pairwise(self.counts(edges_s))]
         first_s, last_s = self.readings.at_s[0], self.last_s
-        unknown_s = self.stretches_s(Tie.BROKEN)
+        unknown_s = self.stretches_s(Tie.BROKEN, Tie.AWAY)
         unknown_s += [(min(edges_s[0], first_s), first_s), (last_s, max(last_s, edges_s[-1]))]
         for start_s, end_s in joined(unknown_s, touching=True):
             for i in range(bisect_left(edges_s, start_s), bisect_right(edges_s, end_s) - 1):
@@ -197,7 +199,7 @@ class Curve:
     def _level(self, point: int) -> int:
         """Return the point since which the curve has been level, or the register was this one."""
         at_s = self.readings.at_s
-        ends_s = (step.end_s for step in reversed(self.steps) if step.tie is Tie.BROKEN)
+        ends_s = (step.end_s for step in reversed(self.steps) if step.tie in {Tie.BROKEN, Tie.AWAY})
         anew_s = next((end_s for end_s in ends_s if end_s <= at_s[point]), at_s[0])
         first = bisect_left(at_s, anew_s)
         return bisect_left(self.count_mwh, self.count_mwh[point], first, point + 1)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from logger.clock import QUARTER_S, quarter_start_s, utc_text
 from logger.ledger.battery import NO_BATTERIES, Account, Batteries, PowerState, account, add_power, states_at
 from logger.ledger.consumption import Energy, consumption
-from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, seconds_of
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, Tie, seconds_of
 from logger.ledger.doubts import Doubts, Island
 from logger.ledger.grid import balanced
-from logger.ledger.limits import RETIRED_S, Stream, StreamKey, limits_of
+from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.net_power import (
     Integrated,
     MaxPower,
@@ -28,6 +28,7 @@ from logger.ledger.net_power import (
 )
 from logger.ledger.possible import power_made
 from logger.ledger.register import read_register
+from logger.ledger.turns import apart, follow, kinds_of
 
 
 class Interval(NamedTuple):
@@ -81,6 +82,7 @@ def settle(
     ``net_power`` has by phase the net power (epoch seconds, W) of a site that does not count it. ``is_balanced`` says
     whether the utility's meter balances several phases or counts each for itself.
     """
+    kinds = {phase: kinds_of(registers, anchors, phase) for _, phase in registers.keys() | anchors.keys()}
     curves = {
         key: read_register(
             registers.get(key) or Readings(),
@@ -90,6 +92,7 @@ def settle(
             until_s=until_s,
             gap_s=gap_s,
             made_w=power_made(registers, anchors, key[1], batteries.first_s) if key[0] is Stream.EXPORT else None,
+            absences=kinds[key[1]].absences(key[0], since_s),
         )
         for key in sorted(registers.keys() | anchors.keys())
     }
@@ -114,7 +117,9 @@ def settle(
         if phase == "total" and is_balanced:
             found = balanced(curves, edges_s, newest_s=newest_s, gap_s=gap_s)
             if found is not None:
-                streams[Stream.IMPORT], streams[Stream.EXPORT] = found.curves
+                streams |= zip((Stream.IMPORT, Stream.EXPORT), found.curves, strict=True)
+                for stream in (Stream.IMPORT, Stream.EXPORT):
+                    follow(streams[stream], curves[stream, "total"])
                 whole_s += found.whole_s
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
         if phase in net_power:
@@ -122,7 +127,7 @@ def settle(
             max_w = max_power_w(streams, peak_power_w)
             found_w = plausible(at_s, powers_w, streams, max_w, batteries.first_s)
             decisions += implausible_power_events(at_s, powers_w, found_w, phase, since_s)
-            nets[phase] = integrate(at_s, found_w, edges_s, gap_s=gap_s)
+            nets[phase] = integrate(*apart(at_s, found_w, kinds[phase].turns), edges_s, gap_s=gap_s)
             of_phases = [net for name, net in nets.items() if name != "total"]
             is_sum = phase == "total" and not is_balanced and of_phases
             add_net_power(energy, streams, together(of_phases) if is_sum else nets[phase], edges_s)
@@ -136,6 +141,8 @@ def settle(
         whole_s += consumed.spread_s
         open_s += consumed.open_s
     totals = _of_phase(curves, "total")
+    if "total" in kinds:
+        decisions += kinds["total"].decisions(since_s)
     decisions += _outages(totals, since_s, newest_s)
     settled_s = max(since_s, _before_all_of(whole_s, min(open_s)))
     return Settlement(
@@ -154,8 +161,8 @@ def _of_phase(curves: Mapping[StreamKey, Curve], phase: str) -> dict[Stream, Cur
 
 
 def _is_over(stream: Stream, curve: Curve, imported: Curve | None) -> bool:
-    """Whether the gateway's own count of consumption ended because a net CT's registers began."""
-    return (
+    """Whether a CT counts on other registers now, or a net CT's began where the gateway had counted consumption."""
+    return curve.is_over or (
         stream is Stream.CONSUMPTION_CT
         and imported is not None
         and curve.readings.source[-1] != "ct"
@@ -170,8 +177,9 @@ def _settled_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> int:
         is_over = _is_over(stream, curve, curves.get((Stream.IMPORT, phase)))
         if not is_over and curve.last_s > newest_s - RETIRED_S:
             open_s.append(curve.last_s)
-            if curve.open_s is not None:
-                open_s.append(curve.open_s)
+        # What a CT counted before it changed its kind may change for as long as it may change back.
+        if curve.open_s is not None and curve.last_s > newest_s - (RECOVERY_S if is_over else RETIRED_S):
+            open_s.append(curve.open_s)
     return quarter_start_s(min(open_s))
 
 
@@ -212,7 +220,7 @@ def _uncovered_s(streams: Mapping[Stream, Curve], begin_s: int, edges_s: range, 
     """Return the stretches in which some stream was not measured."""
     yield edges_s[0] - QUARTER_S, begin_s
     for stream, curve in streams.items():
-        yield from ((start_s, end_s) for _, start_s, end_s in curve.steps)
+        yield from ((start_s, end_s) for tie, start_s, end_s in curve.steps if tie is not Tie.AWAY)
         is_gone = battery.is_ct_gone and stream in {Stream.CHARGE, Stream.DISCHARGE}
         if not is_gone and not _is_over(stream, curve, streams.get(Stream.IMPORT)):
             yield curve.last_s, curve.last_s + RETIRED_S

@@ -3,6 +3,7 @@
 An increment is judged by the power measured on both sides of it, and by what the site can do in that time.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -12,7 +13,9 @@ from logger.ledger.curve import STALL_POWER_W, Anchor, Curve, Readings
 from logger.ledger.limits import (
     ABSURD_W,
     NOISE_MWH,
+    RECOVERY_S,
     REST_S,
+    RETIRED_S,
     SLOW_SOURCES,
     SPIKE_MWH,
     WRAP_MWH,
@@ -166,3 +169,53 @@ class Possible:
         wraps = -(-(drop_mwh - WRAP_SLACK_MWH) // WRAP_MWH)
         rest_mwh = max(self.allowed_mwh(index), 0 if self.curve.source == "device" else WRAP_REST_MWH)
         return wraps if wraps * WRAP_MWH - drop_mwh <= rest_mwh else 0
+
+    # -- what the readings after it show
+    def fallen(self, index: int) -> int | None:
+        """Return the first reading after a spike, if a step up falls back to where it was soon."""
+        times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
+        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
+        for later in range(index + 1, bisect_right(times, times[index] + RECOVERY_S)):
+            if values[later] < before_mwh or sources[later] != source:
+                return None
+            if 2 * (values[later - 1] - values[later]) >= values[index] - before_mwh:
+                return later
+        return None
+
+    def horizon_s(self, index: int) -> int:
+        """Return until when readings show what one means that breaks the register.
+
+        A gateway without its meter reads 0, for as long as that takes: what was 0 is judged by what
+        comes after it.
+        """
+        times, values = self.readings.at_s, self.readings.value_mwh
+        last, end_s = index, times[index] + RETIRED_S
+        if values[index] == 0 != self.curve.readings.value_mwh[-1]:
+            while last + 1 < len(times) and values[last + 1] == 0 and times[last + 1] <= end_s:
+                last += 1
+        return times[last] + RECOVERY_S
+
+    def recovered(self, index: int, why: str, horizon_s: int) -> int | None:
+        """Return the first reading that takes up the register where it was, if one does soon."""
+        times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
+        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
+        for later in range(index + 1, bisect_right(times, horizon_s)):
+            if not 0 <= values[later] - before_mwh <= self.allowed_mwh(later):
+                continue
+            if why == "source_change":
+                if sources[later] == source:
+                    return later if later == index + 1 else None
+                continue
+            if sources[later] != source:
+                return None
+            # Only what jumps back is a recovery, seen from the bad reading before it, so that it does not matter with
+            # which bad reading counting began.
+            bad_mwh = values[later - 1]
+            if bad_mwh > before_mwh:
+                if values[later] < bad_mwh:
+                    return later
+            elif later == index + 1 or values[later] - bad_mwh > self.regrowth_mwh(later):
+                return later
+            else:
+                return None  # It grew back: a reset.
+        return None

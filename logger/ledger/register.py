@@ -6,7 +6,7 @@ whether they are read at once or as they come.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, compress
 from operator import ne, sub
 
@@ -14,6 +14,7 @@ from logger.clock import QUARTER_S, utc_text
 from logger.ledger.curve import STALL_S, Anchor, Curve, Decision, Readings, Step, Tie
 from logger.ledger.limits import NOISE_MWH, RECOVERY_S, RETIRED_S, SPIKE_MWH, WRAP_MWH, WRAP_SLACK_MWH, Limits
 from logger.ledger.possible import Possible
+from logger.ledger.turns import Absence
 
 
 def read_register(
@@ -25,12 +26,14 @@ def read_register(
     until_s: int,
     gap_s: int = QUARTER_S,
     made_w: Mapping[int, float | None] | None = None,
+    absences: Sequence[Absence] = (),
 ) -> Curve:
     """Return what a register counted, from ``since_s`` (the start of a quarter hour) on.
 
     There is an ``anchor``, what was known at ``since_s``, or at least one reading; readings up to
     the anchor's are passed over. ``until_s`` is the instant up to which readings were read,
-    ``gap_s`` the longest normal step; ``made_w`` has by instant the power that export comes from.
+    ``gap_s`` the longest normal step; ``made_w`` has by instant the power that export comes from; in
+    ``absences`` the CT counted on other registers.
     """
     if anchor is None:
         at_s, value_mwh = readings.at_s[0], readings.value_mwh[0]
@@ -38,7 +41,7 @@ def read_register(
         anchor = Anchor(source, at_s, value_mwh, power_w, 0, at_s, at_s, at_s, 0)
     first = Readings([anchor.at_s], [anchor.value_mwh], [anchor.power_w], [anchor.source])
     curve = Curve(readings, first, [anchor.value_mwh + anchor.below_high_mwh], anchor, since_s)
-    _Validation(curve, Possible(limits, readings, curve, gap_s, made_w), until_s).run()
+    _Validation(curve, Possible(limits, readings, curve, gap_s, made_w), until_s, absences).run()
     curve.events = [event for event in curve.events if event.at_s > since_s]
     return curve
 
@@ -46,18 +49,21 @@ def read_register(
 class _Validation:
     """Continues a curve by readings; its end is the last reading that is believed."""
 
-    def __init__(self, curve: Curve, possible: Possible, until_s: int) -> None:
+    def __init__(self, curve: Curve, possible: Possible, until_s: int, absences: Sequence[Absence]) -> None:
         self.readings = curve.read
         self.curve = curve
         self.possible = possible
         self.until_s = until_s
         self.gap_s = possible.gap_s
+        self.absences = {absence.back_s: absence for absence in absences}
         self.may_fall = True
         #: Any register may grow by this at once.
         self.small_mwh = min(SPIKE_MWH, int(possible.limits.least_power_w * 60 / 3.6))
 
     def run(self) -> None:
         """Continue by all readings after the curve's end."""
+        if self.curve.last_s in self.absences:
+            self._add_absence(self.curve.last_s)
         times, odd, coming = self.readings.at_s, self._odd(), 0
         index = bisect_right(times, self.curve.last_s)
         passed_over = bisect_right(times, self.curve.anchor.erroneous_until_s)
@@ -71,6 +77,9 @@ class _Validation:
             if index < len(times):
                 index = self._decide(index)
         self._look_back()
+        if None in self.absences:
+            self.curve.is_over = True
+            self._add_absence(None)
 
     # -- readings that simply go on
     def _odd(self) -> list[int]:
@@ -79,7 +88,7 @@ class _Validation:
         over_s = [0, *map(sub, times[1:], times)]
         steps_mwh = [0, *map(sub, values[1:], values)]
         self.may_fall = min(steps_mwh) < 0
-        odd: set[int] = set()
+        odd = {i for i, at_s in enumerate(times) if at_s in self.absences} if self.absences else set()
         if len(set(sources)) > 1:
             odd.update(compress(range(1, len(times)), map(ne, sources[1:], sources)))
         if max(over_s) > self.gap_s:
@@ -112,6 +121,8 @@ class _Validation:
         """Decide what a reading means, by the end of the curve; return where to go on."""
         curve, end, readings = self.curve, self.curve.readings, self.readings
         at_s, before_s, before_mwh = readings.at_s[index], end.at_s[-1], end.value_mwh[-1]
+        if at_s in self.absences:
+            return self._back(index)
         step_mwh = readings.value_mwh[index] - before_mwh
         if readings.source[index] != end.source[-1]:
             return self._broken(index, "source_change")
@@ -131,7 +142,7 @@ class _Validation:
             return self._broken(index, "jump")
         powers_w = [end.power_w[-1], readings.power_w[index]]
         if step_mwh > SPIKE_MWH and step_mwh > self.possible.growth_mwh(at_s - before_s, powers_w):
-            if (fallen := self._fallen(index)) is not None:
+            if (fallen := self.possible.fallen(index)) is not None:
                 return self._leave_out(fallen)
             if at_s + RECOVERY_S > self.until_s:
                 self._keep_open(before_s)
@@ -160,16 +171,20 @@ class _Validation:
             curve.whole_s.append((since_s or before_s, end_s))
         return index + 1
 
-    def _fallen(self, index: int) -> int | None:
-        """Return the first reading after a spike, if a step up falls back to where it was soon."""
-        times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
-        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
-        for later in range(index + 1, bisect_right(times, times[index] + RECOVERY_S)):
-            if values[later] < before_mwh or sources[later] != source:
-                return None
-            if 2 * (values[later - 1] - values[later]) >= values[index] - before_mwh:
-                return later
-        return None
+    def _back(self, index: int) -> int:
+        """Go on level by a reading of a CT that has its kind back; return the next."""
+        curve, level_mwh = self.curve, self.curve.count_mwh[-1]
+        self._add_absence(self.readings.at_s[index])
+        curve.offsets_mwh[len(curve.count_mwh)] = level_mwh - self.readings.value_mwh[index]
+        curve.extend(self.readings, index, index + 1, [level_mwh])
+        return index + 1
+
+    def _add_absence(self, back_s: int | None) -> None:
+        left_s, gone_s, _ = self.absences[back_s]
+        end_s = self.until_s + RETIRED_S if back_s is None else back_s
+        if gone_s > left_s:
+            self.curve.steps.append(Step(Tie.BROKEN, left_s, gone_s))
+        self.curve.steps.append(Step(Tie.AWAY, gone_s, end_s))
 
     def _leave_out(self, end: int) -> int:
         """Leave out erroneous reads up to ``end``, which goes on from the end of the curve."""
@@ -199,8 +214,8 @@ class _Validation:
     def _broken(self, index: int, why: str) -> int:
         """Decide what a reading that does not continue the register means."""
         curve, readings = self.curve, self.readings
-        horizon_s = self._horizon_s(index)
-        if (recovered := self._recovered(index, why, horizon_s)) is not None:
+        horizon_s = self.possible.horizon_s(index)
+        if (recovered := self.possible.recovered(index, why, horizon_s)) is not None:
             return self._leave_out(recovered)
         before_s, before_mwh = curve.last_s, curve.readings.value_mwh[-1]
         at_s, value_mwh = readings.at_s[index], readings.value_mwh[index]
@@ -228,44 +243,6 @@ class _Validation:
         level_mwh = curve.count_mwh[-1]
         curve.offsets_mwh[len(curve.count_mwh)] = level_mwh - value_mwh
         return self._go_on(index, level_mwh, Tie.BROKEN)
-
-    def _horizon_s(self, index: int) -> int:
-        """Return until when readings show what one means that breaks the register.
-
-        A gateway without its meter reads 0, for as long as that takes: what was 0 is judged by what
-        comes after it.
-        """
-        times, values = self.readings.at_s, self.readings.value_mwh
-        last, end_s = index, times[index] + RETIRED_S
-        if values[index] == 0 != self.curve.readings.value_mwh[-1]:
-            while last + 1 < len(times) and values[last + 1] == 0 and times[last + 1] <= end_s:
-                last += 1
-        return times[last] + RECOVERY_S
-
-    def _recovered(self, index: int, why: str, horizon_s: int) -> int | None:
-        """Return the first reading that takes up the register where it was, if one does soon."""
-        times, values, sources = self.readings.at_s, self.readings.value_mwh, self.readings.source
-        before_mwh, source = self.curve.readings.value_mwh[-1], self.curve.source
-        for later in range(index + 1, bisect_right(times, horizon_s)):
-            if not 0 <= values[later] - before_mwh <= self.possible.allowed_mwh(later):
-                continue
-            if why == "source_change":
-                if sources[later] == source:
-                    return later if later == index + 1 else None
-                continue
-            if sources[later] != source:
-                return None
-            # Only what jumps back is a recovery, seen from the bad reading before it, so that it does not matter with
-            # which bad reading counting began.
-            bad_mwh = values[later - 1]
-            if bad_mwh > before_mwh:
-                if values[later] < bad_mwh:
-                    return later
-            elif later == index + 1 or values[later] - bad_mwh > self.possible.regrowth_mwh(later):
-                return later
-            else:
-                return None  # It grew back: a reset.
-        return None
 
     # -- the end
     def _look_back(self) -> None:

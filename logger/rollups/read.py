@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Select, Table, select
 
 from logger.clock import from_epoch_s
 from logger.ledger.curve import Readings
-from logger.ledger.limits import ABSURD_W, RECOVERY_S, RETIRED_S, Stream, StreamKey
+from logger.ledger.limits import ABSURD_W, RECOVERY_S, Stream, StreamKey
+from logger.ledger.turns import net_counts_s
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
 from logger.rollups.site import Site, time_of
@@ -143,17 +144,20 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
     counted = {name for name, _ in found.registers}
     query = window.query(CONSUMPTION_SAMPLES, "measurement phase power_w energy_lifetime_wh reading_age_s source")
-    until_s, again_s = _elsewhere_s(window, found)
+    net_s = net_counts_s(found.registers, window.states)
     there_s = _storage_ct_s(window, found)
-    if until_s <= window.after_s and again_s >= window.until_s:
+    if net_s and net_s[0][0] <= window.after_s and net_s[0][1] >= window.until_s:
         columns = CONSUMPTION_SAMPLES.c
         query = query.where(columns.measurement == "total-consumption", columns.phase == "total")
     stale = StaleFilter(window.clock, itemgetter(1, 2), source=-1)
     for batch in batches(window.connection, query):
         fresh = stale.drop_stale(batch)
-        end = bisect_left(fresh, until_s, key=itemgetter(0))
-        again = bisect_right(fresh, again_s, key=itemgetter(0))
-        elsewhere = [*fresh[:end], *fresh[max(end, again) :]]
+        elsewhere: list[Row] = []
+        begin = 0
+        for first_s, last_s in net_s:
+            elsewhere += fresh[begin : bisect_left(fresh, first_s, key=itemgetter(0))]
+            begin = max(begin, bisect_right(fresh, last_s, key=itemgetter(0)))
+        elsewhere += fresh[begin:]
         # Also those before the stretch: power is integrated from sample to sample.
         net = [row for row in elsewhere if row[1] == "net-consumption"]
         for (_, phase), (times, powers, *_) in by_series(net, 2):
@@ -171,8 +175,8 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
                 possible = [None if p is None or abs(p) > ABSURD_W else p for p in powers]
                 named = [source or "eim" for source in sources]
                 _feed(found, (Stream.CONSUMPTION_CT, phase), times, energies, possible, named)
-    if Stream.CONSUMPTION_CT in counted and Stream.IMPORT not in counted and not found.net_power:
-        _derive_net_power(found)
+    if Stream.CONSUMPTION_CT in counted and not found.net_power:
+        _derive_net_power(found, net_s)
 
 
 def _storage_ct_s(window: Window, found: Read) -> tuple[float, float]:
@@ -202,31 +206,20 @@ def _with_battery(
     return [at_s for at_s, _ in known], [power_w for _, power_w in known]
 
 
-def _elsewhere_s(window: Window, found: Read) -> tuple[float, float]:
-    """Return before and after when consumption comes from elsewhere than a net CT's counters.
-
-    Before they began, and after they are no longer waited for.
-    """
-    known_s = [state.at_s for (name, _), state in window.states.items() if name is Stream.IMPORT]
-    read = [readings.at_s for (name, _), readings in found.registers.items() if name is Stream.IMPORT]
-    if not known_s and not read:
-        return inf, inf
-    until_s = -inf if known_s else min(times_s[0] for times_s in read)
-    return until_s, max([*known_s, *(times_s[-1] for times_s in read)]) + RETIRED_S
-
-
-def _derive_net_power(found: Read) -> None:
+def _derive_net_power(found: Read, net_s: Sequence[tuple[float, float]]) -> None:
     """Where only total consumption has a CT, net is total minus production (rule C3)."""
     for (name, phase), total in list(found.registers.items()):
         produced = found.registers.get((Stream.PRODUCTION, phase))
         if name is not Stream.CONSUMPTION_CT or produced is None:
             continue
         produced_w = dict(zip(produced.at_s, produced.power_w, strict=True))
-        times, powers = found.net_power.setdefault(phase, ([], []))
         for at_s, used_w in zip(total.at_s, total.power_w, strict=True):
-            if used_w is not None and (given_w := produced_w.get(at_s)) is not None:
-                times.append(at_s)
-                powers.append(used_w - given_w)
+            given_w = produced_w.get(at_s)
+            if used_w is None or given_w is None or any(first_s <= at_s <= last_s for first_s, last_s in net_s):
+                continue
+            times, powers = found.net_power.setdefault(phase, ([], []))
+            times.append(at_s)
+            powers.append(used_w - given_w)
 
 
 def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Column]]]:

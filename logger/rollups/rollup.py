@@ -18,6 +18,7 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, quarte
 from logger.ledger.curve import Anchor
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
+from logger.ledger.turns import changes_back
 from logger.rollups import checkpoints, inverters
 from logger.rollups.batteries import read_equipment
 from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
@@ -112,7 +113,9 @@ def _count(window: Window) -> Rolled:
     back_s = [
         state.at_s
         for key, state in states.items()
-        if key in found.registers and quarter_start_s(state.at_s - 1) + QUARTER_S < since_s
+        if key in found.registers
+        and quarter_start_s(state.at_s - 1) + QUARTER_S < since_s
+        and not changes_back(found.registers, states, key)
     ]
     if back_s:
         return Rolled(since_s, reopen_s=min(back_s))

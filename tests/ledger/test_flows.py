@@ -130,9 +130,36 @@ def test_a_gateways_own_count_is_over_once_a_net_meter_counts() -> None:
     assert {interval.consumption_mwh for interval in found.intervals[:47]} == {120_000}
     assert {interval.consumption_mwh for interval in found.intervals[49:]} == {120_000}
     assert {interval.covered_s for interval in found.intervals[48:]} == {900}
-    own = steady(begin_s - 300, 40.0)
-    held = settled(registers | {(Stream.CONSUMPTION_CT, "total"): own})
-    assert held.settled_s == START_S + begin_s - 900
+
+
+def test_a_ct_that_changes_its_kind_is_not_waited_for_but_one_of_two_is() -> None:
+    registers = net(DAY_S)
+    begin_s = 43_200
+    own = {(Stream.CONSUMPTION_CT, "total"): steady(begin_s - 300, 40.0)}
+    held = settled(registers | own)
+    assert (held.settled_s, held.decisions) == (START_S + begin_s - 900, [])
+    for stream in (Stream.IMPORT, Stream.EXPORT):
+        registers[stream, "total"] = steady(DAY_S, NET[stream], since_s=begin_s)
+    found = settled(registers | own)
+    assert found.settled_s == START_S + DAY_S
+    assert [(event.at_s - START_S, event.kind) for event in found.decisions] == [(begin_s, "source_change")]
+    assert {interval.consumption_mwh for interval in found.intervals[:47]} == {120_000}
+    assert {interval.consumption_mwh for interval in found.intervals[48:]} == {120_000}
+    assert [interval.covered_s for interval in found.intervals[46:49]] == [900, 600, 900]
+    # What goes on knows that it is over, and takes it up anew where it changes back.
+    anchors = found.anchors
+    begun_s = {Stream.PRODUCTION: 0, Stream.IMPORT: begin_s, Stream.EXPORT: begin_s}
+    whole = {(name, "total"): steady(2 * DAY_S, NET[name], since_s=at_s) for name, at_s in begun_s.items()}
+    later = {key: without(readings, -1, DAY_S + 1) for key, readings in whole.items()}
+    on = {"since_s": found.settled_s, "anchors": anchors}
+    assert settled(later, 2 * DAY_S, **on).settled_s == START_S + 2 * DAY_S
+    back = {key: without(readings, DAY_S + 3_599, 9 * DAY_S) for key, readings in later.items()}
+    back[Stream.PRODUCTION, "total"] = later[Stream.PRODUCTION, "total"]
+    back[Stream.CONSUMPTION_CT, "total"] = steady(2 * DAY_S, 40.0, since_s=DAY_S + 3_600)
+    again = settled(back, 2 * DAY_S, **on)
+    assert [(event.at_s - START_S, event.kind) for event in again.decisions] == [(DAY_S + 3_600, "source_change")]
+    assert {interval.consumption_mwh for interval in again.intervals[4:]} == {120_000}
+    assert {interval.covered_s for interval in again.intervals[4:]} == {900}
 
 
 def test_a_stuck_register_that_catches_up_later_reopens_an_earlier_window() -> None:
