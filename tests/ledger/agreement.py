@@ -59,8 +59,9 @@ class Window(NamedTuple):
 
 @contextmanager
 def as_the_oracle_judges() -> Iterator[None]:
-    """Judge no increment by the power at both of its ends, and let an inverter make 1 500 W."""
+    """Judge no increment by the power at both of its ends, let an inverter make 1 500 W, and balance no phases."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows, "balanced", lambda *_, **__: None)
         patch.setattr(Possible, "_witnessed_mwh", lambda *_: None)
         patch.setattr(ledger_inverter, "LIMITS", Limits(floor_w=1_500, learned_floor_w=1_000))
         yield
