@@ -24,6 +24,7 @@ from logger.reports.energy import (
     view_rows,
 )
 from logger.reports.periods import Text, periods
+from logger.reports.storage import storage_notes
 from logger.store.models import EVENTS, POLLS
 
 #: kind of event -> the column that counts it
@@ -65,6 +66,7 @@ def quality_report(
         events = _events(connection, site, begin_s, day_end_s(last, zone))
         breaks = breaks_s(connection, site, begin_s)
         suspects = suspect_days(connection, site, begin_s, day_end_s(last, zone))
+        of_batteries = storage_notes(connection, site, first, last)
         for _, (day,), start_s, end_s in periods("daily", first, last, zone):
             production_kwh, covered_pct, bridged_kwh = energy.get(day, (None, 0.0, None))
             share = (covered_pct or 0.0) / 100
@@ -91,7 +93,7 @@ def quality_report(
                         is_broken=has_break(breaks, start_s, end_s),
                         is_suspect=day in suspects,
                     ),
-                    NOTES: _notes(events_of_day, zone),
+                    NOTES: "; ".join(filter(None, [_notes(events_of_day, zone), *of_batteries.get(day, [])])),
                     "covered_s": period_s * share,
                     "period_s": period_s,
                 }
