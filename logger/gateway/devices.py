@@ -99,7 +99,10 @@ class Devices:
                 has_encharge=bool(self._devices) or bool(batteries.serials(documents.get(pages.POWER))),
                 has_enpower=bool(batteries.devices(inventory, "ENPOWER")),
                 has_collar=bool(batteries.devices(inventory, "COLLAR")),
+                is_unknown=False,
             )
+        elif isinstance(inventory, (EndpointMissingError, EndpointRefusedError, NotAskedError)):
+            found = replace(found, is_unknown=False)
         if isinstance(generator := documents.get(pages.GENERATOR), dict) and "present" in generator:
             found = replace(found, has_generator=generator["present"] == 1)
         if (count := pages.acb_count(production_page)) is not None:

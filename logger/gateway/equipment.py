@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from logger.errors import GatewayUnreachableError, MalformedDocumentError
 from logger.gateway.parse import integer
 from logger.gateway.quirks import Firmware
 from logger.gateway.sources.batteries import acb_item, devices, encharges
@@ -54,6 +55,7 @@ class Equipment:
     has_enpower: bool = False  #: a system controller
     has_collar: bool = False
     has_generator: bool = False  #: that may run: present is 1
+    is_unknown: bool = False  #: the list of batteries did not come, though there may be one: ask again soon
 
     @property
     def has_batteries(self) -> bool:
@@ -72,6 +74,8 @@ class Equipment:
             wanted += [INVENTORY, STATUS]
             wanted += [CONTACTS, CONTACT_SETTINGS] if self.has_enpower else []
             wanted += [] if self.has_enpower or self.has_collar else [RELAY]
+        elif self.is_unknown:
+            return [INVENTORY]
         if self.has_acb:
             wanted.append(ACB_INVENTORY)
         return [*wanted, TARIFF] if wanted else []
@@ -87,7 +91,13 @@ def equipment_of(documents: Mapping[str, Any], production_page: Any) -> Equipmen
         has_enpower=bool(devices(inventory, "ENPOWER")),
         has_collar=bool(devices(inventory, "COLLAR")),
         has_generator=present == 1,
+        is_unknown=is_late(documents.get(INVENTORY)),
     )
+
+
+def is_late(document: Any) -> bool:
+    """Return whether a page did not come, though the gateway may have it."""
+    return isinstance(document, (GatewayUnreachableError, MalformedDocumentError))
 
 
 def acb_count(production_page: Any) -> int | None:

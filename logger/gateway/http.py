@@ -166,6 +166,8 @@ class Http:
 
     def forget_connection(self) -> None:
         """Close the connection; the next request reads the pin anew."""
+        if self._kept is not None:
+            self._kept.let_go()
         if self._opened is not None:
             self._opened[0].close()
         self._opened = self._kept = None
@@ -202,8 +204,8 @@ class Http:
                     if response.raw.read(1, decode_content=True):
                         self.forget_connection()
                         raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
-                is_steady = getattr(auth, "is_steady", False) and adapter.connection is not None
-                self._kept = Kept(adapter.connection, response.request, auth, self.cookies) if is_steady else None
+                if getattr(auth, "is_steady", False) and adapter.connection is not None:
+                    self._kept = Kept(adapter.connection, response.request, auth, self.cookies)
             log.debug("%s %s %d bytes", path, answer.status, len(answer.body))
             self._needs_tls = self._needs_tls or self.is_secure
             if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
@@ -215,10 +217,11 @@ class Http:
 
     def _asked_again(self, path: str, deadline: Deadline, auth: Dress | None) -> Plain | None:
         """Return what is answered on the kept connection; None where that is no answer as usual."""
-        if self._kept is None or self._opened is None or not self._kept.can_ask(auth):
+        if self._kept is None or self._opened is None:
             return None
-        answer = self._kept.ask(path, deadline, LARGEST_BODY_BYTES)
+        answer = self._kept.ask(path, deadline, LARGEST_BODY_BYTES) if self._kept.can_ask(auth) else None
         if answer is None or answer.status in {401, 403}:
+            self._kept.let_go()
             return None
         self._opened[1].answers += 1
         return answer

@@ -60,6 +60,7 @@ class Kept:
         """
         sock, started = self.connection.sock, time.monotonic()
         if sock is not self._socket or self._reader is None:
+            self.let_go()
             self._socket, self._reader = sock, sock.makefile("rb")
         try:
             sock.settimeout(max(0.001, min(READ_S, deadline.left_s)))
@@ -72,11 +73,15 @@ class Kept:
                 return None
             raise
 
-    def close(self) -> None:
-        """End the connection: the next request opens one."""
+    def let_go(self) -> None:
+        """Leave the connection to others."""
         if self._reader is not None:
             self._reader.close()
         self._reader = self._socket = None
+
+    def close(self) -> None:
+        """End the connection: the next request opens one."""
+        self.let_go()
         self.connection.close()
 
     def _answer(self, reader: BinaryIO, most_bytes: int) -> Plain:

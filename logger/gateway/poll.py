@@ -37,6 +37,8 @@ from logger.readings import (
 
 #: Where a page of batteries is not to be had, that is no error of a poll.
 NOT_TO_BE_HAD = (EndpointMissingError, EndpointRefusedError, NotAskedError)
+#: in the place of a page that was not known to be worth asking for when this poll began
+NOT_YET = NotAskedError("asked for from the next poll on.")
 #: pages that tell states alone -> what reads them
 STATES = {
     equipment.RELAY: system.of_relay,
@@ -70,7 +72,7 @@ class Parts:
 
     def answer(self, path: str) -> Any:
         """Return a document, or raise the error in its place."""
-        document = self.documents[path]
+        document = self.documents.get(path, NOT_YET) if path in equipment.PAGES else self.documents[path]
         if isinstance(document, GatewayError):
             raise document
         return document

@@ -215,7 +215,7 @@ def detect(info: GatewayInfo, documents: Documents, *, keep_v1: bool) -> Profile
         meters=meters,
         is_provisional=not is_old(info.firmware)
         and any(isinstance(found, (MalformedDocumentError, GatewayUnreachableError)) for found in documents.values()),
-        equipment=equipment_of({path: known(documents, path) for path in documents}, known(documents, PRODUCTION_JSON)),
+        equipment=equipment_of(documents, known(documents, PRODUCTION_JSON)),
     )
 
 

@@ -13,9 +13,12 @@ from logger.errors import EndpointRefusedError, NotReadyError
 from logger.gateway import equipment
 from logger.gateway.devices import Devices
 from logger.gateway.equipment import Equipment
-from logger.readings import BatteryKind, ConsumptionSample, Measurement, Outcome, Poll, Source
+from logger.gateway.sources import batteries, system
+from logger.gateway.sources.batteries import Remembered
+from logger.readings import BatteryKind, BatterySample, ConsumptionSample, Measurement, Outcome, Poll, Source
 from logger.simulator.house import Batteries
 from logger.simulator.houses import HOUSES
+from logger.simulator.pages import PAGES
 from logger.simulator.site import Shape
 from logger.store.lines import encode
 from tests.conftest import Bench, Benches
@@ -158,6 +161,28 @@ def test_a_page_of_powers_that_is_late_once_costs_one_poll(bench: Benches) -> No
     roof.simulation.fault("refused", argument=equipment.POWER, since_s=100, until_s=130)
     found = list(polls(roof, 6))
     assert [used(poll).power_w is None for poll in found] == [False, False, True, False, False, False]
+
+
+def test_a_list_of_batteries_that_is_late_at_detection_is_asked_for_again_soon(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = house(bench, "iq")
+    late: Any = lambda _: "<html>Please wait</html>"  # noqa: E731 - one word
+    monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, late)
+    found = []
+    for number, poll in enumerate(polls(roof, 12)):
+        found.append(bool(poll.storage))
+        if number == 2:
+            monkeypatch.undo()
+    assert found == [False] * 6 + [True] * 6 or found == [False] * 5 + [True] * 7
+    roof = bench(cts="net", time_zone="Etc/GMT")
+    monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, late)
+    for number, _ in enumerate(polls(roof, 10)):
+        if number == 2:
+            monkeypatch.undo()
+    before = of_batteries(roof)
+    assert before.keys() == {equipment.INVENTORY}
+    assert before[equipment.INVENTORY] <= 6
 
 
 def test_acs_that_stand_still_are_silent_and_count_for_nothing_beside_others(bench: Benches) -> None:
@@ -314,3 +339,61 @@ def test_whatever_the_pages_of_batteries_hold_the_rest_of_the_poll_stays(answers
     devices.changed(parts.states, NOON)
     devices.silence(parts.heard, NOON)
     assert encode(Poll(gateway_serial="1", polled_at=NOON, took_s=1, batteries=tuple(parts.batteries)))
+
+
+# ------------------------------------------------------------------------------ single rules
+
+
+def livedata(power_mw: Any = -7_083_700, age_s: int = 5, streams: str = "enabled") -> dict[str, Any]:
+    storage = {"agg_p_mw": power_mw, "agg_s_mva": power_mw}
+    return {"connection": {"sc_stream": streams}, "meters": {"last_update": NOON_S - age_s, "storage": storage}}
+
+
+def test_what_streams_is_believed_while_it_streams() -> None:
+    assert batteries.live_power_w(livedata(), NOON_S, 0) == -7083.7
+    assert batteries.live_power_w(livedata(age_s=3600), NOON_S, -3600) == -7083.7  # Its clock is an hour behind.
+    stale: Any
+    for stale in (livedata(age_s=61), livedata(streams="disabled"), livedata("unknown"), {}, None, []):
+        assert batteries.live_power_w(stale, NOON_S, 0) is None
+
+
+def test_a_gateway_whose_clock_is_behind_has_no_silent_batteries() -> None:
+    behind_s = 72_751_258
+    record = {"last_rpt_date": NOON_S - behind_s - 200, "communicating": True}
+    for ahead_s, silent in ((-behind_s, 0), (0, 1)):
+        remembered = Remembered(devices={"a": batteries.listed_of(record)}, listed_at_s=NOON_S, ahead_s=ahead_s)
+        found = batteries.encharge(batteries.powers(power("a")), remembered, NOON_S)
+        assert sum(why is not None for why in found.heard.values()) == silent
+        assert found.samples[0].reading_age_s == behind_s + 200
+
+
+def test_power_beyond_what_a_battery_has_is_unknown() -> None:
+    def power_w(milliwatts: Any, rated_w: dict[str, float]) -> float | None:
+        page = {"devices:": [{"serial_num": "a", "real_power_mw": milliwatts, "soc": 50}]}
+        remembered = Remembered(rated_w=rated_w)
+        return batteries.encharge(batteries.powers(page), remembered, NOON_S).samples[0].power_w
+
+    assert [power_w(mw, {"a": 1280.0}) for mw in (1_408_000, -1_408_000, 1_409_000)] == [1408.0, -1408.0, None]
+    assert [power_w(mw, {}) for mw in (5_500_000, 5_501_000, 4_294_967_292)] == [5500.0, None, None]
+
+
+def test_no_commissioned_capacity_is_no_battery_rather_than_an_empty_one() -> None:
+    zeros = {"Enc_commissioned_capacity": 0, "ENC_agg_soc": 0, "ENC_agg_avail_energy": 0}
+    assert batteries.encharge_storage([], zeros) is None
+    kept = batteries.encharge_storage([BatterySample(serial="a", power_w=12.0)], zeros)
+    assert kept is not None
+    assert (kept.power_w, kept.soc_pct, kept.energy_wh) == (12.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("device", "relay", "mode"),
+    [
+        ({"mains_oper_state": "open synchronizing", "Enchg_grid_mode": "multimode-offgrid"}, "open", "off_grid"),
+        ({"mains_oper_state": "closed", "Enchg_grid_mode": "grid-tied"}, "closed", "on_grid"),
+        ({"mains_oper_state": "unknown", "Enchg_grid_mode": "unknown"}, None, None),
+        ({"mains_oper_state": None, "Enchg_grid_mode": 7}, None, None),
+    ],
+)
+def test_relay_and_mode_are_words_of_ours(device: dict[str, Any], relay: str | None, mode: str | None) -> None:
+    found = system.of_inventory([{"type": "ENPOWER", "devices": [device]}])
+    assert found == {"grid_relay": relay, "grid_mode": mode}
