@@ -116,7 +116,7 @@ def day_of(shape: Shape, nodes: Sequence[ByPhase], day: int, stored_wh: float, o
     switched = _switched(shape, day)
     cuts = set(range(0, DAY_S + 1, STEP_S)) | switched.keys()
     for outage in held:
-        cuts |= {min(DAY_S, max(0, int(at_s - day * DAY_S))) for at_s in (outage.since_s, outage.until_s)}
+        cuts |= {int(min(DAY_S, max(0, at_s - day * DAY_S))) for at_s in (outage.since_s, outage.until_s)}
     instants = sorted(cuts)
     lines = {phase: [] for phase in phases_of(shape)}
     stored = [stored_wh]

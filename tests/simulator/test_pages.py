@@ -124,6 +124,14 @@ def test_an_outage_is_planned_by_a_fault_and_changes_nothing_before_it() -> None
     assert during[1]["activePower"] == pytest.approx(0, abs=0.001)
 
 
+def test_an_outage_may_last_for_ever() -> None:
+    gateway = simulated(HOUSES["generator"])
+    gateway.fault("grid_lost")
+    for days in (0, 1, 9):
+        relay = gateway.page(NOON + timedelta(days=days), "/ivp/ensemble/relay")
+        assert relay["mains_oper_state"] == "open"
+
+
 def test_without_batteries_the_pages_are_empty() -> None:
     gateway = simulated(plain(1, "net", None))
     pages = {path: gateway.page(NOON, path) for path in ensemble.PAGES}
