@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.readings import Outcome
@@ -43,6 +43,8 @@ class GatewayStatus:
     today_production_kwh: float | None
     today_consumption_kwh: float | None
     grid_meter_note: str | None = None  #: where the configuration wants another kind of meter than was counted for
+    battery_soc_pct: float | None  #: of its newest poll
+    grid_state: str | None  #: on_grid, off_grid or generator, where a system device says so
     token_days_left: int | None
     suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
@@ -72,7 +74,7 @@ def _status(
 ) -> GatewayStatus:
     row = gateway_named(connection, gateway.name)
     last: Any = None
-    good_at = today = suspect = None
+    good_at = today = suspect = power = None
     if row is not None:
         mine = _polls.gateway_id == row.gateway_id
         newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
@@ -85,6 +87,8 @@ def _status(
         energy = select(_days.production_wh, _days.consumption_wh).where(*on_day)
         today = connection.execute(energy).one_or_none()
         suspect = _suspect(connection, row, day)
+        now_of = "SELECT battery_soc_pct, grid_state FROM v_power_now WHERE gateway = :name ORDER BY measured_at DESC"
+        power = connection.execute(text(f"{now_of} LIMIT 1"), {"name": row.name}).one_or_none()
     path, spool_bytes = spool_path(settings.state_dir, gateway.name), 0
     with contextlib.suppress(OSError):
         spool_bytes = path.stat().st_size
@@ -105,6 +109,8 @@ def _status(
         today_production_kwh=_kwh(today.production_wh if today else None),
         today_consumption_kwh=_kwh(today.consumption_wh if today else None),
         grid_meter_note=_grid_meter_note(row.grid_meter, gateway) if row else None,
+        battery_soc_pct=power.battery_soc_pct if power else None,
+        grid_state=power.grid_state if power else None,
         token_days_left=token_days_left,
         suspect=suspect,
         spool_bytes=spool_bytes,

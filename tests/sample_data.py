@@ -129,17 +129,11 @@ def fill_batteries(engine: Engine, site: Site, at: list[datetime], *, gateway_id
             ),
             {**key, "wh": 1000 * kwh},
         )
-        states = (("grid_lost", "off_grid"), ("grid_back", "on_grid"))
-        for moment, (kind, state) in zip((at[len(at) // 3], at[len(at) // 2]), states, strict=True):
-            values = {**key, "at": instant(engine, moment), "kind": kind, "state": state}
-            connection.execute(
-                text("INSERT INTO events (gateway_id, at, kind, subject) VALUES (:gateway_id, :at, :kind, 'grid')"),
-                values,
-            )
-            connection.execute(
-                text(
-                    "INSERT INTO site_states (gateway_id, at, subject, state) "
-                    "VALUES (:gateway_id, :at, 'grid_mode', :state)"
-                ),
-                values,
-            )
+        for kind, moment in (("grid_lost", at[len(at) // 3]), ("grid_back", at[len(at) // 2])):
+            values = {**key, "at": instant(engine, moment), "kind": kind}
+            event = "INSERT INTO events (gateway_id, at, kind, subject) VALUES (:gateway_id, :at, :kind, 'grid')"
+            connection.execute(text(event), values)
+        state = (
+            "INSERT INTO site_states (gateway_id, at, subject, state) VALUES (:gateway_id, :at, 'grid_mode', 'on_grid')"
+        )
+        connection.execute(text(state), values)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from logger.status import GatewayStatus
 
 
+GRID_STATES = {"on_grid": "connected", "off_grid": "lost: the house runs without it", "generator": "generator runs"}
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
 def status(as_json: bool) -> None:
@@ -88,6 +91,10 @@ def _lines(gateway: "GatewayStatus") -> Iterator[str]:
     if gateway.last_error:
         yield f"  last problem   {gateway.last_error}"
     yield f"  today          {_kwh(production)} made, {_kwh(consumption)} used"
+    if gateway.battery_soc_pct is not None:
+        yield f"  battery        {gateway.battery_soc_pct:.0f} % charged"
+    if gateway.grid_state is not None:
+        yield f"  grid           {GRID_STATES.get(gateway.grid_state, gateway.grid_state)}"
     if gateway.suspect is not None:
         yield f"  suspect        {gateway.suspect}"
     if gateway.grid_meter_note:

@@ -19,7 +19,7 @@ DROP_ORDER = (
     "self_consumption_kwh", "battery_charge_kwh", "battery_discharge_kwh", "source_changes",
     "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
     "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "grid_export_kwh",
-    "self_sufficiency_pct", "grid_import_kwh",
+    "self_sufficiency_pct", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
 )  # fmt: skip
 #: between two columns
 GAP = "  "
@@ -47,7 +47,8 @@ def to_table(report: Report) -> bytes:
             columns = [column for column in columns if column.name != name]
     columns[-1].widen(width - _needed(columns))
     subject = report.heading(report.labels[-1]).lower()
-    title = "how sure the totals are" if report.kind == "quality" else f"energy by {subject}"
+    title = {"quality": "how sure the totals are", "battery": f"batteries by {subject}"}.get(report.kind)
+    title = title or f"energy by {subject}"
     text = f"{', '.join(gateways)}: {title}\n\n{_laid_out(columns)}"
     if dropped:
         words = ", ".join(dict.fromkeys(column.title.lower() for column in dropped))

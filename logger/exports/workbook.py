@@ -1,4 +1,4 @@
-"""A workbook: Summary, Daily, Monthly, Yearly, Inverters, Quality and About, ready to read.
+"""A workbook: Summary, Daily, Monthly, Yearly, Battery, Inverters, Quality and About, ready to read.
 
 Real dates and numbers, units in the headings, a totals row of live formulas that follow a filter (their values are
 cached), partial days shaded, native charts. The same reports give the same bytes.
@@ -17,7 +17,7 @@ from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell
 from logger import __version__
 from logger.exports.text import escape_formula
 from logger.reports import Report
-from logger.reports.columns import ENERGY, NOTES, STATUS, STATUSES, Column, Ratio, Status
+from logger.reports.columns import BATTERY, ENERGY, NOTES, STATUS, STATUSES, Column, Ratio, Status
 
 WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
 COLOURS = {
@@ -26,12 +26,14 @@ COLOURS = {
     "grid_export_kwh": "#7FB069",
     "grid_import_kwh": "#4A6FA5",
     "energy_kwh": "#F2A900",
+    "charge_kwh": "#4A6FA5",
+    "discharge_kwh": "#7FB069",
     "coverage_pct": "#4A6FA5",
 }
 #: status -> the colour of its rows
 SHADES: dict[Status, str] = {"partial": "#FCE8D5", "suspect": "#F6C7C7"}
 #: of Excel: they leave out what a filter hides
-SUBTOTALS = {"sum": 109, "max": 104}
+SUBTOTALS = {"sum": 109, "max": 104, "min": 105}
 ABOUT = (
     "Energy is the difference of lifetime counters, never power times an interval.",
     "Ratios come from summed energies; they are empty where an input is missing.",
@@ -63,7 +65,12 @@ class Table:
         how = "max" if ratio.per_gateway else "sum"
         above = "-".join(self._subtotal("sum", self._where(values)) for values in numerator)
         below = "+".join(self._subtotal(how, self._where(values)) for values in divisors)
-        return f'=IF(({below})=0,"",{ratio.factor:g}*({above})/({below}))'
+        quotient = f'IF(({below})=0,"",{ratio.factor:g}*({above})/({below}))'
+        if ratio.least is None:
+            return f"={quotient}"
+        first = self._subtotal("sum", self._where(numerator[0]))
+        least = self._subtotal("max", self._where(self.report.column(ratio.least)))
+        return f'=IF({first}<{least},"",{quotient})'
 
     def _subtotal(self, how: str, x: int) -> str:
         letter = xl_col_to_name(x)
@@ -204,7 +211,7 @@ class Workbook:
 def full(reports: dict[str, Report], ranking: Report) -> bytes:
     """Return the workbook of a range.
 
-    ``reports`` has daily, monthly, yearly and quality; ``ranking`` a row per inverter.
+    ``reports`` has daily, monthly, yearly and quality, and battery where there is one; ``ranking`` a row per inverter.
     """
     daily = reports["daily"]
     gateways = ", ".join(dict.fromkeys(daily.column("gateway")))
@@ -213,6 +220,8 @@ def full(reports: dict[str, Report], ranking: Report) -> bytes:
     book = Workbook(title)
     summary = book.add_sheet("Summary")
     tables = {kind: book.table(kind.capitalize(), reports[kind]) for kind in ("daily", "monthly", "yearly")}
+    if "battery" in reports:
+        tables["battery"] = book.table("Battery", reports["battery"])
     if ranking.rows:
         inverters = book.table("Inverters", ranking)
         if len(set(ranking.column("gateway"))) == 1:
@@ -220,7 +229,7 @@ def full(reports: dict[str, Report], ranking: Report) -> bytes:
                        "serial", "Inverters, best first", "bar")  # fmt: skip
     tables["quality"] = book.table("Quality", reports["quality"])
     _summary(book, summary, title, tables)
-    _about(book, title)
+    _about(book, title, has_battery="battery" in reports)
     return book.content()
 
 
@@ -260,15 +269,18 @@ def _summary(book: Workbook, sheet: Any, title: str, tables: dict[str, Table]) -
     for kind, names, labels, words, look in (
         ("daily", known, "day", "Each day", "column"),
         ("monthly", known, "month", "Each month", "column"),
+        ("battery", ["charge_kwh", "discharge_kwh"], "day", "What the battery took and gave", "column"),
         ("quality", ["coverage_pct"], "day", "How much was measured", "line"),
     ):
+        if kind not in tables:
+            continue
         book.chart(sheet, (y + 1, 0), tables[kind], names, labels, words, look)
         y += 17
         if kind == "daily":
             sheet.set_h_pagebreaks([y + 1])  # A chart stays on one page.
 
 
-def _about(book: Workbook, title: str) -> None:
+def _about(book: Workbook, title: str, *, has_battery: bool) -> None:
     sheet = book.add_sheet("About")
     sheet.set_column(0, 0, 34)
     sheet.set_column(1, 1, 100)
@@ -277,6 +289,8 @@ def _about(book: Workbook, title: str) -> None:
     for y, line in enumerate(ABOUT, start=3):
         sheet.write_string(y, 0, line)
     meanings = [(column.heading, column.meaning) for column in ENERGY]
+    if has_battery:
+        meanings += [(f"{column.heading} of a battery", column.meaning) for column in BATTERY]
     meanings += [(f"Status {status}", meaning) for status, meaning in STATUSES.items()]
     for y, (heading, meaning) in enumerate(meanings, start=4 + len(ABOUT)):
         sheet.write_string(y, 0, heading, book.style(bold=True, valign="top"))

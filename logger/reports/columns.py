@@ -8,7 +8,7 @@ Walk: views -> reports.energy, details, quality -> here -> exports
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Status = Literal["final", "provisional", "suspect", "partial"]
@@ -57,6 +57,11 @@ def max_known(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
+def min_known(values: Iterable[float | None]) -> float | None:
+    """Return the smallest of what is known; None where nothing is."""
+    return min((value for value in values if value is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """A quotient of sums over the rows in which each input is known, never a mean of quotients.
@@ -67,6 +72,8 @@ class Ratio:
     numerator: tuple[str, ...]  #: columns or weights: the first, less the others
     divisor: str
     factor: float = 100.0
+    #: Unknown also while the first of the numerator is below the largest of this.
+    least: str | None = None
     #: The divisor is a property of the gateway: it counts once for each that has a numerator, and where one of these
     #: lacks it the ratio is unknown.
     per_gateway: bool = False
@@ -99,6 +106,10 @@ class Ratio:
         divisor = sum_known(map(max_known if self.per_gateway else sum_known, divisors))
         if added is None or not divisor:
             return None
+        if self.least is not None:
+            least = max_known(cells(self.least))
+            if least is None or added < least:
+                return None
         return self.factor * (added - math.fsum(value or 0.0 for value in subtracted)) / divisor
 
 
@@ -110,7 +121,7 @@ class Column:
     title: str
     unit: str | None
     decimals: int
-    total: Literal["sum", "max"] | Ratio | None  #: how the totals row comes about
+    total: Literal["sum", "max", "min"] | Ratio | None  #: how the totals row comes about
     meaning: str = ""
 
     @property
@@ -124,7 +135,7 @@ class Column:
             return self.total.of(cells)
         if self.total is None:
             return None
-        return (sum_known if self.total == "sum" else max_known)(cells(self.name))
+        return {"sum": sum_known, "max": max_known, "min": min_known}[self.total](cells(self.name))
 
 
 def _kwh(name: str, title: str, meaning: str = "") -> Column:
@@ -169,9 +180,24 @@ ENERGY = (
     COVERAGE,
     BRIDGED,
 )  # fmt: skip
-#: Per phase and day: the flows alone. A meter nets its phases: what they import and export does not add up to the
-#: total's.
-PHASE = tuple(replace(column, total=None) if column.name.startswith("grid_") else column for column in FLOWS)
+#: per phase and day: the flows alone, as each phase's counters have them
+PHASE = FLOWS
+#: per day or month of a battery; throughput_kwh, estimated_kwh, capacity_kwh, drawn_kwh (what less was stored at its
+#: end than before) and known_* (of days on which that is known) are weights
+BATTERY = (
+    _kwh("charge_kwh", "Charge", "what went into the battery"),
+    _kwh("discharge_kwh", "Discharge", "what came out of it"),
+    Column("estimated_pct", "Estimated", "%", 1, Ratio(("estimated_kwh",), "throughput_kwh"),
+           "how much of both was integrated from power"),
+    Column("min_soc_pct", "Lowest level", "%", 0, "min", "the lowest state of charge"),
+    Column("max_soc_pct", "Highest level", "%", 0, "max", "the highest state of charge"),
+    Column("cycles", "Cycles", None, 2, "sum", "discharge / capacity"),
+    Column("efficiency_pct", "Efficiency", "%", 1,
+           Ratio(("known_discharge_kwh", "drawn_kwh"), "known_charge_kwh", least="capacity_kwh"),
+           "(discharge + what more was stored at the end) / charge; unknown below one cycle"),
+    Column("outages", "Outages", None, 0, "sum", "how often the grid was lost"),
+    Column("outage_minutes", "Without grid", "min", 0, "sum", "for how long"),
+)  # fmt: skip
 #: per inverter and day
 INVERTER = (
     Column("energy_kwh", "Energy", "kWh", 3, "sum"),

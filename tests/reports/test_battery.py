@@ -1,0 +1,117 @@
+"""What batteries took and gave: as the view has it, a month as its days, and nothing where there are none."""
+
+import io
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import openpyxl
+import pytest
+from sqlalchemy import Engine, text
+
+from logger import exports
+from logger.cli import run
+from logger.errors import NoDataError
+from logger.reports.battery import battery_report
+from logger.reports.columns import BATTERY
+from logger.reports.energy import energy_report
+from logger.rollups import rollup
+from logger.simulator.site import Shape, Site
+from tests.sample_data import fill, fill_batteries, times, utc
+
+SINCE = utc(2026, 5, 30)
+NOW = SINCE + timedelta(days=5)
+EMPTY = date(2026, 6, 1)
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    """Five days in two months, on one of which nothing was measured, of a site with a battery and of one without."""
+    seen = [at for at in times(SINCE, NOW, 900) if at.date() != EMPTY]
+    for number, has_battery in ((1, True), (2, False)):
+        site = Site(Shape(battery=has_battery, seed=number), SINCE - timedelta(days=1))
+        fill(engine, site, seen, zone="UTC", gateway_id=number)
+        if has_battery:
+            fill_batteries(engine, site, seen, kwh=2)
+        with engine.begin() as connection:
+            rollup.rebuild(connection, number, now=NOW, gap_s=900, since=None)
+    return engine
+
+
+def records(engine: Engine, *kind: Any, **chosen: Any) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        report = battery_report(connection, *kind, now=NOW, **chosen)
+    return [dict(zip(report.names, row, strict=True)) for row in report.rows]
+
+
+def test_each_day_is_as_the_view_has_it(filled: Engine) -> None:
+    with filled.connect() as connection:
+        view = {str(row["day"]): row for row in connection.execute(text("SELECT * FROM v_battery_daily")).mappings()}
+        energy = energy_report(connection, "daily", now=NOW, gateway="site1")
+    days = records(filled)
+    assert [day["status"] for day in days] == energy.column("status")
+    for day in days:
+        row = view[str(day["day"])]
+        assert {name: day[name] for name in row} == dict(row) | {"day": day["day"]}
+    assert sum(day["outages"] for day in days) == 1
+    assert sum(day["outage_minutes"] for day in days) > 400
+
+
+def test_a_month_is_the_total_of_its_days(filled: Engine) -> None:
+    names = [column.name for column in BATTERY]
+    with filled.connect() as connection:
+        for month in records(filled, "monthly"):
+            report = battery_report(connection, now=NOW, since=month["month"], until=month["month"])
+            assert {name: month[name] for name in names} == pytest.approx(report.totals)
+        months, days = (battery_report(connection, kind, now=NOW) for kind in ("monthly", "daily"))
+    assert months.column("month") == ["2026-05", "2026-06"]
+    assert months.totals == pytest.approx(days.totals)
+    assert 80 < (months.totals["efficiency_pct"] or 0) < 100
+
+
+def test_an_efficiency_below_one_cycle_is_not_known(filled: Engine) -> None:
+    with filled.begin() as connection:
+        connection.execute(text("UPDATE batteries SET capacity_wh = 9000"))
+    days, months = records(filled), records(filled, "monthly")
+    assert all(day["cycles"] < 1 and day["efficiency_pct"] is None for day in days)
+    assert [month["efficiency_pct"] is None for month in months] == [month["cycles"] < 1 for month in months]
+    with filled.begin() as connection:
+        connection.execute(text("DELETE FROM batteries"))
+    assert {day["cycles"] for day in records(filled)} == {None}
+
+
+def test_a_site_without_a_battery_has_no_such_report(filled: Engine) -> None:
+    assert {day["gateway"] for day in records(filled)} == {"site1"}
+    with pytest.raises(NoDataError, match="no battery"):
+        records(filled, gateway="site2")
+
+
+def test_every_format_has_the_same_totals(filled: Engine) -> None:
+    with filled.connect() as connection:
+        report = battery_report(connection, now=NOW)
+    for name, export in exports.EXPORTERS.items():
+        assert export(report), name
+    book = openpyxl.load_workbook(io.BytesIO(exports.to_xlsx(report)), data_only=True)
+    assert book.sheetnames == ["Battery"]
+    last = [cell.value for cell in book["Battery"][len(report.rows) + 2]]
+    assert last[2 : 2 + len(BATTERY)] == pytest.approx(list(report.totals.values()))
+    formulas = openpyxl.load_workbook(io.BytesIO(exports.to_xlsx(report)))["Battery"][len(report.rows) + 2]
+    texts = dict(zip(report.names, (cell.value for cell in formulas), strict=False))
+    assert texts["min_soc_pct"].startswith("=SUBTOTAL(105,")
+    assert texts["efficiency_pct"].startswith("=IF(SUBTOTAL(109,D2:D")
+    table = exports.to_table(report).decode()
+    assert table.startswith("site1: batteries by day")
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_workbook_has_a_sheet_of_batteries_where_there_are_any(
+    database_url: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = ["--database-url", database_url]
+    assert run([*database, "report", "battery", "monthly", "--from", "2026-05", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["month"] == "2026-05"
+    for gateway, has_sheet in (("site1", True), ("site2", False)):
+        path = tmp_path / f"{gateway}.xlsx"
+        assert run([*database, "report", "daily", "--gateway", gateway, "-o", str(path)]) == 0
+        assert ("Battery" in openpyxl.load_workbook(path).sheetnames) is has_sheet
+    assert run([*database, "report", "battery", "weekly"]) == 2
