@@ -2,25 +2,24 @@
 
 A CT counts each phase for itself, and its totals are the sums of that: what one phase exports while another imports is
 in both. A meter that balances sees only what all phases make together. From reading to reading import less export is
-known exactly; how much went both ways in between follows from the power at both ends.
+known exactly; how much went both ways in between is estimated (``two_way``).
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
-from operator import add, sub
+from operator import sub
 from typing import NamedTuple
 
 from logger.clock import QUARTER_S, quarter_start_s
 from logger.ledger.curve import Curve, Readings, Step, Stretch, Tie
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey
+from logger.ledger.two_way import two_way_mwh
 
 #: import and export
 Pair = tuple[Curve, Curve]
 #: instant, and what all phases together had counted by then each way
 Point = tuple[int, int, int]
-#: its end, net, and how much went both ways
-Part = tuple[int, int, int]
 
 
 class Balanced(NamedTuple):
@@ -49,27 +48,6 @@ def balanced(curves: Mapping[StreamKey, Curve], edges_s: range, *, newest_s: int
     if not (balance.grid_import.at_s and balance.grid_export.at_s):
         return None  # nothing but one reading
     return Balanced(balance.curves(), balance.whole_s)
-
-
-def two_way_mwh(net_mwh: int, over_s: int, before_w: float | None, after_w: float | None) -> int:
-    """Return how much went both ways in a step that counted ``net_mwh``, by the power at its ends.
-
-    Power is taken to have had two levels: those of both ends, each for as long as gives the net. Where no share does,
-    it was at their mean for half of the time and at another level for the rest.
-    """
-    if before_w is None or after_w is None:
-        return 0
-    net_w = net_mwh * 3.6 / over_s
-    low_w, high_w = (before_w, after_w) if before_w < after_w else (after_w, before_w)
-    share = 0.5  # of the time at the higher level
-    if not low_w <= net_w <= high_w:
-        level_w = (low_w + high_w) / 2
-        low_w, high_w = sorted((level_w, 2 * net_w - level_w))
-    elif low_w < high_w:
-        share = (net_w - low_w) / (high_w - low_w)
-    if low_w >= 0 or high_w <= 0:
-        return 0
-    return int(min(share * high_w, (share - 1) * low_w) * over_s / 3.6)
 
 
 def _stretches(own: Pair, phases: Sequence[Pair], living_s: int) -> Iterator[tuple[int, int, list[Pair]]]:
@@ -178,55 +156,58 @@ class _Balance:
             self._in_steps(phases, piece)
 
     def _in_steps(self, phases: Sequence[Pair], at_s: list[int]) -> None:
-        into, out = (_sums([pair[place] for pair in phases], at_s) for place in (0, 1))
-        powers_w = _powers_w([pair[0] for pair in phases], at_s)
-        inner = self._inner_edges(phases, at_s)
-        parts: list[Part] = []
-        for i, (start_s, end_s) in enumerate(pairwise(at_s)):
-            in_mwh, out_mwh, over_s = into[i + 1] - into[i], out[i + 1] - out[i], end_s - start_s
-            way_mwh = min(in_mwh, out_mwh)
-            if way_mwh and over_s <= self.gap_s:
-                way_mwh = min(way_mwh, two_way_mwh(in_mwh - out_mwh, over_s, powers_w[i], powers_w[i + 1]))
-            elif way_mwh:
-                way_mwh = 0
-            if start_s in inner:
-                points = [*inner[start_s], (end_s, into[i + 1], out[i + 1])]
-                parts += _shared((start_s, into[i], out[i]), points, way_mwh)
-            else:
-                parts.append((end_s, in_mwh - out_mwh, way_mwh))
-        times, nets_mwh, ways_mwh = zip(*parts, strict=True) if parts else ((), (), ())
-        self.grid_import.extend(
-            at_s[0], times, (max(0, net) + way for net, way in zip(nets_mwh, ways_mwh, strict=True))
-        )
-        self.grid_export.extend(
-            at_s[0], times, (way - min(0, net) for net, way in zip(nets_mwh, ways_mwh, strict=True))
-        )
+        counts = [[_counts(pair[place], at_s) for pair in phases] for place in (0, 1)]
+        into, out = (list(map(sum, zip(*columns, strict=True))) for columns in counts)
+        each_in, each_out = list(map(sub, into[1:], into)), list(map(sub, out[1:], out))
+        ways = list(map(min, each_in, each_out))
+        if any(ways):
+            columns = list(zip(*counts, (_powers_w(pair[0], at_s) for pair in phases), strict=True))
+            for i, most_mwh in enumerate(ways):
+                if most_mwh:
+                    j, over_s = i + 1, at_s[i + 1] - at_s[i]
+                    steps = ((c[j] - c[i], d[j] - d[i], w[i], w[j]) for c, d, w in columns)
+                    ways[i] = min(most_mwh, two_way_mwh(over_s, steps)) if over_s <= self.gap_s else 0
+        times, nets = at_s[1:], list(map(sub, each_in, each_out))
+        if inner := self._inner_edges(phases, at_s):
+            times, nets, ways = _shared(list(zip(at_s, into, out, strict=True)), ways, inner)
+        self.grid_import.extend(at_s[0], times, (w + n if n > 0 else w for n, w in zip(nets, ways, strict=True)))
+        self.grid_export.extend(at_s[0], times, (w if n > 0 else w - n for n, w in zip(nets, ways, strict=True)))
+        gaps_s = [step_s for step_s in pairwise(at_s) if step_s[1] - step_s[0] > self.gap_s]
         for place, count in enumerate((self.grid_import, self.grid_export)):
-            count.steps += [Step(Tie.BRIDGED, a, b) for a, b in pairwise(at_s) if b - a > self.gap_s]
+            count.steps += [Step(Tie.BRIDGED, *step_s) for step_s in gaps_s]
             for pair in phases:
                 count.add_steps(pair[place], at_s[0], at_s[-1])
 
-    def _inner_edges(self, phases: Sequence[Pair], at_s: list[int]) -> dict[int, list[Point]]:
-        """Return by the start of a step the edges of quarter hours within, and what was counted by them each way."""
+    def _inner_edges(self, phases: Sequence[Pair], at_s: list[int]) -> list[Point]:
+        """Return the edges of quarter hours within steps, and what had been counted by them each way."""
         known = set(at_s)
         # Also those before counting goes on, so that a step is shared alike wherever that is.
         every_s = range(quarter_start_s(at_s[0]) + QUARTER_S, at_s[-1], QUARTER_S)
         edges_s = [edge_s for edge_s in every_s if edge_s not in known]
-        into, out = [_sums([pair[place] for pair in phases], edges_s, always=True) for place in (0, 1)]
-        found: dict[int, list[Point]] = {}
-        for point in zip(edges_s, into, out, strict=True):
-            found.setdefault(at_s[bisect_left(at_s, point[0]) - 1], []).append(point)
-        return found
+        counts = ([pair[place].counts(edges_s) for pair in phases] for place in (0, 1))
+        into, out = (map(sum, zip(*columns, strict=True)) for columns in counts)
+        return list(zip(edges_s, into, out, strict=True))
 
 
-def _shared(start: Point, points: Sequence[Point], way_mwh: int) -> Iterator[Part]:
-    """Yield the parts of a step up to each of some points; what went both ways is shared evenly."""
-    (start_s, into, out), over_s, given = start, points[-1][0] - start[0], 0
-    for time_s, into_by, out_by in points:
-        part_in, part_out = into_by - into, out_by - out
-        part_way = min(part_in, part_out, way_mwh * (time_s - start_s) // over_s - given)
-        yield time_s, part_in - part_out, part_way
-        into, out, given = into_by, out_by, given + part_way
+def _shared(points: list[Point], ways_mwh: list[int], inner: list[Point]) -> tuple[list[int], list[int], list[int]]:
+    """Return the ends, nets and both ways of steps that are cut at some points; both ways are shared evenly."""
+    times: list[int] = []
+    nets: list[int] = []
+    ways: list[int] = []
+    place = 0
+    for (start, end), way_mwh in zip(pairwise(points), ways_mwh, strict=True):
+        parts, given = [start], 0
+        while place < len(inner) and inner[place][0] < end[0]:
+            parts.append(inner[place])
+            place += 1
+        for before, after in pairwise([*parts, end]):
+            into, out = after[1] - before[1], after[2] - before[2]
+            share_mwh = way_mwh * (after[0] - start[0]) // (end[0] - start[0]) - given
+            times.append(after[0])
+            nets.append(into - out)
+            ways.append(min(into, out, share_mwh))
+            given += ways[-1]
+    return times, nets, ways
 
 
 def _between(curve: Curve, start_s: int, end_s: int) -> list[int]:
@@ -245,36 +226,31 @@ def _common_s(phases: Sequence[Pair], start_s: int, end_s: int) -> list[int]:
 
 def _interrupted(phases: Sequence[Pair], at_s: list[int]) -> list[Stretch]:
     """Return the steps within which some phases were read, though not all."""
-    known, steps_s = set(at_s), set()
+    steps_s: set[Stretch] = set()
     for pair in phases:
         for curve in pair:
-            for time_s in set(_between(curve, at_s[0], at_s[-1])) - known:
-                after = bisect_left(at_s, time_s)
-                steps_s.add((at_s[after - 1], at_s[after]))
+            inner_s = _between(curve, at_s[0], at_s[-1])
+            if len(inner_s) > len(at_s) - 2:
+                for time_s in set(inner_s).difference(at_s):
+                    after = bisect_left(at_s, time_s)
+                    steps_s.add((at_s[after - 1], at_s[after]))
     return sorted(steps_s)
 
 
-def _sums(curves: Sequence[Curve], at_s: list[int], *, always: bool = False) -> list[int]:
-    """Return what registers had counted together by instants."""
-    total = [0] * len(at_s)
-    for curve in curves:
-        first = bisect_left(curve.readings.at_s, at_s[0]) if at_s else 0
-        counts = curve.count_mwh[first : first + len(at_s)]
-        if always or curve.readings.at_s[first : first + len(at_s)] != at_s:
-            counts = curve.counts(at_s)
-        total = list(map(add, total, counts))
-    return total
+def _counts(curve: Curve, at_s: list[int]) -> list[int]:
+    """Return what a register had counted by instants at which it was read."""
+    times = curve.readings.at_s
+    first = bisect_left(times, at_s[0])
+    if times[first : first + len(at_s)] == at_s:
+        return curve.count_mwh[first : first + len(at_s)]
+    return curve.counts(at_s)
 
 
-def _powers_w(curves: Sequence[Curve], at_s: list[int]) -> list[float | None]:
-    """Return the power of phases together at instants at which they were read; None where it is not known."""
-    columns = []
-    for curve in curves:
-        times, powers_w = curve.readings.at_s, curve.readings.power_w
-        first = bisect_left(times, at_s[0])
-        if times[first : first + len(at_s)] == at_s:
-            columns.append(powers_w[first : first + len(at_s)])
-        else:
-            by_time = dict(zip(times, powers_w, strict=True))
-            columns.append([by_time[time_s] for time_s in at_s])
-    return [None if None in row else sum(row) for row in zip(*columns, strict=True)]
+def _powers_w(curve: Curve, at_s: list[int]) -> list[float | None]:
+    """Return the power at instants at which a register was read."""
+    times, powers_w = curve.readings.at_s, curve.readings.power_w
+    first = bisect_left(times, at_s[0])
+    if times[first : first + len(at_s)] == at_s:
+        return powers_w[first : first + len(at_s)]
+    by_time = dict(zip(times, powers_w, strict=True))
+    return [by_time[time_s] for time_s in at_s]

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from logger.clock import QUARTER_S
 from logger.ledger.curve import Anchor, Readings
 from logger.ledger.flows import Interval, settle
-from logger.ledger.grid import two_way_mwh
 from logger.ledger.limits import RETIRED_S, Stream, StreamKey
+from logger.ledger.two_way import PhaseStep, two_way_mwh
+from logger.simulator.houses import HOUSES
+from tests.balanced import errors_pct
 
 START_S = 1_772_323_200
 GAP_S = 900
@@ -73,7 +75,7 @@ def by_quarter(intervals: list[Interval]) -> dict[int, dict[str, Interval]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(polls=st.lists(POLL.filter(lambda poll: poll[0] < GAP_S), min_size=2, max_size=8))
 def test_the_balance_of_each_quarter_hour_is_that_of_the_phases_and_neither_way_is_more_than_their_sum(
     polls: Polls,
@@ -87,7 +89,15 @@ def test_the_balance_of_each_quarter_hour_is_that_of_the_phases_and_neither_way_
         # Over a gap of one phase alone, the total's registers know more.
         polls = [(step_s, tuple((*phase[:3], 1) for phase in phases)) for step_s, phases in polls]
         found = registers(polls)
-    for quarter in by_quarter(settled(found, 2 * START_S)[0]).values():
+    produced = found[Stream.PRODUCTION, "total"] = Readings()
+    times = found[Stream.IMPORT, "total"].at_s
+    # More than enough for what was given.
+    produced.extend("ct", times, [40.0 * number for number, _ in enumerate(times)], [2_400.0] * len(times))
+    balanced, per_phase = (settled(found, 2 * START_S, is_balanced=is_balanced)[0] for is_balanced in (True, False))
+    # What the house used does not depend on how the grid's meter counts.
+    used_mwh = [sum(row.consumption_mwh or 0 for row in rows if row.phase == "total") for rows in (balanced, per_phase)]
+    assert used_mwh[0] == pytest.approx(used_mwh[1], abs=10)
+    for quarter in by_quarter(balanced).values():
         total, phases = quarter["total"], [quarter[line] for line in LINES if line in quarter]
         if None in {phase.grid_import_mwh for phase in phases}:
             continue
@@ -100,7 +110,7 @@ def test_the_balance_of_each_quarter_hour_is_that_of_the_phases_and_neither_way_
         assert 0 <= total.grid_export_mwh <= exports
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     polls=st.lists(POLL, min_size=3, max_size=25),
     cuts=st.lists(st.integers(0, 25), max_size=5),
@@ -157,20 +167,64 @@ def test_phases_that_begin_later_balance_from_then_on() -> None:
     assert imports == [14 * 20_000, 15 * 20_000, 20_000, 0]
 
 
+STEADY = (10_000, 0, 600.0, 600.0)
+
+
 @pytest.mark.parametrize(
-    ("net_mwh", "before_w", "after_w", "both_mwh"),
+    ("phases", "both_mwh"),
     [
-        (0, 0.0, 0.0, 0),  # at rest
-        (10_000, 600.0, 600.0, 0),  # steady
-        (0, 600.0, -600.0, 5_000),  # half a minute each way
-        (5_000, 600.0, -600.0, 2_500),  # three quarters and one
-        (-5_000, 600.0, -600.0, 2_500),
-        (10_000, 300.0, 900.0, 0),  # never below zero
-        (0, 600.0, 600.0, 5_000),  # the other way in between
-        (0, None, 600.0, 0),  # only the balance is known
+        ([STEADY, (0, 20_000, -1_200.0, -1_200.0)], 0),  # nothing is switched
+        ([STEADY, (0, 0, 0.0, 0.0)], 0),
+        ([(5_000, 5_000, 600.0, -600.0)], 5_000),  # half a minute each way
+        ([(7_500, 2_500, 600.0, -600.0)], 2_500),  # three quarters and one
+        ([(7_500, 2_500, -600.0, 600.0)], 2_500),
+        ([(5_000, 5_000, 600.0, 600.0)], 5_000),  # the other way in between
+        # Switched on in the middle beside one that gives 600 W: a quarter above zero, by 600 W.
+        ([(15_000, 0, 0.0, 1_800.0), (0, 15_000, -900.0, -900.0)], 7_500),
+        # Two that are switched at the same time, and one after the other.
+        ([(10_000, 0, 0.0, 1_200.0), (0, 10_000, 0.0, -1_200.0)], 0),
+        ([(5_000, 0, 0.0, 1_200.0), (0, 15_000, 0.0, -1_200.0)], 0),
+        ([(5_000, 0, 1_200.0, 0.0), (0, 5_000, 0.0, -1_200.0)], 5_000),
+        # A heater on both legs, off at both readings, is on at once on both; two heaters are not.
+        ([(5_000, 2_500, -300.0, -300.0), (5_000, 2_500, -300.0, -300.0)], 5_000),
+        ([(0, 10_000, None, -600.0), STEADY], 0),  # only the balance is known
     ],
 )
-def test_power_had_two_levels_within_a_minute(
-    net_mwh: int, before_w: float | None, after_w: float | None, both_mwh: int
-) -> None:
-    assert two_way_mwh(net_mwh, 60, before_w, after_w) == both_mwh
+def test_power_had_two_levels_on_each_phase(phases: list[PhaseStep], both_mwh: int) -> None:
+    assert two_way_mwh(60, phases) == pytest.approx(both_mwh, abs=1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    step_s=st.integers(1, 900),
+    phases=st.lists(st.tuples(*[st.integers(0, 200_000)] * 2, *[st.floats(-9_000, 9_000)] * 2), min_size=1, max_size=3),
+)
+def test_what_went_both_ways_is_known_of_any_numbers(step_s: int, phases: list[PhaseStep]) -> None:
+    both_mwh = two_way_mwh(step_s, phases)
+    assert both_mwh >= 0
+    # Nothing changes when import is called export.
+    turned = [(out, into, -(before or 0), -(after or 0)) for into, out, before, after in phases]
+    assert two_way_mwh(step_s, turned) == pytest.approx(both_mwh, abs=1)
+
+
+def test_polls_each_minute_show_what_a_balancing_meter_counts_to_a_percent() -> None:
+    for all_days_pct, _ in errors_pct(HOUSES["three-phase"].shape, days=1, every_s=60):
+        assert abs(all_days_pct) < 1
+
+
+def test_power_without_counters_is_balanced_or_counted_per_phase() -> None:
+    times = list(range(START_S, START_S + 3_601, 60))
+    found: Registers = {}
+    net_power = {}
+    for phase, made_w, used_w in (("L1", 3_000.0, 600.0), ("L2", 0.0, 1_800.0), ("total", 3_000.0, 2_400.0)):
+        for stream, power_w in ((Stream.PRODUCTION, made_w), (Stream.CONSUMPTION_CT, used_w)):
+            readings = found[stream, phase] = Readings()
+            values = [power_w * (at_s - START_S) / 3_600 for at_s in times]
+            readings.extend("ct", times, values, [power_w] * len(times))
+        net_power[phase] = times, [used_w - made_w] * len(times)
+    for is_balanced, both_mwh in ((True, (0, 150_000)), (False, (450_000, 600_000))):
+        result = settle(found, net_power, {}, since_s=START_S, until_s=times[-1], gap_s=GAP_S, peak_power_w=None,
+                        is_balanced=is_balanced)  # fmt: skip
+        total = by_quarter(result.intervals)[START_S + QUARTER_S]["total"]
+        assert (total.grid_import_mwh, total.grid_export_mwh) == both_mwh
+        assert total.consumption_mwh == 600_000
