@@ -65,6 +65,8 @@ def _islands(window: Window) -> Iterator[Island]:
     columns = SITE_STATES.c
     query = select(epoch(columns.at), columns.subject, columns.state)
     query = query.where(columns.gateway_id == window.site.gateway_id)
+    if window.connection.execute(query.limit(1)).first() is None:
+        return
     first, last = from_epoch_s(window.since_s), from_epoch_s(window.until_s)
     rows: list[Any] = []
     for subject in SUBJECTS:

@@ -117,7 +117,7 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
-        _reopen(connection, gateway_id, "energy", poll.polled_at)
+        _reopen(connection, gateway_id, "energy", _changed_since(connection, gateway_id, poll))
 
 
 def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None:
@@ -160,6 +160,19 @@ def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None
         if last is None or last.state != state.state:
             row = {"gateway_id": gateway_id, "at": state.at, "subject": state.subject, "state": state.state}
             insert_or_ignore(connection, models.SITE_STATES, [row])
+
+
+def _changed_since(connection: Connection, gateway_id: int, poll: Poll) -> datetime:
+    """Return from when on a poll changes what was counted: power of batteries that comes late fills a gap before."""
+    columns, at = models.STORAGE_SAMPLES.c, poll.polled_at
+    if not poll.storage:
+        return at
+    last = select(func.max(columns.polled_at)).where(columns.gateway_id == gateway_id)
+    if connection.execute(last).scalar_one() <= at:
+        return at
+    # Nothing of longer ago is filled.
+    within = columns.polled_at >= at - timedelta(days=1), columns.polled_at < at
+    return connection.execute(last.where(columns.power_w.is_not(None), *within)).scalar_one() or at
 
 
 def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[readings.Battery]) -> None:

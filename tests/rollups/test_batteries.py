@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from logger.readings import Battery, BatteryKind, Poll
+from logger.readings import Battery, BatteryKind, Poll, StorageSample
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.simulator.site import Shape, Site
@@ -136,6 +136,26 @@ def test_live_is_the_same_as_rebuilt_whatever_batteries_do(engine: Engine, seed:
     rebuild(engine, seen[-1])
     for name, before in zip(ALL, found, strict=True):
         assert before == table(engine, name), name
+
+
+def test_power_that_comes_late_fills_the_gap_before_it(engine: Engine) -> None:
+    home = house()
+    home.site = Site(Shape(), SINCE - timedelta(days=1))
+    minutes = timedelta(minutes=1)
+    moments, late = times(SINCE, SINCE + timedelta(hours=4), 300), SINCE + 65 * minutes
+    home.unasked = [(SINCE + 55 * minutes, SINCE + 120 * minutes)]
+    home.offset_w = 900.0
+    first = [at for at in moments if at <= SINCE + 70 * minutes]
+    live(engine, home, [first, moments[len(first) :]])
+    with engine.begin() as connection:
+        sample = StorageSample(kind=BatteryKind.ENCHARGE, power_w=900.0)
+        save(connection, 1, Poll(gateway_serial="1", polled_at=late, took_s=1, storage=(sample,)))
+    rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
+    found = [table(engine, name) for name in ALL]
+    quarters = [row["battery_discharge_wh"] for row in found[0] if row["phase"] == "total"]
+    assert quarters[2:6] == pytest.approx([225, 225, 75, None])
+    assert rebuild(engine, moments[-1]) == []
+    assert found == [table(engine, name) for name in ALL]
 
 
 def test_a_rated_power_that_is_known_later_counts_for_the_time_before(engine: Engine) -> None:
