@@ -25,7 +25,7 @@ from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store.database import first_line, translated_errors
 from logger.store.lock import Ready
-from logger.store.queries import gateway_id_of, gateway_named, last_production_source, last_states
+from logger.store.queries import gateway_id_of, gateway_named, last_batteries, last_production_source, last_states
 from logger.store.restamp import is_stored, move_polls, restamped
 from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import remember_gateway, save
@@ -45,6 +45,7 @@ class Identity(NamedTuple):
     firmware: str
     source: str | None  #: where its production last came from
     states: dict[str, str | None]  #: of the site's devices
+    batteries: list[str]  #: IQ Batteries, by serial
 
 
 class Keeper:
@@ -106,8 +107,8 @@ class Keeper:
                 self._gateway_id = row.gateway_id  # Its rollups may lag, with nothing waiting.
                 self._ids[row.serial] = row.gateway_id
                 source = last_production_source(connection, row.gateway_id)
-                states = last_states(connection, row.gateway_id)
-                self.identity = Identity(row.serial, row.firmware or "", source, states)
+                devices = last_states(connection, row.gateway_id), last_batteries(connection, row.gateway_id)
+                self.identity = Identity(row.serial, row.firmware or "", source, *devices)
         self._is_identity_loaded = True
 
     def store(self, *, to_the_minute: bool = False) -> bool:

@@ -82,7 +82,7 @@ class Poller:
             self.gateway.known_serial = identity.serial
         if identity.serial != self.gateway.known_serial:
             return
-        self.gateway.devices.go_on(identity.states)
+        self.gateway.devices.go_on(identity.states, identity.batteries)
         if identity.source is not None:
             self.gateway.previous = (identity.source, identity.firmware)
 

@@ -127,11 +127,10 @@ class Gateway:
             before is not None and before.production is ProductionFrom.V1 and before.info.firmware == info.firmware
         )
         found = profiles.detect(info, documents, keep_v1=keep_v1)
-        if before is not None:
-            # What does not come changes nothing: batteries are still there.
-            page = profiles.known(documents, profiles.PRODUCTION_JSON)
-            kept = self.devices.equipment(before.equipment, self._detected_with, page)
-            found = replace(found, equipment=kept)
+        # What does not come changes nothing: batteries of before are still there.
+        page = profiles.known(documents, profiles.PRODUCTION_JSON)
+        kept = found.equipment if before is None else before.equipment
+        found = replace(found, equipment=self.devices.equipment(kept, self._detected_with, page))
         if before is None or found.production is not before.production:
             who = f"gateway={self.settings.name} serial={info.serial} firmware={info.firmware}"
             consumption = found.consumption or "nothing"

@@ -4,7 +4,7 @@ Pages that are not asked for with each poll are due here; what has changed since
 events. Nothing here asks a gateway or reads a clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -42,8 +42,9 @@ class Devices:
         self._reported: set[str] = set()  # of which states were given since this start
         self._unread = 0
 
-    def go_on(self, states: States) -> None:
-        """Go on from the states before this start, which the database has."""
+    def go_on(self, states: States, serials: Iterable[str] = ()) -> None:
+        """Go on from the states and the IQ Batteries before this start, which the database has."""
+        self._devices = {serial: Listed() for serial in serials} | self._devices
         self.states = {**states, **self.states}
         self._known = {subject: state for subject, state in self.states.items() if state is not None}
 

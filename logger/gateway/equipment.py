@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from logger.errors import GatewayUnreachableError, MalformedDocumentError
+from logger.errors import GatewayError, GatewayUnreachableError, MalformedDocumentError
 from logger.gateway.parse import integer
 from logger.gateway.quirks import Firmware
-from logger.gateway.sources.batteries import acb_item, devices, encharges
+from logger.gateway.sources.batteries import acb_item, devices, encharges, serials
 
 #: From this firmware on there may be IQ Batteries.
 BATTERIES_FROM: Firmware = (5,)
@@ -85,19 +85,21 @@ def equipment_of(documents: Mapping[str, Any], production_page: Any) -> Equipmen
     """Return what the documents of a detection tell (rules R1, R14)."""
     inventory, generator = documents.get(INVENTORY), documents.get(GENERATOR)
     present = integer(generator.get("present")) if isinstance(generator, dict) else None
+    has_encharge = bool(encharges(inventory)) or bool(serials(documents.get(POWER)))
     return Equipment(
-        has_encharge=bool(encharges(inventory)),
+        has_encharge=has_encharge,
         has_acb=bool(acb_count(production_page)),
         has_enpower=bool(devices(inventory, "ENPOWER")),
         has_collar=bool(devices(inventory, "COLLAR")),
         has_generator=present == 1,
-        is_unknown=is_late(documents.get(INVENTORY)),
+        is_unknown=INVENTORY in documents and is_odd(inventory) and not has_encharge,
     )
 
 
-def is_late(document: Any) -> bool:
-    """Return whether a page did not come, though the gateway may have it."""
-    return isinstance(document, (GatewayUnreachableError, MalformedDocumentError))
+def is_odd(inventory: Any) -> bool:
+    """Return whether a list of batteries did not come, or is none, though the gateway may have it."""
+    is_late = isinstance(inventory, (GatewayUnreachableError, MalformedDocumentError))
+    return is_late or not isinstance(inventory, (list, GatewayError))
 
 
 def acb_count(production_page: Any) -> int | None:

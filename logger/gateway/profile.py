@@ -161,8 +161,10 @@ def _of_batteries(info: GatewayInfo, documents: Documents) -> list[str]:
     """Return what shows which batteries and system devices there are, from firmware 5 on."""
     if firmware_of(info.firmware) < batteries.BATTERIES_FROM:
         return []
-    has_encharge = bool(encharges(known(documents, batteries.INVENTORY)))
-    generator = [batteries.GENERATOR, batteries.GENERATOR_SETTINGS] if has_encharge else []
+    inventory = documents.get(batteries.INVENTORY)
+    if batteries.INVENTORY in documents and batteries.is_odd(inventory):
+        return [batteries.INVENTORY, batteries.POWER]
+    generator = [batteries.GENERATOR, batteries.GENERATOR_SETTINGS] if encharges(inventory) else []
     return [batteries.INVENTORY, *generator]
 
 

@@ -1,13 +1,14 @@
 """Small questions about what is stored."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from logger.store.database import backend
-from logger.store.models import GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, SITE_STATES, epoch
+from logger.store.models import BATTERIES, GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, SITE_STATES, epoch
 
 
 def gateways(connection: Connection) -> Sequence[Any]:
@@ -77,6 +78,17 @@ def last_states(connection: Connection, gateway_id: int) -> dict[str, str | None
     same = (columns.gateway_id == gateway_id) & (columns.subject == newest.c.subject) & (columns.at == newest.c.at)
     found = connection.execute(select(columns.subject, columns.state).join(newest, same))
     return {row.subject: row.state for row in found}
+
+
+def last_batteries(connection: Connection, gateway_id: int) -> list[str]:
+    """Return the IQ Batteries that were listed within a day before the last poll, by serial."""
+    columns, mine = BATTERIES.c, GATEWAYS.c.gateway_id == gateway_id
+    last_at = connection.execute(select(GATEWAYS.c.last_seen_at).where(mine)).scalar_one_or_none()
+    if last_at is None:
+        return []
+    lately = (columns.kind == "encharge") & (columns.last_seen_at >= last_at - timedelta(days=1))
+    query = select(columns.serial).where(columns.gateway_id == gateway_id, lately).order_by(columns.serial)
+    return list(connection.execute(query).scalars())
 
 
 def problems(connection: Connection) -> list[str]:

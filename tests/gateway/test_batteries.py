@@ -1,5 +1,6 @@
 """What a site with batteries is asked for, what is stored of it, and what is not known."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -166,23 +167,34 @@ def test_a_page_of_powers_that_is_late_once_costs_one_poll(bench: Benches) -> No
 def test_a_list_of_batteries_that_is_late_at_detection_is_asked_for_again_soon(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    roof = house(bench, "iq")
     late: Any = lambda _: "<html>Please wait</html>"  # noqa: E731 - one word
-    monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, late)
-    found = []
-    for number, poll in enumerate(polls(roof, 12)):
-        found.append(bool(poll.storage))
-        if number == 2:
-            monkeypatch.undo()
-    assert found == [False] * 6 + [True] * 6 or found == [False] * 5 + [True] * 7
-    roof = bench(cts="net", time_zone="Etc/GMT")
-    monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, late)
-    for number, _ in enumerate(polls(roof, 10)):
-        if number == 2:
-            monkeypatch.undo()
-    before = of_batteries(roof)
-    assert before.keys() == {equipment.INVENTORY}
-    assert before[equipment.INVENTORY] <= 6
+    for name, expected in (("iq", True), ("unseen", False)):
+        roof = house(bench, name)
+        monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, late)
+        monkeypatch.setitem(PAGES["8"], equipment.POWER, late if expected else PAGES["8"][equipment.POWER])
+        found = []
+        for number, poll in enumerate(polls(roof, 12)):
+            found.append(bool(poll.storage))
+            if number == 2:
+                monkeypatch.undo()
+        assert found[:5] == [False] * 5
+        assert found[7:] == [expected] * 5
+        asked = of_batteries(roof)
+        if not expected:
+            assert asked.keys() == {equipment.INVENTORY, equipment.POWER}
+            assert (asked[equipment.INVENTORY] <= 5, asked[equipment.POWER]) == (True, 1)
+
+
+@pytest.mark.parametrize("inventory", [None, {}, "unknown", 7])
+def test_batteries_are_known_by_their_powers_where_the_inventory_is_no_list(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch, inventory: Any
+) -> None:
+    roof = house(bench, "iq")
+    monkeypatch.setitem(PAGES["8"], equipment.INVENTORY, lambda _: json.dumps(inventory))
+    for poll in polls(roof, 3):
+        assert poll.outcome is Outcome.COMPLETE
+        assert poll.storage[0].power_w == pytest.approx(sum(sample.power_w or 0 for sample in poll.batteries))
+        assert used(poll).power_w is not None
 
 
 def test_acs_that_stand_still_are_silent_and_count_for_nothing_beside_others(bench: Benches) -> None:

@@ -9,8 +9,10 @@ from sqlalchemy import Engine, select
 
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
+from logger.gateway.equipment import INVENTORY
 from logger.readings import Battery, BatteryKind, Poll, SiteState
 from logger.simulator.houses import HOUSES
+from logger.simulator.pages import PAGES
 from logger.store.lines import decode, encode
 from logger.store.models import BATTERIES, BATTERY_SAMPLES, EVENTS, GATEWAYS, SITE_STATES, STORAGE_SAMPLES
 from logger.store.restamp import move_polls, restamped
@@ -72,6 +74,19 @@ def test_a_restart_repeats_neither_states_nor_events(bench: Benches, engine: Eng
     states = [(row.subject, row.state) for row in rows(engine, SITE_STATES)]
     assert len(states) == len(set(states)) == len({subject for subject, _ in states})
     assert [row.kind for row in rows(engine, EVENTS) if row.kind.startswith("grid")] == ["grid_lost"]
+
+
+def test_batteries_of_before_a_restart_are_there_though_the_inventory_says_nothing(
+    bench: Benches, engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = house(bench, "iq", database_url)
+    collect(poller_of(roof, engine), roof.clock())
+    monkeypatch.setitem(PAGES["8"], INVENTORY, lambda _: [])
+    poller, found = poller_of(roof, engine), []
+    for _ in range(5):
+        roof.clock.set(roof.clock() + timedelta(minutes=5))
+        found.append(collect(poller, roof.clock()))
+    assert all(poll.storage[0].power_w is not None for poll in found)
 
 
 def test_the_same_state_is_never_stored_twice_in_a_row(engine: Engine) -> None:
