@@ -16,6 +16,7 @@ from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, Tie,
 from logger.ledger.doubts import Doubts, Island
 from logger.ledger.grid import balanced
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, StreamKey, limits_of
+from logger.ledger.mean_day import History, lay
 from logger.ledger.net_power import (
     Integrated,
     MaxPower,
@@ -76,11 +77,13 @@ def settle(
     is_balanced: bool = True,
     batteries: Batteries = NO_BATTERIES,
     islands: Sequence[Island] = (),
+    history: History | None = None,
 ) -> Settlement:
     """Return the quarter hours from ``since_s`` on, given the registers' anchors there.
 
     ``net_power`` has by phase the net power (epoch seconds, W) of a site that does not count it. ``is_balanced`` says
-    whether the utility's meter balances several phases or counts each for itself.
+    whether the utility's meter balances several phases or counts each for itself. ``history`` is what bridged energy of
+    the sun is spread by, evenly without it.
     """
     kinds = {phase: kinds_of(registers, anchors, phase) for _, phase in registers.keys() | anchors.keys()}
     curves = {
@@ -117,11 +120,12 @@ def settle(
         if phase == "total" and is_balanced:
             found = balanced(curves, edges_s, newest_s=newest_s, gap_s=gap_s)
             if found is not None:
-                streams |= zip((Stream.IMPORT, Stream.EXPORT), found.curves, strict=True)
-                for stream in (Stream.IMPORT, Stream.EXPORT):
-                    follow(streams[stream], curves[stream, "total"])
+                pairs = zip((Stream.IMPORT, Stream.EXPORT), found.curves, strict=True)
+                streams |= {stream: follow(total, curves[stream, "total"]) for stream, total in pairs}
                 whole_s += found.whole_s
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
+        if Stream.IMPORT not in streams:
+            energy, bridged = lay(energy, streams, edges_s, phase, history)  # What goes to the grid follows from it.
         if phase in net_power:
             at_s, powers_w = net_power[phase]
             max_w = max_power_w(streams, peak_power_w)
@@ -137,7 +141,9 @@ def settle(
             decisions += doubts.decisions(consumed.energy_mwh)
             if phase == "total":
                 add_power(energy, battery)
-        intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s, battery, doubts)
+        if Stream.IMPORT in streams:  # Not before: consumption is the balance over all of a gap.
+            energy, bridged = lay(energy, streams, edges_s, phase, history)
+        intervals += _intervals(phase, streams, energy, consumed.energy_mwh, edges_s, battery, doubts, bridged=bridged)
         whole_s += consumed.spread_s
         open_s += consumed.open_s
     totals = _of_phase(curves, "total")
@@ -199,11 +205,11 @@ def _intervals(
     edges_s: range,
     battery: Account,
     doubts: Doubts | None,
+    *,
+    bridged: Sequence[int],
 ) -> Iterator[Interval]:
     begin_s = min(curve.anchor.first_s for curve in streams.values())
     nothing: Energy = [None] * (len(edges_s) - 1)
-    production = streams.get(Stream.PRODUCTION)
-    bridged = nothing if production is None else production.bridged(edges_s)
     missing_s = [*_uncovered_s(streams, begin_s, edges_s, battery), *(doubts.uncovered_s if doubts else ())]
     uncovered_s = seconds_of(missing_s, edges_s)
     estimated = battery.estimated_mwh if doubts and phase == "total" else nothing
@@ -212,7 +218,7 @@ def _intervals(
     for start_s, used_mwh, produced, *others, lost_s, bridged_mwh, estimated_mwh in rows:
         if start_s + QUARTER_S > begin_s:
             consumed_mwh = None if used_mwh is None else max(0, used_mwh)
-            measured = QUARTER_S - lost_s, bridged_mwh or 0, estimated_mwh
+            measured = QUARTER_S - lost_s, bridged_mwh, estimated_mwh
             yield Interval._make((start_s, phase, produced, consumed_mwh, *others, *measured))
 
 

@@ -109,7 +109,7 @@ def apart(
     return times, powers
 
 
-def follow(total: Curve, own: Curve) -> None:
+def follow(total: Curve, own: Curve) -> Curve:
     """Let a total that is put together of phases be away when its own register is."""
     away = [step for step in own.steps if step.tie is Tie.AWAY]
     begins_s, total.is_over = {step.start_s for step in away}, own.is_over
@@ -120,6 +120,7 @@ def follow(total: Curve, own: Curve) -> None:
     ]
     left = [step for step in own.steps if step.tie is Tie.BROKEN and step.end_s in begins_s]
     total.steps += [step for step in [*left, *away] if step not in total.steps]
+    return total
 
 
 def changes_back(registers: Mapping[StreamKey, Readings], anchors: Mapping[StreamKey, Anchor], key: StreamKey) -> bool:

@@ -23,6 +23,7 @@ from logger.rollups import checkpoints, inverters
 from logger.rollups.batteries import read_equipment
 from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
+from logger.rollups.history import history_of
 from logger.rollups.judge import judge
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, site_of
@@ -131,6 +132,7 @@ def _count(window: Window) -> Rolled:
         is_balanced=site.is_balanced,
         batteries=equipment.batteries,
         islands=equipment.islands,
+        history=history_of(window),
     )
     if result.reopen_s is not None:
         return Rolled(since_s, reopen_s=result.reopen_s)

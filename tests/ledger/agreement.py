@@ -24,6 +24,7 @@ from logger.ledger.inverter import Report, measured_s, read_inverter, read_repor
 from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey
 from logger.ledger.possible import Possible
 from logger.ledger.register import read_register
+from logger.rollups import rollup
 from tests.ledger.spoilt import START_S, Case, Row, Site, inverter, register, site
 
 QUARTER_S = 900
@@ -59,9 +60,12 @@ class Window(NamedTuple):
 
 @contextmanager
 def as_the_oracle_judges() -> Iterator[None]:
-    """Judge no increment by the power at both of its ends, let an inverter make 1 500 W, and balance no phases."""
+    """Judge no increment by the power at both of its ends, let an inverter make 1 500 W, balance no phases, and
+    spread evenly what was bridged.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flows, "balanced", lambda *_, **__: None)
+        patch.setattr(rollup, "history_of", lambda _: None)
         patch.setattr(Possible, "_witnessed_mwh", lambda *_: None)
         patch.setattr(ledger_inverter, "LIMITS", Limits(floor_w=1_500, learned_floor_w=1_000))
         yield
