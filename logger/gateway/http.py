@@ -77,7 +77,9 @@ class _Adapter(HTTPAdapter):
         self.connection: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         manager: Any = self.poolmanager
-        manager.connection_pool_kw |= {"ssl_context": trust, "assert_fingerprint": fingerprint}
+        manager.connection_pool_kw["ssl_context"] = trust
+        if fingerprint is not None:
+            manager.connection_pool_kw["assert_fingerprint"] = fingerprint
         manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self)})
             for scheme, pool in manager.pool_classes_by_scheme.items()
