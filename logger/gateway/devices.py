@@ -10,7 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from logger.clock import to_epoch_s
-from logger.errors import EndpointMissingError, EndpointRefusedError, GatewayError, NotAskedError
+from logger.errors import (
+    EndpointMissingError,
+    EndpointRefusedError,
+    GatewayError,
+    GatewayUnreachableError,
+    NotAskedError,
+)
 from logger.gateway import equipment as pages
 from logger.gateway.equipment import Equipment
 from logger.gateway.sources import batteries, system
@@ -40,7 +46,7 @@ class Devices:
         self._contacts: States = {}  # as seen in the last answer
         self._silent: dict[str, datetime] = {}  # subject -> since when
         self._reported: set[str] = set()  # of which states were given since this start
-        self._unread = 0
+        self._has_powers, self._unread = False, 0  # of the page of powers: it came, and did not for so many polls
 
     def go_on(self, states: States, serials: Iterable[str] = ()) -> None:
         """Go on from the states and the IQ Batteries before this start, which the database has."""
@@ -64,7 +70,9 @@ class Devices:
                 failed = isinstance(documents[page], GatewayError)
                 self._due_s[page] = at_s + (min(every_s, RETRY_S) if failed else every_s)
         power = documents.get(pages.POWER)
-        self._unread = self._unread + 1 if isinstance(power, GatewayError) else 0
+        if pages.POWER in documents:
+            self._unread = self._unread + 1 if isinstance(power, GatewayError) else 0
+            self._has_powers = self._has_powers or self._unread == 0
         if pages.STATUS in documents:
             self._rated_w |= batteries.rated_powers(documents[pages.STATUS])
         inventory = documents.get(pages.INVENTORY)
@@ -112,8 +120,8 @@ class Devices:
 
     def is_unmeasured(self, power: Any) -> bool:
         """Return whether the page of powers is not to be had, rather than late once or twice."""
-        for_good = (EndpointMissingError, EndpointRefusedError, NotAskedError)
-        return isinstance(power, for_good) or (isinstance(power, GatewayError) and self._unread >= UNREAD_AFTER)
+        is_late = isinstance(power, GatewayUnreachableError) and self._has_powers
+        return isinstance(power, GatewayError) and (not is_late or self._unread >= UNREAD_AFTER)
 
     def changed(self, found: States, at: datetime) -> tuple[list[SiteState], list[Event]]:
         """Return the states that have changed, and the events of grid and generator (R13, R14)."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.errors import EndpointRefusedError, NotReadyError
+from logger.errors import EndpointRefusedError, MalformedDocumentError, NotReadyError
 from logger.gateway import equipment
 from logger.gateway.devices import Devices
 from logger.gateway.equipment import Equipment
@@ -238,6 +238,20 @@ def inventory(*serials: str, **device: Any) -> list[dict[str, Any]]:
 
 def power(*serials: str) -> dict[str, Any]:
     return {"devices:": [{"serial_num": serial, "real_power_mw": 1000, "soc": 50} for serial in serials]}
+
+
+def test_a_page_of_powers_that_never_came_is_reported_at_once_and_one_that_is_late_after_three_polls() -> None:
+    late, refused, fine = NotReadyError("503"), EndpointRefusedError("401"), power("a")
+
+    def found(*pages: Any) -> list[bool]:
+        devices, results = Devices(), []
+        for page in pages:
+            devices.remember({equipment.POWER: page}, NOON_S)
+            results.append(devices.is_unmeasured(page))
+        return results
+
+    assert found(late) == found(refused) == found(MalformedDocumentError("cut")) == [True]
+    assert found(fine, late, late, late, fine, refused) == [False, False, False, True, False, True]
 
 
 def test_a_contact_that_flickers_has_not_changed() -> None:
