@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -187,11 +188,35 @@ def _check(loaded: Settings) -> None:
     for name, count in Counter(gateway.name for gateway in loaded.gateways).items():
         if count > 1:
             raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
+    _refuse_twice({gateway.name: _address(gateway.host) for gateway in loaded.gateways}, "host")
+    _refuse_twice({gateway.name: gateway.serial for gateway in loaded.gateways if gateway.serial}, "serial")
     plain: dict[str, str] = {}
     for gateway in loaded.gateways:
         other = plain.setdefault(_plain(gateway.name), gateway.name)
         if other != gateway.name:
             raise SettingsError(f"The names {other!r} and {gateway.name!r} are one in files and variables; change one.")
+
+
+def _refuse_twice(values: Mapping[str, str], key: str) -> None:
+    """Refuse that two names stand for one gateway: each would count all of its energy."""
+    first: dict[str, str] = {}
+    for name, value in values.items():
+        if value in first:
+            raise SettingsError(
+                f"Gateways {first[value]!r} and {name!r} have the same {key} ({value}); keep one of them."
+            )
+        first[value] = name
+
+
+def _address(host: str) -> str:
+    """Return where a host is, however it is written: with a scheme and its port or without."""
+    parts = urlsplit(host.strip() if "://" in host else f"//{host.strip()}")
+    try:
+        port = parts.port
+    except ValueError:
+        return host
+    name = (parts.hostname or host).rstrip(".")
+    return name if port in {None, 80, 443} else f"{name}:{port}"
 
 
 def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:

@@ -6,12 +6,13 @@ import pytest
 
 from logger.cli import run
 from logger.errors import SettingsError
-from logger.settings import load
+from logger.settings import Settings, load
 
 GATEWAY = "[[gateways]]\nname = 'roof'\nhost = 'envoy.local'\n"
+BARN = "\n[[gateways]]\nname = 'barn'\nhost = 'envoy.local'\n"
 
 
-def loaded(tmp_path: Path, text: str, **environ: str) -> object:
+def loaded(tmp_path: Path, text: str, **environ: str) -> Settings:
     path = tmp_path / "config.toml"
     path.write_text(text)
     return load(path, environ)
@@ -30,6 +31,13 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> object:
         (GATEWAY + "grid_meter = 'net'", "gateway 'roof': grid_meter must be balancing or per_phase, not 'net'."),
         ("pol_every_s = 60", "unknown key 'pol_every_s'; did you mean 'poll_every_s'?"),
         (GATEWAY + GATEWAY, "Two gateways are called 'roof'; give each a name of its own."),
+        (GATEWAY + BARN, "Gateways 'roof' and 'barn' have the same host (envoy.local); keep one of them."),
+        (GATEWAY + BARN.replace("envoy", "HTTPS://Envoy"), "have the same host (envoy.local)"),
+        (GATEWAY + BARN.replace("envoy.local", "envoy.local.:443"), "have the same host (envoy.local)"),
+        (
+            GATEWAY + "serial = '1'" + BARN.replace("envoy", "other") + "serial = '1'",
+            "Gateways 'roof' and 'barn' have the same serial (1); keep one of them.",
+        ),
         ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
     ],
 )
@@ -38,6 +46,13 @@ def test_a_wrong_value_is_one_sentence_with_its_key(tmp_path: Path, text: str, s
         loaded(tmp_path, text)
     assert sentence in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_gateways_at_other_ports_and_addresses_are_others(tmp_path: Path) -> None:
+    ports = BARN.replace("envoy.local", "envoy.local:8443") + BARN.replace("barn", "shed").replace("envoy", "127.0.0")
+    assert (
+        len(loaded(tmp_path, GATEWAY + ports + BARN.replace("barn", "odd").replace("local", "local:x")).gateways) == 4
+    )
 
 
 def test_a_whole_number_of_kwp_is_a_number(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: 
     """
     loaded, now = load_settings(), clock.utc_now()
     first, last = (text and periods.parse(text, now.date()) for text in (since, until))
+    periods.span(since, until, now.date())  # It refuses an end before the beginning.
     changes: list[DayChange] = []
     with rolling_up(loaded, keep=not dry_run) as connection:
         for row in _chosen(connection, gateway):

@@ -287,3 +287,13 @@ def test_a_token_is_kept_and_shown_without_itself(
     assert code == 0
     assert "days left" in out
     assert pasted.read_text() not in out
+
+
+def test_a_rebuild_that_ends_before_it_begins_is_refused(
+    ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, path = ready
+    answered(capsys, "--config", path, "db", "upgrade")
+    code, out, err = answered(capsys, "--config", path, "db", "rebuild", "--from", "2026-06", "--to", "2026-05")
+    assert (code, out) == (2, "")
+    assert "swap --from and --to" in err
