@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from logger.clock import QUARTER_S
-from logger.ledger.curve import Anchor, Curve, Decision, Readings, seconds_of, touched
+from logger.clock import QUARTER_S, quarter_start_s
+from logger.ledger.curve import Anchor, Curve, Decision, Readings, Tie, joined, seconds_of, touched
 from logger.ledger.limits import Limits
+from logger.ledger.mean_day import History, fortnight_s, mean_day, shares
 from logger.ledger.register import read_register
 
 #: Reports come every 5 or 15 minutes; twice the longest is no gap.
@@ -73,6 +74,40 @@ def measured_s(curve: Curve, edges_s: Sequence[int]) -> list[int]:
     lost_s = seconds_of(((start_s, end_s) for _, start_s, end_s in curve.steps), edges_s)
     read_s = seconds_of([(curve.anchor.at_s, curve.last_s)], edges_s)
     return [read - lost for read, lost in zip(read_s, lost_s, strict=True)]
+
+
+class Days(NamedTuple):
+    """What a register counted, and for how long it was measured, by day."""
+
+    energy_mwh: list[int | None]
+    covered_s: list[int]
+
+
+def by_day(curve: Curve, edges_s: Sequence[int], history: History | None) -> Days:
+    """Return the days of an inverter; what was counted over some of them is shared by where the sun was.
+
+    None of these was measured as a day, so that nothing of them is covered.
+    """
+    days = Days(curve.energy(edges_s), measured_s(curve, edges_s))
+    for start_s, end_s in joined(curve.stretches_s(Tie.BRIDGED)) if history else []:
+        within = touched(edges_s, start_s, end_s)
+        total_mwh = curve.counts([end_s])[0] - curve.counts([start_s])[0]
+        is_one_day = len(within) < 2 and start_s >= edges_s[0]
+        if history is None or is_one_day or not total_mwh or any(days.energy_mwh[i] is None for i in within):
+            continue
+        rows = history.measured("total", *fortnight_s(start_s, history.zone))
+        mean = mean_day([(row.starts_s, row.production_mwh) for row in rows], history.zone)
+        pieces = shares(total_mwh, (start_s, end_s), mean, history.zone)
+        for i in within:
+            days.covered_s[i] = 0
+            before, after = curve.counts([max(start_s, edges_s[i]), min(end_s, edges_s[i + 1])])
+            if pieces is not None:
+                days.energy_mwh[i] = (days.energy_mwh[i] or 0) - (after - before)
+        for quarter_s, mwh in zip(range(quarter_start_s(start_s), end_s, QUARTER_S), pieces or [], strict=False):
+            i = bisect_right(edges_s, max(start_s, quarter_s)) - 1
+            if i >= 0:  # What lies before the window was counted with it.
+                days.energy_mwh[i] = (days.energy_mwh[i] or 0) + mwh
+    return days
 
 
 def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:

@@ -9,15 +9,16 @@ from logger.store.database import rows
 from logger.store.models import ENERGY_15MIN, epoch
 
 
-def history_of(window: Window) -> History:
-    """Return what was measured before a window: settled, or kept of samples that were pruned."""
+def history_of(window: Window, settled_s: int | None = None) -> History:
+    """Return what was measured before a window, or what is settled: also what is kept of samples that were pruned."""
+    before_s = window.since_s if settled_s is None else settled_s
 
     def measured(phase: str, since_s: int, until_s: int) -> list[Measured]:
         columns = ENERGY_15MIN.c
         query = select(epoch(columns.starts_at), columns.production_wh, columns.grid_export_wh).where(
             columns.gateway_id == window.site.gateway_id,
             columns.starts_at >= from_epoch_s(since_s),
-            columns.starts_at < from_epoch_s(min(until_s, window.since_s)),
+            columns.starts_at < from_epoch_s(min(until_s, before_s)),
             columns.phase == phase,
             columns.bridged_wh == 0,
             columns.production_wh.is_not(None),

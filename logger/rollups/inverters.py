@@ -6,15 +6,19 @@ from datetime import timedelta
 from itertools import pairwise
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
-from logger.ledger.curve import Anchor, Curve
-from logger.ledger.inverter import MOST_W, Inverter, Report, Reported, Rhythm, measured_s, read_inverter, read_reports
+from logger.ledger.curve import Anchor, Curve, Tie
+from logger.ledger.inverter import MOST_W, Inverter, Report, Reported, Rhythm, by_day, read_inverter, read_reports
+from logger.rollups import checkpoints
 from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State
+from logger.rollups.history import history_of
 from logger.rollups.read import Window, by_series, drop_missing
 from logger.store.database import batches
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
 RETIRED_S = 2 * 86_400
+#: After all that is counted.
+EVER_S = 10**10
 
 
 #: Epoch seconds, W
@@ -35,12 +39,17 @@ def count(window: Window) -> Rolled:
     counted: dict[str, tuple[list[int | None], list[int]]] = {}  # by day: mWh, seconds covered
     tracks: dict[str, Curve | Reported] = {}
     open_s = [newest_s]
+    settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", EVER_S)
+    history = None if settled_s is None else history_of(window, settled_s)
     for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
             curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
-            counted[serial], tracks[serial] = (curve.energy(edges_s), measured_s(curve, edges_s)), curve
+            counted[serial], tracks[serial] = by_day(curve, edges_s, history), curve
+            # By which days before it a gap is shared is known only once these are settled.
+            bridged_s = [start_s for start_s, _ in curve.stretches_s(Tie.BRIDGED)]
+            open_s += [at_s for at_s in bridged_s if settled_s and settled_s < day_start_s(local_day(at_s, zone), zone)]
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
         else:
             rhythm = state if isinstance(state, Rhythm) else None

@@ -24,7 +24,7 @@ from logger.ledger.inverter import Report, measured_s, read_inverter, read_repor
 from logger.ledger.limits import RECOVERY_S, Limits, Stream, StreamKey
 from logger.ledger.possible import Possible
 from logger.ledger.register import read_register
-from logger.rollups import rollup
+from logger.rollups import inverters, rollup
 from tests.ledger.spoilt import START_S, Case, Row, Site, inverter, register, site
 
 QUARTER_S = 900
@@ -66,6 +66,7 @@ def as_the_oracle_judges() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flows, "balanced", lambda *_, **__: None)
         patch.setattr(rollup, "history_of", lambda _: None)
+        patch.setattr(inverters, "history_of", lambda *_: None)
         patch.setattr(Possible, "_witnessed_mwh", lambda *_: None)
         patch.setattr(ledger_inverter, "LIMITS", Limits(floor_w=1_500, learned_floor_w=1_000))
         yield

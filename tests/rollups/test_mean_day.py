@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.clock import to_epoch_s
+from logger.reports.details import detail_report
 from logger.rollups import rollup
 from logger.rollups.prune import prune
 from logger.rollups.verify import findings
 from logger.simulator.site import Shape, Site
 from logger.store.database import open_engine
 from tests.rollups.test_rollups import daily, fill_more, table
-from tests.sample_data import fill, times, utc
+from tests.sample_data import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 3, 20)  # the clock changes there on the 29th
 DAYS = 13
@@ -119,4 +120,41 @@ def test_random_gaps_are_laid_alike_however_they_are_counted(sqlite_url: str, se
         since = (SINCE + timedelta(days=rng.choice([3, 8, 11]))).date()
         assert rollup.rebuild(connection, 1, now=moments[-1], gap_s=900, since=since) == []
     assert tables(engine) == found
+    engine.dispose()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_days_of_an_inverter_beside_a_gap_are_shared_by_the_sun_and_not_measured(sqlite_url: str, seed: int) -> None:
+    engine, site, rng = open_engine(sqlite_url), Site(Shape(), SINCE - timedelta(days=1)), random.Random(seed)
+    moments = times(SINCE, SINCE + timedelta(days=DAYS), 900)
+    hole = [SINCE + timedelta(hours=hours) for hours in NIGHT]
+    fill(engine, site, moments[:1], zone="Europe/Amsterdam")
+    place = 1
+    while place < len(moments):
+        batch = moments[place : place + rng.choice([20, 70, 300])]
+        place += len(batch)
+        fill_more(engine, site, batch)
+        by_day = [at for at in batch if 5 <= at.hour < 20]
+        fill_inverters(engine, site, by_day, {"a": 0.4})
+        fill_inverters(engine, site, [at for at in by_day if not hole[0] < at < hole[1]], {"b": 0.4})
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    found = table(engine, "inverter_daily")
+    with engine.begin() as connection:
+        rollup.rebuild(connection, 1, now=moments[-1], gap_s=900, since=None)
+    assert table(engine, "inverter_daily") == found
+    days = {serial: {str(r["day"]): r for r in found if r["serial"] == serial} for serial in "ab"}
+    beside = ("2026-03-28", "2026-03-29")
+    for day, row in days["a"].items():
+        other = days["b"][day]
+        if day in beside:
+            assert other["covered_s"] == 0 < row["covered_s"]
+            assert other["energy_wh"] == pytest.approx(row["energy_wh"], rel=0.3)
+        else:
+            assert other == row | {"serial": "b"}
+    sums = [sum(days[serial][day]["energy_wh"] for day in beside) for serial in "ab"]
+    assert sums[0] == pytest.approx(sums[1], abs=0.01)
+    with engine.connect() as connection:
+        report = detail_report(connection, "inverters", now=moments[-1], since="2026-03-20")
+    statuses = {str(row[1]): row[-1] for row in report.rows if row[2] == "b"}
+    assert {day for day, status in statuses.items() if status == "partial"} == set(beside)
     engine.dispose()
