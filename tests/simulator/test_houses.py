@@ -7,9 +7,9 @@ from logger.simulator.site import Shape
 from tests import houses
 
 
-@pytest.mark.parametrize("name", ["per-phase"])
-def test_what_is_reported_as_final_is_what_flowed_in_the_house(name: str) -> None:
-    result = houses.run(name, days=1, every_s=300)
+@pytest.mark.parametrize(("name", "every_s"), [("acb", 300), ("iq", 60)])
+def test_what_is_reported_as_final_is_what_flowed_in_the_house(name: str, every_s: int) -> None:
+    result = houses.run(name, days=1, every_s=every_s)
     assert result.statuses == ["final"]
     assert result.broken == []
     assert result.unknown == {}
