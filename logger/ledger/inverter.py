@@ -19,6 +19,8 @@ GAP_S = 1_900
 #: An interval that is not reported is at most this long, unless reports keep a slower rhythm.
 LONGEST_S = 900
 SLOWEST_S = 3_700
+#: An inverter that made more than this did not fall silent because it grew dark.
+CUT_OFF_W = 30.0
 #: A silence that is longer than this is the night.
 NIGHT_S = 4 * 3600
 #: What no microinverter makes: a report of more is not believed.
@@ -154,6 +156,21 @@ def read_reports(reports: Sequence[Report], rhythm: Rhythm | None, edges_s: Sequ
     for quarter_s, seconds in quarters_s.items():
         result.covered_s[bisect_right(edges_s, quarter_s) - 1] += seconds
     return result
+
+
+def cut_off_s(reports: Sequence[Report], rhythm: Rhythm | None, until_s: int, gap_s: int = SLOWEST_S) -> list[int]:
+    """Return the reports next to a silence at which it was not dark: much of their days is missing."""
+    longest_s = max(gap_s, SLOWEST_S)
+    found: list[int] = []
+    last_s = rhythm.at_s if rhythm else None
+    before: Report | None = None
+    for report in reports:
+        if last_s is not None and report.at_s - last_s > longest_s:
+            found += [each.at_s for each in (before, report) if each is not None and (each.power_w or 0) > CUT_OFF_W]
+        before, last_s = report, report.at_s
+    if before is not None and until_s - before.at_s > longest_s and (before.power_w or 0) > CUT_OFF_W:
+        found.append(before.at_s)
+    return found
 
 
 def _interval_s(after_s: int, rhythm: Rhythm | None) -> int:

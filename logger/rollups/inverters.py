@@ -1,13 +1,23 @@
 """inverter_daily: each microinverter's energy per local day, recomputed by whole days."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
 from logger.ledger.curve import Anchor, Curve, Tie
-from logger.ledger.inverter import MOST_W, Inverter, Report, Reported, Rhythm, by_day, read_inverter, read_reports
+from logger.ledger.inverter import (
+    MOST_W,
+    Inverter,
+    Report,
+    Reported,
+    Rhythm,
+    by_day,
+    cut_off_s,
+    read_inverter,
+    read_reports,
+)
 from logger.rollups import checkpoints
 from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State
 from logger.rollups.history import history_of
@@ -55,6 +65,9 @@ def count(window: Window) -> Rolled:
             rhythm = state if isinstance(state, Rhythm) else None
             reported = read_reports(inverter.reports, rhythm, edges_s)
             counted[serial], tracks[serial] = (reported.energy_mwh, reported.covered_s), reported
+            for at_s in cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s) if history else ():
+                # Not measured as a day; one at midnight ends the day before.
+                reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
     alive_s = newest_s - RETIRED_S
     slowest_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)

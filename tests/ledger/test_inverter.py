@@ -3,7 +3,7 @@
 import pytest
 
 from logger.ledger.curve import Anchor, Readings
-from logger.ledger.inverter import GAP_S, Report, Rhythm, measured_s, read_inverter, read_reports
+from logger.ledger.inverter import GAP_S, Report, Rhythm, cut_off_s, measured_s, read_inverter, read_reports
 
 DAY_S = 86_400
 START_S = 20_000 * DAY_S
@@ -128,3 +128,15 @@ def test_a_silence_of_more_than_four_hours_is_the_night(silent_s: int, first_mwh
     days = [(end_s - silent_s, 100.0), (end_s, 225.0)]
     curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
     assert curve.energy(EDGES_S)[0] == first_mwh
+
+
+@pytest.mark.parametrize(("power_w", "is_cut"), [(30.0, False), (31.0, True), (None, False)])
+def test_an_inverter_that_falls_silent_in_full_sun_was_cut_off(power_w: float | None, *, is_cut: bool) -> None:
+    day = reports(*((at_s, 200.0, None, None) for at_s in range(30_000, 40_000, 900)))
+    late = reports((60_000, power_w, None, None))
+    last_s = START_S + 30_000 + 9_900
+    assert cut_off_s(day, None, last_s + 100) == []
+    assert cut_off_s(day, None, last_s + DAY_S) == [last_s]
+    assert cut_off_s(day + late, None, START_S + 60_000) == [last_s, *([START_S + 60_000] if is_cut else [])]
+    assert cut_off_s(late, Rhythm(last_s, 900), START_S + 60_000) == ([START_S + 60_000] if is_cut else [])
+    assert cut_off_s(late, Rhythm(START_S + 59_000, 900), START_S + 60_000) == []
