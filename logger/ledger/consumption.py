@@ -37,6 +37,10 @@ RECOVERED_S = STALL_S + QUARTER_S
 class Resolver(Protocol):
     """What knows more of a balance than registers do."""
 
+    @property
+    def has_battery(self) -> bool:
+        """Whether what batteries do belongs to the balance."""
+
     def resolve(self, balance: Energy, *, is_counted: bool) -> list[Stretch]:
         """Complete a balance, None where it is unknown; return over which stretches only its sum is known.
 
@@ -70,7 +74,7 @@ def consumption(
     energy = {stream: _counted(mwh, curves.get(stream), edges_s) for stream, mwh in energy.items()}
     result = Consumption(nothing.copy(), [], [])
     both = _both(own, curves, edges_s)
-    has_battery = Stream.CHARGE in curves or Stream.DISCHARGE in curves
+    has_battery = Stream.CHARGE in curves or Stream.DISCHARGE in curves or (more is not None and more.has_battery)
     for signs, is_own in ((OWN, True), (BALANCE, False)):
         if not is_own and Stream.IMPORT not in curves:
             continue
@@ -80,7 +84,7 @@ def consumption(
         ]
         whole_s = more.resolve(part, is_counted=is_own) if more else []
         # A register of its own is measured, whatever the others are; a battery makes it a balance.
-        if has_battery or more or not is_own:
+        if has_battery or not is_own:
             known = [curves[stream] for stream in signs if stream in curves]
             bridges_s = joined([*whole_s, *(s for curve in known for s in curve.stretches_s(Tie.BRIDGED))])
             spread_evenly(part, edges_s, bridges_s)

@@ -46,7 +46,7 @@ class Doubts:
         """Return when what it takes was not measured."""
         if self.is_total:
             yield from self.battery.uncovered_s
-            if Stream.IMPORT in self.streams or self._has_battery:
+            if Stream.IMPORT in self.streams or self.has_battery:
                 yield from ((self.edges_s[i], self.edges_s[i + 1]) for i in self._adrift())
 
     def resolve(self, balance: Energy, *, is_counted: bool) -> list[Stretch]:
@@ -56,7 +56,7 @@ class Doubts:
         """
         battery, edges_s = self.battery, self.edges_s
         unknown: set[int] = set()
-        if not is_counted or self._has_battery:
+        if not is_counted or self.has_battery:
             unknown.update(self._adrift())
         if not self.is_total:
             unknown.update(i for stretch_s in battery.there_s for i in touched(edges_s, *stretch_s))
@@ -86,7 +86,8 @@ class Doubts:
                     yield Decision(at_s, KIND, SUBJECT, detail)
 
     @property
-    def _has_battery(self) -> bool:
+    def has_battery(self) -> bool:
+        """Whether what batteries do belongs to the balance."""
         return bool(self.battery.there_s) or Stream.DISCHARGE in self.streams
 
     def _adrift(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Whether batteries' charge and discharge agree with the energy that they say they store.
+"""Whether batteries' charge and discharge agree with the energy that they say they store, and where nothing is known.
 
 Notes only: stored energy moves in whole percents, and a round trip loses a quarter. What is far from both is worth a
 look at how the batteries are measured.
@@ -33,14 +33,17 @@ class Level(NamedTuple):
 
 
 def storage_notes(connection: Connection, site: Site, first: date, last: date) -> dict[date, list[str]]:
-    """Return by day what is odd of the batteries; of a month on its last day that is shown."""
+    """Return by day what is odd of the batteries, or not known; of a month on its last day that is shown."""
     since, until = period_of("monthly", first), next_period("monthly", period_of("monthly", last))
-    what = "day, battery_charge_kwh, battery_discharge_kwh, coverage_pct"
-    rows = view_rows(connection, "v_energy_daily", what, site, since, until)
-    found = {as_date(day): numbers for day, *numbers in sorted(rows) if None not in numbers}
+    what = "day, battery_charge_kwh, battery_discharge_kwh, coverage_pct, grid_import_kwh, consumption_kwh"
+    rows = sorted(view_rows(connection, "v_energy_daily", what, site, since, until))
     notes: defaultdict[date, list[str]] = defaultdict(list)
+    for day, *_, import_kwh, consumption_kwh in rows:
+        if import_kwh is not None and consumption_kwh is None:
+            notes[as_date(day)].append("what the house consumed is not known")
+    found = {as_date(day): numbers for day, *numbers in rows if None not in numbers[:3]}
     months: defaultdict[date, list[date]] = defaultdict(list)
-    for day, (charge_kwh, discharge_kwh, covered_pct) in found.items():
+    for day, (charge_kwh, discharge_kwh, covered_pct, *_) in found.items():
         months[period_of("monthly", day)].append(day)
         levels = _levels(connection, site, day, day) if first <= day <= last and covered_pct >= 95 else None
         if levels is not None:

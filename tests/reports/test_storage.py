@@ -50,3 +50,15 @@ def test_what_is_stored_and_not_given_back_is_a_note_of_the_day_and_of_the_month
         assert ("stored energy changed by 0.0 kWh" in note) is not is_true
     month = "batteries gave back 20 % of what they were charged with in 2026-06"
     assert [month in note for note in found] == [False, False, not is_true]
+
+
+def test_days_of_which_consumption_is_not_known_say_so(engine: Engine) -> None:
+    moments = times(SINCE, SINCE + timedelta(days=2), 600)
+    fill(engine, Site(Shape(), SINCE - timedelta(days=1)), moments, zone="UTC")
+    sql = "INSERT INTO storage_samples (gateway_id, polled_at, kind) VALUES (1, :at, 'encharge')"
+    with engine.begin() as connection:
+        connection.execute(text(sql), [{"at": instant(engine, at)} for at in moments])
+        rollup.rebuild(connection, 1, now=moments[-1], gap_s=1200, since=None)
+        report = quality_report(connection, now=moments[-1], since="2026-06-01", until="2026-06-02")
+    for row in json.loads(exports.EXPORTERS["json"](report)):
+        assert "what the house consumed is not known" in row["notes"]
