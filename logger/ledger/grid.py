@@ -165,7 +165,7 @@ class _Balance:
             for i, most_mwh in enumerate(ways):
                 if most_mwh:
                     j, over_s = i + 1, at_s[i + 1] - at_s[i]
-                    steps = ((c[j] - c[i], d[j] - d[i], w[i], w[j]) for c, d, w in columns)
+                    steps = [(c[j] - c[i], d[j] - d[i], w[i], w[j]) for c, d, w in columns]
                     ways[i] = min(most_mwh, two_way_mwh(over_s, steps)) if over_s <= self.gap_s else 0
         times, nets = at_s[1:], list(map(sub, each_in, each_out))
         if inner := self._inner_edges(phases, at_s):

@@ -184,9 +184,12 @@ STEADY = (10_000, 0, 600.0, 600.0)
         # Two that are switched at the same time, and one after the other.
         ([(10_000, 0, 0.0, 1_200.0), (0, 10_000, 0.0, -1_200.0)], 0),
         ([(5_000, 0, 0.0, 1_200.0), (0, 15_000, 0.0, -1_200.0)], 0),
-        ([(5_000, 0, 1_200.0, 0.0), (0, 5_000, 0.0, -1_200.0)], 5_000),
-        # A heater on both legs, off at both readings, is on at once on both; two heaters are not.
+        ([(5_000, 0, 1_200.0, 0.0), (0, 5_000, 0.0, -1_200.0), (0, 0, 0.0, 0.0)], 5_000),
+        # A battery on all phases gives what a load on one of them takes.
+        ([(10_000, 0, 300.0, 300.0), (0, 5_000, -150.0, -150.0), (0, 5_000, -150.0, -150.0)], 0),
+        # A heater on both legs, off at both readings, is on at once on both; two different ones are not.
         ([(5_000, 2_500, -300.0, -300.0), (5_000, 2_500, -300.0, -300.0)], 5_000),
+        ([(5_000, 2_500, -300.0, -300.0), (9_000, 2_500, -300.0, -300.0), (0, 0, 0.0, 0.0)], 2_500),
         ([(0, 10_000, None, -600.0), STEADY], 0),  # only the balance is known
     ],
 )
