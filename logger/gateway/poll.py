@@ -28,6 +28,7 @@ from logger.readings import (
     BatterySample,
     ConsumptionSample,
     InverterSample,
+    Measurement,
     MeterReading,
     ProductionSample,
     Source,
@@ -254,7 +255,10 @@ def _battery_power_w(storage: Iterable[StorageSample]) -> float | None:
 def _consumption(parts: Parts) -> None:
     match parts.profile.consumption:
         case ConsumptionFrom.NET_CT:
-            parts.consumption = meters.consumption_by_net(parts.meter_readings, parts.production)
+            has_storage_ct = any(meter.measurement == Measurement.STORAGE for meter in parts.profile.meters.values())
+            parts.consumption = meters.consumption_by_net(
+                parts.meter_readings, parts.production, has_storage_ct=has_storage_ct
+            )
         case ConsumptionFrom.TOTAL_CT:
             parts.consumption = meters.consumption_by_total(parts.meter_readings, parts.production)
         case ConsumptionFrom.EIM:

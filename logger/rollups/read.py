@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import itemgetter
@@ -166,9 +166,10 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
             net_times += sane_times
             net_powers += sane_powers
         total = [row for row in window.within(fresh) if row[1] != "net-consumption"]
-        for (_, phase), (times, powers, *_) in by_series(total, 2):
+        for (_, phase), (times, powers, _, _, sources) in by_series(total, 2):
             if phase == "total":
-                found.consumption_peaks.extend(*_with_battery(*_sane(times, powers), battery_w, there_s))
+                used = zip(times, powers, sources, strict=True)
+                found.consumption_peaks.extend(*_with_battery(used, found, battery_w, there_s))
         if Stream.CONSUMPTION_CT not in counted:
             rows = [row for row in window.within(elsewhere) if row[1] != "net-consumption"]
             for (_, phase), (times, powers, energies, _, sources) in by_series(rows, 2):
@@ -191,19 +192,31 @@ def _storage_ct_s(window: Window, found: Read) -> tuple[float, float]:
 
 
 def _with_battery(
-    times_s: Sequence[int], powers_w: Sequence[float], battery_w: dict[int, float], there_s: tuple[float, float]
+    used: Iterable[tuple[int, float | None, str | None]],
+    found: Read,
+    battery_w: dict[int, float],
+    there_s: tuple[float, float],
 ) -> tuple[Sequence[int], Sequence[float]]:
-    """Return powers with that of a storage CT, without those of polls in which it is missing."""
-    first_s, last_s = there_s
+    """Return what the house used (times, W); unknown is left out, also where a storage CT is missing in a poll.
+
+    Of a balance it is production + net + storage of that poll: the row itself left storage out until version 0.2.
+    """
+    (first_s, last_s), total = there_s, "total"
+    rows = [(at_s, power_w, source) for at_s, power_w, source in used if power_w is not None]
     if last_s < first_s:
-        return times_s, powers_w
-    both = zip(times_s, powers_w, strict=True)
-    known = [
-        (at_s, power_w + battery_w.get(at_s, 0.0))
-        for at_s, power_w in both
-        if at_s in battery_w or not first_s <= at_s <= last_s
-    ]
-    return [at_s for at_s, _ in known], [power_w for _, power_w in known]
+        return _sane([row[0] for row in rows], [row[1] for row in rows])
+    made, net = (found.registers.get((stream, total), Readings()) for stream in (Stream.PRODUCTION, Stream.IMPORT))
+    made_w, net_w = (dict(zip(each.at_s, each.power_w, strict=True)) for each in (made, net))
+    known: list[tuple[int, float]] = []
+    for at_s, power_w, source in rows:
+        parts_w: list[float | None] = [power_w] if source == "ct" else [made_w.get(at_s), net_w.get(at_s)]
+        if first_s <= at_s <= last_s:
+            parts_w.append(battery_w.get(at_s))
+        elif source != "ct":
+            parts_w = [power_w]
+        if None not in parts_w:
+            known.append((at_s, sum(part_w or 0.0 for part_w in parts_w)))
+    return _sane([at_s for at_s, _ in known], [power_w for _, power_w in known])
 
 
 def _derive_net_power(found: Read, net_s: Sequence[tuple[float, float]]) -> None:

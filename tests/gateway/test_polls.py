@@ -46,9 +46,8 @@ def test_a_metered_site_gives_what_its_cts_measure(bench: Benches, cts: str, pha
         assert set(net) == expected
         net_w = powers.load - powers.production if cts == "total" else powers.net
         assert net["total"] == pytest.approx(net_w, abs=0.01)
-        total_w = powers.load if cts != "storage" else powers.load - powers.storage
         total = consumption(poll, Measurement.TOTAL_CONSUMPTION)
-        assert total["total"] == pytest.approx(total_w, abs=0.01)
+        assert total["total"] == pytest.approx(powers.load, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ channels everywhere; those beyond its phaseCount hold noise or another meter's d
 never a sum of channels.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,15 +110,16 @@ def production(readings: Iterable[MeterReading]) -> list[ProductionSample]:
 
 
 def consumption_by_net(
-    readings: Iterable[MeterReading], production: Iterable[ProductionSample]
+    readings: Sequence[MeterReading], production: Iterable[ProductionSample], *, has_storage_ct: bool = False
 ) -> list[ConsumptionSample]:
-    """Return net as its CT measures it (positive for import), and total = production + net.
+    """Return net as its CT measures it (positive for import), and total = production + net + storage.
 
-    The total has the poll's own production and is ``derived``. Energies are balances of counters: net = delivered -
-    received; the total adds production's, less what the inverters drew.
+    The total has the poll's own production and is ``derived``; it is unknown where a storage CT was lost in this poll
+    (rule C6). Energies are balances of counters: net = delivered - received; the total adds production's, less what the
+    inverters drew, and leaves the battery out.
     """
     produced = {sample.phase: sample for sample in production}
-    by_phase = _by_phase(readings, PRODUCTION)
+    by_phase, storage = _by_phase(readings, PRODUCTION), _by_phase(readings, Measurement.STORAGE)
     samples: list[ConsumptionSample] = []
     for phase, net in _by_phase(readings, NET).items():
         net_wh, age_s = plus(net.delivered_wh, net.received_wh, sign=-1), net.reading_age_s
@@ -130,6 +131,8 @@ def consumption_by_net(
             ct = by_phase.get(phase)
             produced_wh = plus(produced_wh, ct.received_wh if ct else None, sign=-1)
         total_w, total_wh = plus(own.power_w, net.power_w), plus(produced_wh, net_wh)
+        if has_storage_ct:
+            total_w = plus(total_w, storage[phase].power_w if phase in storage else None)
         samples.append(ConsumptionSample(TOTAL, phase, total_w, total_wh, age_s, Source.DERIVED))
     return samples
 

@@ -3,9 +3,10 @@ SELECT
     g.name AS gateway,
     p.polled_at AS measured_at,
     p.power_w AS production_w,
-    c.power_w + CASE
-        WHEN b.polled_at IS NOT NULL THEN b.power_w
-        WHEN NOT EXISTS (SELECT m.eid FROM meters m WHERE m.gateway_id = g.gateway_id AND m.measurement = 'storage' AND m.state = 'enabled') THEN 0
+    CASE
+        WHEN c.power_w IS NULL THEN NULL
+        WHEN b.polled_at IS NOT NULL THEN ROUND(b.power_w + CASE c.source WHEN 'ct' THEN c.power_w ELSE p.power_w + n.power_w END, 3)
+        WHEN NOT EXISTS (SELECT m.eid FROM meters m WHERE m.gateway_id = g.gateway_id AND m.measurement = 'storage' AND m.state = 'enabled') THEN c.power_w
     END AS consumption_w,
     n.power_w AS grid_w,
     CASE
