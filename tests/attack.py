@@ -23,7 +23,7 @@ from logger.clock import to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
 from logger.gateway.client import Gateway
-from logger.gateway.http import Answer
+from logger.gateway.kept import Answer
 from logger.rollups import rollup
 from logger.settings import GatewaySettings, Settings
 from logger.simulator.access import Entrez
@@ -114,7 +114,7 @@ class Pages:
     def get(self, path: str, at_s: int) -> Answer:
         """Return what a page answers at an instant."""
         if path.startswith("/auth/"):
-            return Answer(200, "Valid token.")
+            return Answer(200, b"Valid token.")
         answer = self.answers.get(path, {"status": 404, "body": ""})
         status, body, dice = answer["status"], answer["body"], self.dice
         if not isinstance(body, str):
@@ -123,7 +123,7 @@ class Pages:
             body = garbled(body, dice)
         if self.share and dice.random() < 0.04:
             status = dice.choice((200, 204, 301, 400, 401, 403, 404, 500, 503, 599))
-        return Answer(status, body.encode("utf-8", "replace").decode())
+        return Answer(status, body.encode("utf-8", "replace"))
 
 
 def _moved(value: Any, by_s: int) -> Any:

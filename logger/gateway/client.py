@@ -203,7 +203,7 @@ class Gateway:
             batteries=tuple(parts.batteries),
             storage=tuple(parts.storage),
             site_states=tuple(states),
-            battery_devices=tuple(parts.battery_devices),
+            battery_devices=tuple(self.devices.news(parts.battery_devices, at)),
             failures=(*failures, *parts.failures),
             events=tuple(events),
             info=info,

@@ -6,7 +6,7 @@ events. Nothing here asks a gateway or reads a clock.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from logger.clock import to_epoch_s
@@ -22,10 +22,12 @@ from logger.gateway.equipment import Equipment
 from logger.gateway.sources import batteries, system
 from logger.gateway.sources.batteries import Listed, Remembered
 from logger.gateway.sources.system import States
-from logger.readings import Event, SiteState
+from logger.readings import Battery, Event, SiteState
 
 #: A battery that this many lists in a row leave out, as the page of powers does, is gone.
 REMOVED_AFTER_LISTS = 3
+#: A battery is known to be there still after this long, where nothing else of it has changed.
+SEEN_EVERY = timedelta(hours=1)
 #: A page that did not come is due again after so many seconds.
 RETRY_S = 900
 #: This many polls in a row without a page of powers are no hiccup.
@@ -46,6 +48,7 @@ class Devices:
         self._contacts: States = {}  # as seen in the last answer
         self._silent: dict[str, datetime] = {}  # subject -> since when
         self._reported: set[str] = set()  # of which states were given since this start
+        self._seen: dict[str, tuple[Battery, datetime]] = {}  # as given last, and when
         self._has_powers, self._unread = False, 0  # of the page of powers: it came, and did not for so many polls
 
     def go_on(self, states: States, serials: Iterable[str] = ()) -> None:
@@ -142,6 +145,16 @@ class Devices:
         ]
         self._reported |= now.keys()
         return changes, _events(known, self._known, at)
+
+    def news(self, listed: Iterable[Battery], at: datetime) -> list[Battery]:
+        """Return the batteries of a list of which something has changed, or that were not seen for an hour."""
+        found = []
+        for battery in listed:
+            before, seen_at = self._seen.get(battery.serial, (None, at))
+            if battery != before or at - seen_at >= SEEN_EVERY:
+                self._seen[battery.serial] = battery, at
+                found.append(battery)
+        return found
 
     def silence(self, heard: Mapping[str, str | None], at: datetime) -> list[Event]:
         """Return who has fallen silent, and who is back (R9); who could not be heard is as before."""

@@ -18,7 +18,8 @@ from logger.gateway.anomalies import Anomaly
 from logger.gateway.auth import REFUSED, TRY_AGAIN, LocalUsers, TokenAuth
 from logger.gateway.credentials import Tokens
 from logger.gateway.equipment import WITH_EACH_POLL
-from logger.gateway.http import Address, Answer, Dress, Http
+from logger.gateway.http import Address, Dress, Http
+from logger.gateway.kept import Answer
 from logger.gateway.profile import HOME, PRODUCTION, V1_INVERTERS, Profile
 from logger.gateway.quirks import is_old
 from logger.gateway.tls import Deadline

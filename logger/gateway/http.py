@@ -21,8 +21,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from logger import errors
-from logger.gateway.kept import STALE_WITHIN_S, Kept, Plain
-from logger.gateway.tls import CONNECT_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
+from logger.gateway.kept import STALE_WITHIN_S, Answer, Kept
+from logger.gateway.tls import CONNECT_S, LEAST_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
 from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,6 @@ LARGEST_REFUSAL_BYTES = 64 * 1024
 LARGEST_COOKIES = 4_096  #: characters of all together
 #: adds to a request who we are: requests' AuthBase, or a plain function
 Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
-
-
-class Answer(NamedTuple):
-    """What came back: the status and the body as text; headers are not to be trusted."""
-
-    status: int
-    text: str
 
 
 class Address(NamedTuple):
@@ -193,40 +186,42 @@ class Http:
         if deadline.is_over:
             raise errors.NotReadyError("no time left in this poll.")
         session, adapter = self._opened = self._opened or self._open(deadline)
-        url = self.address.url(self.scheme or "https") + path
-        if deadline.is_over:
+        adapter.deadline, left_s = deadline, deadline.left_s
+        if left_s <= LEAST_S:
             self.forget_connection()  # What its silence suggested about the scheme, too.
             raise errors.GatewayUnreachableError("no answer in time.")
-        adapter.deadline, left_s = deadline, deadline.left_s
-        timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
         try:
             if (answer := self._asked_again(path, deadline, auth)) is None:
+                url = self.address.url(self.scheme or "https") + path
+                timeouts = min(CONNECT_S, left_s), min(READ_S, left_s)
                 with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
-                    answer = Plain(response.status_code, response.raw.read(LARGEST_BODY_BYTES, decode_content=True))
+                    answer = Answer(response.status_code, response.raw.read(LARGEST_BODY_BYTES, decode_content=True))
                     if response.raw.read(1, decode_content=True):
                         self.forget_connection()
                         raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
-                if getattr(auth, "is_steady", False) and adapter.connection is not None:
-                    self._kept = Kept(adapter.connection, response.request, auth, self.cookies)
-            log.debug("%s %s %d bytes", path, answer.status, len(answer.body))
-            self._needs_tls = self._needs_tls or self.is_secure
-            if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
-                self.cookies.clear()
-            return Answer(answer.status, answer.body.decode("utf-8", "replace"))
+                if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
+                    self.cookies.clear()
+                is_steady = getattr(auth, "is_steady", False)
+                self._kept = Kept(adapter.connection, response.request, auth, self.cookies) if is_steady else None
+            else:
+                adapter.answers += 1
         except (OSError, HTTPError, HTTPException, ValueError) as error:
             self.forget_connection()
             raise self._translated(error, deadline, left_s) from error
-
-    def _asked_again(self, path: str, deadline: Deadline, auth: Dress | None) -> Plain | None:
-        """Return what is answered on the kept connection; None where that is no answer as usual."""
-        if self._kept is None or self._opened is None:
-            return None
-        answer = self._kept.ask(path, deadline, LARGEST_BODY_BYTES) if self._kept.can_ask(auth) else None
-        if answer is None or answer.status in {401, 403}:
-            self._kept.let_go()
-            return None
-        self._opened[1].answers += 1
+        log.debug("%s %s %d bytes", path, answer.status, len(answer.body))
+        self._needs_tls = self._needs_tls or self.is_secure
         return answer
+
+    def _asked_again(self, path: str, deadline: Deadline, auth: Dress | None) -> Answer | None:
+        """Return what is answered on the kept connection; None where that is no answer as usual."""
+        if (kept := self._kept) is None:
+            return None
+        answer = kept.ask(path, deadline, LARGEST_BODY_BYTES) if kept.can_ask(auth) else None
+        if answer is not None and answer.status not in {401, 403}:
+            return answer
+        kept.let_go()
+        self._kept = None
+        return None
 
     def _translated(self, error: Exception, deadline: Deadline, left_s: float) -> Exception:
         """Return what an error of the libraries means; ``left_s`` is the time that it had."""

@@ -22,11 +22,16 @@ LONGEST_LINE = 65_536
 _LEFT_OUT = {"content-length", "accept-encoding", "connection", "host"}
 
 
-class Plain(NamedTuple):
-    """An answer: its status, and its body as it came."""
+class Answer(NamedTuple):
+    """What came back: the status and the body; headers are not to be trusted."""
 
     status: int
     body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
 
 
 class OddAnswerError(Exception):
@@ -38,7 +43,7 @@ class Kept:
 
     def __init__(self, connection: Any, request: PreparedRequest, dress: object, cookies: RequestsCookieJar) -> None:
         self.connection, self.dress, self.request, self.cookies = connection, dress, request, cookies
-        self.state = _state(cookies)
+        self._has_new_cookies = False
         name = f"[{connection.host}]" if ":" in connection.host else connection.host
         port = "" if connection.port == connection.default_port else f":{connection.port}"
         headers = {"Host": f"{name.partition('%')[0]}{port}"}
@@ -49,10 +54,9 @@ class Kept:
 
     def can_ask(self, dress: object) -> bool:
         """Return whether a request of the same user can go on it."""
-        is_same = dress is self.dress and _state(self.cookies) == self.state
-        return bool(is_same and self.connection.sock is not None and self.connection.is_connected)
+        return dress is self.dress and not self._has_new_cookies and self.connection.sock is not None
 
-    def ask(self, path: str, deadline: Deadline, most_bytes: int) -> Plain | None:
+    def ask(self, path: str, deadline: Deadline, most_bytes: int) -> Answer | None:
         """Return the answer; None where the connection had ended or the answer is odd: ask on a new one.
 
         Raises:
@@ -84,7 +88,7 @@ class Kept:
         self.let_go()
         self.connection.close()
 
-    def _answer(self, reader: BinaryIO, most_bytes: int) -> Plain:
+    def _answer(self, reader: BinaryIO, most_bytes: int) -> Answer:
         version, _, rest = reader.readline(LONGEST_LINE).partition(b" ")
         if not version:
             raise ConnectionResetError("the connection ended without an answer")
@@ -115,12 +119,13 @@ class Kept:
             self._take_cookies(lines)
         if headers.get(b"connection", b"").lower() == b"close":
             self.close()
-        return Plain(status, body)
+        return Answer(status, body)
 
     def _take_cookies(self, lines: list[bytes]) -> None:
         text = b"".join(lines).decode("latin-1")
         head = _Head(email.parser.Parser(_class=HTTPMessage).parsestr(text))
         self.cookies.extract_cookies(head, MockRequest(self.request))  # type: ignore[arg-type]
+        self._has_new_cookies = True
 
 
 class _Head:
@@ -162,7 +167,3 @@ def _chunks(reader: BinaryIO, most_bytes: int) -> bytes:
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _state(cookies: RequestsCookieJar) -> list[tuple[str, str | None]]:
-    return [(cookie.name, cookie.value) for cookie in cookies]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from logger import readings
 from logger.errors import SettingsError
@@ -34,6 +34,10 @@ _POLLED = (
     (models.METER_READINGS, _rows_of(readings.MeterReading), attrgetter("meter_readings")),
     (models.BATTERY_SAMPLES, _rows_of(readings.BatterySample), attrgetter("batteries")),
     (models.STORAGE_SAMPLES, _rows_of(readings.StorageSample), attrgetter("storage")),
+)
+#: Of each poll: not to be made anew for each.
+_LAST_STORAGE = select(func.max(models.STORAGE_SAMPLES.c.polled_at)).where(
+    models.STORAGE_SAMPLES.c.gateway_id == bindparam("gateway")
 )
 _battery_rows, _BATTERY_STATE = _rows_of(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
 
@@ -165,11 +169,9 @@ def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None
 def _changed_since(connection: Connection, gateway_id: int, poll: Poll) -> datetime:
     """Return from when on a poll changes what was counted: power of batteries that comes late fills a gap before."""
     columns, at = models.STORAGE_SAMPLES.c, poll.polled_at
-    if not poll.storage:
+    if not poll.storage or connection.execute(_LAST_STORAGE, {"gateway": gateway_id}).scalar_one() <= at:
         return at
     last = select(func.max(columns.polled_at)).where(columns.gateway_id == gateway_id)
-    if connection.execute(last).scalar_one() <= at:
-        return at
     # Nothing of longer ago is filled.
     within = columns.polled_at >= at - timedelta(days=1), columns.polled_at < at
     return connection.execute(last.where(columns.power_w.is_not(None), *within)).scalar_one() or at

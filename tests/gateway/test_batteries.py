@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from logger.gateway.devices import Devices
 from logger.gateway.equipment import Equipment
 from logger.gateway.sources import batteries, system
 from logger.gateway.sources.batteries import Remembered
-from logger.readings import BatteryKind, BatterySample, ConsumptionSample, Measurement, Outcome, Poll, Source
+from logger.readings import Battery, BatteryKind, BatterySample, ConsumptionSample, Measurement, Outcome, Poll, Source
 from logger.simulator.house import Batteries
 from logger.simulator.houses import HOUSES
 from logger.simulator.pages import PAGES
@@ -274,6 +275,14 @@ def test_states_of_before_a_restart_are_no_changes() -> None:
     assert devices.changed({"grid_relay": "open", "generator": "running"}, NOON)[1] == []
     _, found = devices.changed({"grid_relay": "closed", "generator": None}, NOON)
     assert [event.kind for event in found] == ["grid_back"]
+
+
+def test_batteries_are_given_again_when_something_has_changed_or_an_hour_has_passed() -> None:
+    devices, battery = Devices(), Battery(serial="a", kind=BatteryKind.ENCHARGE)
+    larger = replace(battery, capacity_wh=5000.0)
+    minutes = [(0, battery), (5, battery), (10, larger), (65, larger), (70, larger), (75, larger)]
+    given = [bool(devices.news([each], NOON + timedelta(minutes=minute))) for minute, each in minutes]
+    assert given == [True, False, True, False, True, False]
 
 
 def test_batteries_are_gone_when_three_lists_in_a_row_and_the_powers_leave_them_out() -> None:

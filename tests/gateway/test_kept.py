@@ -9,7 +9,7 @@ import pytest
 import requests
 from requests.cookies import RequestsCookieJar
 
-from logger.gateway.kept import Kept, Plain
+from logger.gateway.kept import Answer, Kept
 from logger.gateway.tls import Deadline
 
 MOST = 1000
@@ -19,7 +19,6 @@ class Connection:
     """What Kept needs of urllib3's."""
 
     host, port, default_port = "envoy.local", 443, 443
-    is_connected = True
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: socket.socket | None = sock
@@ -53,7 +52,7 @@ def opened() -> Iterator[Opened]:
         end.close()
 
 
-def ask(kept: Kept, path: str = "/page?details=1", left_s: float = 5) -> Plain | None:
+def ask(kept: Kept, path: str = "/page?details=1", left_s: float = 5) -> Answer | None:
     return kept.ask(path, Deadline(left_s), MOST)
 
 
@@ -65,7 +64,7 @@ def test_requests_go_on_as_they_were_dressed(opened: Opened) -> None:
     kept, gateway = opened(answer() + answer(b"{}", status="404 Not Found"))
     assert kept.can_ask("me")
     assert not kept.can_ask("somebody else")
-    assert [ask(kept), ask(kept)] == [Plain(200, b"[1]"), Plain(404, b"{}")]
+    assert [ask(kept), ask(kept)] == [Answer(200, b"[1]"), Answer(404, b"{}")]
     sent = gateway.recv(4096).decode()
     assert sent.startswith("GET /page?details=1 HTTP/1.1\r\nHost: envoy.local\r\n")
     assert sent.count("Authorization: Bearer t\r\n") == 2
@@ -75,7 +74,7 @@ def test_requests_go_on_as_they_were_dressed(opened: Opened) -> None:
 def test_chunks_are_put_together(opened: Opened) -> None:
     body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\n[1\r\n1\r\n]\r\n0\r\nt: 1\r\n\r\n"
     kept, _ = opened(body + answer())
-    assert [ask(kept), ask(kept)] == [Plain(200, b"[1]")] * 2
+    assert [ask(kept), ask(kept)] == [Answer(200, b"[1]")] * 2
 
 
 ODD = (
@@ -117,13 +116,13 @@ def test_silence_lasts_no_longer_than_the_poll_has_time(opened: Opened) -> None:
 
 def test_a_gateway_that_closes_is_asked_on_a_new_connection(opened: Opened) -> None:
     kept, _ = opened(answer(headers="Connection: close\r\n"))
-    assert ask(kept) == Plain(200, b"[1]")
+    assert ask(kept) == Answer(200, b"[1]")
     assert not kept.can_ask("me")
 
 
 def test_another_cookie_is_another_dress(opened: Opened) -> None:
     kept, _ = opened(answer(headers="Set-Cookie: sessionId=abc; Path=/\r\n"))
-    assert ask(kept) == Plain(200, b"[1]")
+    assert ask(kept) == Answer(200, b"[1]")
     found: Any = dict(kept.cookies)
     assert found == {"sessionId": "abc"}
     assert not kept.can_ask("me")
