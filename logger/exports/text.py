@@ -76,7 +76,7 @@ def _text_cell(value: Any, decimals: int) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, float):
-        return f"{value:.{decimals}f}"
+        return f"{value:z.{decimals}f}"  # No -0.00.
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return str(value)

@@ -17,6 +17,7 @@ from logger import exports
 from logger.cli import run
 from logger.cli.report import FORMATS
 from logger.errors import UsageError
+from logger.exports.text import _text_cell
 from logger.reports import Report
 from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
@@ -177,3 +178,8 @@ def test_a_report_for_the_terminal_or_as_text_loads_nothing_of_spreadsheets(fill
 
 def test_every_format_that_can_be_asked_for_can_be_made() -> None:
     assert set(FORMATS) == set(exports.EXPORTERS)
+
+
+def test_nothing_is_less_than_nothing_in_a_table() -> None:
+    assert _text_cell(-0.0004, 2) == "0.00"
+    assert _text_cell(-0.4, 2) == "-0.40"
