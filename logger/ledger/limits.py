@@ -93,10 +93,11 @@ def limits_of(stream: Stream, peak_power_w: float | None) -> Limits:
         return Limits(peak_w=peak_power_w, needs_sun=True)
     if stream is Stream.STANDBY:
         return Limits(floor_w=5_000, learned_floor_w=2_000)
+    needs_sun = stream is Stream.EXPORT
     return Limits(
         floor_w=50_000,
         learned_floor_w=50_000,
         is_computed=stream is Stream.CONSUMPTION_CT,
-        unseen_w=UNSEEN_W,
-        needs_sun=stream is Stream.EXPORT,
+        unseen_w=1.5 * peak_power_w if needs_sun and peak_power_w else UNSEEN_W,
+        needs_sun=needs_sun,
     )

@@ -18,6 +18,7 @@ from logger.ledger.limits import (
     RETIRED_S,
     SLOW_SOURCES,
     SPIKE_MWH,
+    UNSEEN_W,
     WRAP_MWH,
     WRAP_REST_MWH,
     WRAP_SLACK_MWH,
@@ -109,16 +110,20 @@ class Possible:
             unseen_w = max(limits.unseen_w, 1.5 * self.most_mwh * 4 / 1000)
         if is_dark:
             unseen_w *= DARK_SHARE
+        elif self.made_w is not None and None in self._made_at_ends_w(index):
+            unseen_w = max(unseen_w, UNSEEN_W)  # Who knows what is exported.
         within_s = max(over_s, min(rest_s, REST_S)) + QUARTER_S if is_slow else over_s + 60
         owed_ws = self.curve.owed_ws(len(own.at_s) - 1)
         return max(SPIKE_MWH, int((max(1.5 * witness_w, unseen_w) * within_s + 1.5 * owed_ws) / 3.6))
 
     def _is_dark(self, index: int) -> bool:
         """Whether nothing is made behind the meter at both ends of a step."""
-        ends_w = self.curve.readings.power_w[-1], self.readings.power_w[index]
-        if self.made_w is not None:
-            ends_w = self.made_w.get(self.curve.last_s), self.made_w.get(self.readings.at_s[index])
-        return all(made_w is not None and abs(made_w) <= STALL_POWER_W for made_w in ends_w)
+        return all(made_w is not None and abs(made_w) <= STALL_POWER_W for made_w in self._made_at_ends_w(index))
+
+    def _made_at_ends_w(self, index: int) -> tuple[float | None, float | None]:
+        if self.made_w is None:
+            return self.curve.readings.power_w[-1], self.readings.power_w[index]
+        return self.made_w.get(self.curve.last_s), self.made_w.get(self.readings.at_s[index])
 
     def explained_mwh(self, over_s: int, powers_w: Sequence[float | None], *, slow_s: int = 0) -> int | None:
         """Return what the power at both ends of a step explains; None where it is unknown."""

@@ -131,7 +131,7 @@ def test_a_source_that_moves_in_steps_counts_nothing_suspect(minutes: int) -> No
     [
         (Stream.EXPORT, NIGHT_S, 300),
         (Stream.EXPORT, NIGHT_S, 40_000),
-        (Stream.EXPORT, NOON_S, 900),
+        (Stream.EXPORT, NOON_S, 400),
         (Stream.PRODUCTION, NIGHT_S, 300),
         (Stream.PRODUCTION, NIGHT_S, 7_000),
         (Stream.PRODUCTION, NOON_S, 700),
