@@ -124,6 +124,8 @@ VIEWS: dict[str, dict[str, tuple[str | None, str]]] = {
         "soc_end_pct": ("%", "state of charge when it ended"),
     },
 }
+#: of an inverter's day
+COVERED = "seconds that reports cover"
 #: columns of views that showed UTC, and show local time
 LOCAL = (("v_gaps", "starts_at"), ("v_gaps", "ends_at"), ("v_events", "at"))
 
@@ -184,6 +186,16 @@ def replace_views(direction: str) -> None:
                 comment(table, column, unit, meaning)
 
 
+def describe_days(meaning: str) -> None:
+    """Say what is covered of an inverter's day."""
+    for table in ("inverter_daily", "v_inverter_daily"):
+        statement = sa.text(
+            'UPDATE data_dictionary SET meaning = :meaning WHERE "table" = :table AND "column" = :column'
+        )
+        op.execute(statement.bindparams(meaning=meaning, table=table, column="covered_s"))
+        comment(table, "covered_s", "s", meaning)
+
+
 def name_unit(unit: str) -> None:
     """Name the unit of what is shown in local time, or was before."""
     for table, column in LOCAL:
@@ -239,6 +251,7 @@ def upgrade() -> None:
             "SELECT gateway_id, 'unjudged', '1970-01-01 00:00:00', '{}' FROM gateways"
         )
     )
+    describe_days(COVERED + "; 0 where much of the day is missing, or was counted with others over a gap")
     name_unit("local")
     replace_views("upgrade")
 
@@ -248,6 +261,7 @@ def downgrade() -> None:
     for table, meanings in (DICTIONARY | VIEWS).items():
         rows = sa.and_(dictionary.c.table == table, dictionary.c.column.in_(list(meanings)))
         op.execute(dictionary.delete().where(rows))
+    describe_days(COVERED)
     name_unit("UTC")
     replace_views("downgrade")
     op.execute(sa.text("DELETE FROM rollup_checkpoints WHERE ledger = 'unjudged'"))
