@@ -28,8 +28,6 @@ DAILY = frozenset({"clamp_missing", "clamp_reversed", "ct_disagrees", "wiring_fl
 REPORT_EVERY_S, LEAST_W = 1_000, 100.0
 #: A production CT that shows less than this share of the inverters' power does not measure them.
 NEXT_TO_NOTHING = 0.05
-#: A load that is below zero by more than this is none, W.
-LOAD_NOISE_W = 50.0
 #: What was right before is wrong when it lasts: all inverters have reported anew by then.
 LASTING = timedelta(minutes=20)
 
@@ -74,18 +72,6 @@ def in_meters(readings: Iterable[MeterReading]) -> list[Anomaly]:
     if not phases or Phase.TOTAL in phases:
         return []
     return [Anomaly("lost_channel", "storage", "one phase went to zero; the total is left out")]
-
-
-def in_load(readings: Iterable[MeterReading]) -> list[Anomaly]:
-    """Return a consumption CT whose load is below zero; with a battery behind it, it may be."""
-    totals = {reading.measurement: reading.power_w for reading in readings if reading.phase is Phase.TOTAL}
-    load_w = totals.get(Measurement.TOTAL_CONSUMPTION)
-    if load_w is None or load_w > -LOAD_NOISE_W or Measurement.STORAGE in totals:
-        return []
-    detail = (
-        f"it is set up to measure the load and shows {load_w:.0f} W; look whether it sits at the grid, or is reversed"
-    )
-    return [Anomaly("ct_disagrees", "total-consumption", detail)]
 
 
 def in_production_page(page: Any) -> list[Anomaly]:

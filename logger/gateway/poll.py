@@ -15,7 +15,7 @@ from logger.errors import (
     MalformedDocumentError,
     NotAskedError,
 )
-from logger.gateway import anomalies, equipment
+from logger.gateway import anomalies, clamps, equipment
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.profile import ConsumptionFrom, Documents, ProductionFrom, Profile, known
@@ -113,8 +113,7 @@ def read(
     if not any(anomaly.kind == "inactive_meter" for anomaly in parts.anomalies):
         parts.anomalies += anomalies.in_values(parts.production, parts.meter_readings, parts.inverters)
     parts.anomalies += anomalies.in_meters(parts.meter_readings)
-    if not profile.equipment.has_batteries:
-        parts.anomalies += anomalies.in_load(parts.meter_readings)
+    parts.anomalies += clamps.in_readings(parts.meter_readings, has_batteries=profile.equipment.has_batteries)
     parts.anomalies += anomalies.in_slots(profile.meters.values())
     parts.anomalies += anomalies.in_production_page(known(documents, profiles.PRODUCTION_JSON))
     lists = (profiles.DEVICE_DATA, profiles.V1_INVERTERS)

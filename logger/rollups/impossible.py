@@ -32,6 +32,8 @@ DARK = 0.02
 LESS, MORE = 0.10, 0.25
 #: A CT that counts less than this share of what the inverters made does not measure them.
 NOTHING = 0.05
+#: The gateway alone consumes more in a day, Wh.
+IDLE_WH = 50.0
 #: Less than this a day is too little to compare, Wh.
 LEAST_WH = 500.0
 #: Days are compared of which this share was wholly measured.
@@ -109,7 +111,7 @@ def findings(day: Day) -> list[Finding]:
     # Over a gap energies that belong together are spread in different ways, those of inverters from dusk on.
     if is_over and len(measured) >= MEASURED * len(day.quarters):
         if not found:
-            found += _of_ratio(day.quarters)
+            found += [*_of_ratio(day.quarters), *_of_nothing(day.quarters)]
         around = sum(map(_is_measured, day.around))
         if around >= MEASURED * len(day.around):
             found += _of_production(day)
@@ -170,6 +172,20 @@ def _of_ratio(quarters: Iterable[Quarter]) -> Iterator[Finding]:
             "does that, or a grid or production CT in the wrong place"
         )
         yield Finding("ct_disagrees", f"{SUBJECT}self-consumption", detail)
+
+
+def _of_nothing(quarters: Sequence[Quarter]) -> Iterator[Finding]:
+    """Find a grid or a house that took nothing all day; with a battery it may."""
+    if any(q.battery_charge_wh is not None or q.battery_discharge_wh is not None for q in quarters):
+        return
+    traded = [(q.grid_import_wh, q.grid_export_wh) for q in quarters]
+    used = [q.consumption_wh for q in quarters if q.consumption_wh is not None]
+    if len(used) == len(quarters) and sum(wh or 0.0 for both in traded for wh in both) < IDLE_WH:
+        detail = "nothing came from the grid all day and nothing went there; look whether the grid CT has a clamp"
+        yield Finding("clamp_missing", f"{SUBJECT}grid", detail)
+    elif len(used) == len(quarters) and sum(used) < IDLE_WH:
+        detail = "the house consumed nothing all day; look whether its CT has a clamp, and where that sits"
+        yield Finding("clamp_missing", f"{SUBJECT}consumption", detail)
 
 
 def _of_production(day: Day) -> Iterator[Finding]:

@@ -1,13 +1,12 @@
 """What is odd is an event when it begins, and not again while it lasts."""
 
-from dataclasses import fields
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_load, in_production_page, in_slots
-from logger.readings import InverterSample, Meter, MeterReading, Phase, ProductionSample, Source
+from logger.gateway.anomalies import Anomaly, Watch, in_lists, in_production_page, in_slots
+from logger.readings import InverterSample, Meter, Phase, ProductionSample, Source
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -107,17 +106,6 @@ def test_a_production_ct_that_does_not_measure_the_inverters_is_reported_each_da
 def test_what_inverters_add_up_to_has_no_clamp(source: Source) -> None:
     units = [InverterSample(reported_at=NOON, serial="a", power_w=800.0)]
     assert Watch().clamp([ProductionSample(Phase.TOTAL, 0.0, 1.0, None, source)], units, NOON) == []
-
-
-def test_a_load_below_zero_is_reported_unless_a_battery_is_behind_its_ct() -> None:
-    def reading(measurement: str, power_w: float) -> MeterReading:
-        rest: dict[str, Any] = dict.fromkeys((field.name for field in fields(MeterReading)), None)
-        return MeterReading(**rest | {"measurement": measurement, "phase": Phase.TOTAL, "power_w": power_w})
-
-    load, storage = reading("total-consumption", -900.0), reading("storage", 900.0)
-    assert [anomaly.kind for anomaly in in_load([load])] == ["ct_disagrees"]
-    assert in_load([load, storage]) == in_load([reading("total-consumption", -9.0)]) == []
-    assert in_load([reading("net-consumption", -900.0)]) == []
 
 
 def test_a_meter_that_the_gateway_flags_says_what_to_look_at() -> None:

@@ -36,7 +36,7 @@ def sun_wh(quarter: int, peak_wh: float = 750.0) -> float:
 
 
 def a_day(counted: Counted, load_wh: float = 125.0, units: tuple[Unit, ...] = (), quarters: int = HOURS) -> Day:
-    empty = dict.fromkeys(Quarter._fields, 0.0) | {"covered_s": QUARTER_S}
+    empty: dict[str, float | None] = dict.fromkeys(Quarter._fields) | {"covered_s": QUARTER_S}
     rows = [
         Quarter(**empty | {"starts_s": number * QUARTER_S} | counted(sun_wh(number), load_wh))  # type: ignore[arg-type]
         for number in range(quarters)
@@ -103,6 +103,15 @@ def test_a_self_consumption_below_nothing_is_reported_once_the_day_is_over() -> 
 
     assert kinds(a_day(counted)) == [("ct_disagrees", "day's self-consumption")]
     assert kinds(a_day(counted, quarters=30)) == []
+
+
+def test_a_house_takes_something_in_a_day() -> None:
+    idle = a_day(lambda made, _: grid(made, 0.0))
+    assert kinds(idle) == [("clamp_missing", "day's grid")]
+    assert kinds(a_day(lambda made, _: grid(made, -made))) == [("clamp_missing", "day's consumption")]
+    assert kinds(a_day(lambda made, _: grid(made, 0.0), quarters=80)) == []
+    assert kinds(a_day(lambda made, _: grid(made, 0.0) | {"battery_charge_wh": 0.0})) == []
+    assert kinds(idle._replace(quarters=[q._replace(consumption_wh=None) for q in idle.quarters])) == []
 
 
 @pytest.mark.parametrize(
