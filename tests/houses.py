@@ -36,8 +36,8 @@ START = datetime(2026, 4, 9, 22, tzinfo=UTC)  # midnight there
 DAY = timedelta(days=1)
 FLOWS = ("grid_import", "grid_export", "consumption")
 BATTERY = ("battery_charge", "battery_discharge")
-#: Of what flows in a day, less is not worth a percentage, kWh.
-LEAST_KWH = 1.0
+#: What flows less than this share of what the house uses is off by so much of that instead.
+LEAST_SHARE = 0.05
 #: house -> events that its first fortnight has
 EVENTS = {
     "iq": {"battery_silent"},
@@ -165,12 +165,13 @@ def judged(name: str, days: int, engine: Engine, simulation: Simulation, now: da
                 result.silent.append(day)
         if record["status"] != "final":
             continue
+        used = LEAST_SHARE * site.energy_between_wh("consumption", ends[0], ends[1]) / 1000
         for flow in FLOWS:
             if (kwh := record[f"{flow}_kwh"]) is None:
                 result.unknown[flow] = result.unknown.get(flow, 0) + 1
                 continue
             right = site.energy_between_wh(flow, ends[0], ends[1]) / 1000
-            off_pct = 100 * abs(kwh - right) / max(right, LEAST_KWH)
+            off_pct = 100 * abs(kwh - right) / max(right, used)
             result.worst_pct[flow] = max(result.worst_pct.get(flow, 0.0), off_pct)
         for flow in BATTERY if site.shape.batteries else ():
             if record[f"{flow}_kwh"] is not None:
@@ -223,7 +224,8 @@ def soak(names: Sequence[str], days: int, every_s: int) -> bool:
     for name in names:
         results.append(run(name, days, every_s))
         click.echo(f"{name}: {results[-1].seconds:.0f} s CPU", err=True)
-    click.echo(f"{days} days of polls each {every_s} s; the worst final day's error in % (of at least 1 kWh):")
+    least = f"of at least {LEAST_SHARE:.0%} of its consumption"
+    click.echo(f"{days} days of polls each {every_s} s; the worst final day's error in % ({least}):")
     for line in table(results):
         click.echo(line)
     return not any(result.broken for result in results)
