@@ -105,11 +105,11 @@ def test_what_the_house_uses_has_the_batteries_in_it(bench: Benches) -> None:
         )
 
 
-def test_with_a_storage_ct_the_total_stays_production_and_net(bench: Benches) -> None:
+def test_with_a_storage_ct_its_power_is_in_what_the_house_uses_and_not_the_batteries_own(bench: Benches) -> None:
     roof = house(bench, "iq-ct")
     (poll,) = polls(roof, 1)
-    net = next(s for s in poll.consumption if s.measurement is Measurement.NET_CONSUMPTION and s.phase == "total")
-    assert used(poll).power_w == pytest.approx((poll.production[0].power_w or 0) + (net.power_w or 0), abs=0.01)
+    cts = {reading.measurement: reading.power_w or 0 for reading in poll.meter_readings if reading.phase == "total"}
+    assert used(poll).power_w == pytest.approx(sum(cts.values()), abs=0.01)
     assert poll.storage[0].power_w is not None
 
 
