@@ -30,6 +30,7 @@ from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
 from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS
+from logger.store.queries import battery_known_at
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
@@ -203,6 +204,8 @@ def samples_moved(connection: Connection, gateway_id: int, *, first: datetime, l
         or _reopened(connection, gateway_id, first_s + by_s, last_s + by_s, by_s)
     )
     since_s = min(first_s, first_s + by_s) if was_counted else first_s + by_s
+    known_at = battery_known_at(connection, gateway_id, from_epoch_s(since_s))
+    since_s = to_epoch_s(known_at) if known_at else since_s
     checkpoints.forget_after(connection, gateway_id, ENERGY.name, since_s - 1)
     if checkpoints.last(connection, gateway_id, ENERGY.name) is None:
         # Counting begins with the first sample, which may come after what was counted of these.

@@ -1,14 +1,23 @@
 """Small questions about what is stored."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from logger.store.database import backend
-from logger.store.models import BATTERIES, GATEWAYS, METADATA, POLLS, PRODUCTION_SAMPLES, SITE_STATES, epoch
+from logger.store.models import (
+    BATTERIES,
+    GATEWAYS,
+    METADATA,
+    POLLS,
+    PRODUCTION_SAMPLES,
+    SITE_STATES,
+    STORAGE_SAMPLES,
+    epoch,
+)
 
 
 def gateways(connection: Connection) -> Sequence[Any]:
@@ -39,6 +48,22 @@ def typical_step_s(connection: Connection, gateway_id: int) -> int | None:
     )
     steps = sorted(after - before for before, after in pairwise(connection.execute(query).scalars()))
     return steps[len(steps) // 2] if steps else None
+
+
+def battery_known_at(connection: Connection, gateway_id: int, before: datetime) -> datetime | None:
+    """Return when the power of batteries was last known before an instant; None where that is longer than a day ago.
+
+    From then on it matters what comes next: nothing is filled over more than a day.
+    """
+    columns = STORAGE_SAMPLES.c
+    query = select(func.max(columns.polled_at)).where(
+        columns.gateway_id == gateway_id,
+        columns.power_w.is_not(None),
+        columns.polled_at >= before - timedelta(days=1),
+        columns.polled_at < before,
+    )
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
 
 
 def logged_days(connection: Connection) -> float:
