@@ -140,3 +140,10 @@ def test_an_inverter_that_falls_silent_in_full_sun_was_cut_off(power_w: float | 
     assert cut_off_s(day + late, None, START_S + 60_000) == [last_s, *([START_S + 60_000] if is_cut else [])]
     assert cut_off_s(late, Rhythm(last_s, 900), START_S + 60_000) == ([START_S + 60_000] if is_cut else [])
     assert cut_off_s(late, Rhythm(START_S + 59_000, 900), START_S + 60_000) == []
+
+
+@pytest.mark.parametrize(("more_wh", "kinds"), [(150, []), (900, ["suspect_increment"])])
+def test_a_jump_beyond_what_any_inverter_makes_is_suspect(more_wh: float, kinds: list[str]) -> None:
+    days = [(at_s, value + (more_wh if at_s > 50_000 else 0)) for at_s, value in day(6, 100.0)]
+    curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
+    assert [event.kind for event in curve.events] == kinds

@@ -44,7 +44,7 @@ OTHERS = {
 GAP_S = 900
 #: What is stored at a time, and then rolled up, s
 BATCH_S = 43_200 + 420
-WITH_LATER_RULES = ("resets and jumps", "stalls", "reports of inverters", "pruned")
+WITH_LATER_RULES = ("resets and jumps", "net power without counters", "stalls", "reports of inverters", "pruned")
 ON_A_SERVER = ("outages", "net power without counters", "clocks set wrong", "pruned")
 
 
