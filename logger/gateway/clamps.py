@@ -12,8 +12,9 @@ from logger.readings import Measurement, MeterReading, Phase
 
 #: A CT without a clamp shows less, and one that is reversed more the other way, W.
 IDLE_W, OTHER_WAY_W = 2.0, 50.0
-#: One that has counted less than this share of what another has, where that is much (Wh), never measured.
-NEVER, MUCH_WH = 0.01, 200_000.0
+#: One that has counted less than this in all, where another has counted much, never measured, Wh. After a reset it has
+#: more within a day.
+NEVER_WH, MUCH_WH = 500.0, 200_000.0
 MEASURED = (Measurement.PRODUCTION, Measurement.NET_CONSUMPTION, Measurement.TOTAL_CONSUMPTION)
 
 
@@ -39,7 +40,7 @@ def _without_clamp(totals: dict[str, MeterReading]) -> Iterable[Anomaly]:
         ct = totals.get(name)
         if ct is None or ct.power_w is None or ct.delivered_wh is None or abs(ct.power_w) > IDLE_W:
             continue
-        if counted_wh[name] < NEVER * counted_wh[most]:
+        if counted_wh[name] < NEVER_WH:
             detail = (
                 f"it is enabled, shows {ct.power_w:.1f} W and has counted {counted_wh[name] / 1000:.1f} kWh in all, "
                 f"{most} {counted_wh[most] / 1000:.0f} kWh; look whether its clamp is there and plugged in"

@@ -29,7 +29,7 @@ def found(*readings: MeterReading, has_batteries: bool = False) -> list[tuple[st
 def test_a_ct_that_never_counted_beside_one_that_did_has_no_clamp(name: str, other: str) -> None:
     assert found(ct(name, 0.2, 0.015), ct(other, 500.0)) == [("clamp_missing", name)]
     assert found(ct(name, 0.2, 0.015), ct(other, 500.0, 150.0)) == []  # Both are new.
-    assert found(ct(name, 0.2, 800.0), ct(other, 500.0)) == []  # Night, or a moment between import and export.
+    assert found(ct(name, 0.2, 0.8), ct(other, 500.0)) == []  # Night, or a moment between import and export.
     assert found(ct(name, 90.0, 0.5), ct(other, 500.0)) == []  # It was fitted later.
     assert found(ct(name, None, 0.0), ct(other, 500.0)) == found(ct(name, 0.2, None), ct(other, 500.0)) == []
 
