@@ -161,8 +161,6 @@ class Http:
 
     def forget_connection(self) -> None:
         """Close the connection; the next request reads the pin anew."""
-        if self._kept is not None:
-            self._kept.let_go()
         if self._opened is not None:
             self._opened[0].close()
         self._opened = self._kept = None
@@ -219,7 +217,6 @@ class Http:
         answer = kept.ask(path, deadline, LARGEST_BODY_BYTES) if kept.can_ask(auth) else None
         if answer is not None and answer.status not in {401, 403}:
             return answer
-        kept.let_go()
         self._kept = None
         return None
 
