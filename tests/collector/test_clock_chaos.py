@@ -16,7 +16,17 @@ from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
 from logger.errors import StoreAwayError
 from logger.gateway.devices import Devices
-from logger.readings import GatewayInfo, Phase, Poll, ProductionSample, Source
+from logger.readings import (
+    BatteryKind,
+    GatewayInfo,
+    MeterReading,
+    Phase,
+    Poll,
+    ProductionSample,
+    SiteState,
+    Source,
+    StorageSample,
+)
 from logger.rollups import rollup
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import opened
@@ -26,6 +36,8 @@ START = datetime(2026, 6, 1, 6, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 NONE = timedelta(0)
 WH_PER_MINUTE = 20.0
+#: What no CT of this gateway reads.
+UNREAD = ("voltage_v", "current_a", "power_factor", "apparent_power_va", "reactive_power_var", "frequency_hz")
 INFO = GatewayInfo(
     serial="1", part_number=None, firmware="8.2.1", is_metered=True, has_web_tokens=True,
     gateway_time_s=None, time_zone="Europe/Madrid",
@@ -36,7 +48,7 @@ class Chaos:
     """A gateway, a machine whose clock is wrong by ``by``, and what becomes of them."""
 
     def __init__(self, seed: int, engine: Any, state_dir: Path) -> None:
-        self.dice = random.Random(seed)
+        self.dice, self.battery_dice, self.mood = random.Random(seed), random.Random(-1 - seed), "well"
         self.engine = engine
         roof = GatewaySettings(name="roof", host="roof")
         self.settings = Settings(database_url="", state_dir=state_dir, gateways=(roof,))
@@ -70,8 +82,29 @@ class Chaos:
             phase=Phase.TOTAL, power_w=1200.0, energy_lifetime_wh=self.lifetime_wh,
             reading_age_s=age_s, source=Source.CT if self.says_its_time else Source.V1,
         )  # fmt: skip
+        net = MeterReading(
+            measurement="net-consumption", phase=Phase.TOTAL, power_w=300.0, delivered_wh=self.lifetime_wh / 3,
+            received_wh=5.0, reading_age_s=age_s, **dict.fromkeys(UNREAD),
+        )  # fmt: skip
         info, self.info = self.info, None
-        return Poll(gateway_serial="1", polled_at=at, took_s=0.1, production=(sample,), info=info)
+        return Poll(gateway_serial="1", polled_at=at, took_s=0.1, production=(sample,), info=info,
+                    meter_readings=(net,), storage=self.storage(), site_states=self.states(at))  # fmt: skip
+
+    def storage(self) -> tuple[StorageSample, ...]:
+        """Batteries without a CT, whose power is now and then not known for long, or not asked for."""
+        dice = self.battery_dice
+        if dice.random() < 0.05:
+            self.mood = dice.choice(["well", "well", "silent", "unasked"])
+        if self.mood == "unasked":
+            return ()
+        power_w = None if self.mood == "silent" or dice.random() < 0.1 else dice.uniform(-2000, 2000)
+        stored_wh = 2000.0 if self.mood == "well" else dice.choice([None, 2500.0])
+        return (StorageSample(kind=BatteryKind.ENCHARGE, power_w=power_w, energy_wh=stored_wh, capacity_wh=4000.0),)
+
+    def states(self, at: datetime) -> tuple[SiteState, ...]:
+        if self.battery_dice.random() > 0.03:
+            return ()
+        return (SiteState(at=at, subject="grid_relay", state=self.battery_dice.choice(["open", "closed"])),)
 
     # -- what can happen
     def pass_by(self, minutes: int) -> None:

@@ -12,8 +12,11 @@ from sqlalchemy import Engine, text
 from logger.readings import Battery, BatteryKind, Poll, StorageSample
 from logger.rollups import rollup
 from logger.rollups.prune import prune
+from logger.simulator.faults import Fault
+from logger.simulator.houses import HOUSES
 from logger.simulator.site import Shape, Site
 from logger.store.writer import save
+from tests import houses
 from tests.rollups.test_rollups import FLOWS, daily, fill_more, rebuild, table
 from tests.sample_data import fill, instant, times, utc
 
@@ -197,3 +200,10 @@ def test_a_poll_without_its_storage_ct_makes_no_peak_of_consumption(engine: Engi
 def peaks_w(engine: Engine) -> dict[str, float]:
     rows = table(engine, "energy_15min")
     return {str(row["starts_at"]): row["peak_consumption_w"] for row in rows if row["peak_consumption_w"] is not None}
+
+
+def test_a_day_with_hours_off_grid_and_on_a_generator_is_partial() -> None:
+    hours = tuple(Fault(kind, 36_000.0, 43_200.0) for kind in ("grid_lost", "generator"))
+    result = houses.run("generator", days=1, every_s=300, house=replace(HOUSES["generator"], faults=hours))
+    assert result.statuses == ["partial"]
+    assert result.changed == 0
