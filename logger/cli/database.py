@@ -14,8 +14,8 @@ from logger import clock
 from logger.cli.options import load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, UsageError
 from logger.reports import periods
+from logger.rollups import checkpoints, rollup, site, verify
 from logger.rollups import prune as pruning
-from logger.rollups import rollup, site, verify
 from logger.store import database, queries, schema, transfer
 from logger.store import size as sizes
 
@@ -151,6 +151,8 @@ def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: 
         for row in _chosen(connection, gateway):
             moved = site.adopt(connection, row.gateway_id, loaded.gateways)
             start = first.first if first and not moved else None
+            if start is None:
+                checkpoints.forget_after(connection, row.gateway_id, checkpoints.EVENLY, -1)
             gap_s = site.gap_s(connection, row.gateway_id, loaded)
             changes += rollup.rebuild(connection, row.gateway_id, now=now, gap_s=gap_s, since=start)
     shown = [change for change in changes if not last or change.day <= last.last]

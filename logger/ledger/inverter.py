@@ -97,6 +97,8 @@ def by_day(curve: Curve, edges_s: Sequence[int], history: History | None) -> Day
         is_one_day = len(within) < 2 and start_s >= edges_s[0]
         if history is None or is_one_day or not total_mwh or any(days.energy_mwh[i] is None for i in within):
             continue
+        if start_s < history.since_s():
+            continue
         rows = history.measured("total", *fortnight_s(start_s, history.zone))
         mean = mean_day([(row.starts_s, row.production_mwh) for row in rows], history.zone)
         pieces = shares(total_mwh, (start_s, end_s), mean, history.zone)

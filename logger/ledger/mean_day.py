@@ -39,6 +39,8 @@ class History:
     zone: ZoneInfo
     #: phase, from, to -> what was measured in that time before the window
     measured: Callable[[str, int, int], Sequence[Measured]]
+    #: since when gaps are spread by it; those before it evenly, as they were once
+    since_s: Callable[[], int]
 
 
 class _Laid(NamedTuple):
@@ -75,13 +77,14 @@ def lay(
     if history is None or not stretches:
         return dict(energy), bridged
     days = _Days(history, phase, edges_s, {s: energy[s] for s in OF_THE_SUN if s in streams}, laid)
+    begin_s = max(edges_s[0], history.since_s())
     # In order of time: what lies before a gap is laid before it.
     for (start_s, end_s), order in stretches:
         stream = OF_THE_SUN[-order]
         within = touched(edges_s, start_s, end_s)
         bounds_s = [start_s, *(edges_s[i] for i in within[1:]), end_s]
         counts = streams[stream].counts(bounds_s)
-        pieces = days.shares(stream, counts[-1] - counts[0], (start_s, end_s)) if start_s >= edges_s[0] else None
+        pieces = days.shares(stream, counts[-1] - counts[0], (start_s, end_s)) if start_s >= begin_s else None
         if pieces is None or any(days.energy[stream][i] is None for i in within):
             continue
         moved = laid.moved_mwh.setdefault(stream, [0] * len(bridged))

@@ -29,6 +29,10 @@ KINDS = (
     "counter_wrap", "counter_reset", "counter_dip", "suspect_increment", "suspect_power", "source_change",
     "stalled_counter", "outage", doubts.KIND, clock_check.KIND,
 )  # fmt: skip
+#: Until there gaps are spread evenly, as version 0.1 did: a ledger of its own, which a whole rebuild forgets.
+EVENLY = "evenly"
+#: After all that is counted.
+EVER_S = 10**10
 #: How the subject of a decision about a single inverter begins.
 SUBJECT = "inverter "
 

@@ -4,6 +4,8 @@ from sqlalchemy import select
 
 from logger.clock import from_epoch_s
 from logger.ledger.mean_day import History, Measured
+from logger.rollups import checkpoints
+from logger.rollups.checkpoints import EVENLY, EVER_S
 from logger.rollups.read import Window
 from logger.store.database import rows
 from logger.store.models import ENERGY_15MIN, epoch
@@ -26,7 +28,10 @@ def history_of(window: Window, settled_s: int | None = None) -> History:
         found = rows(window.connection, query.order_by(columns.starts_at))
         return [Measured(at_s, _mwh(made_wh), _mwh(given_wh)) for at_s, made_wh, given_wh in found]
 
-    return History(window.site.zone, measured)
+    def since_s() -> int:
+        return checkpoints.last_at_s(window.connection, window.site.gateway_id, EVENLY, EVER_S) or 0
+
+    return History(window.site.zone, measured, since_s)
 
 
 def _mwh(wh: float | None) -> int | None:

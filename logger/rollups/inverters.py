@@ -27,9 +27,6 @@ from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
 RETIRED_S = 2 * 86_400
-#: After all that is counted.
-EVER_S = 10**10
-
 
 #: Epoch seconds, W
 Powers = tuple[list[int], list[float | None]]
@@ -49,7 +46,7 @@ def count(window: Window) -> Rolled:
     counted: dict[str, tuple[list[int | None], list[int]]] = {}  # by day: mWh, seconds covered
     tracks: dict[str, Curve | Reported] = {}
     open_s = [newest_s]
-    settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", EVER_S)
+    settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
     history = None if settled_s is None else history_of(window, settled_s)
     for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
@@ -66,8 +63,9 @@ def count(window: Window) -> Rolled:
             reported = read_reports(inverter.reports, rhythm, edges_s)
             counted[serial], tracks[serial] = (reported.energy_mwh, reported.covered_s), reported
             for at_s in cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s) if history else ():
-                # Not measured as a day; one at midnight ends the day before.
-                reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
+                if history and at_s >= history.since_s():
+                    # Not measured as a day; one at midnight ends the day before.
+                    reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
     alive_s = newest_s - RETIRED_S
     slowest_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)

@@ -251,6 +251,13 @@ def upgrade() -> None:
             "SELECT gateway_id, 'unjudged', '1970-01-01 00:00:00', '{}' FROM gateways"
         )
     )
+    # What was bridged up to here was spread evenly, and stays so until a rebuild of all.
+    op.execute(
+        sa.text(
+            "INSERT INTO rollup_checkpoints (gateway_id, ledger, at, state) SELECT gateway_id, 'evenly', MAX(at), '{}' "
+            "FROM rollup_checkpoints WHERE ledger = 'energy' GROUP BY gateway_id"
+        )
+    )
     describe_days(COVERED + "; 0 where much of the day is missing, or was counted with others over a gap")
     name_unit("local")
     replace_views("upgrade")
@@ -264,7 +271,7 @@ def downgrade() -> None:
     describe_days(COVERED)
     name_unit("UTC")
     replace_views("downgrade")
-    op.execute(sa.text("DELETE FROM rollup_checkpoints WHERE ledger = 'unjudged'"))
+    op.execute(sa.text("DELETE FROM rollup_checkpoints WHERE ledger IN ('unjudged', 'evenly')"))
     for table in reversed(TABLES):
         op.drop_table(table)
     for table in ENERGY:

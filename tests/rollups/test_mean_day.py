@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from logger.clock import to_epoch_s
 from logger.reports.details import detail_report
-from logger.rollups import rollup
+from logger.rollups import checkpoints, rollup
 from logger.rollups.prune import prune
 from logger.rollups.verify import findings
 from logger.simulator.site import Shape, Site
@@ -155,4 +155,28 @@ def test_days_of_an_inverter_beside_a_gap_are_shared_by_the_sun_and_not_measured
         report = detail_report(connection, "inverters", now=moments[-1], since="2026-03-20")
     statuses = {str(row[1]): row[-1] for row in report.rows if row[2] == "b"}
     assert {day for day, status in statuses.items() if status == "partial"} == set(beside)
+    engine.dispose()
+
+
+def test_gaps_of_an_older_version_stay_evenly_spread_until_a_whole_rebuild(sqlite_url: str) -> None:
+    engine, site = open_engine(sqlite_url), Site(Shape(), SINCE - timedelta(days=1))
+    moments = [at for at in sampled((NIGHT,)) if at < SINCE + timedelta(days=11)]
+    live(engine, site, moments)
+    with engine.begin() as connection:
+        columns = "gateway_id, ledger, at, state"
+        connection.execute(
+            text(f"INSERT INTO rollup_checkpoints ({columns}) VALUES (1, 'evenly', '2026-03-30 00:00:00', '')")
+        )
+        rollup.rebuild(connection, 1, now=moments[-1], gap_s=900, since=None)
+    even = {round(row["production_wh"], 1) for row in in_gap(engine, NIGHT)}
+    assert max(even) - min(even) <= 0.11
+    with engine.connect() as connection:
+        assert list(findings(connection, 1, now=moments[-1], gap_s=900, whole=True)) == []
+    before = table(engine, "energy_daily")
+    with engine.begin() as connection:
+        checkpoints.forget_after(connection, 1, checkpoints.EVENLY, -1)
+        changes = rollup.rebuild(connection, 1, now=moments[-1], gap_s=900, since=None)
+    assert {str(change.day) for change in changes} == {"2026-03-28", "2026-03-29"}
+    after = table(engine, "energy_daily")
+    assert sum(row["production_wh"] for row in after) == pytest.approx(sum(row["production_wh"] for row in before))
     engine.dispose()
