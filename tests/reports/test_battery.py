@@ -17,6 +17,7 @@ from logger.reports.columns import BATTERY
 from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Opening
 from tests.sample_data import fill, fill_batteries, times, utc
 
 SINCE = utc(2026, 5, 30)
@@ -24,18 +25,22 @@ NOW = SINCE + timedelta(days=5)
 EMPTY = date(2026, 6, 1)
 
 
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
+def fill_sites(engine: Engine) -> Engine:
     """Five days in two months, on one of which nothing was measured, of a site with a battery and of one without."""
-    seen = [at for at in times(SINCE, NOW, 900) if at.date() != EMPTY]
+    seen = [at for at in times(SINCE, NOW, 1800) if at.date() != EMPTY]
     for number, has_battery in ((1, True), (2, False)):
         site = Site(Shape(battery=has_battery, seed=number), SINCE - timedelta(days=1))
         fill(engine, site, seen, zone="UTC", gateway_id=number)
         if has_battery:
             fill_batteries(engine, site, seen, kwh=2)
         with engine.begin() as connection:
-            rollup.rebuild(connection, number, now=NOW, gap_s=900, since=None)
+            rollup.rebuild(connection, number, now=NOW, gap_s=3600, since=None)
     return engine
+
+
+@pytest.fixture
+def filled(opening: Opening, sqlite_url: str) -> Engine:
+    return fill_sites(opening(sqlite_url))
 
 
 def records(engine: Engine, *kind: Any, **chosen: Any) -> list[dict[str, Any]]:
@@ -44,11 +49,11 @@ def records(engine: Engine, *kind: Any, **chosen: Any) -> list[dict[str, Any]]:
     return [dict(zip(report.names, row, strict=True)) for row in report.rows]
 
 
-def test_each_day_is_as_the_view_has_it(filled: Engine) -> None:
-    with filled.connect() as connection:
+def test_each_day_is_as_the_view_has_it(engine: Engine) -> None:
+    with fill_sites(engine).connect() as connection:
         view = {str(row["day"]): row for row in connection.execute(text("SELECT * FROM v_battery_daily")).mappings()}
         energy = energy_report(connection, "daily", now=NOW, gateway="site1")
-    days = records(filled)
+    days = records(engine)
     assert [day["status"] for day in days] == energy.column("status")
     for day in days:
         row = view[str(day["day"])]
@@ -105,9 +110,9 @@ def test_every_format_has_the_same_totals(filled: Engine) -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_a_workbook_has_a_sheet_of_batteries_where_there_are_any(
-    database_url: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    sqlite_url: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    database = ["--database-url", database_url]
+    database = ["--database-url", sqlite_url]
     assert run([*database, "report", "battery", "monthly", "--from", "2026-05", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["month"] == "2026-05"
     for gateway, has_sheet in (("site1", True), ("site2", False)):
