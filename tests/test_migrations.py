@@ -57,7 +57,12 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "count", "digest"),
-    [("0003", 18, "55778e3ddd248215"), ("0004", 24, "76f66297df8be119"), ("0005", 8, "2a77ddcc3f33a837")],
+    [
+        ("0003", 18, "55778e3ddd248215"),
+        ("0004", 24, "76f66297df8be119"),
+        ("0005", 8, "2a77ddcc3f33a837"),
+        ("0006", 24, "10044c8c6116b853"),
+    ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:
     paths = sorted((schema.migrations_path() / "versions" / "views" / revision).rglob("*.sql"))
