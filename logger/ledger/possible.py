@@ -108,6 +108,8 @@ class Possible:
         unseen_w = limits.power_w(self.most_mwh, self.curve.last_s - self.curve.anchor.first_s)
         if limits.unseen_w is not None:
             unseen_w = max(limits.unseen_w, 1.5 * self.most_mwh * 4 / 1000)
+        if not limits.needs_sun:
+            unseen_w += witness_w  # It comes on top of what runs all the time.
         if is_dark:
             unseen_w *= DARK_SHARE
         elif self.made_w is not None and None in self._made_at_ends_w(index):
