@@ -10,7 +10,8 @@ from typing import Any
 from logger.errors import GatewayError, GatewayUnreachableError, MalformedDocumentError
 from logger.gateway.parse import integer
 from logger.gateway.quirks import Firmware
-from logger.gateway.sources.batteries import acb_item, devices, encharges, serials
+from logger.gateway.sources.acb import acb_item
+from logger.gateway.sources.batteries import devices, encharges, serials
 
 #: From this firmware on there may be IQ Batteries.
 BATTERIES_FROM: Firmware = (5,)

@@ -19,7 +19,7 @@ from logger.gateway import anomalies, clamps, equipment
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly
 from logger.gateway.profile import ConsumptionFrom, Documents, ProductionFrom, Profile, known
-from logger.gateway.sources import batteries, inverters, meters, production, system
+from logger.gateway.sources import acb, batteries, inverters, meters, production, system
 from logger.gateway.sources.batteries import Remembered
 from logger.gateway.sources.system import States
 from logger.readings import (
@@ -199,7 +199,7 @@ def _batteries(parts: Parts) -> None:
         parts.storage += [summed] if summed is not None else []
     if parts.profile.equipment.has_acb:
         page = known(parts.documents, profiles.PRODUCTION_JSON)
-        together, why = batteries.acb_storage(page, parts.at_s, parts.remembered.ahead_s)
+        together, why = acb.acb_storage(page, parts.at_s, parts.remembered.ahead_s)
         parts.storage += [together] if together is not None else []
         if page is not None:
             parts.heard["acb"] = why
@@ -215,8 +215,8 @@ def _slow_pages(parts: Parts) -> None:
         parts.battery_devices += batteries.listed_batteries(inventory, parts.remembered.rated_w)
         parts.states |= system.of_inventory(inventory)
     if (acb_inventory := page.get(equipment.ACB_INVENTORY)) is not None:
-        parts.battery_devices += batteries.listed_acbs(acb_inventory)
-        parts.batteries += batteries.each_acb(acb_inventory, parts.at_s)
+        parts.battery_devices += acb.listed_acbs(acb_inventory)
+        parts.batteries += acb.each_acb(acb_inventory, parts.at_s)
     for path, states_of in STATES.items():
         if path in page:
             parts.states |= states_of(page[path])

@@ -1,4 +1,4 @@
-"""/ivp/ensemble/power, secctrl and inventory, and the storage item of production.json: what batteries report.
+"""/ivp/ensemble/power, secctrl and inventory: what IQ Batteries report.
 
 Power is W, positive for discharging (``real_power_mw`` / 1000: steps of about 1 W); energy is a level, Wh, never a
 counter. Batteries are matched by serial. What is text, null or missing costs its column alone.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from logger.errors import MalformedDocumentError
-from logger.gateway.parse import instant_s, integer, items, number, power, table, text
+from logger.gateway.parse import instant_s, items, number, power, table, text
 from logger.readings import Battery, BatteryKind, BatterySample, Source, StorageSample
 
 Record = Mapping[str, Any]
@@ -20,11 +20,8 @@ SILENT_AFTER_S = 1800
 MOST_RATED_W = 5000.0
 #: A battery gives and takes at most this share of its rated power.
 MOST_OF_RATED = 1.1
-ACB_CAPACITY_WH = 1240.0
 #: A report of /ivp/livedata/status that is older shows that nothing streams.
 LIVE_S = 60
-#: /inventory.json, admin_state of units that are gone
-REMOVED = {0, 3}
 
 
 class Listed(NamedTuple):
@@ -70,12 +67,6 @@ def encharges(inventory: Any) -> dict[str, Record]:
     """Return the IQ Batteries of /ivp/ensemble/inventory by serial."""
     listed = ((text(device.get("serial_num")), device) for device in devices(inventory, "ENCHARGE"))
     return {serial: device for serial, device in listed if serial is not None}
-
-
-def acb_item(production_page: Any) -> dict[str, Any]:
-    """Return the storage item of the AC Batteries of production.json, or {}."""
-    found = items(table(production_page).get("storage"))
-    return next((item for item in found if item.get("type") == "acb"), {})
 
 
 def rated_powers(status: Any) -> dict[str, float]:
@@ -198,66 +189,12 @@ def encharge_storage(samples: Iterable[BatterySample], secctrl: Any) -> StorageS
         kind=BatteryKind.ENCHARGE,
         power_w=round(sum(known_w), 3) if known_w and len(known_w) == len(each_w) else None,
         soc_pct=percent(page.get("ENC_agg_soc")),
-        energy_wh=_level(page.get("ENC_agg_avail_energy")),
-        capacity_wh=_level(page.get("Enc_max_available_capacity")),
+        energy_wh=level(page.get("ENC_agg_avail_energy")),
+        capacity_wh=level(page.get("Enc_max_available_capacity")),
         health_pct=percent(page.get("ENC_agg_soh")),
         reserve_pct=percent(page.get("configured_backup_soc")),
         source=Source.ENSEMBLE,
     )
-
-
-def acb_storage(production_page: Any, at_s: int, ahead_s: int) -> tuple[StorageSample | None, str | None]:
-    """Return what the AC Batteries report together, and why their power is unknown where it is too old (R16).
-
-    None where the page counts none.
-    """
-    item = acb_item(production_page)
-    count = integer(item.get("activeCount"))
-    if item and not count:
-        return None, None
-    power_w, read_s = power(item.get("wNow")), instant_s(item.get("readingTime"))
-    if power_w is not None and item.get("state") in {"charging", "discharging"}:
-        power_w = abs(power_w) if item.get("state") == "discharging" else -abs(power_w)
-    silent = None
-    if read_s is not None and at_s + ahead_s - read_s > SILENT_AFTER_S:
-        power_w, silent = None, f"the last report was {(at_s + ahead_s - read_s) // 60} min old"
-    sample = StorageSample(
-        kind=BatteryKind.ACB,
-        power_w=power_w,
-        soc_pct=percent(item.get("percentFull")),
-        energy_wh=_level(item.get("whNow")),
-        capacity_wh=ACB_CAPACITY_WH * count if count else None,
-        reading_age_s=None if read_s is None else at_s - read_s,
-        source=Source.ACB,
-    )
-    return sample, silent
-
-
-def each_acb(inventory: Any, at_s: int) -> list[BatterySample]:
-    """Return each AC Battery of /inventory.json: slow, and without its power."""
-    found = []
-    for device in _acbs(inventory):
-        last_s = instant_s(device.get("last_rpt_date"))
-        found.append(
-            BatterySample(
-                serial=str(text(device.get("serial_num"))),
-                soc_pct=percent(device.get("percentFull")),
-                cell_temperature_c=number(device.get("maxCellTemp")),
-                state="sleeping" if device.get("sleep_enabled") is True else text(device.get("charge_status")),
-                reading_age_s=None if last_s is None else at_s - last_s,
-                source=Source.INVENTORY,
-            )
-        )
-    return found
-
-
-def _acbs(inventory: Any) -> list[dict[str, Any]]:
-    listed = {text(device.get("serial_num")): device for device in devices(inventory, "ACB")}
-    return [
-        device
-        for serial, device in listed.items()
-        if serial is not None and integer(device.get("admin_state")) not in REMOVED
-    ]
 
 
 def listed_batteries(inventory: Any, rated_w: Mapping[str, float]) -> list[Battery]:
@@ -268,24 +205,10 @@ def listed_batteries(inventory: Any, rated_w: Mapping[str, float]) -> list[Batte
             kind=BatteryKind.ENCHARGE,
             part_number=text(device.get("part_num")),
             firmware=text(device.get("img_pnum_running")),
-            capacity_wh=_level(device.get("encharge_capacity")),
+            capacity_wh=level(device.get("encharge_capacity")),
             rated_power_w=rated_w.get(serial),
         )
         for serial, device in encharges(inventory).items()
-    ]
-
-
-def listed_acbs(inventory: Any) -> list[Battery]:
-    """Return the AC Batteries of /inventory.json."""
-    return [
-        Battery(
-            serial=str(text(device.get("serial_num"))),
-            kind=BatteryKind.ACB,
-            part_number=text(device.get("part_num")),
-            firmware=text(device.get("img_pnum_running")),
-            capacity_wh=ACB_CAPACITY_WH,
-        )
-        for device in _acbs(inventory)
     ]
 
 
@@ -307,6 +230,7 @@ def percent(value: Any) -> float | None:
     return found if found is not None and 0 <= found <= 100 else None
 
 
-def _level(value: Any) -> float | None:
+def level(value: Any) -> float | None:
+    """Return an energy or capacity; None where it can't be one."""
     found = number(value)
     return found if found is not None and found >= 0 else None
