@@ -74,7 +74,7 @@ def errors_pct(shape: Shape, days: int, every_s: int) -> list[tuple[float, float
 
 def soak(days: int, cadences_s: Sequence[int] = (5, 60, 300)) -> None:
     """Print the error of balanced import and export of some houses at some cadences."""
-    click.echo(f"{days} days; error in %: of all days together, and of the worst one (of at least 5 % of its use)")
+    click.echo(f"{days} days; error in %: of all days together, and of the worst one (of at least 10 % of its use)")
     click.echo(f"{'house':12} {'every':>6}  {'import':>16}  {'export':>16}")
     for name in ("three-phase", "split-phase", "iq-ct"):
         for every_s in cadences_s:

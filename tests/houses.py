@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 FLOWS = ("grid_import", "grid_export", "consumption")
 BATTERY = ("battery_charge", "battery_discharge")
 #: What flows less than this share of what the house uses is off by so much of that instead.
-LEAST_SHARE = 0.05
+LEAST_SHARE = 0.1
 #: house -> events that its first fortnight has
 EVENTS = {
     "iq": {"battery_silent"},
@@ -56,6 +56,7 @@ class Result:
     house: str
     statuses: list[str] = field(default_factory=list)
     worst_pct: dict[str, float] = field(default_factory=dict)
+    all_pct: dict[str, float] = field(default_factory=dict)  #: of all final days together
     unknown: dict[str, int] = field(default_factory=dict)  #: final days on which a flow is NULL
     battery_pct: dict[str, float] = field(default_factory=dict)
     impossible: list[date] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Result:
         """What is not as it has to be."""
         limit = LIMIT_PCT[self.house]
         found = [f"{flow} off by {pct:.2f} %" for flow, pct in self.worst_pct.items() if pct > limit]
+        found += [f"all {flow} off by {pct:+.2f} %" for flow, pct in self.all_pct.items() if abs(pct) > limit]
         found += [f"{len(self.silent)} impossible days are not suspect"] if self.silent else []
         found += [f"no event {', '.join(sorted(self.missing))}"] if self.missing else []
         return found + ([f"{self.changed} days change by a rebuild"] if self.changed else [])
@@ -151,33 +153,38 @@ def judged(name: str, days: int, engine: Engine, simulation: Simulation, now: da
         report = energy_report(connection, "daily", now=now, since=str(first), until=str(first + DAY * (days - 1)))
         kinds = set(connection.execute(select(models.EVENTS.c.kind)).scalars())
     result.missing = EVENTS.get(name, set()) - kinds if days >= 14 else set()
-    found = dict.fromkeys(BATTERY, 0.0)
-    true = dict(found)
+    sums = {flow: [0.0, 0.0] for flow in (*FLOWS, *BATTERY)}  # reported, true
     for row in report.rows:
         record = dict(zip(report.names, row, strict=True))
         day = date.fromisoformat(str(record["day"]))
-        ends = [from_epoch_s(f(day, zone)) for f in (day_start_s, day_end_s)]
+        since, until = (from_epoch_s(f(day, zone)) for f in (day_start_s, day_end_s))
         result.statuses.append(record["status"])
-        is_impossible = impossible(simulation, *ends)
-        if is_impossible:
+        if impossible(simulation, since, until):
             result.impossible.append(day)
             if record["status"] != "suspect":
                 result.silent.append(day)
         if record["status"] != "final":
             continue
-        used = LEAST_SHARE * site.energy_between_wh("consumption", ends[0], ends[1]) / 1000
-        for flow in FLOWS:
+        least = LEAST_SHARE * site.energy_between_wh("consumption", since, until) / 1000
+        for flow, both in sums.items():
             if (kwh := record[f"{flow}_kwh"]) is None:
-                result.unknown[flow] = result.unknown.get(flow, 0) + 1
+                result.unknown[flow] = result.unknown.get(flow, 0) + (flow in FLOWS)
                 continue
-            right = site.energy_between_wh(flow, ends[0], ends[1]) / 1000
-            off_pct = 100 * abs(kwh - right) / max(right, used)
-            result.worst_pct[flow] = max(result.worst_pct.get(flow, 0.0), off_pct)
-        for flow in BATTERY if site.shape.batteries else ():
-            if record[f"{flow}_kwh"] is not None:
-                found[flow] += record[f"{flow}_kwh"]
-                true[flow] += site.energy_between_wh(flow, ends[0], ends[1]) / 1000
-    result.battery_pct = {flow: 100 * (found[flow] / true[flow] - 1) for flow in BATTERY if true[flow]}
+            right = site.energy_between_wh(flow, since, until) / 1000
+            both[0] += kwh
+            both[1] += right
+            if flow in FLOWS:
+                off_pct = 100 * abs(kwh - right) / max(right, least)
+                result.worst_pct[flow] = max(result.worst_pct.get(flow, 0.0), off_pct)
+    least = LEAST_SHARE * sums["consumption"][1]
+    off = {
+        flow: 100 * (reported - true) / (max(true, least) if flow in FLOWS else true)
+        for flow, (reported, true) in sums.items()
+        if true
+    }
+    result.all_pct = {flow: pct for flow, pct in off.items() if flow in FLOWS}
+    result.battery_pct = {flow: pct for flow, pct in off.items() if flow in BATTERY}
+    result.unknown = {flow: days for flow, days in result.unknown.items() if days}
     return result
 
 
@@ -196,26 +203,26 @@ def impossible(simulation: Simulation, since: datetime, until: datetime) -> bool
 
 
 def table(results: Sequence[Result]) -> list[str]:
-    """Return the results as lines for people."""
-    head = f"{'house':12} {'final':>5} {'suspect':>7} {'other':>5}  {'import':>7} {'export':>7} {'used':>7}"
-    lines = [f"{head}  {'charge':>7} {'dischg':>7}  impossible, of them suspect"]
+    """Return the results as lines for people: days, worst day and all of them by flow, batteries, impossible days."""
+    cells = [f"{flow:>13}" for flow in ("import", "export", "used")]
+    lines = [f"{'house':12} final suspect other {''.join(cells)}   charge discharge  impossible, suspect"]
     for result in results:
         counts = [result.statuses.count(status) for status in ("final", "suspect")]
         other = len(result.statuses) - sum(counts)
-        worst = [_pct(result.worst_pct.get(flow)) for flow in FLOWS]
-        battery = [_pct(result.battery_pct.get(flow)) for flow in BATTERY]
+        cells = [f"{_pct(result.worst_pct.get(flow))} {_pct(result.all_pct.get(flow), '+')}" for flow in FLOWS]
+        battery = [_pct(result.battery_pct.get(flow), "+") for flow in BATTERY]
         caught = len(result.impossible) - len(result.silent)
         lines.append(
-            f"{result.house:12} {counts[0]:5} {counts[1]:7} {other:5}  {worst[0]:>7} {worst[1]:>7} {worst[2]:>7}  "
-            f"{battery[0]:>7} {battery[1]:>7}  {len(result.impossible)}, {caught}"
+            f"{result.house:12} {counts[0]:5} {counts[1]:7} {other:5} {' '.join(cells)}   {battery[0]}   {battery[1]}"
+            f"  {len(result.impossible)}, {caught}"
             + (f"   unknown on final days: {result.unknown}" if result.unknown else "")
             + ("   BROKEN: " + "; ".join(result.broken) if result.broken else "")
         )
     return lines
 
 
-def _pct(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} %"
+def _pct(value: float | None, sign: str = "") -> str:
+    return f"{'-':>6}" if value is None else f"{format(value, f'{sign}.2f'):>6}"
 
 
 def soak(names: Sequence[str], days: int, every_s: int) -> bool:
@@ -224,8 +231,10 @@ def soak(names: Sequence[str], days: int, every_s: int) -> bool:
     for name in names:
         results.append(run(name, days, every_s))
         click.echo(f"{name}: {results[-1].seconds:.0f} s CPU", err=True)
-    least = f"of at least {LEAST_SHARE:.0%} of its consumption"
-    click.echo(f"{days} days of polls each {every_s} s; the worst final day's error in % ({least}):")
+    click.echo(
+        f"{days} days of polls each {every_s} s. Errors of final days in % (of at least {LEAST_SHARE:.0%} of what"
+    )
+    click.echo("the house used): the worst day's, and that of all days together.")
     for line in table(results):
         click.echo(line)
     return not any(result.broken for result in results)
