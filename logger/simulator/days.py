@@ -117,14 +117,18 @@ def day_of(shape: Shape, nodes: Sequence[ByPhase], day: int, stored_wh: float, o
     cuts = set(range(0, DAY_S + 1, STEP_S)) | switched.keys()
     for outage in held:
         cuts |= {int(min(DAY_S, max(0, at_s - day * DAY_S))) for at_s in (outage.since_s, outage.until_s)}
+    lag_s = shape.batteries.lag_s if shape.batteries is not None else 0
+    cuts |= {min(DAY_S, at_s + lag_s) for at_s in switched}
     instants = sorted(cuts)
     lines = {phase: [] for phase in phases_of(shape)}
     stored = [stored_wh]
     extra = dict.fromkeys(lines, 0.0)
     wanted_w = needed_j = 0.0
+    switched_s = -lag_s
     for start_s, end_s in pairwise(instants):
         for phase, watts in switched.get(start_s, {}).items():
             extra[phase] += watts
+            switched_s = start_s
         index = start_s // STEP_S
         begin, end = (
             _between(nodes[index], nodes[index + 1], (at_s - index * STEP_S) / STEP_S, extra)
@@ -140,7 +144,7 @@ def day_of(shape: Shape, nodes: Sequence[ByPhase], day: int, stored_wh: float, o
                 if start_s % STEP_S == 0:
                     wanted_w, needed_j = needed_j / STEP_S, 0.0
                 needed_j += middle_w * (end_s - start_s)
-            else:
+            elif start_s >= switched_s + lag_s:
                 wanted_w = middle_w
             # As long as it has to last: what is left may not run out within a step.
             lasts_s = STEP_S - start_s % STEP_S if shape.batteries.kind == "acb" else end_s - start_s

@@ -25,6 +25,7 @@ class Batteries:
     capacity_wh: float = 5_000.0  #: of each
     power_w: float = 3_840.0  #: of each, at most
     reserve_pct: int = 20
+    lag_s: int = 0  #: how long after a load switches IQ Batteries follow it
     #: What each claims of its power while it charges, as a share of what a CT measures.
     charge_seen: float = 1.0
 

@@ -23,6 +23,7 @@ HOURS = (Outage(BORN.timestamp() + 9 * 3600, BORN.timestamp() + 20 * 3600),
 SITES = {
     "three phases": Site(THREE, BORN),
     "batteries": Site(Shape(phases=2, appliances=APPLIANCES[:2], batteries=Batteries()), BORN),
+    "batteries that lag": Site(Shape(phases=2, appliances=APPLIANCES[:2], batteries=Batteries(lag_s=3)), BORN),
     "outage": Site(Shape(batteries=Batteries(), has_generator=True), BORN, HOURS),
     "unseen": Site(Shape(appliances=(Appliance("car", 3_700),), unseen=0.5), BORN),
 }
