@@ -36,8 +36,8 @@ START = datetime(2026, 4, 9, 22, tzinfo=UTC)  # midnight there
 DAY = timedelta(days=1)
 FLOWS = ("grid_import", "grid_export", "consumption")
 BATTERY = ("battery_charge", "battery_discharge")
-#: What flows less than this share of what the house uses is off by so much of that instead.
-LEAST_SHARE = 0.1
+#: A flow is off by a share of itself, or of this where it is less in a day: 1 %, or 0.05 kWh, whichever is more.
+LEAST_KWH = 5.0
 #: house -> events that its first fortnight has
 EVENTS = {
     "iq": {"battery_silent"},
@@ -165,7 +165,6 @@ def judged(name: str, days: int, engine: Engine, simulation: Simulation, now: da
                 result.silent.append(day)
         if record["status"] != "final":
             continue
-        least = LEAST_SHARE * site.energy_between_wh("consumption", since, until) / 1000
         for flow, both in sums.items():
             if (kwh := record[f"{flow}_kwh"]) is None:
                 result.unknown[flow] = result.unknown.get(flow, 0) + (flow in FLOWS)
@@ -174,9 +173,9 @@ def judged(name: str, days: int, engine: Engine, simulation: Simulation, now: da
             both[0] += kwh
             both[1] += right
             if flow in FLOWS:
-                off_pct = 100 * abs(kwh - right) / max(right, least)
+                off_pct = 100 * abs(kwh - right) / max(right, LEAST_KWH)
                 result.worst_pct[flow] = max(result.worst_pct.get(flow, 0.0), off_pct)
-    least = LEAST_SHARE * sums["consumption"][1]
+    least = LEAST_KWH * result.statuses.count("final")
     off = {
         flow: 100 * (reported - true) / (max(true, least) if flow in FLOWS else true)
         for flow, (reported, true) in sums.items()
@@ -232,9 +231,9 @@ def soak(names: Sequence[str], days: int, every_s: int) -> bool:
         results.append(run(name, days, every_s))
         click.echo(f"{name}: {results[-1].seconds:.0f} s CPU", err=True)
     click.echo(
-        f"{days} days of polls each {every_s} s. Errors of final days in % (of at least {LEAST_SHARE:.0%} of what"
+        f"{days} days of polls each {every_s} s. Errors of final days in % (of at least {LEAST_KWH:.0f} kWh a day):"
     )
-    click.echo("the house used): the worst day's, and that of all days together.")
+    click.echo("the worst day's, and that of all days together.")
     for line in table(results):
         click.echo(line)
     return not any(result.broken for result in results)
