@@ -34,11 +34,13 @@ KEYS = {
 }
 #: What a site cannot do was no event in version 0.1.0; inverters of some of these make a fifth of what their CT counts.
 ONLY = {"events": "WHERE subject NOT LIKE 'day''s %'"}
-#: Figures that are others now. A poll in which the storage CT is missing made a peak of what charges the battery.
+#: Figures that are others now: polls in which the storage CT is missing, or production is or can't be, made peaks of
+#: what the battery took.
 OTHERS = {
     "a battery": {
         "energy_15min: peak_consumption_w", "energy_15min: peak_consumption_at",
         "energy_hourly: peak_consumption_w", "energy_hourly: peak_consumption_at",
+        "energy_daily: peak_consumption_w", "energy_daily: peak_consumption_at",
     },
 }  # fmt: skip
 GAP_S = 900
