@@ -20,7 +20,7 @@ ALIKE = 0.15
 ALIKE_SHARE = 0.1
 #: With two phases, loads on both together with others are usual: this much of the result is that of two levels of
 #: the sum.
-SUM_OF_TWO = 0.3
+SUM_OF_TWO = 0.5
 
 #: of one phase in one step: what it counted as delivered and received (mWh), and its power before and after
 PhaseStep = tuple[int, int, float | None, float | None]
