@@ -16,7 +16,7 @@ from logger.ledger.curve import Curve, Stretch, Tie, joined, touched
 from logger.ledger.limits import Stream
 
 DAYS = timedelta(days=14)
-QUARTERS = 86_400 // QUARTER_S
+QUARTERS = 96
 #: What follows the sun, and is spread by it.
 OF_THE_SUN = (Stream.PRODUCTION, Stream.EXPORT)
 
@@ -161,10 +161,10 @@ class _Days:
     def _within(self, since_s: int, until_s: int) -> list[Measured]:
         """Return what was measured of the window itself."""
         energy = self.laid.added_to(self.energy)
-        nothing: Energy = [None] * (len(self.edges_s) - 1)
+        nothing: Energy = [None] * len(self.edges_s)
         produced, exported = (energy.get(stream, nothing) for stream in OF_THE_SUN)
         return [
             Measured(self.edges_s[i], produced[i], exported[i])
-            for i in touched(self.edges_s, max(since_s, self.edges_s[0]), until_s)
+            for i in touched(self.edges_s, since_s, until_s)
             if not self.laid.bridged_mwh[i] and produced[i] is not None
         ]
