@@ -10,7 +10,7 @@ def interpolated(at_s: list[int], values_mwh: list[int], edges_s: Iterable[int])
     for edge_s in edges_s:
         after = bisect_left(at_s, edge_s, after)
         value_mwh = values_mwh[after] if after < size else values_mwh[-1]
-        if 0 < after < size and value_mwh != (before_mwh := values_mwh[after - 1]):
+        if after and value_mwh != (before_mwh := values_mwh[after - 1]):
             into_s, over_s = edge_s - at_s[after - 1], at_s[after] - at_s[after - 1]
             value_mwh = before_mwh + (value_mwh - before_mwh) * into_s // over_s
         found.append(value_mwh)

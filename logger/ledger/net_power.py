@@ -73,13 +73,13 @@ def implausible_power_events(
     at_s: Sequence[int], powers_w: Sequence[float], found_w: Sequence[float | None], phase: str, since_s: int
 ) -> Iterator[Decision]:
     """Return one decision for each run of net powers that can't be."""
-    before_w: float | None = 0.0
+    was_plausible = True
     for instant_s, power_w, plausible_w in zip(at_s, powers_w, found_w, strict=True):
-        if plausible_w is None and before_w is not None and instant_s > since_s:
+        if plausible_w is None and was_plausible and instant_s > since_s:
             # By the first of the run: what comes later must not change what is reported of it.
             detail = f"{power_w:.0f} W is more than this site can have: left out, and what follows"
             yield Decision(instant_s, "suspect_power", f"net power {phase}", detail)
-        before_w = plausible_w
+        was_plausible = plausible_w is not None
 
 
 def integrate(at_s: Sequence[int], powers_w: Sequence[float | None], edges_s: range, *, gap_s: int) -> Integrated:

@@ -8,6 +8,7 @@ missing is silent.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import inf
 from typing import NamedTuple
 
@@ -130,11 +131,7 @@ def changes_back(registers: Mapping[StreamKey, Readings], anchors: Mapping[Strea
 
 
 def _of_ct(readings: Readings | None) -> list[int]:
-    if readings is None:
-        return []
-    if "ct" not in readings.source:
-        return []
-    return [at_s for at_s, source in zip(readings.at_s, readings.source, strict=True) if source == "ct"]
+    return [] if readings is None else list(compress(readings.at_s, map("ct".__eq__, readings.source)))
 
 
 def _last_s(anchor: Anchor | None) -> int | None:

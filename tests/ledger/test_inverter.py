@@ -3,7 +3,7 @@
 import pytest
 
 from logger.ledger.curve import Anchor, Readings
-from logger.ledger.inverter import GAP_S, Report, Rhythm, cut_off_s, measured_s, read_inverter, read_reports
+from logger.ledger.inverter import GAP_S, LIMITS, Report, Rhythm, cut_off_s, measured_s, read_inverter, read_reports
 
 DAY_S = 86_400
 START_S = 20_000 * DAY_S
@@ -147,3 +147,73 @@ def test_a_jump_beyond_what_any_inverter_makes_is_suspect(more_wh: float, kinds:
     days = [(at_s, value + (more_wh if at_s > 50_000 else 0)) for at_s, value in day(6, 100.0)]
     curve = read_inverter(readings(days), None, since_s=START_S, until_s=EDGES_S[-1])
     assert [event.kind for event in curve.events] == kinds
+
+
+@pytest.mark.parametrize(("over_s", "measured"), [(1_900, 1_900), (1_901, 0)])
+def test_twice_the_longest_interval_is_no_gap(over_s: int, measured: int) -> None:
+    curve = read_inverter(readings([(40_000, 100.0), (40_000 + over_s, 150.0)]), None, since_s=START_S, until_s=START_S)
+    assert sum(measured_s(curve, EDGES_S)) == measured
+
+
+@pytest.mark.parametrize(("at_dawn_wh", "measured"), [(0.001, 900), (125.0, 900), (125.001, 0), (0.0, 0)])
+def test_a_first_report_holds_up_to_500_w_of_a_quarter_hour(at_dawn_wh: float, measured: int) -> None:
+    anchor = anchored(-40_000, 100.0)
+    curve = read_inverter(readings([(40_000, 100.0 + at_dawn_wh)]), anchor, since_s=START_S, until_s=EDGES_S[-1])
+    assert sum(measured_s(curve, EDGES_S)) == measured
+    assert len(curve.count_mwh) == (3 if measured else 2)
+    if measured:
+        assert (curve.readings.at_s[1], curve.readings.value_mwh[1]) == (START_S + 39_100, 100_000)
+        assert (curve.readings.power_w[1], curve.readings.source[1]) == (None, "device")
+
+
+@pytest.mark.parametrize(("silent_s", "points"), [(4 * 3600, 2), (4 * 3600 + 1, 3)])
+def test_the_silence_after_an_anchor_is_a_night_if_it_is_longer_than_four_hours(silent_s: int, points: int) -> None:
+    found = readings([(silent_s - 900, 100.1)])
+    curve = read_inverter(found, anchored(-900, 100.0), since_s=START_S, until_s=EDGES_S[-1])
+    assert len(curve.count_mwh) == points
+
+
+def test_a_microinverter_makes_up_to_500_w_and_half_more_than_it_made() -> None:
+    week_s = 7 * DAY_S
+    assert [LIMITS.power_w(0, known_for_s) for known_for_s in (week_s - 1, week_s)] == [700, 500]
+    assert LIMITS.power_w(150_000, week_s) == 900
+    assert LIMITS.least_power_w == 500
+
+
+@pytest.mark.parametrize(("energy_wh", "is_left_out"), [(375.0, False), (375.1, True)])
+def test_a_report_of_more_than_1500_w_is_left_out(energy_wh: float, *, is_left_out: bool) -> None:
+    found = read_reports(reports((900, None, energy_wh, 900), (1_800, None, 1.0, 900)), None, EDGES_S)
+    assert len(found.events) == is_left_out
+    assert found.covered_s[0] == (900 if is_left_out else 1_800)
+
+
+def test_energy_is_more_than_mean_power_and_an_interval_that_is_reported_more_than_the_rhythm() -> None:
+    both = reports((7_200, 100.0, 30.0, 1_000))
+    found = read_reports(both, Rhythm(START_S + 6_900, 300), EDGES_S)
+    assert (found.energy_mwh[0], found.covered_s[0]) == (30_000, 1_000)
+    assert found.rhythms == [Rhythm(START_S + 6_900, 300), Rhythm(START_S + 7_200, 300)]
+    none = reports((7_200, 100.0, 30.0, 0), (7_200, 100.0, 30.0, -1))
+    assert read_reports(none, None, EDGES_S).covered_s == [0, 0, 0]
+    short = reports((7_200, None, 0.1, 1))
+    assert read_reports(short, None, EDGES_S).covered_s == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("before_s", "held_s"), [(4_320, 3_600), (4_321, 900), (2_880, 3_600), (2_879, 900)])
+def test_a_rhythm_is_steady_that_changes_by_a_fifth_at_most(before_s: int, held_s: int) -> None:
+    found = read_reports(reports((3_600, 100.0, None, None)), Rhythm(START_S, before_s), EDGES_S)
+    assert found.covered_s == [held_s, 0, 0]
+
+
+@pytest.mark.parametrize(("silent_s", "is_cut"), [(3_700, False), (3_701, True)])
+def test_a_silence_of_more_than_the_slowest_rhythm_in_full_sun_is_a_cut(silent_s: int, *, is_cut: bool) -> None:
+    two = reports((1_000, 31.0, None, None), (1_000 + silent_s, 200.0, None, None))
+    times = [report.at_s for report in two]
+    assert cut_off_s(two, None, times[1]) == (times if is_cut else [])
+    assert cut_off_s(two[:1], None, times[1]) == (times[:1] if is_cut else [])
+    assert cut_off_s(two[:1], None, times[1], 3_701) == []
+    assert cut_off_s(two[1:], Rhythm(times[0], 900), times[1]) == (times[1:] if is_cut else [])
+    assert cut_off_s(two[:1], None, times[1], 10) == (times[:1] if is_cut else [])
+    assert cut_off_s([], Rhythm(times[0], 900), times[1]) == []
+    dark = reports((1_000, 30.0, None, None))
+    assert cut_off_s(dark, None, times[1]) == []
+    assert cut_off_s(reports((1_000, None, 9.0, None)), None, times[1]) == []

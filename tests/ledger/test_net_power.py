@@ -4,9 +4,17 @@ import pytest
 
 from logger.clock import QUARTER_S
 from logger.ledger.consumption import Energy
-from logger.ledger.curve import Curve, Readings
+from logger.ledger.curve import Anchor, Curve, Readings
 from logger.ledger.limits import Stream, limits_of
-from logger.ledger.net_power import add_net_power, implausible_power_events, integrate, max_power_w, plausible
+from logger.ledger.net_power import (
+    Integrated,
+    add_net_power,
+    implausible_power_events,
+    integrate,
+    max_power_w,
+    plausible,
+    together,
+)
 from logger.ledger.register import read_register
 
 START_S = 1_772_323_200
@@ -109,3 +117,85 @@ def test_what_a_net_meter_counted_is_not_made_up_from_others() -> None:
     add_net_power(energy, curves, net, EDGES_S)
     assert energy[Stream.IMPORT] == [5, 0, 0, 0]
     assert energy[Stream.EXPORT] == [None, 90_000, 90_000, 90_000]
+
+
+def test_the_first_power_that_cannot_be_is_reported_too() -> None:
+    events = implausible_power_events([60, 120, 180], [9.0, 9.0, 9.0], [None, None, 9.0], "L1", 59)
+    assert [event.at_s for event in events] == [60]
+    assert list(implausible_power_events([60], [9.0], [None], "L1", 60)) == []
+
+
+def test_zero_power_is_neither_import_nor_export_and_half_of_a_line_from_it_is() -> None:
+    net = integrate([START_S, START_S + 360, START_S + 720], [0.0, 0.0, 20.0], EDGES_S, gap_s=900)
+    assert (net.imports_mwh[0], net.exports_mwh[0]) == (1_000, 0)
+    net = integrate([START_S, START_S + 360, START_S + 720], [-20.0, 0.0, -40.0], EDGES_S, gap_s=900)
+    assert (net.imports_mwh[0], net.exports_mwh[0]) == (0, 3_000)
+
+
+def test_a_step_of_the_longest_gap_is_known_and_what_comes_after_the_last_quarter_hour_is_not_added() -> None:
+    times = [START_S + 3 * QUARTER_S + 450, START_S + 4 * QUARTER_S + 450]
+    net = integrate(times, [36.0, 36.0], EDGES_S, gap_s=900)
+    assert (net.imports_mwh, net.covered_s) == ([0, 0, 0, 4_500], [0, 0, 0, 450])
+    assert integrate(times, [36.0, 36.0], EDGES_S, gap_s=899).covered_s == [0, 0, 0, 0]
+
+
+def test_a_battery_that_is_only_charged_may_give_too() -> None:
+    charge = {Stream.CHARGE: counting([START_S, START_S + 60], [0.0, 0.0], Stream.CHARGE)}
+    max_w = max_power_w({}, 5_000.0)
+    assert plausible([START_S], [-57_500.0], charge, max_w) == [-57_500.0]
+    assert plausible([START_S] * 2, [-7_500.0, -7_501.0], {}, max_w) == [-7_500.0, None]
+
+
+def test_the_most_power_follows_what_was_counted_in_the_quarter_hours_around_it() -> None:
+    """Ten dark days, a quarter hour of 20 kW, and dark again: four times that from its beginning on."""
+    dark, last_wh = 10 * 96, 5_000.0
+    times = [START_S + QUARTER_S * n for n in range(dark + 4)]
+    curve = counting(times, [0.0] * (dark + 1) + [last_wh] * 3, Stream.PRODUCTION)
+    max_w, bright_s = max_power_w({Stream.PRODUCTION: curve}, None), times[dark]
+    found = [max_w(Stream.PRODUCTION, bright_s + at_s) for at_s in (-1, 0, 1, 899, 900, 901, 1_800, 9_000)]
+    assert found == [10_000, *[80_000] * 7]
+    assert max_w(Stream.CONSUMPTION_CT, bright_s) == 50_000
+    week_s = 7 * 86_400
+    assert [max_w(Stream.PRODUCTION, START_S + at_s) for at_s in (week_s - 1, week_s)] == [25_000, 10_000]
+    assert max_w(Stream.PRODUCTION, START_S) == max_w(Stream.PRODUCTION, START_S - 9_000) == 25_000
+
+
+def test_the_most_power_before_a_first_reading_is_that_of_a_register_that_is_not_known() -> None:
+    curve = counting([START_S + 1_000, START_S + 1_900], [0.0, 5_000.0], Stream.PRODUCTION)
+    assert max_power_w({Stream.PRODUCTION: curve}, None)(Stream.PRODUCTION, START_S + 10) == 25_000
+    anchor = Anchor("ct", START_S - 60, 0, None, 0, START_S, START_S, START_S - 30 * 86_400, 700_000)
+    later = Readings()
+    later.extend("ct", [START_S + 1_000], [0.0], [None])
+    limits = limits_of(Stream.PRODUCTION, None)
+    old = read_register(later, anchor, limits, since_s=START_S, until_s=START_S + 1_000)
+    assert max_power_w({Stream.PRODUCTION: old}, None)(Stream.PRODUCTION, START_S + 10) == 11_200
+
+
+def test_phases_that_count_for_themselves_are_added_and_covered_where_all_are() -> None:
+    one, two = Integrated([1.0, 2.0], [3.0, 4.0], [900, 0]), Integrated([10.0, 20.0], [30.0, 40.0], [60, 900])
+    assert together([one, two]) == ([11.0, 22.0], [33.0, 44.0], [60, 0])
+
+
+def test_what_the_registers_know_beyond_power_is_added_only_where_power_was_not_measured() -> None:
+    times = list(range(START_S, START_S + 3_601, 300))
+    curves = {
+        Stream.PRODUCTION: counting(times[2:], [40_000 + n * 20.0 for n in range(11)], Stream.PRODUCTION),
+        Stream.CONSUMPTION_CT: counting(times[:-1], [40_000 + n * 50.0 for n in range(12)], Stream.CONSUMPTION_CT),
+    }
+    nothing = [0.0] * 4
+    for covered_s, imports_mwh in (
+        ([299, 899, 899, 599], [90_000, 90_000, 90_000, 90_000]),
+        ([300, 900, 900, 600], [0, 0, 0, 0]),
+        ([0, 0, 0, 0], [90_000, 90_000, 90_000, 90_000]),
+    ):
+        energy: dict[Stream, Energy] = {Stream.PRODUCTION: [60_000] * 4, Stream.CONSUMPTION_CT: [150_000] * 4}
+        add_net_power(energy, curves, Integrated(nothing, nothing, covered_s), EDGES_S)
+        assert energy[Stream.IMPORT] == imports_mwh
+        assert energy[Stream.EXPORT] == [0, 0, 0, 0]
+
+
+def test_power_that_was_measured_is_added_to_what_was_counted() -> None:
+    energy: dict[Stream, Energy] = {Stream.IMPORT: [5, None, 5, None]}
+    net = Integrated([1.0, 1.0, 1.0, 1.0], [2.0] * 4, [60, 60, 0, 0])
+    add_net_power(energy, {}, net, EDGES_S)
+    assert energy == {Stream.IMPORT: [6, 1, 5, None], Stream.EXPORT: [2, 2, None, None]}
