@@ -17,7 +17,7 @@
     │       └── TokenError
     │           └── TokenExpiredError
     ├── StoreError                      (6)
-    │   └── SchemaOutdatedError, StoreAwayError, RowRefusedError
+    │   └── SchemaOutdatedError, StoreAwayError, StoreDamagedError, RowRefusedError
     ├── NoDataError                     (7)
     └── CheckFailedError                (8)
 
@@ -119,6 +119,10 @@ class SchemaOutdatedError(StoreError):
 
 class StoreAwayError(StoreError):
     """The database is down, locked or full: polls wait until it is back."""
+
+
+class StoreDamagedError(StoreError):
+    """The database's file is damaged: a backup is needed."""
 
 
 class RowRefusedError(StoreError):

@@ -12,7 +12,7 @@ import click
 
 from logger import clock
 from logger.cli.options import load_settings, opened, reading, rolling_up
-from logger.errors import CheckFailedError, NoDataError, UsageError
+from logger.errors import CheckFailedError, NoDataError, StoreDamagedError, UsageError
 from logger.reports import periods
 from logger.rollups import checkpoints, rollup, site, verify
 from logger.rollups import prune as pruning
@@ -191,12 +191,16 @@ def check(whole: bool) -> int:
     Meanwhile nothing else is written: new polls wait in the spool.
     """
     loaded, now = load_settings(), clock.utc_now()
-    with reading(loaded) as connection:
-        found = queries.problems(connection)
-    with rolling_up(loaded, keep=False) as connection:
-        for row in queries.gateways(connection):
-            gap_s = site.gap_s(connection, row.gateway_id, loaded)
-            found += verify.findings(connection, row.gateway_id, now=now, gap_s=gap_s, whole=whole)
+    found: list[str] = []
+    try:
+        with reading(loaded) as connection:
+            found += queries.problems(connection)
+        with rolling_up(loaded, keep=False) as connection:
+            for row in queries.gateways(connection):
+                gap_s = site.gap_s(connection, row.gateway_id, loaded)
+                found += verify.findings(connection, row.gateway_id, now=now, gap_s=gap_s, whole=whole)
+    except StoreDamagedError as error:
+        found.append(str(error))
     click.echo("\n".join(found or ["ok"]))
     return CheckFailedError.exit_code if found else 0
 

@@ -106,7 +106,7 @@ def renew(name: str | None) -> None:
             "or paste a token: envoylog token set"
         )
     serial = chosen.serial or client.Gateway(loaded, chosen, os.environ).identify().serial
-    click.echo(f"gateway {chosen.name}: new token until {tokens.fetch(serial).expires_at:%Y-%m-%d}")
+    click.echo(f"gateway {chosen.name}: new token until {tokens.fetch(serial, is_urgent=True).expires_at:%Y-%m-%d}")
 
 
 @click.group()

@@ -110,6 +110,8 @@ class Tokens:
         self.entrez_url = _base(environ, "ENVOYLOG_ENTREZ_URL", ENTREZ_URL)
         self.clock = clock
         self.kept_path = state_dir / "tokens" / f"{file_stem(settings.name)}.jwt"
+        #: Its age shows when Enlighten last refused the account, also to the next start: too many logins lock it.
+        self._refusal_path = self.kept_path.with_suffix(".refused")
         self.renewal_error: AuthenticationError | None = None
         self._not_before: datetime | None = None
         self._pause = LEAST_PAUSE
@@ -156,13 +158,16 @@ class Tokens:
         token.check(serial, now)  # It still serves, or raises why not.
         return token
 
-    def fetch(self, serial: str) -> Token:
+    def fetch(self, serial: str, *, is_urgent: bool = False) -> Token:
         """Return a new token from Enlighten; at most every 15 minutes, then less and less often.
 
-        AuthenticationError has the reason, also while it is not yet time to ask again.
+        ``is_urgent``: somebody waits for it, and may have corrected the account. AuthenticationError has the reason,
+        also while it is not yet time to ask again.
         """
         now = self.clock()
-        if self._not_before is not None and now < self._not_before:
+        if self._not_before is None and not is_urgent:
+            self._recall_refusal(now)
+        if self._not_before is not None and now < self._not_before and not is_urgent:
             raise self.renewal_error or AuthenticationError("Waiting before asking Enlighten again.")
         self._not_before = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -170,13 +175,27 @@ class Tokens:
             text = self.from_account(serial)
         except AuthenticationError as error:
             self.renewal_error = error  # Raised again while waiting.
+            with contextlib.suppress(OSError):
+                write_secret(self._refusal_path, f"{now.timestamp():.0f} {error}")
             raise
+        with contextlib.suppress(OSError):
+            self._refusal_path.unlink(missing_ok=True)
         token = Token.parse(text)
         token.check(serial, now)
         self.keep(token)
         self.renewal_error, self._pause = None, LEAST_PAUSE
         log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
         return token
+
+    def _recall_refusal(self, now: datetime) -> None:
+        """Go on waiting where an earlier process was refused just now."""
+        with contextlib.suppress(OSError, ValueError, SettingsError):
+            at_s, _, reason = read_secret(self._refusal_path).partition(" ")
+            until = from_epoch_s(float(at_s)) + LEAST_PAUSE
+            if now < until <= now + LEAST_PAUSE:
+                command = f"envoylog token renew {self.settings.name}"
+                again = f"not tried again before {until:%H:%M} UTC; once it is corrected, run: {command}"
+                self._not_before, self.renewal_error = until, AuthenticationError(f"{reason.rstrip('.')} ({again})")
 
     def from_account(self, serial: str) -> str:
         """Return a token's text for a gateway of this account, or raise AuthenticationError."""

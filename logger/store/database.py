@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from logger.errors import RowRefusedError, StoreAwayError, StoreError
+from logger.errors import RowRefusedError, StoreAwayError, StoreDamagedError, StoreError
 
 #: Few enough rows that they stay in the processor's cache until they are sorted.
 BATCH = 500
@@ -31,6 +31,7 @@ class Meaning(NamedTuple):
 
     passes: bool
     sentence: str
+    is_damage: bool = False
 
 
 FULL = Meaning(True, "The database's disk is full; make room, polls wait meanwhile.")
@@ -152,10 +153,13 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except _errors(DBAPIError) as error:
-        passes, sentence = _meaning(error)
-        refused = isinstance(error, _errors(DataError, IntegrityError))
-        kind = StoreAwayError if passes else RowRefusedError if refused else StoreError
-        raise kind(sentence) from error
+        meaning = _meaning(error)
+        kind: type[StoreError] = StoreError
+        if meaning.passes or meaning.is_damage:
+            kind = StoreAwayError if meaning.passes else StoreDamagedError
+        elif isinstance(error, _errors(DataError, IntegrityError)):
+            kind = RowRefusedError
+        raise kind(meaning.sentence) from error
     except SQLAlchemyError as error:
         raise StoreError(f"The database refused: {error}.") from error
     except OverflowError as error:

@@ -27,7 +27,7 @@ MEANINGS = {
     "CANTOPEN": Meaning(False, "The database can't be opened: check its path and permissions."),
     "IOERR": Meaning(True, "The database's disk can't be read or written; is it there, and whole?"),
     "NOTADB": Meaning(False, "The file is not a database; choose another database_url."),
-    "CORRUPT": Meaning(False, "The database's file is damaged; restore a backup: envoylog db restore"),
+    "CORRUPT": Meaning(False, "The database's file is damaged; restore a backup: envoylog db restore", is_damage=True),
 }
 
 SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"

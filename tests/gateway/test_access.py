@@ -160,6 +160,23 @@ def test_an_account_that_gives_no_token_is_an_error_with_the_remedy(
     assert password == "x" or password not in str(caught.value)
 
 
+def test_a_refused_account_is_not_tried_again_by_each_new_process(bench: Benches) -> None:
+    roof = bench()
+    wrong = {"token_file": None, "username": ACCOUNT[0], "password": "wrong"}
+    for _ in range(3):
+        with pytest.raises(AuthenticationError, match="refused the user"):
+            roof.poll(roof.gateway(**wrong))
+    assert len(roof.asked("/login/login.json")) == 1
+    right = roof.gateway(**wrong | {"password": ACCOUNT[1]})
+    with pytest.raises(AuthenticationError, match="envoylog token renew roof"):
+        roof.poll(right)
+    right.endpoints.tokens.fetch(roof.simulation.model.serial, is_urgent=True)
+    assert roof.poll(roof.gateway(**wrong)).outcome is Outcome.COMPLETE
+    roof.clock.set(roof.clock() + timedelta(minutes=16))
+    (roof.settings.state_dir / "tokens" / "roof.jwt").unlink()
+    assert roof.poll(roof.gateway(**wrong | {"password": ACCOUNT[1]})).outcome is Outcome.COMPLETE
+
+
 def test_another_certificate_is_refused_before_anything_is_sent(bench: Benches) -> None:
     roof = bench()
     gateway = roof.gateway()

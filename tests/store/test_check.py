@@ -1,6 +1,7 @@
 """`db check` finds whatever does not follow from the samples, names it, and a rebuild heals it."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +199,16 @@ def test_a_checkpoint_after_the_last_sample_and_rows_of_no_gateway_are_found(
         ("site1: the ledger of energy was left at 2026-05-07 07:00:00 UTC, after the last sample "
         "(2026-05-06 07:00:00 UTC); run: envoylog db rebuild"),
     ])  # fmt: skip
+
+
+def test_a_damaged_file_is_a_check_that_failed(
+    filled_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(filled_file.read_bytes())
+    middle = len(content) // 8192
+    content[middle * 4096 : (middle + 12) * 4096] = bytes(12 * 4096)
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(content)
+    code, lines = check(f"sqlite:///{damaged}", capsys)
+    assert code == 8
+    assert any("damaged" in line for line in lines), lines
