@@ -91,11 +91,13 @@ def by_day(curve: Curve, edges_s: Sequence[int], history: History | None) -> Day
     None of these was measured as a day, so that nothing of them is covered.
     """
     days = Days(curve.energy(edges_s), measured_s(curve, edges_s))
-    for start_s, end_s in joined(curve.stretches_s(Tie.BRIDGED)) if history else []:
+    if history is None:
+        return days
+    for start_s, end_s in joined(curve.stretches_s(Tie.BRIDGED)):
         within = touched(edges_s, start_s, end_s)
         total_mwh = curve.counts([end_s])[0] - curve.counts([start_s])[0]
         is_one_day = len(within) < 2 and start_s >= edges_s[0]
-        if history is None or is_one_day or not total_mwh or any(days.energy_mwh[i] is None for i in within):
+        if is_one_day or not total_mwh or any(days.energy_mwh[i] is None for i in within):
             continue
         if start_s < history.since_s():
             continue

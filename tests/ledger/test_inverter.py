@@ -1,9 +1,25 @@
 """The days of an inverter: from its register, else from what it reported of each interval."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from logger.ledger.curve import Anchor, Readings
-from logger.ledger.inverter import GAP_S, LIMITS, Report, Rhythm, cut_off_s, measured_s, read_inverter, read_reports
+from logger.clock import QUARTER_S
+from logger.ledger.curve import Anchor, Curve, Readings
+from logger.ledger.inverter import (
+    GAP_S,
+    LIMITS,
+    Report,
+    Rhythm,
+    by_day,
+    cut_off_s,
+    measured_s,
+    read_inverter,
+    read_reports,
+)
+from logger.ledger.limits import Limits
+from logger.ledger.mean_day import History, Measured
+from logger.ledger.register import read_register
 
 DAY_S = 86_400
 START_S = 20_000 * DAY_S
@@ -217,3 +233,63 @@ def test_a_silence_of_more_than_the_slowest_rhythm_in_full_sun_is_a_cut(silent_s
     dark = reports((1_000, 30.0, None, None))
     assert cut_off_s(dark, None, times[1]) == []
     assert cut_off_s(reports((1_000, None, 9.0, None)), None, times[1]) == []
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+#: 2024-10-05 in Berlin
+MIDNIGHTS_S = [START_S - 2 * 3600 + n * DAY_S for n in range(4)]
+
+
+def history(since_s: int = 0, *, made_mwh: int = 60) -> History:
+    """Before a window, three quarter hours before noon held 60 mWh each, and none another."""
+
+    def measured(phase: str, from_s: int, to_s: int) -> list[Measured]:
+        assert (phase, to_s - from_s) == ("total", 14 * DAY_S)
+        assert from_s in {midnight_s - 14 * DAY_S for midnight_s in (MIDNIGHTS_S[0] - DAY_S, *MIDNIGHTS_S)}
+        return [
+            Measured(to_s - DAY_S + QUARTER_S * n, made_mwh if 45 <= n < 48 else 0, None)
+            for n in range(DAY_S // QUARTER_S)
+        ]
+
+    return History(BERLIN, measured, lambda: since_s)
+
+
+def gap(begin_s: int, end_s: int, wh: float = 3_000.0) -> Curve:
+    """A register that was read beside a gap only, a quarter hour before and after it."""
+    points = [(begin_s - 900, 100.0), (begin_s, 110.0), (end_s, 110.0 + wh), (end_s + 900, 120.0 + wh)]
+    found = Readings()
+    found.extend("device", [MIDNIGHTS_S[0] + at_s for at_s, _ in points], [wh for _, wh in points], [None] * 4)
+    limits = Limits(peak_w=5_000)
+    return read_register(found, None, limits, since_s=MIDNIGHTS_S[0], until_s=MIDNIGHTS_S[3], gap_s=GAP_S)
+
+
+def test_what_an_inverter_made_in_a_gap_over_days_lies_where_the_sun_was() -> None:
+    """From 11:30 on, two of three bright quarter hours of the first day, and all of the next."""
+    curve = gap(41_400, DAY_S + 64_800)
+    days = by_day(curve, MIDNIGHTS_S, history())
+    assert days.energy_mwh == [10_000 + 1_200_000, 10_000 + 1_800_000, None]
+    assert days.covered_s == [0, 0, 0]
+    evenly = by_day(curve, MIDNIGHTS_S, None)
+    assert evenly.energy_mwh == [10_000 + 3_000_000 * 450 // 1_098, 3_010_000 - 3_000_000 * 450 // 1_098, None]
+    assert evenly.covered_s == [900, 900, 0]
+
+
+def test_a_gap_before_spreading_by_the_sun_began_or_of_one_day_or_of_nothing_is_left_even() -> None:
+    curve = gap(41_400, DAY_S + 64_800)
+    begin_s = MIDNIGHTS_S[0] + 41_400
+    assert by_day(curve, MIDNIGHTS_S, history(begin_s)) == by_day(curve, MIDNIGHTS_S, history())
+    assert by_day(curve, MIDNIGHTS_S, history(begin_s + 1)) == by_day(curve, MIDNIGHTS_S, None)
+    for same in (gap(41_400, 64_800), gap(41_400, DAY_S + 64_800, 0.0)):
+        assert by_day(same, MIDNIGHTS_S, history()) == by_day(same, MIDNIGHTS_S, None)
+
+
+def test_where_no_mean_day_is_known_energy_stays_even_but_no_day_was_measured() -> None:
+    curve = gap(41_400, DAY_S + 64_800)
+    days = by_day(curve, MIDNIGHTS_S, history(made_mwh=0))
+    assert days.energy_mwh == by_day(curve, MIDNIGHTS_S, None).energy_mwh
+    assert days.covered_s == [0, 0, 0]
+
+
+def test_of_a_gap_that_began_before_the_window_only_what_lies_in_it_is_counted() -> None:
+    curve = gap(-DAY_S + 41_400, 64_800)
+    assert by_day(curve, MIDNIGHTS_S, history()).energy_mwh == [1_800_000 + 10_000, None, None]
