@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import pytest
 
 from logger.clock import QUARTER_S
-from logger.ledger.curve import Curve, Readings
+from logger.ledger import register
+from logger.ledger.curve import Curve, Readings, Step, Tie
 from logger.ledger.limits import SLOW_SOURCES, WRAP_MWH, WRAPPING_SOURCES, Limits, Stream, limits_of
 from logger.ledger.possible import Possible
 from logger.ledger.register import read_register
+from logger.ledger.turns import Absence
 
 START_S = 1_772_323_200
 WEEK_S = 7 * 86_400
@@ -158,6 +160,9 @@ def test_a_source_that_moves_in_steps_may_be_a_quarter_hour_late() -> None:
     found = seen(limits, [(0, 0, 900.0), (60, 1_000, 900.0)], [(120, 0, 900.0)], "v1")
     assert (found.rate_mwh(60), found.allowed_mwh(2)) == (7_500 * 960 * 10 // 36, 7_500 * 960 * 10 // 36)
     assert found.growth_mwh(60, [900.0, 600.0]) == 1_350 * 960 * 10 // 36 + 5_000
+    export = limits_of(Stream.EXPORT, 5_000)
+    found = seen(export, [(0, 0, 900.0), (60, 1_000, 900.0)], [(120, 0, 900.0)], "v1")
+    assert found.allowed_mwh(2) == 50_000 * 960 * 10 // 36
     # In the dark nothing is late but what came since it last moved.
     dark: list[Point] = [(0, 0, 0.0), (60, 1_000, 0.0), (660, 1_000, 0.0)]
     found = seen(limits, dark, [(720, 0, 0.0)], "v1")
@@ -345,3 +350,88 @@ def test_a_rollover_brings_what_can_be_made_in_that_time(more_mwh: int, kind: li
     curve = read([*high, (120, 1_193_040_000 + more_mwh - WRAP_MWH, 0.0)], "v1", Limits(peak_w=5_000))
     assert kinds(curve) == ["counter_wrap", *kind]
     assert curve.events[0].detail.startswith("1 x 2^32 J put back: ")
+
+
+def test_steps_that_power_explains_are_taken_without_deciding_about_each() -> None:
+    """4 kW every five minutes: more than any register may grow by at once."""
+    taken: list[int] = []
+
+    class Told(Possible):
+        def allowed_mwh(self, index: int) -> int:
+            taken.append(index)
+            return super().allowed_mwh(index)
+
+    points: list[Point] = [(300 * n, n * 333_333, 4_000.0) for n in range(40)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(register, "Possible", Told)
+        assert kinds(read(points, limits=Limits(peak_w=5_000))) == []
+        assert taken == []
+        points[20:] = [(at_s, mwh + 400_000, power_w) for at_s, mwh, power_w in points[20:]]
+        read(points, limits=Limits(peak_w=5_000))
+        assert taken == [20]
+
+
+@pytest.mark.parametrize(("grown_mwh", "kind"), [(18_125_000, "stalled_counter"), (18_125_001, "suspect_increment")])
+def test_a_stuck_register_catches_up_no_more_than_was_possible_since(grown_mwh: int, kind: str) -> None:
+    """7.5 kW for 8 640 s and a minute."""
+    still: list[Point] = [(60 + at_s, 9_000, 600.0) for at_s in range(0, 8_640, 60)]
+    after: Point = (8_700, 9_000 + grown_mwh, None)
+    curve = read([(0, 0, 600.0), *still, after], limits=Limits(peak_w=5_000))
+    assert kinds(curve) == [kind]
+
+
+def test_a_register_that_read_0_under_power_for_two_hours_was_none() -> None:
+    zeros: list[Point] = [(at_s, 0, 600.0) for at_s in range(0, 7_261, 60)]
+    after: list[Point] = [(7_320, 9, 600.0), (7_380, 10_009, 600.0)]
+    assert kinds(read([*zeros, *after])) == ["suspect_increment"]
+    assert kinds(read([*zeros[:-1], *after])) == []
+    ones: list[Point] = [(at_s, 1, 600.0) for at_s in range(0, 7_261, 60)]
+    assert kinds(read([*ones, *after])) == ["stalled_counter"]
+
+
+@pytest.mark.parametrize(("over_s", "gaps_s"), [(900, []), (901, [(START_S + 60, START_S + 961)])])
+def test_a_step_longer_than_the_longest_normal_one_is_a_gap(over_s: int, gaps_s: list[tuple[int, int]]) -> None:
+    curve = read([(0, 0, 600.0), (60, 9_000, 600.0), (60 + over_s, 90_000, 600.0), (120 + over_s, 99_000, 600.0)])
+    assert curve.gaps_s == curve.whole_s == curve.stretches_s(Tie.BRIDGED) == gaps_s
+
+
+def absent(points: list[Point], absences: list[Absence], until_s: int = 9_000) -> Curve:
+    found = readings(points)
+    return read_register(
+        found, None, Limits(peak_w=5_000), since_s=START_S, until_s=START_S + until_s, absences=absences
+    )
+
+
+def test_a_register_goes_on_level_when_its_ct_has_its_kind_back() -> None:
+    points: list[Point] = [(0, 90_000, 0.0), (60, 95_000, 0.0), (600, 20_000, 0.0), (660, 21_000, 0.0)]
+    left_s, gone_s, back_s = START_S + 60, START_S + 120, START_S + 600
+    curve = absent(points, [Absence(left_s, gone_s, back_s)])
+    assert (kinds(curve), curve.count_mwh) == ([], [90_000, 95_000, 95_000, 96_000])
+    assert curve.steps == [Step(Tie.BROKEN, left_s, gone_s), Step(Tie.AWAY, gone_s, back_s)]
+    assert (curve.offset_mwh, curve.is_over, curve.gaps_s) == (75_000, False, [])
+    assert absent(points, [Absence(gone_s, gone_s, back_s)]).steps == [Step(Tie.AWAY, gone_s, back_s)]
+    first = absent(points[2:], [Absence(START_S, START_S, back_s)])
+    assert first.steps == [Step(Tie.AWAY, START_S, back_s)]
+
+
+def test_a_register_whose_ct_is_of_another_kind_now_is_over_and_away_for_a_week_more() -> None:
+    points: list[Point] = [(0, 90_000, 0.0), (60, 95_000, 0.0)]
+    curve = absent(points, [Absence(START_S + 60, START_S + 120, None)])
+    assert curve.is_over
+    end_s = START_S + 9_000 + WEEK_S
+    assert curve.steps == [Step(Tie.BROKEN, START_S + 60, START_S + 120), Step(Tie.AWAY, START_S + 120, end_s)]
+
+
+def test_what_another_source_counts_is_told_with_both() -> None:
+    found = readings([(0, 9_000_000, 0.0), (60, 9_050_000, 0.0)])
+    other = readings([(120, 700_000_000, 0.0), (180, 700_040_000, 0.0)], "inverters")
+    both = Readings(*(getattr(found, name) + getattr(other, name) for name in found.__slots__))
+    curve = read_register(both, None, Limits(peak_w=5_000), since_s=START_S, until_s=START_S + 180)
+    (event,) = curve.events
+    assert (event.at_s, event.kind, event.detail) == (
+        START_S + 120,
+        "source_change",
+        "from ct (9.050 kWh at 2026-03-01 00:01:00) to inverters (700.000 kWh at 2026-03-01 00:02:00)",
+    )
+    assert curve.open_s == START_S + 60
+    assert curve.count_mwh == [9_000_000, 9_050_000, 9_050_000, 9_090_000]
