@@ -163,3 +163,11 @@ def test_nothing_is_measured_of_the_total_while_it_is_adrift() -> None:
         ({Stream.IMPORT: steady()}, False, []),
     ):
         assert list(Doubts(account, [island], streams, EDGES_S, is_total).uncovered_s) == expected
+
+
+def test_an_island_is_told_with_its_reason() -> None:
+    for is_generator, reason in ((True, "a generator runs"), (False, "the site is off grid")):
+        islands = [Island(1_000, None, is_generator)]
+        doubts = Doubts(at_rest(), islands, {Stream.IMPORT: steady()}, EDGES_S, is_total=True)
+        (event,) = doubts.decisions([None] * 4)
+        assert event.detail.startswith(f"{reason} from 1970-01-01 00:16:40")

@@ -190,3 +190,50 @@ def test_net_power_is_import_and_export_where_nothing_counts_them() -> None:
     ]
     assert [(e.at_s - START_S, e.subject) for e in found.decisions] == [(1800, "net power total")]
     assert found.max_power_w(Stream.PRODUCTION, START_S) == 25_000
+
+
+def test_a_stream_is_waited_for_until_it_was_silent_for_exactly_a_week() -> None:
+    for newest_s, is_given_up in ((3_600 + RETIRED_S - 300, False), (3_600 + RETIRED_S, True)):
+        found = settled(net(newest_s) | {(Stream.STANDBY, "total"): steady(3_600, 0.0)}, newest_s)
+        assert found.settled_s == START_S + (newest_s if is_given_up else 3_600)
+        assert found.decisions == []
+    newest_s = 3_900 + RETIRED_S
+    found = settled(net(newest_s) | {(Stream.STANDBY, "total"): steady(3_600, 0.0)}, newest_s)
+    assert [event.at_s for event in found.decisions] == [START_S + 3_600 + RETIRED_S]
+
+
+def test_a_gateways_own_count_that_ends_with_the_last_net_reading_is_not_over() -> None:
+    """Where both were read last at once, nothing went on without it."""
+    for last_s, covered_s in ((3_600, 900), (3_300, 900)):
+        registers = net(3_600) | {(Stream.CONSUMPTION_CT, "total"): steady(last_s, 40.0, source="eim")}
+        found = settled(registers, 3_600)
+        assert found.settled_s == START_S + 3_600
+        assert found.intervals[3].covered_s == covered_s
+    held = settled(net(3_600) | {(Stream.CONSUMPTION_CT, "total"): steady(2_700, 40.0)}, 3_600)
+    assert held.settled_s == START_S + 2_700
+    assert held.intervals[3].covered_s == 0
+
+
+def test_the_streams_that_began_after_an_outage_were_not_there_to_be_missed() -> None:
+    registers = {key: without(readings, 30_000, 36_000) for key, readings in net(DAY_S).items()}
+    for since_s, subject in (
+        (36_000, "gateway"),
+        (30_300, "gateway"),
+        (30_000, "grid export, grid import, production"),
+    ):
+        late = steady(DAY_S, 0.0, since_s=since_s)
+        found = settled(registers | {(Stream.STANDBY, "total"): late})
+        assert [(event.at_s - START_S, event.subject) for event in found.decisions] == [(30_000, subject)]
+
+
+def test_what_a_house_gives_more_than_it_has_is_consumption_of_nothing() -> None:
+    registers = {(stream, "total"): steady(1_800, wh) for stream, wh in ((Stream.IMPORT, 1.0), (Stream.EXPORT, 9.0))}
+    registers[Stream.PRODUCTION, "total"] = steady(1_800, 5.0)
+    assert [interval.consumption_mwh for interval in settled(registers, 1_800).intervals] == [0, 0]
+
+
+def test_the_first_quarter_hour_is_that_of_the_first_reading() -> None:
+    for since_s, first_s, covered_s in ((600, 0, 300), (900, 900, 900), (1_200, 900, 600)):
+        registers = {(Stream.IMPORT, "total"): steady(3_600, 20.0, since_s=since_s)}
+        interval = settled(registers, 3_600).intervals[0]
+        assert (interval.starts_s - START_S, interval.covered_s) == (first_s, covered_s)
