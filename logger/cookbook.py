@@ -1,20 +1,19 @@
 """The questions that owners ask, as SQL, and what Datasette wants to know of a database."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from logger import docs
 from logger.store.models import DATA_DICTIONARY
 
-QUESTION = re.compile(r"### (.+?)\n\n```sql\n(.+?)```", re.DOTALL)
+QUESTION = re.compile(r"## (.+?)\n\n```sql\n(.+?)```", re.DOTALL)
 
 
 def questions() -> dict[str, str]:
     """Return the cookbook: a question's title and its SQL, which runs on both engines."""
-    path = Path(__file__).with_name("cookbook.md")
-    return dict(QUESTION.findall(path.read_text(encoding="utf-8")))
+    return dict(QUESTION.findall(docs.page("cookbook")))
 
 
 def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""The README's SQL answers its questions, on both engines."""
+"""The cookbook's SQL answers its questions, on both engines."""
 
 import io
-import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,12 +17,10 @@ from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import database
 from tests.sample_data import fill, fill_inverters, times, utc
-from tests.test_readme import README
 
 SINCE = utc(2026, 5, 20)
 NOW = SINCE + timedelta(days=20)
-COOKBOOK = README[README.index("## SQL cookbook") :]
-QUERIES = dict(re.findall(r"### (.+?)\n\n```sql\n(.+?)```", COOKBOOK, re.DOTALL))
+QUERIES = cookbook.questions()
 
 
 @pytest.fixture
@@ -99,10 +96,6 @@ def test_every_query_of_the_cookbook_gives_the_right_answer(tables: tuple[Engine
             (query,) = (sql for title, sql in QUERIES.items() if title.startswith(start))
             rows = [tuple(row) for row in connection.execute(text(query))]
             assert check(rows, frames), (start, rows[:5])
-
-
-def test_the_readme_and_the_shipped_cookbook_are_one() -> None:
-    assert cookbook.questions() == QUERIES
 
 
 def test_datasette_hears_of_every_column_and_question(tables: tuple[Engine, dict[str, pd.DataFrame]]) -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(logger.__file__).parent
 #: from the bottom to the top; packages of one layer do not see each other
 LAYERS = [
     {"errors"},
-    {"clock"},
+    {"clock", "docs"},
     {"readings"},
     {"settings"},
     {"gateway", "store", "ledger", "simulator"},

@@ -1,10 +1,12 @@
-"""The README names everything that a user can type, set or read."""
+"""The documentation names everything that a user can type, set or read."""
 
+import re
 from pathlib import Path
 
 import click
 import pytest
 
+from logger import docs
 from logger.cli import cli
 from logger.reports.columns import ENERGY, QUALITY, STATUS
 from logger.settings import GATEWAY_KEYS, TOP_KEYS
@@ -12,6 +14,8 @@ from logger.store.models import METADATA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {topic: docs.page(topic) for topic in docs.topics()}
+DOCUMENTATION = "\n".join([README, *PAGES.values()])
 GLOSSARY = (ROOT / ".github" / "GLOSSARY.md").read_text(encoding="utf-8")
 
 
@@ -28,41 +32,60 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_is_in_the_readme(command: str) -> None:
+def test_every_command_is_documented(command: str) -> None:
     group, _, sub = command.partition(" ")
-    lines = [line for line in README.splitlines() if f"envoylog {group}" in line]
+    lines = [line for line in DOCUMENTATION.splitlines() if f"envoylog {group}" in line]
     assert any(sub in line for line in lines), command
 
 
 @pytest.mark.parametrize("key", [*TOP_KEYS, *GATEWAY_KEYS])
-def test_every_setting_is_in_the_readme(key: str) -> None:
-    assert f"`{key}`" in README or key == "gateways"
+def test_every_setting_is_documented(key: str) -> None:
+    assert f"`{key}`" in PAGES["configuration"] or key == "gateways"
 
 
 @pytest.mark.parametrize("column", [*(column.name for column in (*ENERGY, *QUALITY)), STATUS])
-def test_every_report_column_is_in_the_readme(column: str) -> None:
-    assert f"`{column}`" in README
+def test_every_report_column_is_documented(column: str) -> None:
+    assert f"`{column}`" in PAGES["totals"]
 
 
-def test_every_table_is_in_the_readme() -> None:
+def test_every_table_is_documented() -> None:
     internal = {"rollup_checkpoints"}
-    missing = [name for name in METADATA.tables if f"{name}" not in README]
+    missing = [name for name in METADATA.tables if name not in PAGES["database"]]
     assert set(missing) <= internal
 
 
 def test_every_table_and_event_is_in_the_glossary() -> None:
-    events = README[README.index("## Events") : README.index("## SQL cookbook")]
-    rows = [line.split("|")[1] for line in events.splitlines() if line.startswith("| `")]
+    rows = [line.split("|")[1] for line in PAGES["events"].splitlines() if line.startswith("| `")]
     kinds = [kind for row in rows[1:] for kind in row.split("`")[1::2]]
     assert len(kinds) > 20
     missing = [name for name in (*METADATA.tables, *kinds) if f"`{name}`" not in GLOSSARY]
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md"])
-def test_every_file_that_is_named_exists(page: str) -> None:
-    words = (ROOT / page).read_text(encoding="utf-8").split("`")[1::2]
+MARKDOWN = ["README.md", ".github/CONTRIBUTING.md", *(f".github/docs/{topic}.md" for topic in PAGES)]
+
+
+def test_every_file_that_is_named_exists() -> None:
+    words = [word for page in MARKDOWN for word in (ROOT / page).read_text(encoding="utf-8").split("`")[1::2]]
     named = [word for word in words if word.startswith(("logger/", "tests/", "scripts/"))]
-    assert named
+    assert len(named) > 20
     missing = [word for word in named if not (ROOT / word.partition(" ")[0]).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        if name.startswith("http"):
+            continue
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
+
+
+def test_the_readme_lists_every_page() -> None:
+    listed = re.findall(r"^\| \[(\w+)\]\(.github/docs/(\w+)\.md\)", README, re.MULTILINE)
+    assert {topic for topic, file in listed if topic == file} == set(PAGES)

@@ -4,13 +4,12 @@ import csv
 import io
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from sqlalchemy import Engine
 
-from logger import exports
+from logger import docs, exports
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.collector.wiring import pollers
 from logger.reports.energy import energy_report
@@ -23,8 +22,7 @@ from tests.sample_data import utc
 from tests.tracing import following
 
 ZONE = "Europe/Amsterdam"
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-WALK = README[README.index("## The way of one sample") : README.index("## Contributing")]
+WALK = docs.page("development").partition("## The way of one sample")[2].partition("\n## ")[0]
 
 
 def walk(roof: Bench, engine: Engine, days: int, every_s: int = 900) -> None:
@@ -130,7 +128,7 @@ def test_a_month_with_a_hole_shows_the_missing_days(bench: Benches, engine: Engi
     assert bridged[0] > 0
 
 
-def test_the_readme_names_each_file_that_gives_a_sample_a_new_form(
+def test_the_walk_names_each_file_that_gives_a_sample_a_new_form(
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
     start, end = utc(2026, 6, 15, 10), utc(2026, 6, 15, 10, 15)

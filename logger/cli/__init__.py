@@ -38,6 +38,7 @@ trust gateway The certificate that a gateway is known by.
 simulate simulate Serve a simulated gateway on this machine until stopped.
 demo simulate Log a simulated gateway into SQLite, report it, and compare with what was true.
 config configuration The configuration: is it right, and where does each value come from?
+docs docs Read the documentation, offline.
 """
 COMMANDS = {name: (module, text) for name, module, text in (line.split(" ", 2) for line in _TABLE.strip().splitlines())}
 
