@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from logger import __version__
+from logger.cli import everywhere
 from logger.errors import LoggerError, guarded
 
 #: Each command, the module that holds it under its own name, and the first sentence of its help; in the order of a
@@ -64,6 +65,7 @@ def _lazily() -> Iterator[None]:
 
 
 with _lazily():
+    from logger.cli import mistakes
     from logger.store import database
 
 
@@ -81,7 +83,7 @@ class LazyGroup(click.Group):
         with _lazily():
             command = getattr(import_module(f"logger.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
-        return command
+        return everywhere.accept(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands as click does, but without importing any."""
@@ -93,18 +95,20 @@ class LazyGroup(click.Group):
             ])  # fmt: skip
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup, params=everywhere.options(), context_settings={"help_option_names": ["-h", "--help"]}
+)  # fmt: skip
 @click.version_option(__version__, prog_name="envoylog")
-@click.option("--config", metavar="FILE", help="The configuration to use.")
-@click.option("--database-url", metavar="URL", help="Overrides the configured database.")
-@click.option("-v", "--verbose", is_flag=True, help="Log each request.")
 @click.pass_context
-def cli(ctx: click.Context, config: str | None, database_url: str | None, verbose: bool) -> None:
+def cli(ctx: click.Context) -> None:
     """Log an Enphase gateway, and turn what it counts into energy you can trust."""
-    ctx.obj = {"config": config, "database_url": database_url}
+    ctx.color = everywhere.wants_colour()
+
+
+def _log_to_stderr() -> None:
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
+        level=logging.INFO,
         format="%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
@@ -119,6 +123,8 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    everywhere.prepare_streams()
+    _log_to_stderr()
     return guarded(lambda: _run(args), _unexpected)
 
 
@@ -128,8 +134,14 @@ def _run(args: list[str] | None) -> int:
     except LoggerError as error:
         click.echo(f"envoylog: {error}", err=True)
         return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        click.echo(f"envoylog: {mistakes.sentence_of(error)}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"envoylog: {error.format_message()}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("envoylog: stopped.", err=True)

@@ -71,10 +71,14 @@ def backup(directory: Path | None, keep: int) -> None:
 
 
 @db.command()
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore(source: Path, yes: bool) -> None:
     """Put a backup in the place of the database."""
+    if not source.is_file():
+        newest = max(source.glob("envoylog-*.db"), default=None)
+        words = "is a folder; name the backup in it" if source.is_dir() else "is no file; name a backup"
+        raise UsageError(f"{source} {words}{f': the newest is {newest}' if newest else ''}.")
     with database.opened(load_settings().database_url) as engine:
         if not yes:
             click.confirm(f"Replace {engine.url.database} by {source}?", abort=True, err=True)
@@ -84,7 +88,7 @@ def restore(source: Path, yes: bool) -> None:
 
 
 @db.command()
-@click.argument("target_url")
+@click.argument("target_url", metavar="URL")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def copy(target_url: str, yes: bool) -> None:
     """Copy everything into another, empty database, of either engine, while this is in use."""

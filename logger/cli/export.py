@@ -20,7 +20,9 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 
 
 @click.command()
-@click.argument("what", type=click.Choice(("production", "consumption", "meters", "inverters", "polls")))
+@click.argument(
+    "what", metavar="WHAT", type=click.Choice(("production", "consumption", "meters", "inverters", "polls"))
+)  # fmt: skip
 @click.option("--from", "since", metavar="D", help="First day, included.")
 @click.option("--to", "until", metavar="D", help="Last day, included.")
 @click.option("--gateway", metavar="NAME", help="Only this gateway.")
@@ -29,7 +31,10 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 def export(
     what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
 ) -> None:
-    """Write raw samples as the gateway gave them, years in one go, in a stream."""
+    """Write raw samples as the gateway gave them, years in one go, in a stream.
+
+    WHAT is production, consumption, meters, inverters or polls.
+    """
     form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
     begin, end = periods.span(since, until, clock.utc_now().date())
     with reading(load_settings()) as connection:

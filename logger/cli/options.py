@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def load_settings() -> "Settings":
     """Return the settings of this command line."""
     chosen: dict[str, Any] = click.get_current_context().find_root().obj
-    path = settings.find_config(chosen["config"], os.environ)
-    url = chosen["database_url"]
+    path = settings.find_config(chosen.get("config"), os.environ)
+    url = chosen.get("database_url")
     if url and settings.has_password(url):
         click.echo("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.", err=True)
     return settings.load(path, os.environ, database_url=url)

@@ -25,7 +25,7 @@ FAULT_HELP += "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--port", default=8443, help="0 takes any free port.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8443, help="0 takes any free port.")
 @click.option("--seed", default=1, help="Another sun and another house.")
 @click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8")
 @click.option("--firmware", default="", show_default=False, help="A firmware of that generation, such as 8.2.4286.")

@@ -1,0 +1,85 @@
+"""What every command takes, before its name or after, and how it writes to a terminal.
+
+A terminal may know few characters (latin-1, ASCII), or want no colour.
+"""
+
+import codecs
+import io
+import json
+import logging
+import os
+import sys
+import unicodedata
+from typing import Any
+
+import click
+
+#: what is written in place of a character that a terminal does not have
+IN_ASCII = {
+    **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-"),
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{MULTIPLICATION SIGN}": "x",
+    **dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#", strict=True)),
+}
+
+
+def options() -> list[click.Option]:
+    """Return the options that every command takes."""
+    return [
+        click.Option(
+            ["--config"], metavar="FILE", callback=_remember, expose_value=False, help="The configuration to use."
+        ),
+        click.Option(
+            ["--database-url"], metavar="URL", callback=_remember, expose_value=False,
+            help="Overrides the configured database.",
+        ),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, callback=_log_all, expose_value=False, help="Log each request."
+        ),
+    ]  # fmt: skip
+
+
+def accept(command: click.Command) -> click.Command:
+    """Have a command take those options too, and all commands in it; those of its own stay its own."""
+    own = {name for param in command.params for name in param.opts}
+    command.params += [option for option in options() if own.isdisjoint(option.opts)]
+    for inner in getattr(command, "commands", {}).values():
+        accept(inner)
+    return command
+
+
+def _remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Keep what was given for ``load_settings``; what stands last counts."""
+    chosen = context.find_root().ensure_object(dict)
+    if value is not None:
+        chosen[param.name] = value
+
+
+def _log_all(_context: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger().setLevel(logging.DEBUG)
+
+
+def prepare_streams() -> None:
+    """Have what is written come out readable on every terminal."""
+    codecs.register_error("in ascii", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="in ascii")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - for the type checker: nothing is decoded with it
+    characters = error.object[error.start : error.end]
+    plain = [IN_ASCII.get(char) or unicodedata.normalize("NFKD", char)[0] for char in characters]
+    return "".join(char if char.isascii() else "?" for char in plain), error.end
+
+
+def wants_colour() -> bool | None:
+    """Return whether to colour: never with NO_COLOR, else where there is a terminal (None)."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def echo_json(value: Any) -> None:
+    """Write a record for a program: in UTF-8, whatever the terminal has."""
+    click.echo((json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n").encode(), nl=False)

@@ -1,0 +1,91 @@
+"""What is typed wrong is answered with what to type, on every terminal."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from logger.cli import everywhere, run
+
+
+def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """Return the one sentence that a wrong command line gets."""
+    assert run(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("envoylog: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("polll", "no command 'polll'; did you mean `envoylog poll`?"),
+        ("dayly", "did you mean `envoylog report daily`?"),
+        ("backup", "did you mean `envoylog db backup`?"),
+        ("db bakcup", "did you mean `envoylog db backup`?"),
+        ("report mothly", "no report 'mothly'; did you mean `envoylog report monthly`?"),
+        ("report weekly", "there are battery, daily, hourly,"),
+        ("poll --no-stor", "no option --no-stor; did you mean --no-store"),
+        ("poll --conifg x", "did you mean --config?"),
+        ("db copy", "needs URL, the empty database to copy into: sqlite:////"),
+        ("db restore", "needs FILE, the backup to put in the place"),
+        ("sql create-reader", "needs ROLE, the name of the role"),
+        ("export", "needs WHAT, one of production, consumption"),
+        ("export prodution", "WHAT is one of production, consumption, meters, inverters, polls, not 'prodution'; did"),
+        ("report daily --format xslx", "not 'xslx'; did you mean xlsx?"),
+        ("report daily yesterday", "--from yesterday"),
+        ("simulate --port 99999", "--port is a number, 0 to 65535, not 99999."),
+        ("simulate --inverters many", "--inverters is a number, 1 to 80, not many."),
+        ("discover --timeout-s -3", "--timeout-s is a number, 0.1 to 300, not -3.0."),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_what_to_type(
+    capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    assert words in answer(capsys, line)
+
+
+@pytest.mark.parametrize("line", ["poll", "report daily", "db size", "config check", "token show", "health"])
+def test_the_configuration_may_be_named_before_a_command_or_after(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str
+) -> None:
+    missing = tmp_path / "missing.toml"
+    command = line.split()
+    for args in (["--config", str(missing), *command], [*command, "--config", str(missing)],
+                 [command[0], "--config", str(missing), *command[1:]]):  # fmt: skip
+        assert run(args) == 3
+        printed = capsys.readouterr()
+        assert f"no configuration file {missing}" in printed.out + printed.err
+
+
+def test_a_folder_is_refused_where_a_backup_is_needed_and_its_newest_backup_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "is a folder; name the backup in it." in answer(capsys, f"db restore {tmp_path}")
+    for stamp in ("20260102", "20260103"):
+        (tmp_path / f"envoylog-{stamp}-000000.db").touch()
+    assert f"the newest is {tmp_path}/envoylog-20260103-000000.db" in answer(capsys, f"db restore {tmp_path}")
+    assert "is no file" in answer(capsys, f"db restore {tmp_path}/none.db")
+
+
+#: a dash, an ellipsis, two blocks, and letters beyond ASCII, beyond latin-1 and beyond both
+WRITTEN = "\N{EN DASH} \N{HORIZONTAL ELLIPSIS} \N{LOWER ONE EIGHTH BLOCK}\N{FULL BLOCK} \u00fc \u0151 \u20ac"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("utf-8", WRITTEN), ("latin-1", "- ... _# \u00fc o ?"), ("ascii", "- ... _# u o ?")]
+)
+def test_a_terminal_of_few_characters_shows_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    everywhere.prepare_streams()
+    sys.stdout.write(WRITTEN)
+    sys.stdout.flush()
+    written = sys.stdout.buffer
+    assert isinstance(written, io.BytesIO)
+    assert written.getvalue().decode(encoding) == shown
