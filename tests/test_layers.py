@@ -125,9 +125,16 @@ def imported_by(*args: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["poll", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], *([name, "--help"] for name in ("run", "report", "simulate", "db", "config"))]
+)
 def test_help_imports_nothing_that_takes_long(args: list[str]) -> None:
-    assert imported_by(*args).isdisjoint({"sqlalchemy", "requests", "schedule", "alembic"})
+    assert imported_by(*args).isdisjoint({"sqlalchemy", "requests", "schedule", "alembic", "ssl", "asyncio"})
+
+
+def test_the_list_of_commands_imports_no_command() -> None:
+    modules = {f"logger.cli.{module}" for module, _ in COMMANDS.values()}
+    assert modules.isdisjoint(imported_by("--help"))
 
 
 def test_the_list_of_commands_has_their_own_help() -> None:

@@ -17,31 +17,54 @@ from types import ModuleType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from logger import __version__
 from logger.cli import everywhere
 from logger.errors import LoggerError, guarded
 
-#: Each command, the module that holds it under its own name, and the first sentence of its help; in the order of a
-#: user's first hour.
+#: Each command, the module that holds it under its own name, and the first sentence of its help, which has to fit in a
+#: line of 80 columns; in the order of a user's first hour, below the titles of ``--help``.
 _TABLE = """
+# Getting started
 discover gateway List the gateways on this network, by mDNS.
-run collect Collect from every gateway until stopped (SIGTERM, SIGHUP or Ctrl-C).
 poll collect Poll every gateway once, store what it reports, and show it.
+run collect Collect from every gateway until stopped.
+# Every day
 status status Show on one screen how things stand.
-health status For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown.
-report report Energy per hour, day, month or year, with what is known of its quality.
-export export Write raw samples as the gateway gave them, years in one go, in a stream.
-sql sql For analysts: a web face for SQLite, a reading role for PostgreSQL.
-db database The database: its schema, its size, and its totals computed anew.
-token gateway The token that firmware 7 and newer asks for.
-trust gateway The certificate that a gateway is known by.
-simulate simulate Serve a simulated gateway on this machine until stopped.
-demo simulate Log a simulated gateway into SQLite, report it, and compare with what was true.
-config configuration The configuration: is it right, and where does each value come from?
+report report Show or write energy per hour, day, month or year.
+health status Check for a monitor: one line, and an exit code.
+# When something is wrong
+config configuration Check the configuration, and show where values come from.
+token gateway Manage the token that firmware 7 and newer asks for.
+trust gateway Manage the certificate that a gateway is known by.
 docs docs Read the documentation, offline.
+# The data
+export export Write raw samples in a stream, as the gateway gave them.
+db database Check, back up, move, prune or rebuild the database.
+sql sql Prepare the database for Datasette and other readers.
+# Trying it out
+demo simulate Log a simulated gateway for a minute, and report it.
+simulate simulate Serve a simulated gateway until stopped.
+# For your shell
+completion docs Print what completes commands and options with Tab.
 """
-COMMANDS = {name: (module, text) for name, module, text in (line.split(" ", 2) for line in _TABLE.strip().splitlines())}
+
+
+def _sections() -> dict[str, dict[str, tuple[str, str]]]:
+    """Return what ``_TABLE`` says: title -> command -> its module and first sentence."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for line in _TABLE.strip().splitlines():
+        name, module, text = line.split(" ", 2)
+        if name == "#":
+            commands = found.setdefault(line[2:], {})
+        else:
+            commands[name] = (module, text)
+    return found
+
+
+SECTIONS = _sections()
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
 class _LazyFinder:
@@ -65,7 +88,7 @@ def _lazily() -> Iterator[None]:
 
 
 with _lazily():
-    from logger.cli import mistakes
+    from logger.cli import examples, mistakes
     from logger.store import database
 
 
@@ -83,21 +106,28 @@ class LazyGroup(click.Group):
         with _lazily():
             command = getattr(import_module(f"logger.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
+        examples.add_to(command, cmd_name)
         return everywhere.accept(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands as click does, but without importing any."""
-        width = formatter.width - 6 - max(map(len, COMMANDS))
-        with formatter.section("Commands"):
-            formatter.write_dl([
-                (name, click.Command(name, help=text).get_short_help_str(width))
-                for name, (_, text) in COMMANDS.items()
-            ])  # fmt: skip
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", text) for name, (_, text) in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what begins with what was typed, without importing any command."""
+        items = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.command(
-    cls=LazyGroup, params=everywhere.options(), context_settings={"help_option_names": ["-h", "--help"]}
-)  # fmt: skip
+    cls=LazyGroup,
+    params=everywhere.options(),
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="`envoylog COMMAND --help` has examples, `envoylog docs` the documentation.",
+)
 @click.version_option(__version__, prog_name="envoylog")
 @click.pass_context
 def cli(ctx: click.Context) -> None:

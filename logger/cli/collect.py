@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 @click.command()
 def run() -> None:
-    """Collect from every gateway until stopped (SIGTERM, SIGHUP or Ctrl-C)."""
+    """Collect from every gateway until stopped.
+
+    Ctrl-C, SIGTERM and SIGHUP stop it: the poll in flight is finished and stored.
+    """
     loaded = load_settings()
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:

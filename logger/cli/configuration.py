@@ -10,7 +10,7 @@ from logger.cli.options import load_settings
 
 @click.group()
 def config() -> None:
-    """The configuration: is it right, and where does each value come from?"""
+    """Check the configuration, and show where values come from."""
 
 
 @config.command()
@@ -22,7 +22,7 @@ def check() -> None:
 
 @config.command()
 def show() -> None:
-    """Show every value and where it came from; secrets are masked."""
+    """Show every value and where it comes from; secrets are masked."""
     loaded = load_settings()
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:

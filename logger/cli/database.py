@@ -35,13 +35,13 @@ WRITTEN = {
 
 @click.group()
 def db() -> None:
-    """The database: its schema, its size, and its totals computed anew."""
+    """Check, back up, move, prune or rebuild the database."""
 
 
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
 def size(as_json: bool) -> None:
-    """Show how large the database is, for what, what a year adds, and what a day writes."""
+    """Show what takes how much room, and how fast it grows."""
     with reading(loaded := load_settings()) as connection:
         record = asdict(sizes.size(connection, loaded))
     click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_size_lines(record)))
@@ -59,10 +59,19 @@ def _size_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 @db.command()
-@click.option("-o", "directory", type=click.Path(path_type=Path), help="Where backups go.")
-@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="The newest.")
+@click.option(
+    "-o",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where backups go.  [default: backups, in the state directory]",
+)
+@click.option("--keep", type=click.IntRange(1), default=7, help="Keep this many of the newest backups.")
 def backup(directory: Path | None, keep: int) -> None:
-    """Copy the database into a SQLite file while it is in use; verified, the newest are kept."""
+    """Copy the database into a SQLite file while it is in use.
+
+    The file is read back and verified before older backups go.
+    """
     loaded = load_settings()
     stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
     with opened(loaded) as engine, _progress() as step:
@@ -91,7 +100,11 @@ def restore(source: Path, yes: bool) -> None:
 @click.argument("target_url", metavar="URL")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def copy(target_url: str, yes: bool) -> None:
-    """Copy everything into another, empty database, of either engine, while this is in use."""
+    """Copy everything into another, empty database.
+
+    TARGET_URL is of either engine: postgresql://user@host/name or sqlite:////path/to/file.db. This database may be
+    in use meanwhile.
+    """
     with opened(load_settings(), read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
@@ -120,7 +133,7 @@ def _progress() -> "Iterator[Step]":
 
 @db.command()
 def upgrade() -> None:
-    """Create the tables, or bring them to this version's schema."""
+    """Create the tables, or bring them to this version."""
     with database.opened(load_settings().database_url) as engine:
         before = schema.current(engine)
         schema.upgrade(engine)
@@ -130,19 +143,19 @@ def upgrade() -> None:
 
 @db.command()
 def current() -> None:
-    """Show the database's schema version and the one this program needs."""
+    """Show which version the tables have, and which is needed."""
     with database.opened(load_settings().database_url) as engine:
         version = schema.current(engine)
     click.echo(f"database {version or 'empty'}, program {schema.head()}")
 
 
 @db.command()
-@click.option("--from", "since", metavar="D", help="First local day to compute anew.")
-@click.option("--to", "until", metavar="D", help="Show changes up to this day only.")
-@click.option("--gateway", metavar="NAME", help="Only this gateway.")
+@click.option("--from", "since", metavar="D", help="First local day to compute anew.  [default: the first]")
+@click.option("--to", "until", metavar="D", help="Show changes up to this day only.  [default: the last]")
+@click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Only print the days whose totals would change.")
 def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: bool) -> None:
-    """Compute the energy tables anew from the raw samples.
+    """Compute the energy tables anew from the samples.
 
     Days whose samples were pruned keep their totals. Counters run on from day to day, so
     everything after --from is computed; --to only shortens what is printed.
@@ -189,7 +202,7 @@ def _change(kwh: tuple[float | None, ...]) -> str:
 @db.command()
 @click.option("--all", "whole", is_flag=True, help="Everything, not only the last month.")
 def check(whole: bool) -> int:
-    """Check the database: sound, complete, and all that follows from the samples.
+    """Check that the database is sound and its totals follow.
 
     The last month is computed anew and compared with what is stored; nothing is changed.
     Meanwhile nothing else is written: new polls wait in the spool.
@@ -214,7 +227,10 @@ def check(whole: bool) -> int:
 @click.option("--vacuum", is_flag=True, help="Then give the room back to the disk.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
-    """Delete raw samples older than keep_samples_days; no total changes by it."""
+    """Delete samples older than keep_samples_days.
+
+    No total changes by it: that is proved first.
+    """
     loaded, now = load_settings(), clock.utc_now()
     if not (keep_days := loaded.keep_samples_days):
         raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")

@@ -1,18 +1,40 @@
-"""``envoylog docs``."""
+"""``envoylog docs`` and ``envoylog completion``."""
 
 import click
+from click.shell_completion import get_completion_class
 
 from logger import docs as pages
+from logger.cli import manual
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _topics(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    return [topic for topic in pages.topics() if topic.startswith(typed)]
 
 
 @click.command()
-@click.argument("topic", required=False)
-def docs(topic: str | None) -> None:
+@click.argument("topic", required=False, shell_complete=_topics)
+@click.option("--man", is_flag=True, help="Print the manual page, for man.")
+def docs(topic: str | None, man: bool) -> None:
     """Read the documentation, offline."""
-    if topic is None:
+    if man:
+        click.echo(manual.page(click.get_current_context().find_root().command), nl=False)
+    elif topic:
+        click.echo_via_pager(pages.page(topic))
+    else:
         titles = pages.topics()
         click.echo("envoylog docs TOPIC shows one of:\n")
         for name, title in titles.items():
             click.echo(f"  {name:<{max(map(len, titles))}}  {title}")
-        return
-    click.echo_via_pager(pages.page(topic))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what completes commands and options with Tab."""
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - click knows these
+    root = click.get_current_context().find_root().command
+    # Not the instance's source(): that starts the shell to ask for its version.
+    click.echo(found.source_template % found(root, {}, "envoylog", "_ENVOYLOG_COMPLETE").source_vars(), nl=False)

@@ -22,18 +22,22 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 @click.command()
 @click.argument(
     "what", metavar="WHAT", type=click.Choice(("production", "consumption", "meters", "inverters", "polls"))
-)  # fmt: skip
-@click.option("--from", "since", metavar="D", help="First day, included.")
-@click.option("--to", "until", metavar="D", help="Last day, included.")
-@click.option("--gateway", metavar="NAME", help="Only this gateway.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix, else csv.")
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file; a directory for parquet.")
+)
+@click.option("--from", "since", metavar="D", help="First day, included.  [default: the first day]")
+@click.option("--to", "until", metavar="D", help="Last day, included.  [default: the last day]")
+@click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or csv]")
+@click.option(
+    "-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file; a directory for parquet."
+)
 def export(
     what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
 ) -> None:
-    """Write raw samples as the gateway gave them, years in one go, in a stream.
+    """Write raw samples in a stream, as the gateway gave them.
 
     WHAT is production, consumption, meters, inverters or polls.
+    D is 2026-03-29, 2026-03, 2026, today, yesterday or last-month. Years can be written in one go: memory does
+    not grow with them.
     """
     form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
     begin, end = periods.span(since, until, clock.utc_now().date())

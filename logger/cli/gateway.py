@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from logger.settings import GatewaySettings, Settings
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--timeout-s", type=click.FloatRange(0.1, 300), default=5.0, help="How long to wait for answers.")
+@click.command()
+@click.option(
+    "--timeout-s", metavar="SECONDS", type=click.FloatRange(0.1, 300), default=5.0, help="How long to wait for answers."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
 def discover(timeout_s: float, as_json: bool) -> None:
     """List the gateways on this network, by mDNS."""
@@ -46,7 +48,10 @@ def discover(timeout_s: float, as_json: bool) -> None:
 
 @click.group()
 def token() -> None:
-    """The token that firmware 7 and newer asks for. It is never shown."""
+    """Manage the token that firmware 7 and newer asks for.
+
+    The token itself is never shown.
+    """
 
 
 def _tokens(name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
@@ -57,7 +62,7 @@ def _tokens(name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
 @token.command("show")
 @click.argument("name", required=False)
 def show_token(name: str | None) -> None:
-    """Show whose the token is and how long it lasts, not the token."""
+    """Show whose the token is and how long it lasts."""
     _, chosen, tokens = _tokens(name)
     if (found := tokens.stored()) is None:
         raise TokenError(
@@ -98,7 +103,7 @@ def _pasted(path: Path | None) -> str:
 @token.command()
 @click.argument("name", required=False)
 def renew(name: str | None) -> None:
-    """Fetch a new token from Enlighten with the configured account."""
+    """Fetch a new token with the Enlighten account."""
     loaded, chosen, tokens = _tokens(name)
     if not tokens.has_account:
         raise TokenError(
@@ -111,7 +116,7 @@ def renew(name: str | None) -> None:
 
 @click.group()
 def trust() -> None:
-    """The certificate that a gateway is known by."""
+    """Manage the certificate that a gateway is known by."""
 
 
 def _pinned(name: str | None) -> "tuple[GatewaySettings, Pins, str]":
@@ -130,7 +135,7 @@ def _pinned(name: str | None) -> "tuple[GatewaySettings, Pins, str]":
 @trust.command("show")
 @click.argument("name", required=False)
 def show_trust(name: str | None) -> int:
-    """Show the pinned certificate and the one that the gateway shows now."""
+    """Show the pinned certificate, and the gateway's own."""
     chosen, pins, shown = _pinned(name)
     pinned = pins.read()
     click.echo(f"gateway {chosen.name}\npinned  {pinned or 'none yet'}\nshown   {shown}")

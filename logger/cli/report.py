@@ -1,7 +1,7 @@
 """``envoylog report``."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -9,28 +9,32 @@ from logger import exports
 from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
 from logger.exports.text import LOCALES
-from logger.reports import battery, details, energy, quality
-from logger.reports.periods import Kind
+from logger.reports import battery, details, energy, periods, quality
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
 
 
 @click.group()
 def report() -> None:
-    """Energy per hour, day, month or year, with what is known of its quality."""
+    """Show or write energy per hour, day, month or year."""
 
 
-DATES = "D: 2026-03-29, 2026-03, 2026, today, yesterday, last-month."
+DATES = "D is 2026-03-29, 2026-03, 2026, today, yesterday or last-month. --from last-month alone is all of it."
 KINDS = {
-    **{kind: f"Energy, {kind}." for kind in get_args(Kind)},
-    "inverters": "Energy of each inverter, per day.",
-    "phases": "Energy of each phase, per day.",
-    "quality": "Gaps, resets and suspects per day; counters against inverters.",
-    "battery": "Charge, discharge, cycles, efficiency and outages of batteries, per day or month.",
+    "hourly": "Show or write the energy of each hour.",
+    "daily": "Show or write the energy of each day.",
+    "monthly": "Show or write the energy of each month.",
+    "yearly": "Show or write the energy of each year.",
+    "inverters": "Show or write the energy of each inverter, day by day.",
+    "phases": "Show or write the energy of each phase, day by day.",
+    "quality": "Show or write what was missing, reset or suspect, day by day.",
+    "battery": "Show or write what batteries took and gave, daily or monthly.",
 }
+#: reports whose workbook is about the whole site, not that report alone
+WORKBOOKS = ("daily", "monthly", "yearly")
 
 
-def _report(kind: str, connection: Any, chosen: dict[str, Any], period: battery.Kind | None = None) -> Any:
+def _report(kind: str, connection: Any, chosen: dict[str, Any], period: "battery.Kind | None" = None) -> Any:
     if kind == "battery":
         return battery.battery_report(connection, period or "daily", now=utc_now(), **chosen)
     if kind == "quality":
@@ -53,21 +57,28 @@ def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
 
 
 def _command(kind: str) -> click.Command:
-    @click.command(kind, help=f"{KINDS[kind]} {DATES}")
-    @click.option("--from", "since", metavar="D", help="First day, included.")
-    @click.option("--to", "until", metavar="D", help="Last day, included.")
-    @click.option("--gateway", metavar="NAME", help="Only this gateway.")
-    @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by suffix.")
-    @click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file.")
-    @click.option("--locale", type=click.Choice(LOCALES), help="csv for a spreadsheet there.")
-    @click.option("--sheet", is_flag=True, help="xlsx: this report's sheet alone.")
+    days = periods.DEFAULT_DAYS.get(kind, 0)
+    first = {0: "the first day", 1: "the last day"}.get(days, f"the last {days} days")
+    if kind == "battery":
+        first += "; monthly: the first day"
+    elif kind in WORKBOOKS and days:
+        first += "; for a workbook: the first day"
+
+    @click.command(kind, help=f"{KINDS[kind]}\n\n{DATES}")
+    @click.option("--from", "since", metavar="D", help=f"First day, included.  [default: {first}]")
+    @click.option("--to", "until", metavar="D", help="Last day, included.  [default: the last day]")
+    @click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
+    @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or table]")
+    @click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file.")
+    @click.option("--locale", type=click.Choice(LOCALES), help="Write csv for a spreadsheet in this language.")
+    @click.option("--sheet", is_flag=True, help="Write only this report's sheet into a workbook.")
     def command(
         form: str | None, output: Path | None, locale: str | None, sheet: bool, period: Any = None, **chosen: Any
     ) -> None:
         chosen_form = exports.format_for(form, output)
         with reading(load_settings()) as connection:
             found = _report(kind, connection, chosen, period)
-            if chosen_form == "xlsx" and kind in {"daily", "monthly", "yearly"} and not sheet:
+            if chosen_form == "xlsx" and kind in WORKBOOKS and not sheet:
                 content = _workbook(connection, chosen)
             elif chosen_form == "csv":
                 content = exports.to_csv(found, locale)
@@ -81,8 +92,8 @@ def _command(kind: str) -> click.Command:
         click.echo(f"{output}: {len(found.rows)} rows", err=True)
 
     if kind == "battery":
-        periods = click.Choice(get_args(battery.Kind))
-        click.argument("period", type=periods, default="daily", required=False)(command)
+        choice = click.Choice(("daily", "monthly"))
+        click.argument("period", type=choice, default="daily", required=False)(command)
     return command
 
 

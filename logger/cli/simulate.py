@@ -9,24 +9,30 @@ from typing import Any
 
 import click
 
-from logger import clock
+from logger import clock, settings
 from logger import demo as walk
 from logger.errors import UsageError
-from logger.settings import write_secret
+from logger.simulator import server
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.houses import BATTERIES, HOUSES, plain
 from logger.simulator.numbers import CTS, FIRMWARES, Model
-from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import SimulatedClock
 
 PATH = click.Path(path_type=Path)
-FAULT_HELP = "KIND[=ARG][@SINCE[+DURATION]], seconds of simulated time; may be repeated. KIND: "
-FAULT_HELP += "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
+FAULT = "KIND[=ARG][@SINCE[+DURATION]]"
+_FAULTS = [click.wrap_text(f"{kind:<16}{what}", 74, "  ", " " * 18) for kind, what in KINDS.items()]
+HELP = f"""Serve a simulated gateway until stopped.
+
+A FAULT is {FAULT}, in seconds of simulated time, of one of these KINDs:
+
+\b
+{chr(10).join(_FAULTS)}
+"""
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(help=HELP)
 @click.option("--port", type=click.IntRange(0, 65_535), default=8443, help="0 takes any free port.")
-@click.option("--seed", default=1, help="Another sun and another house.")
+@click.option("--seed", default=1, help="Another weather and another house.")
 @click.option("--generation", type=click.Choice(list(FIRMWARES)), default="8")
 @click.option("--firmware", default="", show_default=False, help="A firmware of that generation, such as 8.2.4286.")
 @click.option("--cts", type=click.Choice(list(CTS)), default="net")
@@ -40,15 +46,15 @@ FAULT_HELP += "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
 @click.option("--speed", type=click.FloatRange(0.0), default=1.0, help="How much faster than real time its clock runs.")
 @click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
 @click.option("--token-file", type=PATH, help="Write a good token here.")
-@click.option("--fault", "faults", multiple=True, metavar="FAULT", help=FAULT_HELP)
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="What goes wrong, and when; may be repeated.")
 def simulate(
     port: int, speed: float, start: str | None, token_file: Path | None, faults: tuple[str, ...], **chosen: Any
 ) -> None:
-    """Serve a simulated gateway on this machine until stopped."""
+    """Serve it, and say where on stdout."""
     clock.time_zone(chosen["time_zone"])
     house, battery, phases, peak_power_kwp = map(chosen.pop, ("house", "battery", "phases", "peak_power_kwp"))
     built = HOUSES[house] if house else plain(phases, chosen["cts"], battery)
-    simulation = Simulation(
+    simulation = server.Simulation(
         shape=replace(
             built.shape,
             peak_power_w=1000 * peak_power_kwp,
@@ -61,14 +67,14 @@ def simulate(
         faults=[*built.faults, *map(Fault.parse, faults)],
     )
     if token_file is not None:
-        write_secret(token_file, simulation.token())
+        settings.write_secret(token_file, simulation.token())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with GatewayServer(simulation, port) as server:
-            click.echo(f"LISTENING {server.url} serial={chosen['serial']} firmware={simulation.model.version}")
-            click.echo(f"ENVOYLOG_ENLIGHTEN_URL={server.cloud_url} ENVOYLOG_ENTREZ_URL={server.cloud_url}")
+        with server.GatewayServer(simulation, port) as served:
+            click.echo(f"LISTENING {served.url} serial={chosen['serial']} firmware={simulation.model.version}")
+            click.echo(f"ENVOYLOG_ENLIGHTEN_URL={served.cloud_url} ENVOYLOG_ENTREZ_URL={served.cloud_url}")
             stop.wait()
     except OSError as error:
         raise UsageError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from error
@@ -83,10 +89,13 @@ def _instant(text: str | None) -> datetime:
         raise UsageError(f"--start {text!r} is not an instant; write 2026-06-01T12:00.") from error
 
 
-@click.command(context_settings={"show_default": True})
+@click.command()
 @click.option("--days", type=click.IntRange(1, 60), default=3, help="Simulated days before today.")
 @click.option("--live-s", type=click.IntRange(0, 3600), default=60, help="How long to collect in real time after that.")
 @click.option("-o", "directory", type=PATH, default="envoylog-demo", help="Where the database and the spreadsheet go.")
 def demo(days: int, live_s: int, directory: Path) -> None:
-    """Log a simulated gateway into SQLite, report it, and compare with what was true."""
+    """Log a simulated gateway for a minute, and report it.
+
+    The report is compared with what was true. Nothing is needed: no gateway, no configuration.
+    """
     walk.Demo(directory, click.echo).run(days=days, live_s=live_s)

@@ -14,13 +14,13 @@ from logger.store import database
 
 @click.group()
 def sql() -> None:
-    """For analysts: a web face for SQLite, a reading role for PostgreSQL."""
+    """Prepare the database for Datasette and other readers."""
 
 
 @sql.command("datasette-metadata")
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Write this file.")
+@click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file.")
 def metadata(output: Path | None) -> None:
-    """Describe tables, columns and the cookbook's questions for Datasette."""
+    """Describe tables, columns and questions for Datasette."""
     with reading(load_settings()) as connection:
         name = Path(connection.engine.url.database or "envoylog").stem
         text = json.dumps(cookbook.datasette_metadata(connection, name), indent=2, ensure_ascii=False) + "\n"
@@ -34,7 +34,7 @@ def metadata(output: Path | None) -> None:
 @sql.command("create-reader")
 @click.argument("role")
 def create_reader(role: str) -> None:
-    """Make a PostgreSQL role that reads everything and writes nothing."""
+    """Make a PostgreSQL role that can only read."""
     with opened(load_settings()) as engine:
         database.backend(engine).create_reader(engine, role, _password(role))
     click.echo(f"{role} can read now")

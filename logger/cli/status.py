@@ -43,7 +43,10 @@ def status(as_json: bool) -> None:
 
 @click.command()
 def health() -> int:
-    """For monitors: one line, and exit 0 ok, 1 warning, 2 critical, 3 unknown."""
+    """Check for a monitor: one line, and an exit code.
+
+    0 is ok, 1 a warning, 2 critical and 3 unknown, as Nagios and its kin expect.
+    """
     try:
         with reading(loaded := load_settings()) as connection:
             found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))

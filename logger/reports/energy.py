@@ -20,12 +20,19 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_z
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
 from logger.reports.columns import COVERAGE, ENERGY, STATUS, SUSPECT, UNCOUNTED, status_of
-from logger.reports.periods import PERIOD_LABELS, Kind, Text, next_period, period_of, periods, span, text_of
+from logger.reports.periods import (
+    DEFAULT_DAYS,
+    PERIOD_LABELS,
+    Kind,
+    Text,
+    next_period,
+    period_of,
+    periods,
+    span,
+    text_of,
+)
 from logger.store.models import ENERGY_15MIN, EVENTS
 from logger.store.queries import ends_s
-
-#: A report without a range shows this many days, where it is not of all.
-DEFAULT_DAYS = {"hourly": 1, "daily": 31, "phases": 7, "inverters": 7, "quality": 7}
 
 #: weight of the ratios -> its energy, and the other that has to be known as well
 KNOWN = {

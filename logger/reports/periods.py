@@ -18,6 +18,8 @@ PERIOD_LABELS: dict[Kind, tuple[str, ...]] = {
     "monthly": ("month",),
     "yearly": ("year",),
 }
+#: kind of report -> the days that it is about unless others are asked for; all there are where none stands here
+DEFAULT_DAYS = {"hourly": 1, "daily": 31, "phases": 7, "inverters": 7, "quality": 7, "battery": 31}
 
 
 class Period(NamedTuple):
