@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from logger import clock
-from logger.cli.options import load_settings, opened, reading, rolling_up
+from logger.cli.options import complete_day, complete_gateway, load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, StoreDamagedError, UsageError
 from logger.reports import periods
 from logger.rollups import checkpoints, rollup, site, verify
@@ -150,9 +150,21 @@ def current() -> None:
 
 
 @db.command()
-@click.option("--from", "since", metavar="D", help="First local day to compute anew.  [default: the first]")
-@click.option("--to", "until", metavar="D", help="Show changes up to this day only.  [default: the last]")
-@click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
+@click.option(
+    "--from",
+    "since",
+    metavar="D",
+    shell_complete=complete_day,
+    help="First local day to compute anew.  [default: the first]",
+)
+@click.option(
+    "--to",
+    "until",
+    metavar="D",
+    shell_complete=complete_day,
+    help="Show changes up to this day only.  [default: the last]",
+)
+@click.option("--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Only print the days whose totals would change.")
 def rebuild(since: str | None, until: str | None, gateway: str | None, dry_run: bool) -> None:
     """Compute the energy tables anew from the samples.

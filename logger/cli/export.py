@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from logger import clock, exports
-from logger.cli.options import load_settings, reading
+from logger.cli.options import complete_day, complete_gateway, load_settings, reading
 from logger.errors import UsageError
 from logger.exports import raw
 from logger.reports import periods
@@ -23,9 +23,13 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 @click.argument(
     "what", metavar="WHAT", type=click.Choice(("production", "consumption", "meters", "inverters", "polls"))
 )
-@click.option("--from", "since", metavar="D", help="First day, included.  [default: the first day]")
-@click.option("--to", "until", metavar="D", help="Last day, included.  [default: the last day]")
-@click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
+@click.option(
+    "--from", "since", metavar="D", shell_complete=complete_day, help="First day, included.  [default: the first day]"
+)
+@click.option(
+    "--to", "until", metavar="D", shell_complete=complete_day, help="Last day, included.  [default: the last day]"
+)
+@click.option("--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or csv]")
 @click.option(
     "-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file; a directory for parquet."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from logger.cli.options import gateway_named, load_settings
+from logger.cli.options import complete_gateway, gateway_named, load_settings
 from logger.clock import utc_now
 from logger.errors import CertificateChangedError, GatewayError, GatewayUnreachableError, TokenError, UsageError
 from logger.gateway import client, credentials, discovery, http, tls
@@ -60,7 +60,7 @@ def _tokens(name: str | None) -> "tuple[Settings, GatewaySettings, Tokens]":
 
 
 @token.command("show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_gateway)
 def show_token(name: str | None) -> None:
     """Show whose the token is and how long it lasts."""
     _, chosen, tokens = _tokens(name)
@@ -77,7 +77,7 @@ def show_token(name: str | None) -> None:
 
 
 @token.command("set")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_gateway)
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Read it from this file.")
 def set_token(name: str | None, path: Path | None) -> None:
     """Keep a pasted token; asks for it, or reads it from a pipe."""
@@ -101,7 +101,7 @@ def _pasted(path: Path | None) -> str:
 
 
 @token.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_gateway)
 def renew(name: str | None) -> None:
     """Fetch a new token with the Enlighten account."""
     loaded, chosen, tokens = _tokens(name)
@@ -133,7 +133,7 @@ def _pinned(name: str | None) -> "tuple[GatewaySettings, Pins, str]":
 
 
 @trust.command("show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_gateway)
 def show_trust(name: str | None) -> int:
     """Show the pinned certificate, and the gateway's own."""
     chosen, pins, shown = _pinned(name)
@@ -148,7 +148,7 @@ def show_trust(name: str | None) -> int:
 
 
 @trust.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_gateway)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accept(name: str | None, yes: bool) -> None:
     """Pin the certificate that the gateway shows now."""

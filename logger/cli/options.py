@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from logger import settings
-from logger.errors import SettingsError, UsageError
+from logger.errors import LoggerError, SettingsError, UsageError
+from logger.reports import periods
 from logger.store import database, schema, writer
 
 if TYPE_CHECKING:
@@ -25,6 +26,20 @@ def load_settings() -> "Settings":
     if url and settings.has_password(url):
         click.echo("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.", err=True)
     return settings.load(path, os.environ, database_url=url)
+
+
+def complete_gateway(context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the configured gateways whose name begins with what was typed; none where the configuration is wrong."""
+    with suppress(LoggerError):
+        chosen: dict[str, Any] = context.find_root().obj or {}
+        loaded = settings.load(settings.find_config(chosen.get("config"), os.environ), os.environ)
+        return [gateway.name for gateway in loaded.gateways if gateway.name.startswith(typed)]
+    return []
+
+
+def complete_day(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Return the words for days that begin with what was typed."""
+    return [word for word in periods.WORDS if word.startswith(typed)]
 
 
 def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":

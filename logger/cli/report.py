@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from logger import exports
-from logger.cli.options import load_settings, reading
+from logger.cli.options import complete_day, complete_gateway, load_settings, reading
 from logger.clock import utc_now
 from logger.exports.text import LOCALES
 from logger.reports import battery, details, energy, periods, quality
@@ -65,9 +65,15 @@ def _command(kind: str) -> click.Command:
         first += "; for a workbook: the first day"
 
     @click.command(kind, help=f"{KINDS[kind]}\n\n{DATES}")
-    @click.option("--from", "since", metavar="D", help=f"First day, included.  [default: {first}]")
-    @click.option("--to", "until", metavar="D", help="Last day, included.  [default: the last day]")
-    @click.option("--gateway", metavar="NAME", help="Only this gateway.  [default: all]")
+    @click.option(
+        "--from", "since", metavar="D", shell_complete=complete_day, help=f"First day, included.  [default: {first}]"
+    )
+    @click.option(
+        "--to", "until", metavar="D", shell_complete=complete_day, help="Last day, included.  [default: the last day]"
+    )
+    @click.option(
+        "--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]"
+    )
     @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or table]")
     @click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file.")
     @click.option("--locale", type=click.Choice(LOCALES), help="Write csv for a spreadsheet in this language.")

@@ -140,6 +140,17 @@ def test_the_shell_completes_commands_options_and_values() -> None:
     assert set(completions("")) >= set(COMMANDS)
 
 
+def test_the_shell_completes_gateways_and_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[[gateways]]\nname = "roof"\nhost = "a"\n[[gateways]]\nname = "barn"\nhost = "b"\n')
+    monkeypatch.setenv("ENVOYLOG_CONFIG", str(path))
+    assert completions("report", "daily", "--gateway", "r") == ["roof"]
+    assert completions("token", "show", "") == ["roof", "barn"]
+    assert completions("export", "polls", "--from", "last") == ["last-month"]
+    path.write_text("nonsense")
+    assert completions("report", "daily", "--gateway", "") == []
+
+
 def test_completing_a_command_imports_none_of_them() -> None:
     environ = {**os.environ, "_ENVOYLOG_COMPLETE": "bash_complete", "COMP_WORDS": "envoylog st", "COMP_CWORD": "1"}
     code = (
