@@ -141,6 +141,16 @@ def opening() -> Iterator[Opening]:
         yield lambda url, **options: stack.enter_context(opened(url, **options))
 
 
+@pytest.fixture
+def public_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory that every user of this machine can reach."""
+    with tempfile.TemporaryDirectory(prefix="envoylog-", dir=Path(tempfile.gettempdir()).resolve()) as name:
+        path = Path(name) / tmp_path.name
+        path.parent.chmod(0o755)
+        path.mkdir(mode=0o755)
+        yield path
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may leave this machine."""

@@ -65,7 +65,7 @@ def test_a_whole_number_of_kwp_is_a_number(tmp_path: Path) -> None:
 def test_state_lies_where_the_environment_puts_it(tmp_path: Path) -> None:
     state = load(None, {"XDG_STATE_HOME": str(tmp_path)}).state_dir
     assert state == tmp_path / "envoylog"
-    assert load(None, {"STATE_DIRECTORY": "/a:/b"}).state_dir == Path("/a")
+    assert load(None, {"ENVOYLOG_STATE_DIR": "/a"}).state_dir == Path("/a")
     own = load(None, {})
     assert own.state_dir == Path("~/.local/state/envoylog").expanduser()
     assert own.database_url == f"sqlite:///{own.state_dir}/envoylog.db"
@@ -98,7 +98,7 @@ def test_a_name_that_no_terminal_should_get_is_refused(tmp_path: Path, name: str
         load(path, {})
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:sec@ret@db/x", "postgresql://db/x?user=me&password=secret"])
+@pytest.mark.parametrize("url", ["postgresql://me:sec%40ret@db/x", "postgresql://db/x?user=me&password=secret"])
 def test_a_configuration_with_a_password_is_not_for_everybody(tmp_path: Path, url: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'database_url = "{url}"\n')

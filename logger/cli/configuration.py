@@ -1,11 +1,10 @@
 """``envoylog config``."""
 
-import re
-
 import click
 
 from logger import settings
 from logger.cli.options import load_settings
+from logger.settings import urls
 
 
 @click.group()
@@ -27,7 +26,7 @@ def show() -> None:
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:
         if key != "gateways":
-            value = _masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
+            value = urls.masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
             click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
     for gateway in loaded.gateways:
         click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
@@ -38,10 +37,6 @@ def show() -> None:
         click.echo(f"grid_meter = {gateway.grid_meter or settings.GRID_METERS[0]}{by}")
         click.echo(f"mdns = {str(gateway.mdns).lower()}")
         click.echo(f"livedata = {str(gateway.livedata).lower()}")
-        for key in ("token", "password"):
-            if getattr(gateway, key) is not None:
+        for key, is_set in (("token", gateway.token is not None), ("password", gateway.has_password)):
+            if is_set:
                 click.echo(f"{key} = (set, hidden)")
-
-
-def _masked(database_url: str) -> str:
-    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", database_url))

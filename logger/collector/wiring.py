@@ -25,12 +25,13 @@ def pollers(
 
     Raises:
         CollectorRunningError: another collector has the database or the files.
-        SettingsError: a host, a cloud address or a state directory that can't be used.
+        SettingsError: a host, a cloud address, a password's file or a state directory that can't be used.
         StoreError: the database can't be used, now or later.
     """
     found = []
     for gateway in settings.gateways:
         if isinstance(database, CollectorDatabase):
+            gateway.read_password()  # One that can't be read is not first noticed when a token ends.
             queue = Spool(settings.state_dir, gateway.name)
             queue.claim()
             keeper = Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from requests import PreparedRequest, Response
@@ -160,10 +160,14 @@ class LocalUsers(AuthBase):
     def __init__(self, settings: GatewaySettings, serial: str) -> None:
         self.settings = settings
         self.refusal: AuthenticationError | None = None  #: of the configured user
-        users = {"envoy": serial[-6:], "installer": installer_password(serial)}
-        if settings.username and settings.password:
-            users = {settings.username: settings.password}
-        self._users = [HTTPDigestAuth(*user) for user in users.items()]
+        self._serial = serial
+
+    @cached_property
+    def _users(self) -> list[HTTPDigestAuth]:
+        users = {"envoy": self._serial[-6:], "installer": installer_password(self._serial)}
+        if self.settings.username and (password := self.settings.read_password()):
+            users = {self.settings.username: password}
+        return [HTTPDigestAuth(*user) for user in users.items()]
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Leave the request alone; its answer may ask for a user."""

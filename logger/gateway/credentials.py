@@ -22,6 +22,7 @@ import requests
 from logger.clock import Clock, from_epoch_s
 from logger.errors import AuthenticationError, SettingsError, TokenError, TokenExpiredError
 from logger.settings import GatewaySettings, file_stem, read_secret, write_secret
+from logger.settings.secret_files import is_there
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Tokens:
     @property
     def has_account(self) -> bool:
         """Whether a new token can be fetched."""
-        return bool(self.settings.username and self.settings.password)
+        return bool(self.settings.username and self.settings.has_password)
 
     def stored(self) -> Token | None:
         """Return the token at hand: environment, token_file, the state directory; else None.
@@ -131,8 +132,8 @@ class Tokens:
         if self.settings.token:
             return Token.parse(self.settings.token)
         pasted, is_only = self.settings.token_file, not self.has_account
-        paths = [pasted] if pasted is not None and (is_only or pasted.exists()) else []
-        paths += [self.kept_path] if self.kept_path.exists() else []
+        paths = [pasted] if pasted is not None and (is_only or is_there(pasted)) else []
+        paths += [self.kept_path] if is_there(self.kept_path) else []
         found = [Token.parse(read_secret(path)) for path in paths]
         # A renewed token outlives the pasted one that it replaced.
         return max(found, key=lambda token: token.expires_at or from_epoch_s(0), default=None)
@@ -200,7 +201,7 @@ class Tokens:
     def from_account(self, serial: str) -> str:
         """Return a token's text for a gateway of this account, or raise AuthenticationError."""
         username = self.settings.username
-        form = {"user[email]": username, "user[password]": self.settings.password}
+        form = {"user[email]": username, "user[password]": self.settings.read_password()}
         login = _post(f"{self.enlighten_url}/login/login.json?", data=form)
         if login.status_code in {400, 401, 403, 422}:
             raise AuthenticationError(

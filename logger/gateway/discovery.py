@@ -163,7 +163,7 @@ class Relocation:
         """
         settings, info = self.endpoints.settings, self.endpoints.info
         has_certificate = (info is not None and info.has_web_tokens) or self.endpoints.http.pins.path.exists()
-        return settings.mdns and is_available() and (settings.password is None or has_certificate)
+        return settings.mdns and is_available() and (has_certificate or not settings.has_password)
 
     def failed(self, error: errors.GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""

@@ -1,12 +1,11 @@
 """Configuration: flags before environment before file before default.
 
-``load`` is a pure function of a path, an environment and overrides. Unknown keys are errors that name the nearest known
-key. Secrets come from the environment or from files that only their owner can read; they never appear in ``repr``,
-errors or ``origins``.
+``load`` depends on a path, an environment and overrides alone. Unknown keys are errors that name the nearest known key.
+Secrets come from the environment or from files that only their owner can read, when they are needed and no sooner:
+whoever only reads what was stored needs none. They never appear in ``repr``, errors or ``origins``.
 """
 
 import difflib
-import os
 import re
 import tomllib
 from collections import Counter
@@ -20,6 +19,15 @@ import msgspec
 
 from logger.clock import time_zone
 from logger.errors import SettingsError
+from logger.settings import places, urls
+from logger.settings.places import find_config
+from logger.settings.secret_files import read_secret, write_secret
+from logger.settings.urls import has_password
+
+__all__ = [
+    "GRID_METERS", "TOP_KEYS", "GatewaySettings", "Settings", "file_stem", "find_config", "has_password", "load",
+    "normal_gap_s", "places", "read_secret", "urls", "write_secret",
+]  # fmt: skip
 
 #: what the file may hold, and as what
 TOP_KEYS: dict[str, type] = {
@@ -63,10 +71,26 @@ class GatewaySettings:
     token: str | None = field(default=None, repr=False)  #: from the environment
     token_file: Path | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)  #: from the environment or its file
+    password: str | None = field(default=None, repr=False)  #: from the environment
+    password_file: Path | None = None
     tls: Literal["pin", "verify", "off"] = "pin"
     mdns: bool = True  #: look for it by its serial when it fails at ``host``
     livedata: bool = False  #: read what the gateway streams, while somebody lets it
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is configured."""
+        return self.password is not None or self.password_file is not None
+
+    def read_password(self) -> str | None:
+        """Return the configured password, or None where there is none.
+
+        Raises:
+            SettingsError: its file can't be read, or others can read it.
+        """
+        if self.password is None and self.password_file is not None:
+            return read_secret(self.password_file)
+        return self.password
 
 
 #: of a gateway's name, which becomes one of a file
@@ -99,21 +123,6 @@ def normal_gap_s(poll_every_s: int) -> int:
     return max(900, 2 * poll_every_s)
 
 
-def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the configuration file to read, or None when there is none.
-
-    Raises:
-        SettingsError: a file was named and does not exist.
-    """
-    if named := explicit or environ.get("ENVOYLOG_CONFIG"):
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise SettingsError(f"There is no configuration file {path}; check the path.")
-        return path
-    own = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "envoylog/config.toml"
-    return next((path for path in (own, Path("/etc/envoylog/config.toml")) if path.is_file()), None)
-
-
 def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | None = None) -> Settings:
     """Return the settings of a file, an environment and the ``--database-url`` flag.
 
@@ -129,15 +138,22 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
                 values[key], origins[key] = int(text), "environment"
             except ValueError as error:
                 raise SettingsError(f"{name} must be a whole number, not {text!r}.") from error
-    if url := database_url or environ.get("ENVOYLOG_DATABASE_URL"):
-        values["database_url"] = url
-        origins["database_url"] = "flag" if database_url else "environment"
-    if state := environ.get("ENVOYLOG_STATE_DIR") or environ.get("STATE_DIRECTORY"):
-        values["state_dir"], origins["state_dir"] = state.split(":")[0], "environment"
-    default = f"{environ.get('XDG_STATE_HOME', '').strip() or '~/.local/state'}/envoylog"
-    state_dir = values["state_dir"] = Path(values.get("state_dir") or default).expanduser()
-    values.setdefault("database_url", f"sqlite:///{state_dir / 'envoylog.db'}")
     base = path.parent if path else Path.cwd()
+    url = database_url or environ.get("ENVOYLOG_DATABASE_URL")
+    if "database_url" in values:
+        if not url:
+            urls.refuse_left_behind(values["database_url"], base)
+        values["database_url"] = urls.absolute(values["database_url"], base)
+    if url:
+        values["database_url"] = urls.absolute(url, Path.cwd())
+        origins["database_url"] = "flag" if database_url else "environment"
+    if "state_dir" in values:
+        values["state_dir"] = places.anchored(values["state_dir"], base.absolute())
+    if state := environ.get("ENVOYLOG_STATE_DIR"):
+        values["state_dir"], origins["state_dir"] = places.anchored(state, Path.cwd()), "environment"
+    state_dir = values.setdefault("state_dir", places.state_dir(path, environ))
+    values.setdefault("database_url", f"sqlite:///{places.database_file(path, state_dir)}")
+    urls.check(values["database_url"])
     gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
     _check(loaded)
@@ -152,6 +168,8 @@ def _read(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise places.not_for_us(path) from error
     except OSError as error:
         raise SettingsError(
             f"The configuration {path} can't be read ({error.strerror}); check its permissions."
@@ -238,44 +256,12 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         raise SettingsError(f"{where}: name must be printable and of {LONGEST_NAME} characters at most, not {name!r}.")
     prefix = f"ENVOYLOG_GATEWAYS__{_plain(name)}__"
     values["token"] = environ.get(prefix + "TOKEN")
-    password, file = environ.get(prefix + "PASSWORD"), values.pop("password_file", None)
-    if password is None and file:
-        password = read_secret(base / Path(file).expanduser())
-    token_file = values.pop("token_file", None)
-    values["token_file"] = base / Path(token_file).expanduser() if token_file else None
-    return GatewaySettings(**values, password=password)
+    values["password"] = environ.get(prefix + "PASSWORD")
+    for key in ("token_file", "password_file"):
+        values[key] = places.anchored(values[key], base) if values.get(key) else None
+    return GatewaySettings(**values)
 
 
 def _plain(name: str) -> str:
     """Return a gateway's name as variables of the environment have it."""
     return re.sub(r"\W", "_", name).upper()
-
-
-def has_password(database_url: str) -> bool:
-    """Return whether a URL holds a password, before the host or in its query."""
-    return re.search(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=[^&]", database_url) is not None
-
-
-def read_secret(path: Path) -> str:
-    """Return the secret that a file holds, without surrounding white space.
-
-    Raises:
-        SettingsError: missing, or readable by others than its owner.
-    """
-    try:
-        if path.stat().st_mode & 0o077:
-            raise SettingsError(f"{path} holds a secret but others can read it; run: chmod 600 {path}")
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SettingsError(f"The secret file {path} can't be read ({reason}).") from error
-
-
-def write_secret(path: Path, secret: str) -> None:
-    """Write a file that only its owner can read, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(secret + "\n")
-    temporary.replace(path)

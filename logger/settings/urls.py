@@ -1,0 +1,70 @@
+"""Database URLs as people write them: relative files, passwords, and the @ that has to be quoted."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from logger.errors import SettingsError
+from logger.settings.places import anchored
+
+_SQLITE_FILE = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<file>[^?]+)(?P<rest>.*)", re.DOTALL)
+#: user, and password as SQLAlchemy reads it: up to the first @
+_USER = re.compile(r"[^:/]*://(?P<user>[^:/@]*(?::[^@]*)?)@(?P<rest>.*)", re.DOTALL)
+_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=[^&]")
+
+
+def check(url: str) -> None:
+    """Refuse a URL whose user or password holds an @: what follows would be taken, and shown, as the host.
+
+    Raises:
+        SettingsError: it has one; the URL is not shown.
+    """
+    found = None if url.startswith("sqlite") else _USER.match(url)
+    if found is None:
+        return
+    place, _, query = found["rest"].partition("?")
+    if "@" in place or any("@" in piece.partition("=")[0] for piece in query.split("&")):
+        raise SettingsError(
+            "database_url has an @ too many; in a user or a password write %40 for @ "
+            "(and %25 for %, %2F for /, %3A for :)."
+        )
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL holds a password, before the host or in its query."""
+    return _PASSWORD.search(url) is not None
+
+
+def masked(url: str) -> str:
+    """Return a URL as it may be shown."""
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
+
+
+def absolute(url: str, base: Path) -> str:
+    """Return a URL whose file, if it names one, does not depend on where one stands."""
+    if (found := _relative(url)) is None:
+        return url
+    return f"{found['scheme']}{os.path.normpath(anchored(found['file'], base.absolute()))}{found['rest']}"
+
+
+def refuse_left_behind(url: str, base: Path) -> None:
+    """Refuse to begin anew where a file lies that an older version took: relative to where one stands.
+
+    Raises:
+        SettingsError: it lies there, and none where it is looked for now.
+    """
+    if (found := _relative(url)) is None:
+        return
+    now, before = anchored(found["file"], base.absolute()), anchored(found["file"], Path.cwd())
+    with contextlib.suppress(OSError):
+        if before.is_file() and not now.exists():
+            raise SettingsError(
+                f"database_url means {now}, beside the configuration; up to version 0.1 it meant {before}, which is "
+                f"there: run `mv {before} {now}`, or write its whole path."
+            )
+
+
+def _relative(url: str) -> re.Match[str] | None:
+    found = _SQLITE_FILE.fullmatch(url)
+    return None if found is None or found["file"].startswith(("/", ":memory:", "file:")) else found
