@@ -18,6 +18,7 @@
     │           └── TokenExpiredError
     ├── StoreError                      (6)
     │   └── SchemaOutdatedError, StoreAwayError, StoreDamagedError, RowRefusedError
+    ├── ServiceError                    (1)
     ├── NoDataError                     (7)
     └── CheckFailedError                (8)
 
@@ -127,6 +128,10 @@ class StoreDamagedError(StoreError):
 
 class RowRefusedError(StoreError):
     """The database takes other rows, but not this one."""
+
+
+class ServiceError(LoggerError):
+    """The systemd service can't be installed, started or removed."""
 
 
 class NoDataError(LoggerError):

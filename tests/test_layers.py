@@ -23,7 +23,7 @@ LAYERS = [
     {"rollups"},
     {"reports"},
     {"collector", "exports", "cookbook", "status"},
-    {"demo"},
+    {"demo", "service"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -29,6 +29,7 @@ _TABLE = """
 # Getting started
 discover gateway List the gateways on this network, by mDNS.
 poll collect Poll every gateway once, store what it reports, and show it.
+service service Run it for good: install, look at or remove the service.
 run collect Collect from every gateway until stopped.
 # Every day
 status status Show on one screen how things stand.

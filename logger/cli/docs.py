@@ -33,8 +33,12 @@ def docs(topic: str | None, man: bool) -> None:
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print what completes commands and options with Tab."""
+    click.echo(script(click.get_current_context().find_root().command, shell), nl=False)
+
+
+def script(root: click.Command, shell: str) -> str:
+    """Return what a shell reads to complete the words of the command line."""
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click knows these
-    root = click.get_current_context().find_root().command
     # Not the instance's source(): that starts the shell to ask for its version.
-    click.echo(found.source_template % found(root, {}, "envoylog", "_ENVOYLOG_COMPLETE").source_vars(), nl=False)
+    return found.source_template % found(root, {}, "envoylog", "_ENVOYLOG_COMPLETE").source_vars()

@@ -6,6 +6,11 @@ import click
 _TABLE = """
 discover  # gateways on this network
 discover --timeout-s 20 --json  # a slow network; for a program
+service status  # does it run, and what to type
+service install --dry-run  # what it would do
+service install  # from now on, also after a reboot
+service install --reader anna  # anna may read too
+service remove  # the data stay
 poll  # ask once, and store
 poll --no-store  # only look
 run  # collect; Ctrl-C stops it

@@ -41,6 +41,12 @@ def masked(url: str) -> str:
     return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file that a URL names; None where it names a server, or no file."""
+    found = _SQLITE_FILE.fullmatch(url)
+    return Path(found["file"]) if found and not found["file"].startswith((":memory:", "file:")) else None
+
+
 def absolute(url: str, base: Path) -> str:
     """Return a URL whose file, if it names one, does not depend on where one stands."""
     if (found := _relative(url)) is None:
