@@ -18,8 +18,12 @@ from logger.store.models import ENERGY_DAILY, EVENTS, METERS, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import spool_path
 
-#: A token with fewer days than this is worth a warning.
-TOKEN_DAYS = 14
+#: A token that ends sooner is worth a warning.
+TOKEN_LEFT = timedelta(days=14)
+#: One that renews itself does so before the last twelfth of its time; it is late in the last of so many parts.
+LATE_SHARE = 24
+#: what starts the collector where nobody knows better
+START = "envoylog run"
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
 CATCH_UP_S = 2 * 86_400
 #: ``meteringStatus`` of a CT whose gateway asks for a person.
@@ -31,7 +35,7 @@ _days = ENERGY_DAILY.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
-    """One gateway."""
+    """One gateway, what waits for the database included."""
 
     gateway: str
     serial: str | None
@@ -46,9 +50,26 @@ class GatewayStatus:
     battery_soc_pct: float | None  #: of its newest poll
     grid_state: str | None  #: on_grid, off_grid or generator, where a system device says so
     token_days_left: int | None
+    token_left_s: int | None
+    token_renews: bool  #: with the configured account
+    token_is_short: bool  #: so that somebody should look
     suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
     waiting_since_s: int | None  #: how long the oldest poll has waited; None when none waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLeft:
+    """How long a gateway's token lasts."""
+
+    expires_at: datetime
+    lifetime: timedelta  #: from when it was made
+    renews: bool  #: with the configured account, in good time
+
+    def is_short(self, now: datetime) -> bool:
+        """Return whether so little is left that somebody should look: of one that renews itself, it should have."""
+        late = min(TOKEN_LEFT, self.lifetime / LATE_SHARE) if self.renews else TOKEN_LEFT
+        return self.expires_at - now < late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +81,17 @@ class Health:
 
 
 def statuses(
-    connection: Connection, settings: Settings, now: datetime, token_days: Sequence[int | None]
+    connection: Connection, settings: Settings, now: datetime, tokens: Sequence[TokenLeft | None]
 ) -> list[GatewayStatus]:
     """Return how each configured gateway stands, what waits for the database included."""
     return [
-        _status(connection, settings, gateway, now, days_left)
-        for gateway, days_left in zip(settings.gateways, token_days, strict=True)
+        _status(connection, settings, gateway, now, token)
+        for gateway, token in zip(settings.gateways, tokens, strict=True)
     ]
 
 
 def _status(
-    connection: Connection, settings: Settings, gateway: GatewaySettings, now: datetime, token_days_left: int | None
+    connection: Connection, settings: Settings, gateway: GatewaySettings, now: datetime, token: TokenLeft | None
 ) -> GatewayStatus:
     row = gateway_named(connection, gateway.name)
     last: Any = None
@@ -111,7 +132,10 @@ def _status(
         grid_meter_note=_grid_meter_note(row.grid_meter, gateway) if row else None,
         battery_soc_pct=power.battery_soc_pct if power else None,
         grid_state=power.grid_state if power else None,
-        token_days_left=token_days_left,
+        token_days_left=(token.expires_at - now).days if token else None,
+        token_left_s=to_epoch_s(token.expires_at) - to_epoch_s(now) if token else None,
+        token_renews=token.renews if token else False,
+        token_is_short=token.is_short(now) if token else False,
         suspect=suspect,
         spool_bytes=spool_bytes,
         waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
@@ -163,36 +187,56 @@ def _kwh(energy_wh: float | None) -> float | None:
     return None if energy_wh is None else round(energy_wh / 1000, 3)
 
 
-def health(found: Sequence[GatewayStatus], settings: Settings) -> Health:
-    """Return what to report to a monitor: the worst of all gateways."""
+def health(found: Sequence[GatewayStatus], settings: Settings, start: str = START) -> Health:
+    """Return what to report to a monitor: the worst of all gateways; ``start`` is what starts the collector."""
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
-    judged = [(*_judge(gateway, settings), gateway.gateway) for gateway in found]
+    judged = [(*judge(gateway, settings, start), gateway.gateway) for gateway in found]
     worst = max(level for level, _, _ in judged)
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
     return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
 
 
-def _judge(gateway: GatewayStatus, settings: Settings) -> tuple[int, str]:
+def normal_age_s(settings: Settings) -> int:
+    """Return what may pass between two polls, or until they are stored, when all is well."""
+    return 2 * settings.poll_every_s + 120
+
+
+def judge(gateway: GatewayStatus, settings: Settings, start: str = START) -> tuple[int, str]:
+    """Return how bad it is (0 ok, 1 warning, 2 critical, 3 unknown), and in words with what to do."""
     age_s, waits_s = gateway.last_good_age_s, gateway.waiting_since_s or 0
-    #: what may pass between two polls, or until they are stored, when all is well
-    poll_s = 2 * settings.poll_every_s + 120
+    poll_s = normal_age_s(settings)
     store_s = max(settings.commit_every_s, settings.poll_every_s) + poll_s
     if age_s is None:
         if gateway.last_error is not None:
             return 2, f"never measured: {gateway.last_error}"
-        return 3, "never measured; is envoylog run running?"
+        return 3, f"never measured; start the collector: {start}"
     if waits_s > store_s:
         size_mb = gateway.spool_bytes / 1e6
         return 2, f"nothing stored for {waits_s // 60} min, {size_mb:.1f} MB wait for the database"
     if age_s > poll_s:
         failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error
-        reason = gateway.last_error if failed else "is envoylog run running?"
-        return 2, f"nothing measured for {age_s // 60} min: {reason}"
-    if gateway.token_days_left is not None and gateway.token_days_left < TOKEN_DAYS:
-        return 1, f"the token ends in {gateway.token_days_left} days"
+        reason = f": {gateway.last_error}" if failed else f"; start the collector: {start}"
+        return 2, f"nothing measured for {_long(age_s)}{reason}"
+    if gateway.token_is_short and gateway.token_left_s is not None:
+        return 1, _token_sentence(gateway, gateway.token_left_s)
     if gateway.last_outcome != Outcome.COMPLETE:
         return 1, f"last poll {gateway.last_outcome}: {gateway.last_error}"
     if gateway.suspect is not None:
         return 1, gateway.suspect
     return 0, f"measured {age_s} s ago"
+
+
+def _long(seconds: int) -> str:
+    """Return a time as exactly as it matters."""
+    minutes = seconds // 60
+    if minutes < 180:
+        return f"{minutes} min"
+    return f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def _token_sentence(gateway: GatewayStatus, left_s: int) -> str:
+    ends, name = f"the token ends in {_long(left_s)}" if left_s > 0 else "the token has ended", gateway.gateway
+    if gateway.token_renews:
+        return f"{ends} and was not renewed yet; see why with: envoylog token renew {name}"
+    return f"{ends}; get a new one and run: envoylog token set {name}"

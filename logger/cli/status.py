@@ -1,44 +1,56 @@
 """``envoylog status`` and ``envoylog health``."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from logger import status as overview
+from logger import status as standing
+from logger.cli.everywhere import echo_json
 from logger.cli.options import load_settings, reading
-from logger.clock import utc_now
+from logger.clock import time_zone, utc_now
 from logger.errors import LoggerError, StoreAwayError, StoreError
+from logger.exports import screen
 from logger.gateway import credentials
-from logger.store import database, size
+from logger.readings import Outcome
+from logger.reports import overview, power
+from logger.store import database, lines, size, spool
 
 if TYPE_CHECKING:
-    from logger.settings import Settings
-    from logger.status import GatewayStatus
+    from sqlalchemy import Connection
+
+    from logger.reports.overview import Overview
+    from logger.settings import GatewaySettings, Settings
+    from logger.status import GatewayStatus, TokenLeft
 
 
-GRID_STATES = {"on_grid": "connected", "off_grid": "lost: the house runs without it", "generator": "generator runs"}
+class _Seen(NamedTuple):
+    """What is known of one gateway."""
+
+    standing: "GatewayStatus"
+    site: "Overview"
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one record.")
 def status(as_json: bool) -> None:
     """Show on one screen how things stand."""
-    with reading(loaded := load_settings()) as connection:
-        found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
+    loaded, now = load_settings(), utc_now()
+    with reading(loaded) as connection:
         size_mb = round(size.database_bytes(connection) / 1e6, 1)
-    found = _up_to_now(loaded) or found
+    seen = _up_to_now(loaded, now) or _as_stored(loaded, now)
     if as_json:
-        record = {"database_mb": size_mb, "gateways": [asdict(gateway) for gateway in found]}
-        click.echo(json.dumps(record, indent=2, default=str, ensure_ascii=False))
+        gateways = [asdict(gateway.standing) | asdict(gateway.site) for gateway in seen]
+        echo_json({"database_mb": size_mb, "gateways": gateways})
         return
-    for gateway in found:
-        click.echo("\n".join(_lines(gateway)))
-    click.echo(f"database {size_mb:.1f} MB")
+    for gateway in seen:
+        click.echo("\n".join(_lines(gateway, loaded, now)))
+        click.echo()
+    click.echo(screen.labelled("database", f"{size_mb:.1f} MB"))
 
 
 @click.command()
@@ -49,30 +61,59 @@ def health() -> int:
     """
     try:
         with reading(loaded := load_settings()) as connection:
-            found = overview.statuses(connection, loaded, utc_now(), _token_days(loaded))
-        judged = overview.health(found, loaded)
+            found = standing.statuses(connection, loaded, utc_now(), _tokens(loaded))
+        judged = standing.health(found, loaded)
     except StoreAwayError as error:
-        judged = overview.Health(level=2, line=f"CRITICAL {error}")
+        judged = standing.Health(level=2, line=f"CRITICAL {error}")
     except LoggerError as error:
-        judged = overview.Health(level=3, line=f"UNKNOWN {error}")
+        judged = standing.Health(level=3, line=f"UNKNOWN {error}")
     click.echo(judged.line)
     return judged.level
 
 
-def _token_days(loaded: "Settings") -> list[int | None]:
-    """Return the days that each gateway's token has left; None where there is none."""
-    days: list[int | None] = []
+def _tokens(loaded: "Settings") -> "list[TokenLeft | None]":
+    """Return how long each gateway's token lasts; None where there is none, or it can't be read."""
+    found: list[TokenLeft | None] = []
     for gateway in loaded.gateways:
         token = None
         with contextlib.suppress(LoggerError):
-            token = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now).stored()
-        days.append((token.expires_at - utc_now()).days if token and token.expires_at else None)
-    return days
+            tokens = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now)
+            token = tokens.stored()
+        if token is None or token.expires_at is None:
+            found.append(None)
+            continue
+        renews, lifetime = tokens.has_account and not gateway.token, LIFETIMES.get(token.user, LIFETIMES["owner"])
+        found.append(standing.TokenLeft(expires_at=token.expires_at, lifetime=lifetime, renews=renews))
+    return found
 
 
-def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
+LIFETIMES = {"owner": timedelta(days=365), "installer": timedelta(hours=12)}
+
+
+def _all(connection: "Connection", loaded: "Settings", now: datetime) -> list[_Seen]:
+    found = standing.statuses(connection, loaded, now, _tokens(loaded))
+    sites = [_site(connection, gateway, loaded, now) for gateway in loaded.gateways]
+    return [_Seen(*pair) for pair in zip(found, sites, strict=True)]
+
+
+def _site(connection: "Connection", gateway: "GatewaySettings", loaded: "Settings", now: datetime) -> "Overview":
+    """Return how a site does; what flows by a poll that waits for the database, where that is newer."""
+    site = overview.overview(connection, gateway.name, gateway.time_zone, now)
+    waiting = lines.ends(spool.spool_path(loaded.state_dir, gateway.name))
+    measured = [poll for poll in waiting[1] if poll.outcome is not Outcome.FAILED] if waiting else []
+    if not measured or (site.now is not None and site.now.measured_at >= measured[-1].polled_at):
+        return site
+    state = site.now.grid_state if site.now else None
+    return replace(site, now=replace(power.power_of(measured[-1]), grid_state=state))
+
+
+def _as_stored(loaded: "Settings", now: datetime) -> list[_Seen]:
+    with reading(loaded) as connection:
+        return _all(connection, loaded, now)
+
+
+def _up_to_now(loaded: "Settings", now: datetime) -> list[_Seen] | None:
     """Return the same with today's energy to the minute; None where it can't be computed now."""
-    now = utc_now()
     try:
         with (
             database.opened(loaded.database_url) as engine,
@@ -80,34 +121,52 @@ def _up_to_now(loaded: "Settings") -> "list[GatewayStatus] | None":
             engine.connect() as connection,
         ):
             database.wait_at_most(connection, 2)
-            overview.bring_today_up(connection, loaded, now)  # Never committed.
-            return overview.statuses(connection, loaded, now, _token_days(loaded))
+            standing.bring_today_up(connection, loaded, now)  # Never committed.
+            return _all(connection, loaded, now)
     except StoreError:
         return None  # Somebody writes just now, or we may only read.
 
 
-def _lines(gateway: "GatewayStatus") -> Iterator[str]:
-    when = "never" if gateway.last_good_age_s is None else f"{gateway.last_good_age_s} s ago"
-    production, consumption = gateway.today_production_kwh, gateway.today_consumption_kwh
-    yield f"{gateway.gateway}  serial {gateway.serial or '?'}, firmware {gateway.firmware or '?'}"
-    yield f"  last measured  {when}, last poll {gateway.last_outcome or 'none'}"
-    if gateway.last_error:
-        yield f"  last problem   {gateway.last_error}"
-    yield f"  today          {_kwh(production)} made, {_kwh(consumption)} used"
-    if gateway.battery_soc_pct is not None:
-        yield f"  battery        {gateway.battery_soc_pct:.0f} % charged"
-    if gateway.grid_state is not None:
-        yield f"  grid           {GRID_STATES.get(gateway.grid_state, gateway.grid_state)}"
-    if gateway.suspect is not None:
-        yield f"  suspect        {gateway.suspect}"
+def _lines(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
+    gateway, site = seen
+    local = now.astimezone(time_zone(site.time_zone))
+    when = f"{local:%A} {local.day} {local:%B %Y, %H:%M}"
+    name = click.style(gateway.gateway, bold=True)
+    yield f"{name}{when:>{max(1, screen.WIDTH - len(gateway.gateway))}}"
+    yield screen.labelled("gateway", f"firmware {gateway.firmware or 'unknown'}, serial {gateway.serial or 'unknown'}")
+    level, reason = standing.judge(gateway, loaded)
+    if level:
+        yield from screen.wrapped("attention", reason, fg="red" if level > 1 else "yellow", bold=True)
+    if gateway.suspect is not None and gateway.suspect != reason:
+        yield from screen.wrapped("suspect", gateway.suspect, fg="yellow")
     if gateway.grid_meter_note:
-        yield f"  grid meter     {gateway.grid_meter_note}"
-    if gateway.token_days_left is not None:
-        yield f"  token          {gateway.token_days_left} days left"
+        yield from screen.wrapped("grid meter", gateway.grid_meter_note)
+    yield from _now(seen, loaded, now)
+    yield from screen.energy_lines(site, now)
+    yield ""
+    yield from screen.care_lines(site)
+    if gateway.token_left_s is not None:
+        renews = ", renews itself" if gateway.token_renews else ""
+        yield screen.labelled("token", screen.lasting(timedelta(seconds=gateway.token_left_s)) + renews)
     if gateway.spool_bytes:
-        waits_s = gateway.waiting_since_s or 0
-        yield f"  spool          {gateway.spool_bytes} bytes wait for the database, the oldest for {waits_s} s"
+        waits = f"{gateway.spool_bytes / 1000:.0f} kB of polls wait for the database"
+        since = screen.ago(gateway.waiting_since_s or 0)
+        yield screen.labelled("spool", f"{waits}, the oldest came {since}")
 
 
-def _kwh(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f} kWh"
+def _now(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
+    """Yield what flows, and when that was measured."""
+    gateway, site = seen
+    if site.now is not None:
+        age_s = (now - site.now.measured_at).total_seconds()
+        is_fresh = age_s <= standing.normal_age_s(loaded)
+        words, at = screen.flowing(site.now), screen.at_local(site.now.measured_at, site.time_zone, now)
+        words = f"{words} ({screen.ago(age_s)})" if is_fresh else f"at {at}, {screen.ago(age_s)}: {words}"
+        yield from screen.wrapped("now" if is_fresh else "last seen", words)
+        if (battery := screen.battery(site.now)) is not None:
+            yield screen.labelled("battery", battery)
+        if site.now.grid_state is not None:
+            yield screen.labelled("grid", screen.GRID_STATES.get(site.now.grid_state, site.now.grid_state))
+    if gateway.last_poll_at is not None and gateway.last_outcome != "complete":
+        at = screen.at_local(gateway.last_poll_at, site.time_zone, now)
+        yield screen.labelled("last poll", f"at {at}, {gateway.last_outcome}")

@@ -66,7 +66,7 @@ def test_a_database_from_before_counts_each_phase_until_it_is_rebuilt_and_status
         "or keep it with grid_meter = 'per_phase'"
     )
     assert run(["--config", str(config), "status"]) == 0
-    assert "  grid meter     import and export are counted as per_phase" in capsys.readouterr().out
+    assert "  grid meter  import and export are counted as per_phase" in capsys.readouterr().out
     assert run(["--config", str(config), "db", "rebuild"]) == 0
     assert kept(roof) == "balancing"
     assert note(config, capsys) is None

@@ -25,13 +25,13 @@ def polled(bench: Benches) -> Path:
     return path
 
 
-def judged(path: Path, later: timedelta, token_days: int = 300) -> status.Health:
+def judged(path: Path, later: timedelta, token: status.TokenLeft | None = None) -> status.Health:
     from logger.store.database import opened  # noqa: PLC0415 - only here
 
     loaded = load(path, {})
     with opened(loaded.database_url) as engine, engine.connect() as connection:
         now: datetime = utc_now() + later
-        found = status.statuses(connection, loaded, now, [token_days])
+        found = status.statuses(connection, loaded, now, [token])
     return status.health(found, loaded)
 
 
@@ -45,7 +45,34 @@ def test_silence_is_critical_and_a_token_that_ends_a_warning(polled: Path) -> No
     assert judged(polled, timedelta(minutes=3)).level == 0
     assert judged(polled, timedelta(minutes=30)).level == 2
     assert "30 min" in judged(polled, timedelta(minutes=30)).line
-    assert judged(polled, timedelta(0), token_days=5).level == 1
+    ends = status.TokenLeft(expires_at=utc_now() + timedelta(days=5), lifetime=timedelta(days=365), renews=False)
+    found = judged(polled, timedelta(0), ends)
+    assert found.level == 1
+    assert "the token ends in" in found.line
+    assert "envoylog token set roof" in found.line
+
+
+#: how long a token lasts and what is left of that, whether it renews itself, and how bad that is
+TOKENS = [
+    (timedelta(hours=12), timedelta(hours=11), True, 0),
+    (timedelta(hours=12), timedelta(minutes=50), True, 0),  # the next poll renews it
+    (timedelta(hours=12), timedelta(minutes=20), True, 1),
+    (timedelta(hours=12), timedelta(minutes=-20), True, 1),
+    (timedelta(hours=12), timedelta(hours=11), False, 1),
+    (timedelta(days=1), timedelta(hours=3), True, 0),
+    (timedelta(days=365), timedelta(days=20), True, 0),
+    (timedelta(days=365), timedelta(days=13), True, 1),
+    (timedelta(days=365), timedelta(days=20), False, 0),
+    (timedelta(days=365), timedelta(days=13), False, 1),
+]
+
+
+def test_a_token_that_renews_itself_is_a_warning_only_when_it_should_have_been(polled: Path) -> None:
+    for lifetime, left, renews, level in TOKENS:
+        token = status.TokenLeft(expires_at=utc_now() + left, lifetime=lifetime, renews=renews)
+        found = judged(polled, timedelta(0), token)
+        assert found.level == level, token
+        assert ("was not renewed yet" in found.line) == (renews and level > 0)
 
 
 def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,5 +90,23 @@ def test_status_is_complete_in_json(polled: Path, capsys: pytest.CaptureFixture[
     assert gateway["last_good_age_s"] < 60
     assert gateway["token_days_left"] in {364, 365}  # a year, less what has passed since
     assert record["database_mb"] > 0
+    assert gateway["now"]["consumption_w"] is not None
+    assert gateway["today"] is not None
+
+
+def test_the_screen_says_in_words_what_flows_and_what_to_do(
+    polled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
     assert run(["--config", str(polled), "status"]) == 0
-    assert "last measured" in capsys.readouterr().out
+    screen = capsys.readouterr().out
+    assert "  now         making " in screen
+    assert "s ago)" in screen
+    assert "attention" not in screen
+    assert "  token       36" in screen
+    monkeypatch.setattr("logger.cli.status.utc_now", lambda: utc_now() + timedelta(hours=5))
+    assert run(["--config", str(polled), "status"]) == 0
+    screen = capsys.readouterr().out
+    assert "  attention   nothing measured for 5 hours; start the collector: envoylog run" in screen
+    assert "last seen" in screen
+    assert max(map(len, screen.splitlines())) <= 80

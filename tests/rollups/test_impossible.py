@@ -272,7 +272,7 @@ def test_a_monitor_is_warned_of_a_suspect_day() -> None:
     gateway = GatewayStatus(
         gateway="roof", serial="1", firmware="8", last_poll_at=NOW, last_outcome=Outcome.COMPLETE, last_error=None,
         last_good_age_s=3, today_production_kwh=1.0, today_consumption_kwh=1.0, battery_soc_pct=None, grid_state=None,
-        token_days_left=None,
+        token_days_left=None, token_left_s=None, token_renews=False, token_is_short=False,
         suspect="unseen_source: look there", spool_bytes=0, waiting_since_s=None,
     )  # fmt: skip
     found = health([gateway], Settings(database_url="", state_dir=Path()))

@@ -1,0 +1,211 @@
+"""What a person sees of one site: what flows, how it does, what needs care; lines of at most 80 characters.
+
+Walk: reports.overview -> here -> cli
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import click
+
+from logger.clock import time_zone
+from logger.reports.overview import Comparison, Energy, Overview
+from logger.reports.power import Power
+
+#: Less than this (W) is nothing: inverters draw as much at night.
+NOTHING_W = 10
+#: from no power to the most of a day
+BARS = " \N{LOWER ONE EIGHTH BLOCK}▂▃▄▅▆▇█"
+GRID_STATES = {"on_grid": "connected", "off_grid": "lost: the house runs without it", "generator": "a generator runs"}
+#: state of a panel -> what is said of it, before the day since when
+PANEL_STATES = {"silent": "reports nothing", "dead": "makes nothing", "removed": "is no longer listed"}
+#: heading -> the number below it; of periods
+COLUMNS = {
+    "made": "production_kwh",
+    "used": "consumption_kwh",
+    "from grid": "grid_import_kwh",
+    "to grid": "grid_export_kwh",
+    "self-sufficient": "self_sufficiency_pct",
+}
+WIDTH, LABEL_WIDTH = 80, 12
+
+
+def labelled(label: str, text: str) -> str:
+    """Return a line of the screen: what it is about, and what is said."""
+    return f"  {label:<{LABEL_WIDTH}}{text}"
+
+
+def wrapped(label: str, text: str, **style: Any) -> Iterator[str]:
+    """Yield a text that may be long as lines of the screen, in a style of click's."""
+    room = WIDTH - len(labelled("", ""))
+    for number, line in enumerate(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)):
+        yield labelled("" if number else label, click.style(line, **style))
+
+
+def watts(power_w: float) -> str:
+    """Return a power without its sign."""
+    power_w = abs(power_w)
+    return f"{power_w:.0f} W" if power_w < 999.5 else f"{power_w / 1000:.2f} kW"
+
+
+def kwh(energy_kwh: float | None) -> str:
+    """Return an energy as people say it."""
+    if energy_kwh is None:
+        return "unknown"
+    return f"{energy_kwh:.0f} kWh" if energy_kwh >= 999.5 else f"{energy_kwh:.1f} kWh"
+
+
+def flowing(power: Power) -> str:
+    """Return in words what is made and used, and what goes to or comes from the grid."""
+    words = []
+    if power.production_w is not None:
+        words.append("making nothing" if power.production_w < NOTHING_W else f"making {watts(power.production_w)}")
+    if power.consumption_w is not None:
+        words.append(f"using {watts(max(0.0, power.consumption_w))}")
+    if power.grid_w is not None and abs(power.grid_w) < NOTHING_W:
+        words.append("nothing from or to the grid")
+    elif power.grid_w is not None:
+        side = "from" if power.grid_w > 0 else "to"
+        words.append(f"{watts(power.grid_w)} {side} the grid")
+    return ", ".join(words) or "unknown"
+
+
+def battery(power: Power) -> str | None:
+    """Return in words what the batteries do; None without any."""
+    words = [] if power.battery_soc_pct is None else [f"{power.battery_soc_pct:.0f} % charged"]
+    if power.battery_w is not None:
+        does = "idle" if abs(power.battery_w) < NOTHING_W else None
+        words.append(does or f"{'giving' if power.battery_w > 0 else 'taking'} {watts(power.battery_w)}")
+    return ", ".join(words) or None
+
+
+def ago(seconds: float) -> str:
+    """Return how long something is ago, as exactly as it matters."""
+    if seconds < 120:
+        return f"{max(0, seconds):.0f} s ago"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} hours ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
+
+
+def at_local(at: datetime, zone: str | None, now: datetime) -> str:
+    """Return an instant as the site's clocks show it, with the date where it is of another day.
+
+    Without a zone: as this machine's clock does.
+    """
+    local, today = (moment.astimezone(time_zone(zone) if zone else None) for moment in (at, now))
+    return f"{local:%H:%M}" if local.date() == today.date() else f"{day(local.date())} {local:%H:%M}"
+
+
+def day(date_: date) -> str:
+    """Return a day in words, with its year."""
+    return f"{date_.day} {date_:%b %Y}"
+
+
+def energy_lines(found: Overview, now: datetime) -> Iterator[str]:
+    """Yield the table of periods, the curve of today, comparisons and the best day."""
+    today = now.astimezone(time_zone(found.time_zone)).date()
+    periods = {"today": found.today, "yesterday": found.yesterday}
+    periods |= {f"{today:%B}": found.this_month, f"{today.year}": found.this_year}
+    known = {label: energy for label, energy in periods.items() if energy is not None}
+    if not known:
+        return
+    yield ""
+    yield from _table(known)
+    yield from _curves(found)
+    compared = {label: energy.year_before for label, energy in known.items() if energy.year_before is not None}
+    if compared or found.best_day is not None:
+        yield ""
+    for label, against in compared.items():
+        yield from wrapped(label, _compared(against))
+    if found.best_day is not None:
+        yield labelled("best day", f"{kwh(found.best_day_kwh)} on {found.best_day:%A}, {day(found.best_day)}")
+
+
+def _table(periods: dict[str, Energy]) -> Iterator[str]:
+    """Yield what each period made and used; what a site does not measure is left out."""
+    columns = {
+        heading: [getattr(energy, name) for energy in periods.values()]
+        for heading, name in COLUMNS.items()
+        if any(getattr(energy, name) is not None for energy in periods.values())
+    }
+    cells = {heading: [_cell(heading, value) for value in values] for heading, values in columns.items()}
+    widths = {heading: max(len(heading), *map(len, texts)) for heading, texts in cells.items()}
+    yield labelled("", "  ".join(f"{heading:>{width}}" for heading, width in widths.items()))
+    for row, label in enumerate(periods):
+        line = "  ".join(f"{cells[heading][row]:>{width}}" for heading, width in widths.items())
+        yield labelled(label, line)
+
+
+def _cell(heading: str, value: float | None) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{max(0.0, value):.0f} %" if COLUMNS[heading].endswith("_pct") else kwh(value)
+
+
+def _curves(found: Overview) -> Iterator[str]:
+    """Yield today's power as two curves of one scale, over the hours."""
+    curves = {"made": found.production_curve_w, "used": found.consumption_curve_w}
+    shown = {what: curve for what, curve in curves.items() if any(value is not None for value in curve)}
+    if not shown:
+        return
+    most_w = max(max(0.0, value or 0.0) for curve in shown.values() for value in curve)
+    yield ""
+    for what, curve in shown.items():
+        highest = max(value for value in curve if value is not None)
+        line = f"{sparkline(curve, most_w):<{len(curve)}}  most {watts(max(0.0, highest))}"
+        yield labelled(f"{what} today", line)
+    hours = len(found.production_curve_w) // 2
+    axis = "".join(f"{hour:<6}" for hour in range(0, hours, 3))
+    yield click.style(labelled("", f"{axis}{hours}"), dim=True)
+
+
+def sparkline(values: Sequence[float | None], most: float) -> str:
+    """Return a value as a bar of one character each; what is unknown or nothing is a blank."""
+    top = len(BARS) - 1
+    return "".join(
+        BARS[0] if value is None or most <= 0 else BARS[min(top, -int(-top * max(0.0, value) // most))]
+        for value in values
+    ).rstrip()
+
+
+def _compared(against: Comparison) -> str:
+    change = "" if against.change_pct is None else f"{against.change_pct:+.0f} % against {against.year}: "
+    text = f"{change}{kwh(against.production_kwh)} up to yesterday, {kwh(against.before_kwh)} then"
+    if against.days < against.of_days:
+        text += f" ({against.days} of {against.of_days} days)"
+    return text
+
+
+def care_lines(found: Overview) -> Iterator[str]:
+    """Yield the panels that are not fine, and how much was measured."""
+    if found.panels:
+        fine = found.panels - sum(panel.state != "removed" for panel in found.panels_not_fine)
+        text = f"all {fine} report" if not found.panels_not_fine else f"{fine} of {found.panels} report and make energy"
+        yield labelled("panels", text)
+    for panel in found.panels_not_fine:
+        words = f"{panel.serial} {PANEL_STATES[panel.state]} since {day(panel.since)}"
+        yield labelled("", click.style(words, fg="yellow"))
+    parts = {"today": found.today, "this month": found.this_month, "this year": found.this_year}
+    shares = [
+        f"{percent(energy.coverage_pct)} of {label}"
+        for label, energy in parts.items()
+        if energy is not None and energy.coverage_pct is not None
+    ]
+    if shares:
+        yield labelled("measured", ", ".join(shares))
+
+
+def percent(share_pct: float) -> str:
+    """Return a share that is 100 % only where nothing lacks."""
+    return f"{min(share_pct, 99.9) if share_pct < 99.995 else 100:.3g} %"
+
+
+def lasting(left: timedelta) -> str:
+    """Return how long something will last."""
+    hours = left.total_seconds() / 3600
+    if hours < 0:
+        return "is over"
+    return f"{hours:.0f} hours left" if hours < 48 else f"{left.days} days left"
