@@ -108,7 +108,7 @@ def test_only_endpoints_asks_a_gateway() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
         assert "Http" not in makes or path.stem == "endpoints", path
-        if path.stem not in {"http", "kept", "tls", "auth", "credentials", "endpoints"}:
+        if path.stem not in {"http", "kept", "tls", "auth", "enlighten", "endpoints"}:
             assert not {module.split(".")[0] for module in imports(path)} & {"requests", "urllib3"}
 
 

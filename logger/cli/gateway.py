@@ -2,21 +2,23 @@
 
 import json
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from logger import settings
+from logger.cli import pasting
 from logger.cli.options import complete_gateway, gateway_named, load_settings
 from logger.clock import utc_now
 from logger.errors import CertificateChangedError, GatewayError, GatewayUnreachableError, TokenError, UsageError
-from logger.gateway import client, credentials, discovery, http, tls
+from logger.gateway import client, credentials, discovery, http, tls, words
 
 if TYPE_CHECKING:
     from logger.gateway.credentials import Tokens
     from logger.gateway.tls import Pins
+    from logger.gateway.token import Token
     from logger.settings import GatewaySettings, Settings
 
 
@@ -79,25 +81,36 @@ def show_token(name: str | None) -> None:
 @token.command("set")
 @click.argument("name", required=False, shell_complete=complete_gateway)
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Read it from this file.")
-def set_token(name: str | None, path: Path | None) -> None:
-    """Keep a pasted token; asks for it, or reads it from a pipe."""
-    _, chosen, tokens = _tokens(name)
-    pasted = credentials.Token.parse(_pasted(path))
+@click.option("--untried", is_flag=True, help="Keep it although the gateway can't be asked now.")
+def set_token(name: str | None, path: Path | None, untried: bool) -> None:
+    """Keep a pasted token, if the gateway takes it.
+
+    It is asked for, or read from a pipe. A page that holds it, or lines that it was wrapped into, are fine.
+    """
+    loaded, chosen, tokens = _tokens(name)
+    pasted = credentials.Token.parse(pasting.pasted_token(path))
     pasted.check(chosen.serial or pasted.serial or "", utc_now())
+    if not untried:
+        _try(loaded, chosen, pasted)
     tokens.keep(pasted)
-    until = f" until {pasted.expires_at:%Y-%m-%d}" if pasted.expires_at else ""
-    click.echo(f"gateway {chosen.name}: token kept in {tokens.kept_path}{until}")
+    click.echo(f"gateway {chosen.name}: {'' if untried else 'it takes the token; '}kept in {tokens.kept_path}")
+    click.echo("\n".join(words.lifetime(pasted, utc_now(), renews=tokens.has_account)))
+    if chosen.token:
+        click.echo(f"note: {settings.variable(chosen.name, 'TOKEN')} is set and goes before it.", err=True)
 
 
-def _pasted(path: Path | None) -> str:
-    if path is not None:
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"The file {path} can't be read; check the path.") from error
-    if sys.stdin.isatty():
-        return str(click.prompt("Paste the token (it is not shown)", hide_input=True, err=True))
-    return sys.stdin.read()
+def _try(loaded: "Settings", chosen: "GatewaySettings", pasted: "Token") -> None:
+    """Raise an error unless the gateway takes a token."""
+    gateway = client.Gateway(loaded, chosen, os.environ)
+    try:
+        info = gateway.try_token(pasted)
+    except GatewayUnreachableError as error:
+        raise GatewayUnreachableError(
+            f"{client.unreachable(chosen, error)} The token was not kept, as the gateway could not try it; "
+            "--untried keeps it all the same."
+        ) from error
+    if not info.has_web_tokens:
+        raise UsageError(f"Gateway {chosen.name!r} has firmware {info.firmware}, which needs no token; none was kept.")
 
 
 @token.command()
@@ -110,8 +123,15 @@ def renew(name: str | None) -> None:
             f"Gateway {chosen.name!r} has no Enlighten account; add username and password_file, "
             "or paste a token: envoylog token set"
         )
-    serial = chosen.serial or client.Gateway(loaded, chosen, os.environ).identify().serial
-    click.echo(f"gateway {chosen.name}: new token until {tokens.fetch(serial, is_urgent=True).expires_at:%Y-%m-%d}")
+    gateway = client.Gateway(loaded, chosen, os.environ)
+    try:
+        serial = gateway.identify().serial
+        found = tokens.fetch(serial, is_urgent=True)
+        gateway.try_token(found)
+    except GatewayUnreachableError as error:
+        raise client.unreachable(chosen, error) from error
+    tokens.keep(found)
+    click.echo(f"gateway {chosen.name}: new token; {words.lifetime(found, utc_now(), renews=True)[0]}")
 
 
 @click.group()

@@ -18,9 +18,10 @@ from requests.hooks import default_hooks
 
 from logger.clock import Clock
 from logger.errors import AuthenticationError, NotReadyError, TokenError
-from logger.gateway.credentials import Token, Tokens
+from logger.gateway.credentials import Tokens
 from logger.gateway.http import LARGEST_BODY_BYTES, Http
 from logger.gateway.tls import Deadline
+from logger.gateway.token import ENTREZ_URL, Token
 from logger.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -108,11 +109,7 @@ class TokenAuth(AuthBase):
             GatewayUnreachableError: the gateway does not answer.
         """
         self._serial, self._deadline = serial, deadline
-        if not self.http.is_secure:
-            raise TokenError(
-                f"Gateway {self.settings.name!r} needs a token, which is never sent over plain "
-                f'HTTP; write host = "https://…" in the configuration.'
-            )
+        self._refuse_plain_http()
         now = self.clock()
         holds = self._used_at is not None and now - self._used_at < SESSION_S
         if self._token is not None and holds and (now < self._renew_at or not self._token.is_due(now)):
@@ -127,23 +124,59 @@ class TokenAuth(AuthBase):
 
     def _accepted(self, now: datetime) -> Token:
         token = self.tokens.usable(self._serial)
+        refused_at = self._refused.get(token)
+        if refused_at is not None and now - refused_at < TRY_AGAIN:
+            is_taken = False
+        elif not (is_taken := self._is_taken(token)):
+            self._refused[token] = now
+        if not is_taken and token is self.tokens.fresh:
+            token, is_taken = self._old_one(token, now)
+        elif not is_taken and self.tokens.has_account and not self.settings.token:
+            token = self.tokens.fetch(self._serial)
+            is_taken = self._is_taken(token)
+        self._report_renewal(now)
+        if is_taken:
+            if token is self.tokens.fresh:
+                self.tokens.keep(token)
+                log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
+            return token
+        self.tokens.fresh = None
+        raise self.refusal()
+
+    def _old_one(self, refused: Token, now: datetime) -> tuple[Token, bool]:
+        """Return the token that was to be renewed and whether it still serves, where the new one is refused."""
+        self.tokens.fresh, old = None, self.tokens.stored()
+        self.tokens.renewal_error = TokenError(f"Gateway {self.settings.name!r} refuses the token that Enlighten gave.")
+        if old is None or old == refused or old.serial != self._serial or (old.expires_at and old.expires_at <= now):
+            return refused, False
+        return old, self._is_taken(old)
+
+    def _report_renewal(self, now: datetime) -> None:
+        """Log why a token was not renewed, once for each reason."""
         reason = str(self.tokens.renewal_error or "")
         if reason not in {"", self._renewal_alarm}:
             log.warning("gateway=%s token not renewed: %s", self.settings.name, reason)
         self._renewal_alarm, self._renew_at = reason, now + TRY_AGAIN
-        refused_at = self._refused.get(token)
-        if refused_at is None or now - refused_at >= TRY_AGAIN:
-            if self._is_taken(token):
-                return token
-            self._refused = {token: now}
-        if self.tokens.has_account and not self.settings.token:
-            token = self.tokens.fetch(self._serial)
-            if self._is_taken(token):
-                return token
-        raise TokenError(
+
+    def refusal(self) -> TokenError:
+        """Return the error of a token that this gateway does not take."""
+        return TokenError(
             f"Gateway {self.settings.name!r} refuses the token; get a new one at "
-            f"https://entrez.enphaseenergy.com and run: envoylog token set {self.settings.name}"
+            f"{ENTREZ_URL} and run: envoylog token set {self.settings.name}"
         )
+
+    def takes(self, token: Token, deadline: Deadline) -> bool:
+        """Return whether the gateway takes a token that is not kept yet; it is never sent over plain HTTP."""
+        self._deadline = deadline
+        self._refuse_plain_http()
+        return self._is_taken(token)
+
+    def _refuse_plain_http(self) -> None:
+        if not self.http.is_secure:
+            raise TokenError(
+                f"Gateway {self.settings.name!r} needs a token, which is never sent over plain "
+                f'HTTP; write host = "https://…" in the configuration.'
+            )
 
     def _is_taken(self, token: Token) -> bool:
         """Ask the gateway whether it takes a token; on success it hands out a session cookie."""

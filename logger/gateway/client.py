@@ -23,6 +23,7 @@ from logger.gateway.parse import table
 from logger.gateway.poll import read
 from logger.gateway.profile import Documents, ProductionFrom, Profile
 from logger.gateway.tls import Deadline
+from logger.gateway.token import Token
 from logger.readings import Event, GatewayInfo, Outcome, Poll, Source, SourceFailure
 from logger.settings import GatewaySettings, Settings
 
@@ -80,6 +81,21 @@ class Gateway:
             )
         self.known_serial = info.serial
         self.endpoints.belong_to(info)
+        return info
+
+    def try_token(self, token: Token) -> GatewayInfo:
+        """Return who answers; from firmware 7 on it takes this token, which is not kept yet.
+
+        Raises:
+            TokenError: it is another gateway's, over, or refused.
+            GatewayUnreachableError: nobody answers.
+        """
+        deadline, endpoints = Deadline(self.budget_s), self.endpoints
+        info = self.identify(deadline)
+        if info.has_web_tokens:
+            token.check(info.serial, self.clock())
+            if not endpoints.token_auth.takes(token, deadline):
+                raise endpoints.token_auth.refusal()
         return info
 
     def identify_again(self) -> None:

@@ -1,14 +1,13 @@
 """The gateways on this network, by mDNS; and where one is that left its configured address.
 
 A gateway announces itself as ``_enphase-envoy._tcp.local.`` with its serial number and firmware. The library that
-listens is an extra and is loaded only when somebody looks: a collector that never has to look never pays for it.
+listens is loaded only when somebody looks: a collector that never has to look never pays for it.
 
 A router may hand a gateway another address, and its old one to another device. A gateway whose serial is known and that
 has failed for some polls is looked for by that serial. Whatever is found has to prove itself before it is asked
 anything but /info: by the pinned certificate where there is TLS, and by its serial.
 """
 
-import importlib.util
 import ipaddress
 import logging
 import re
@@ -50,11 +49,6 @@ class Found:
     port: int
 
 
-def is_available() -> bool:
-    """Return whether the library that listens is installed."""
-    return importlib.util.find_spec("zeroconf") is not None
-
-
 def interfaces_of(environ: Mapping[str, str]) -> list[str] | None:
     """Return the addresses of this machine to listen on, or None for all of its interfaces."""
     named = environ.get("ENVOYLOG_MDNS_INTERFACES", "").replace(",", " ").split()
@@ -75,13 +69,8 @@ def discover(timeout_s: float, interfaces: list[str] | None = None, *, until: st
     With ``until`` it ends as soon as the gateway of that serial is found.
 
     Raises:
-        SettingsError: the library is not installed; names the extra.
         GatewayUnreachableError: this machine can't listen.
     """
-    if not is_available():
-        raise errors.SettingsError(
-            "Looking for gateways by mDNS needs an extra; run: pip install 'envoylog[discovery]'"
-        )
     import zeroconf  # noqa: PLC0415 - only where somebody looks
 
     stop_at = time.monotonic() + timeout_s
@@ -163,7 +152,7 @@ class Relocation:
         """
         settings, info = self.endpoints.settings, self.endpoints.info
         has_certificate = (info is not None and info.has_web_tokens) or self.endpoints.http.pins.path.exists()
-        return settings.mdns and is_available() and (has_certificate or not settings.has_password)
+        return settings.mdns and (has_certificate or not settings.has_password)
 
     def failed(self, error: errors.GatewayError | None = None) -> None:
         """Count a poll that gave nothing; a gateway that only wants a token is where it is."""

@@ -50,7 +50,12 @@ class Address(NamedTuple):
             name, port = parts.hostname, parts.port
         except ValueError:
             name, port = None, None
-        if not name or parts.scheme not in {"", "http", "https"} or parts.path.strip("/"):
+        if (
+            not name
+            or any(map(str.isspace, name))
+            or parts.scheme not in {"", "http", "https"}
+            or parts.path.strip("/")
+        ):
             raise errors.SettingsError(f"host = {host!r} is not an address; write envoy.local or https://192.168.1.20.")
         return cls(parts.scheme or None, name, port)
 

@@ -254,12 +254,16 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
     if not name.isprintable() or len(name) > LONGEST_NAME:
         raise SettingsError(f"{where}: name must be printable and of {LONGEST_NAME} characters at most, not {name!r}.")
-    prefix = f"ENVOYLOG_GATEWAYS__{_plain(name)}__"
-    values["token"] = environ.get(prefix + "TOKEN")
-    values["password"] = environ.get(prefix + "PASSWORD")
+    values["token"] = environ.get(variable(name, "TOKEN"))
+    values["password"] = environ.get(variable(name, "PASSWORD"))
     for key in ("token_file", "password_file"):
         values[key] = places.anchored(values[key], base) if values.get(key) else None
     return GatewaySettings(**values)
+
+
+def variable(name: str, secret: str) -> str:
+    """Return the variable of the environment that may hold a gateway's TOKEN or PASSWORD."""
+    return f"ENVOYLOG_GATEWAYS__{_plain(name)}__{secret}"
 
 
 def _plain(name: str) -> str:

@@ -16,8 +16,8 @@ from logger.errors import (
     TokenExpiredError,
 )
 from logger.gateway.auth import installer_password
-from logger.gateway.credentials import Token
 from logger.gateway.http import Address
+from logger.gateway.token import Token
 from logger.readings import Outcome
 from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
@@ -170,7 +170,8 @@ def test_a_refused_account_is_not_tried_again_by_each_new_process(bench: Benches
     right = roof.gateway(**wrong | {"password": ACCOUNT[1]})
     with pytest.raises(AuthenticationError, match="envoylog token renew roof"):
         roof.poll(right)
-    right.endpoints.tokens.fetch(roof.simulation.model.serial, is_urgent=True)
+    tokens = right.endpoints.tokens
+    tokens.keep(tokens.fetch(roof.simulation.model.serial, is_urgent=True))
     assert roof.poll(roof.gateway(**wrong)).outcome is Outcome.COMPLETE
     roof.clock.set(roof.clock() + timedelta(minutes=16))
     (roof.settings.state_dir / "tokens" / "roof.jwt").unlink()

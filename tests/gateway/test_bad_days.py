@@ -230,18 +230,18 @@ def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     roof = bench()
     path = roof.directory / "roof.token"
     write_secret(path, roof.simulation.token(days=-1))
-    account = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
-    gateway = roof.gateway(token_file=path if token == "expired" else None, **account)
-    tokens = gateway.endpoints.tokens
-    there, real = (tokens.enlighten_url, tokens.from_account)
+    owner = {"username": ACCOUNT[0], "password": ACCOUNT[1]}
+    gateway = roof.gateway(token_file=path if token == "expired" else None, **owner)
+    account = gateway.endpoints.tokens.account
+    there, real = (account.enlighten_url, account.asked)
     tries = []
 
     def counted(serial: str) -> str:
         tries.append(roof.clock())
         return real(serial)
 
-    monkeypatch.setattr(tokens, "from_account", counted)
-    tokens.enlighten_url = "http://127.0.0.1:9"
+    monkeypatch.setattr(account, "asked", counted)
+    account.enlighten_url = "http://127.0.0.1:9"
     start, messages = roof.clock(), set()
     for _ in range(240):
         with pytest.raises(AuthenticationError) as caught:
@@ -252,7 +252,7 @@ def test_a_cloud_that_is_away_is_asked_ever_less_and_the_reason_stays(
     assert len(messages) == 1
     assert "token set" in messages.pop()
     assert {request.path for request in roof.simulation.requests} == {"/info"}
-    tokens.enlighten_url = there
+    account.enlighten_url = there
     roof.clock.set(roof.clock() + timedelta(hours=4))
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
 

@@ -1,7 +1,6 @@
 """Gateways on this network, by mDNS; announced to this machine alone."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,14 +84,6 @@ def test_when_none_answers_it_names_what_else_to_do(
     out, err = capsys.readouterr()
     assert out.strip() == ("[]" if args else "")
     assert "No gateway announced itself within 0.2 s" in err
-
-
-def test_without_the_library_the_extra_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "zeroconf", None)
-    assert run(["discover"]) == 3
-    assert "pip install 'envoylog[discovery]'" in capsys.readouterr().err
 
 
 def test_a_machine_that_cannot_listen_is_an_error(

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -98,17 +97,12 @@ def test_after_three_failed_polls_it_is_found_and_goes_on_with_pin_and_token(
     assert (later.outcome, later.events) == (Outcome.COMPLETE, ())
 
 
-@pytest.mark.parametrize("without", ["permission", "library"])
-def test_it_is_not_looked_for_without_permission_or_library(
-    bench: Benches, announce: Announce, moved: Move, monkeypatch: pytest.MonkeyPatch, without: str
-) -> None:
+def test_it_is_not_looked_for_without_permission(bench: Benches, announce: Announce, moved: Move) -> None:
     roof = bench(serial=next(serials))
-    gateway = roof.gateway(mdns=without != "permission")
+    gateway = roof.gateway(mdns=False)
     minute(roof, gateway)
     announce(roof.simulation.model.serial, "127.0.0.2")
     moved(roof)
-    if without == "library":
-        monkeypatch.setitem(sys.modules, "zeroconf", None)
     assert outcomes(roof, gateway, 6) == [GONE] * 6
 
 
