@@ -24,6 +24,7 @@ LAYERS = [
     {"reports"},
     {"collector", "exports", "cookbook", "status"},
     {"demo", "service"},
+    {"doctor", "setup"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -36,6 +36,7 @@ status status Show on one screen how things stand.
 report report Show or write energy per hour, day, month or year.
 health status Check for a monitor: one line, and an exit code.
 # When something is wrong
+doctor doctor Check everything, and say what to do about it.
 config configuration Check the configuration, and show where values come from.
 token gateway Manage the token that firmware 7 and newer asks for.
 trust gateway Manage the certificate that a gateway is known by.

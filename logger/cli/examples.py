@@ -29,6 +29,8 @@ report phases --from 2026-06  # each phase of a month
 report quality --from last-month  # what was missing, and why
 report battery  # batteries, day by day
 report battery monthly --from 2026  # and month by month
+doctor  # what is wrong, and what to do about it
+doctor --bundle recording.json  # for who helps: no serials, no secrets
 config check  # can it be used?
 config show  # where each value comes from
 token show  # whose it is, and how long it lasts
@@ -60,6 +62,7 @@ demo  # takes about a minute and a half
 demo --days 30 --live-s 0 -o /tmp/demo  # a month of history, nothing live
 simulate --port 8443 --token-file token.txt  # one to try things with
 simulate --cts net --phases 3 --speed 60  # an hour takes a minute
+simulate --from recording.json  # what a gateway answered when it was recorded
 completion bash > ~/.envoylog-completion  # then source it in ~/.bashrc
 completion fish > ~/.config/fish/completions/envoylog.fish  # for good
 """

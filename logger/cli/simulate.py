@@ -5,18 +5,21 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from logger import clock, settings
 from logger import demo as walk
 from logger.errors import UsageError
-from logger.simulator import server
+from logger.simulator import recorded, server
 from logger.simulator.faults import KINDS, Fault
 from logger.simulator.houses import BATTERIES, HOUSES, plain
 from logger.simulator.numbers import CTS, FIRMWARES, Model
 from logger.simulator.site import SimulatedClock
+
+if TYPE_CHECKING:
+    from logger.simulator.server import Simulation
 
 PATH = click.Path(path_type=Path)
 FAULT = "KIND[=ARG][@SINCE[+DURATION]]"
@@ -47,14 +50,42 @@ A FAULT is {FAULT}, in seconds of simulated time, of one of these KINDs:
 @click.option("--start", metavar="INSTANT", help="Its clock at the start (UTC), 2026-06-01T12:00.")
 @click.option("--token-file", type=PATH, help="Write a good token here.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="What goes wrong, and when; may be repeated.")
+@click.option("--from", "recording", type=PATH, metavar="FILE", help="Serve what `envoylog doctor --bundle` recorded.")
+@click.option("--gateway", metavar="NAME", help="Which gateway of a recording. [default: the first]")
+@click.option("--now", "is_now", is_flag=True, help="Move the instants of a recording to now.")
 def simulate(
-    port: int, speed: float, start: str | None, token_file: Path | None, faults: tuple[str, ...], **chosen: Any
+    port: int, token_file: Path | None, recording: Path | None, gateway: str | None, is_now: bool, **house: Any
 ) -> None:
     """Serve it, and say where on stdout."""
+    faults = list(map(Fault.parse, house.pop("faults")))
+    if recording is None:
+        if gateway is not None or is_now:
+            raise UsageError("--gateway and --now are of a recording; name it with --from FILE.")
+        simulation = _house(faults, **house)
+    else:
+        _refuse_house(click.get_current_context())
+        simulation = _recorded(recording, gateway, faults, is_now=is_now)
+    if token_file is not None:
+        settings.write_secret(token_file, simulation.token())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with server.GatewayServer(simulation, port) as served:
+            model = simulation.model
+            click.echo(f"LISTENING {served.url} serial={model.serial} firmware={model.version}")
+            click.echo(f"ENVOYLOG_ENLIGHTEN_URL={served.cloud_url} ENVOYLOG_ENTREZ_URL={served.cloud_url}")
+            stop.wait()
+    except OSError as error:
+        raise UsageError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from error
+
+
+def _house(faults: list[Fault], *, speed: float, start: str | None, **chosen: Any) -> "Simulation":
+    """Return a gateway that measures a simulated house."""
     clock.time_zone(chosen["time_zone"])
     house, battery, phases, peak_power_kwp = map(chosen.pop, ("house", "battery", "phases", "peak_power_kwp"))
     built = HOUSES[house] if house else plain(phases, chosen["cts"], battery)
-    simulation = server.Simulation(
+    return server.Simulation(
         shape=replace(
             built.shape,
             peak_power_w=1000 * peak_power_kwp,
@@ -64,20 +95,38 @@ def simulate(
         ),
         model=Model(**chosen | built.model | {key: chosen[key] for key in ("firmware",) if chosen[key]}),
         clock=SimulatedClock(_instant(start), speed=speed),
-        faults=[*built.faults, *map(Fault.parse, faults)],
+        faults=[*built.faults, *faults],
     )
-    if token_file is not None:
-        settings.write_secret(token_file, simulation.token())
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        with server.GatewayServer(simulation, port) as served:
-            click.echo(f"LISTENING {served.url} serial={chosen['serial']} firmware={simulation.model.version}")
-            click.echo(f"ENVOYLOG_ENLIGHTEN_URL={served.cloud_url} ENVOYLOG_ENTREZ_URL={served.cloud_url}")
-            stop.wait()
-    except OSError as error:
-        raise UsageError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from error
+
+
+def _recorded(path: Path, name: str | None, faults: list[Fault], *, is_now: bool) -> "Simulation":
+    """Return a gateway that answers what was recorded."""
+    bundle = recorded.read(path)
+    gateway = recorded.chosen(bundle, name)
+    others = [other.name for other in bundle.gateways if other is not gateway]
+    if others and name is None:
+        click.echo(f"serving {gateway.name}; with --gateway also: {', '.join(others)}", err=True)
+    return recorded.Recorded(
+        model=recorded.model_of(gateway),
+        clock=SimulatedClock(clock.utc_now(), speed=1.0),
+        faults=faults,
+        gateway=gateway,
+        is_now=is_now,
+    )
+
+
+def _refuse_house(context: click.Context) -> None:
+    """Refuse options of a simulated house beside a recording, which has its own."""
+    fitting = {"port", "token_file", "faults", "recording", "gateway", "is_now"}
+    given = [
+        max(param.opts, key=len)
+        for param in context.command.params
+        if param.name not in fitting
+        and param.expose_value
+        and context.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)} can't change a recording; leave it out, or leave out --from.")
 
 
 def _instant(text: str | None) -> datetime:

@@ -5,7 +5,7 @@ for again for a while.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +60,7 @@ class Endpoints:
         self.info: GatewayInfo | None = None  #: who answers
         self.profile: Profile | None = None  #: what it is, once that is known
         self.anomalies: list[Anomaly] = []  #: of endpoints, that no poll has reported yet
+        self.heard: Callable[[str, Answer], object] | None = None  #: gets each answer as it came, to record it
         self._known: defaultdict[str, _Known] = defaultdict(_Known)
         self._was_there = False  # at the last request
         self._suspect: str | None = None  # asked last, and the gateway fell silent
@@ -200,6 +201,8 @@ class Endpoints:
         except errors.GatewayUnreachableError:
             self._fell_silent(path, hangs=before_s - deadline.left_s > HANGING_SHARE * deadline.seconds)
             raise
+        if self.heard is not None:
+            self.heard(path, answer)
         self._was_there, self._suspect = True, None
         self._known[path].hangs = 0
         return answer

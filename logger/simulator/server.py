@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from logger.clock import utc_now
 from logger.simulator import access
@@ -32,6 +32,13 @@ class Request:
     path: str
     status: int
     credentials: str  #: none | bearer | cookie | digest
+
+
+class Answer(NamedTuple):
+    """What a page answers: text for HTML and XML, else a document."""
+
+    status: int
+    body: Any
 
 
 @dataclass(slots=True)
@@ -95,6 +102,11 @@ class Simulation:
             self._frozen = (self._frozen or numbers) if numbers.fault("frozen") else None
             numbers = self._frozen or numbers
         return None if page is None else page(numbers)
+
+    def answer(self, at: datetime, path: str) -> Answer | None:
+        """Return what a path answers; None where the firmware has no such page."""
+        page = self.page(at, path)
+        return None if page is None else Answer(200, page)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -168,17 +180,19 @@ class _GatewayHandler(_Handler):
             self._send(401, '{"status": 401, "error": "Unauthorized"}', "application/json", challenge)
 
     def _answer(self) -> None:
-        if (page := self.simulation.page(self.now, self.path)) is None:
+        if (found := self.simulation.answer(self.now, self.path)) is None:
             self._send(404, '{ "error" : "404 - Not Found" }', "application/json; charset=ISO-8859-4")
-        elif isinstance(page, str):
-            self._send(200, page, "text/html" if page.startswith("<html") else "text/xml")
+            return
+        status, page = found
+        if isinstance(page, str):
+            self._send(status, page, "text/html" if page.startswith("<html") else "text/xml")
         elif self.numbers.fault("html"):
             self._send(200, "<html><body>Please wait</body></html>", "text/html")
         else:
             body = json.dumps(page)
             if self.numbers.fault("cut"):
                 body = body[: len(body) * 2 // 3]
-            self._send(200, body, None if self.path.startswith("/ivp") else "application/json")
+            self._send(status, body, None if self.path.startswith("/ivp") else "application/json")
 
     def _send(self, status: int, body: str, content_type: str | None, headers: Mapping[str, str] | None = None) -> None:
         self._keep(status)

@@ -73,6 +73,7 @@ class _Backend(Protocol):
     def write_file(self) -> Callable[[Engine, Path], None] | None: ...
     @property
     def replace_file(self) -> Callable[[Engine, Path], None] | None: ...
+    def file_of(self, url: URL) -> Path | None: ...
     def create(self, url: URL, *, read_only: bool) -> Engine: ...
     def place(self, engine: Engine) -> object: ...
     def leave(self, engine: Engine) -> None: ...
@@ -116,6 +117,16 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     parsed = _parse(url)
     with translated_errors():
         return _module(parsed.get_backend_name()).create(parsed, read_only=read_only)
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file that a database is; None where a server has it.
+
+    Raises:
+        StoreError: the URL can't be used.
+    """
+    parsed = _parse(url)
+    return _module(parsed.get_backend_name()).file_of(parsed)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,10 @@ write_file = replace_file = None
 insert = postgresql.insert
 
 
+def file_of(_url: URL) -> None:
+    """Return nothing: a server has it."""
+
+
 def create(url: URL, *, read_only: bool) -> Engine:
     """Return an engine of a server's database."""
     engine = sa.create_engine(

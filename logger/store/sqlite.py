@@ -105,6 +105,9 @@ def path_of(url: URL) -> Path:
     return Path(url.database)
 
 
+file_of = path_of
+
+
 def meaning(error: Exception) -> Meaning | None:
     """Return what an error of sqlite3 means."""
     name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")

@@ -1,0 +1,116 @@
+"""Is the configuration right: its file, every value, the files and addresses that it names, the accounts."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from logger.doctor.findings import Finding, Level, error, ok, warning
+from logger.doctor.installation import Installation, finding_of
+from logger.errors import LoggerError, SettingsError
+from logger.gateway.credentials import Tokens
+from logger.gateway.http import Address
+from logger.settings import TOP_KEYS, GatewaySettings, Settings, places
+
+CHECK = "configuration"
+#: Variables of the environment that mean something beside the keys of the file.
+VARIABLES = {"CONFIG", "ENLIGHTEN_URL", "ENTREZ_URL", "MDNS_INTERFACES", "BIN"}
+
+
+def examine(here: Installation) -> Iterator[Finding]:
+    """Yield what there is to say of the configuration."""
+    yield from _unknown_variables(here)
+    if here.error is not None:
+        yield finding_of(CHECK, here.error, "correct the configuration, then run: envoylog config check")
+        return
+    loaded = here.settings
+    if loaded is None or (here.config_path is None and not loaded.gateways):
+        text = f"There is no configuration: neither {places.user_config(here.environ)} nor {places.system_config()}."
+        yield error(CHECK, text, "envoylog setup")
+        return
+    yield from _files(here, loaded)
+    if not loaded.gateways:
+        yield error(CHECK, f"No gateway is configured in {here.config_path}.", "envoylog setup")
+    for gateway in loaded.gateways:
+        yield from of_gateway(here, loaded, gateway)
+    yield from _state_dir(here, loaded)
+
+
+def _files(here: Installation, loaded: Settings) -> Iterator[Finding]:
+    names = ", ".join(gateway.name for gateway in loaded.gateways)
+    yield ok(CHECK, f"{here.config_path}: {len(loaded.gateways)} gateway(s){f', {names}' if names else ''}.")
+    own, of_service = places.user_config(here.environ), places.system_config()
+    if here.config_path == own and os.path.lexists(of_service):
+        text = f"There are two configurations: this one is {own}, the service reads {of_service}."
+        yield warning(CHECK, text, f"remove {own}, or name one with --config")
+    by_origin: dict[str, list[str]] = {}
+    for key in TOP_KEYS:
+        if key != "gateways":
+            by_origin.setdefault(loaded.origins.get(key, "default"), []).append(key)
+    by_origin.pop(str(here.config_path), None)
+    origins = "; ".join(f"{origin}: {', '.join(keys)}" for origin, keys in by_origin.items())
+    yield ok("values", f"Not from this file, but from {origins}." if origins else "Every value is from this file.")
+
+
+def _unknown_variables(here: Installation) -> Iterator[Finding]:
+    known = {f"ENVOYLOG_{name}" for name in VARIABLES | {key.upper() for key in TOP_KEYS}}
+    names = {re.sub(r"\W", "_", gateway.name).upper() for gateway in here.settings.gateways} if here.settings else set()
+    known |= {f"ENVOYLOG_GATEWAYS__{name}__{secret}" for name in names for secret in ("TOKEN", "PASSWORD")}
+    for name in sorted(here.environ):
+        is_ours = name.startswith("ENVOYLOG_") and not name.startswith("ENVOYLOG_TEST_")
+        if is_ours and name not in known and (here.settings or "__" not in name):
+            yield warning(CHECK, f"The variable {name} means nothing to envoylog.", "correct its name, or unset it")
+
+
+def of_gateway(here: Installation, loaded: Settings, gateway: GatewaySettings) -> Iterator[Finding]:
+    """Yield what is wrong with a gateway's table, without asking anybody."""
+    name = gateway.name
+    try:
+        address = Address.parse(gateway.host)
+        stored = Tokens(gateway, loaded.state_dir, here.environ, here.clock).stored()
+        if stored is not None:
+            stored.check(gateway.serial or stored.serial or "", here.clock())
+    except LoggerError as problem:
+        check = CHECK if "host =" in str(problem) or "must be an https" in str(problem) else "token"
+        yield finding_of(check, problem, f"envoylog token set {name}", name)
+        return
+    try:
+        gateway.read_password()
+    except SettingsError as problem:
+        yield finding_of("account", problem, "check password_file", name)
+    if gateway.username and not gateway.has_password:
+        text = f"The account {gateway.username!r} has no password."
+        yield error("account", text, "add password_file, or remove username", name)
+    if gateway.has_password and not gateway.username:
+        yield error("account", "There is a password, but no username.", "add username, or remove password_file", name)
+    if gateway.tls == "off":
+        text = "tls is off: whoever answers at its address gets the token."
+        yield warning("certificate", text, 'write tls = "pin"', name)
+    if address.scheme == "http" and (gateway.token_file or gateway.token):
+        text = "It has a token, which is never sent over plain HTTP."
+        yield error(CHECK, text, f'write host = "https://{address.host}"', name)
+
+
+def _state_dir(here: Installation, loaded: Settings) -> Iterator[Finding]:
+    path = loaded.state_dir
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        yield error(CHECK, f"state_dir {path} can't be made: {there} is a file.", "choose another state_dir")
+    elif os.access(there, os.W_OK | os.X_OK):
+        yield ok("state_dir", f"{path}{'' if there == path else ', not made yet'}: {here.user} may write there.")
+    else:
+        who = _owner(there)
+        text = f"{path}: only {who} may write there, so only {who} can poll and collect; {here.user} can read reports."
+        yield ok("state_dir", text)
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return "its owner"
+
+
+def problems(here: Installation) -> list[Finding]:
+    """Return what is not fine, for ``envoylog config check``."""
+    return [finding for finding in examine(here) if finding.level is not Level.OK]

@@ -1,0 +1,56 @@
+"""All checks, one after the other: what one of them can't look at keeps no other from looking."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from logger.doctor import configuration, gateways, machine, measurements, storage, visit
+from logger.doctor.findings import Finding, error
+from logger.doctor.installation import Installation
+from logger.doctor.visit import Visit
+from logger.errors import guarded
+from logger.settings import GatewaySettings, Settings
+
+#: what starts the collector where no service is installed
+START = "envoylog run"
+
+
+def examine(here: Installation, *, with_more_pages: bool = False) -> tuple[list[Finding], list[Visit]]:
+    """Return all findings in their order, and the visits to the gateways that they come from."""
+    found = [*_checked("configuration", lambda: configuration.examine(here))]
+    found += _checked("program", lambda: machine.examine(here))
+    loaded, visits = here.settings, list[Visit]()
+    if loaded is None:
+        return found, visits
+    if loaded.gateways or here.config_path is not None:
+        found += _checked("database", lambda: storage.examine(here, loaded))
+    for gateway in loaded.gateways:
+        found += _checked("gateway", partial(_visited, here, loaded, gateway, visits, with_more_pages))
+    if loaded.gateways:
+        found += _checked("last poll", lambda: measurements.examine(here, loaded, START))
+    return found, visits
+
+
+def _visited(
+    here: Installation, loaded: Settings, gateway: GatewaySettings, visits: list[Visit], with_more_pages: bool
+) -> Iterator[Finding]:
+    paid = visit.pay(loaded, gateway, here.environ, clock=here.clock, with_more_pages=with_more_pages)
+    visits.append(paid)
+    yield from gateways.examine(here, loaded, paid)
+
+
+def _checked(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; a bug in it is a finding too."""
+    found: list[Finding] = []
+
+    def work() -> None:
+        found.extend(check())
+
+    def report(problem: Exception) -> None:
+        found.append(_unexpected(name, problem))
+
+    guarded(work, report)
+    yield from found
+
+
+def _unexpected(name: str, problem: Exception) -> Finding:
+    return error(name, f"This could not be looked at: {type(problem).__name__}: {problem}.", "please report this")

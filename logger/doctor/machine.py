@@ -1,0 +1,120 @@
+"""The machine: the program and where it is found, the clock, the disks."""
+
+import ctypes
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from logger import __version__
+from logger.clock import utc_now
+from logger.doctor.findings import Finding, error, ok, warning
+from logger.doctor.installation import Installation
+
+#: extra -> the module that it brings, and what for
+EXTRAS = {"parquet": ("pyarrow", "Parquet files"), "ods": ("odf", "OpenDocument sheets")}
+#: adjtimex(2) returns this while nothing sets the clock.
+TIME_ERROR = 5
+#: No clock that is right shows an earlier year.
+EARLIEST_YEAR = 2026
+#: With less room than this polls are lost soon, or a year does not fit.
+LEAST_ROOM_BYTES = 20e6
+LITTLE_ROOM_BYTES = 500e6
+#: Files of these are gone after a restart, or not to be trusted with a database.
+IN_MEMORY = {"tmpfs", "ramfs"}
+OVER_THE_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs"}
+
+
+def examine(_here: Installation) -> Iterator[Finding]:
+    """Yield what there is to say of the program and the clock."""
+    yield from program()
+    yield from clock()
+
+
+def program() -> Iterator[Finding]:
+    """Yield which program this is, and whether it is the one that the shell finds."""
+    own = Path(sys.executable).parent / "envoylog"
+    on_path = shutil.which("envoylog")
+    yield ok("program", f"envoylog {__version__}, Python {platform.python_version()}, {own}.")
+    if on_path is None:
+        text = "The command envoylog is not on your PATH."
+        yield warning("PATH", text, f"sudo ln -s {own} /usr/local/bin/envoylog")
+    elif own.exists() and Path(on_path).resolve() != own.resolve() and not _leads_to(Path(on_path), own):
+        text = f"`envoylog` on your PATH is {on_path}, another one than this."
+        yield warning("PATH", text, f"remove one of the two, or type {own}")
+    missing = [extra for extra, (module, _) in EXTRAS.items() if importlib.util.find_spec(module) is None]
+    words = ", ".join(f"{extra} ({EXTRAS[extra][1]})" for extra in missing)
+    yield ok("extras", f"Not installed: {words}; nothing else needs them." if words else "All are installed.")
+
+
+def _leads_to(script: Path, own: Path) -> bool:
+    """Return whether a small script starts our own program."""
+    try:
+        return script.stat().st_size < 4096 and str(own.parent) in script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def clock() -> Iterator[Finding]:
+    """Yield whether something keeps this machine's clock right."""
+    if utc_now().year < EARLIEST_YEAR:
+        text = f"This machine's clock shows {utc_now():%Y-%m-%d %H:%M} UTC, which can't be."
+        yield error("clock", text, "sudo timedatectl set-ntp true")
+        return
+    synchronised = is_synchronised()
+    if synchronised is False:
+        text = "Nothing keeps this machine's clock right: the kernel says that it is not synchronised."
+        yield warning("clock", text, "sudo timedatectl set-ntp true")
+    else:
+        known = "set by the network" if synchronised else "whether the network sets it is not shown here"
+        yield ok("clock", f"{utc_now():%Y-%m-%d %H:%M} UTC, {known}.")
+
+
+def is_synchronised() -> bool | None:
+    """Return whether the kernel's clock is kept right by NTP or its like; None where it does not say."""
+    library = ctypes.CDLL(None, use_errno=True)
+    try:
+        # A struct timex of zeros asks, and changes nothing; it is smaller than this everywhere.
+        state = library.adjtimex(ctypes.create_string_buffer(512))
+    except AttributeError:
+        return None
+    return None if state < 0 else state != TIME_ERROR
+
+
+def room(what: str, path: Path) -> Iterator[Finding]:
+    """Yield how much room a folder's disk has, and whether it is one that keeps."""
+    there = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+    try:
+        free_bytes = shutil.disk_usage(there).free
+    except OSError as problem:
+        yield error("disk", f"{what}: {there} can't be looked at ({problem.strerror}).", "look at the disk")
+        return
+    kind = filesystem(there)
+    if kind in IN_MEMORY:
+        text = f"{what}: {there} is in memory ({kind}) and gone after a restart."
+        yield warning("disk", text, "choose another place for it in the configuration")
+    if kind in OVER_THE_NETWORK and what == "database":
+        text = f"{what}: {there} is on a network share ({kind}), where SQLite can lose what it wrote."
+        yield warning("disk", text, "keep it on a local disk, and copy it: envoylog db backup")
+    if free_bytes < LEAST_ROOM_BYTES:
+        yield error("disk", f"{what}: the disk of {there} is full.", f"make room: du -xh {there} | sort -h | tail")
+    elif free_bytes < LITTLE_ROOM_BYTES:
+        text = f"{what}: the disk of {there} has {free_bytes / 1e6:.0f} MB left."
+        yield warning("disk", text, f"make room: du -xh {there} | sort -h | tail")
+    else:
+        yield ok("disk", f"{what}: {free_bytes / 1e9:.1f} GB free at {there}.")
+
+
+def filesystem(path: Path) -> str | None:
+    """Return the kind of file system that a path lies on; None where the kernel does not show it."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    mounts = [(fields[1], fields[2]) for line in lines if len(fields := line.split()) > 2]
+    real = os.path.realpath(path)
+    over = [(point, kind) for point, kind in mounts if real == point or real.startswith(point.rstrip("/") + "/")]
+    return max(over, key=lambda mount: len(mount[0]))[1] if over else None
