@@ -150,7 +150,7 @@ def test_houses_and_batteries_are_chosen_on_the_command_line(options: list[str],
         served.append(simulation)
         raise OSError(98, f"{port} is taken")
 
-    monkeypatch.setattr(command, "GatewayServer", refuse)
+    monkeypatch.setattr("logger.simulator.server.GatewayServer", refuse)
     result = CliRunner().invoke(command.simulate, options)
     assert isinstance(result.exception, UsageError)
     shape = served[0].shape
