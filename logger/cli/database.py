@@ -132,10 +132,15 @@ def _progress() -> "Iterator[Step]":
 
 
 @db.command()
-def upgrade() -> None:
+@click.option("--to", "revision", hidden=True, help="Back to an older schema, before a return to an older version.")
+def upgrade(revision: str | None) -> None:
     """Create the tables, or bring them to this version."""
     with database.opened(load_settings().database_url) as engine:
         before = schema.current(engine)
+        if revision is not None:
+            schema.downgrade(engine, revision)
+            click.echo(f"schema {revision}, back from {before}")
+            return
         schema.upgrade(engine)
     words = "is up to date" if before == schema.head() else f"upgraded from {before or 'nothing'}"
     click.echo(f"schema {schema.head()} {words}")

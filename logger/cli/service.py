@@ -32,9 +32,9 @@ def install(dry_run: bool, reader: str | None, no_backup: bool) -> None:
     Another version gets the database only after a backup, and has two minutes to log a poll; otherwise the old
     one goes on.
     """
-    installer = _installer(dry_run=dry_run, reader=reader or os.environ.get("SUDO_USER"), backup=not no_backup)
-    installation.check_executable(installer.executable)
-    found = installer.install()
+    chosen = installer(dry_run=dry_run, reader=reader or os.environ.get("SUDO_USER"), backup=not no_backup)
+    installation.check_executable(chosen.executable)
+    found = chosen.install()
     if dry_run:
         click.echo("nothing was changed", err=True)
         return
@@ -45,7 +45,7 @@ def install(dry_run: bool, reader: str | None, no_backup: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def remove(dry_run: bool) -> None:
     """Stop and remove it; configuration and database stay."""
-    _installer(dry_run=dry_run).remove()
+    installer(dry_run=dry_run).remove()
     if dry_run:
         click.echo("nothing was changed", err=True)
         return
@@ -79,7 +79,8 @@ def _extras() -> dict[str, str]:
     return {path: docs.script(root, shell) for shell, path in COMPLETIONS.items()} | {MANUAL: manual.page(root)}
 
 
-def _installer(*, dry_run: bool, reader: str | None = None, backup: bool = True) -> "installation.Installer":
+def installer(*, dry_run: bool, reader: str | None = None, backup: bool = True) -> "installation.Installer":
+    """Return what installs the running program on this machine, and says what it does."""
     return installation.Installer(
         machines.Machine(),
         installation.own_executable(),

@@ -242,9 +242,8 @@ class Installer:
         here, there = reversed(folders) if is_back else folders
         if not (here / places.DATABASE_NAME).is_file() or (there / places.DATABASE_NAME).exists():
             return
-        for rest in ("", "-wal", "-shm"):
-            if (here / f"{places.DATABASE_NAME}{rest}").is_file():
-                (here / f"{places.DATABASE_NAME}{rest}").rename(there / f"{places.DATABASE_NAME}{rest}")
+        for path in here.glob(f"{places.DATABASE_NAME}*"):
+            path.rename(there / path.name)
         self._hand_over()
 
     def _link(self, executable: str | None) -> None:

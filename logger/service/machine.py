@@ -63,6 +63,7 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 env={"LC_ALL": "C.UTF-8", "PATH": self._path, **(environ or {})},
                 cwd="/",
+                umask=0o027,
             )
         except subprocess.TimeoutExpired:
             return Answer(124, "", f"{command[0]} did not end within {patience_s:.0f} s")

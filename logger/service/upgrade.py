@@ -71,7 +71,8 @@ class Upgrade:
         while (passed_s := self.machine.passed_s() - started_s) < WELL_WITHIN_S:
             why = self._why_not_well(passed_s, was_well=was_well)
             if not why:
-                self.say(f"the new version is well: {self.new.health()[1]}")
+                line = self.new.health()[1]
+                self.say(f"the new version is well: {line}" if was_well else f"the new version runs; as before: {line}")
                 return ""
             if look(self.machine).restarts >= RESTARTS:
                 break

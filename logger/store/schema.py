@@ -69,6 +69,20 @@ def upgrade(engine: Engine) -> None:
         migrate(connection, "head")
 
 
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the database back to an older schema, in one transaction: for a return to an older program.
+
+    Raises:
+        SchemaOutdatedError: this program does not know the schema that there is, or should be.
+        StoreError: the database can't be written.
+    """
+    known(engine)
+    if revision not in revisions():
+        raise SchemaOutdatedError(f"There is no schema {revision}; known: {', '.join(revisions())}.")
+    with translated_errors(), engine.begin() as connection:
+        migrate(connection, revision, down=True)
+
+
 def migrate(connection: Connection, revision: str, *, down: bool = False) -> None:
     """Run migrations on an open connection."""
     # 10 MB that only a migration needs.
