@@ -1,10 +1,13 @@
 """``envoylog docs`` and ``envoylog completion``."""
 
+import os
+import shutil
+
 import click
 from click.shell_completion import get_completion_class
 
 from logger import docs as pages
-from logger.cli import manual
+from logger.cli import manual, markdown
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -21,7 +24,9 @@ def docs(topic: str | None, man: bool) -> None:
     if man:
         click.echo(manual.page(click.get_current_context().find_root().command), nl=False)
     elif topic:
-        click.echo_via_pager(pages.page(topic))
+        # As git has it: what fits on the screen is shown without waiting for a key.
+        os.environ.setdefault("LESS", "-FRX")
+        click.echo_via_pager(markdown.render(pages.page(topic), shutil.get_terminal_size().columns))
     else:
         titles = pages.topics()
         click.echo("envoylog docs TOPIC shows one of:\n")

@@ -56,7 +56,7 @@ db prune --dry-run  # what would go
 db prune --vacuum --yes  # and give the room back
 db upgrade  # after installing a new version
 db current  # which version it has
-sql datasette-metadata -o meta.json  # then: datasette -m meta.json …
+sql datasette-metadata -o meta.json  # for: datasette -m meta.json FILE
 sql create-reader analyst  # PostgreSQL: a role that only reads
 demo  # takes about a minute and a half
 demo --days 30 --live-s 0 -o /tmp/demo  # a month of history, nothing live

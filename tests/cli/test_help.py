@@ -126,6 +126,18 @@ def test_every_command_and_option_that_is_named_exists(page: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("topic", docs.topics())
+def test_a_page_is_shown_whole_in_80_columns(topic: str) -> None:
+    text = docs.page(topic)
+    lines = CliRunner().invoke(cli, ["docs", topic], env={"COLUMNS": "80"}).output.splitlines()
+    code = {f"    {line}" for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) for line in block.splitlines()}
+    assert [line for line in lines if len(line) > 80 and line not in code] == []
+    words = re.findall(r"\w+", re.sub(r"```\w+|\]\([^)]+\)", " ", text))
+    shown = set(re.findall(r"\w+", "\n".join(lines)))
+    heads = set(re.findall(r"\w+", " ".join(re.findall(r"^\|.*\n(?=\|[-|: ]+\n)", text, re.MULTILINE))))
+    assert [word for word in words if word not in shown | heads] == []
+
+
 def completions(*words: str) -> list[str]:
     complete = ShellComplete(cli, {}, "envoylog", "_ENVOYLOG_COMPLETE")
     return [item.value for item in complete.get_completions(list(words[:-1]), words[-1])]
