@@ -24,8 +24,12 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> Settings:
         ("poll_every_s = 60.0", "poll_every_s must be a whole number, not 60.0."),
         ("poll_every_s = true", "poll_every_s must be a whole number, not True."),
         ("database_url = 5", "database_url must be text in quotes, not 5."),
-        ("gateways = 5", "gateways must be tables, not 5."),
-        (GATEWAY + "peak_power_kwp = '5'", "gateway 1: peak_power_kwp must be a number, not '5'."),
+        ("gateways = 5", "write gateways as tables, each below a line [[gateways]]."),
+        ("[gateways]\nname = 'roof'", "write [[gateways]] with two brackets, a table for each."),
+        (
+            GATEWAY + "peak_power_kwp = '5'",
+            "gateway 1: peak_power_kwp must be a number, not '5'; leave out the quotes.",
+        ),
         (GATEWAY + "mdns = 1", "gateway 1: mdns must be true or false, not 1."),
         (GATEWAY + "tls = 'no'", "gateway 'roof': tls must be pin, verify or off, not 'no'."),
         (GATEWAY + "grid_meter = 'net'", "gateway 'roof': grid_meter must be balancing or per_phase, not 'net'."),
@@ -38,6 +42,8 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> Settings:
             GATEWAY + "serial = '1'" + BARN.replace("envoy", "other") + "serial = '1'",
             "Gateways 'roof' and 'barn' have the same serial (1); keep one of them.",
         ),
+        (GATEWAY + "poll_every_s = 60", "gateway 1: poll_every_s is not of a gateway; move it above the first line"),
+        ("host = 'envoy.local'", "host is of a gateway; move it below a line [[gateways]]."),
         ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
     ],
 )
@@ -46,6 +52,55 @@ def test_a_wrong_value_is_one_sentence_with_its_key(tmp_path: Path, text: str, s
         loaded(tmp_path, text)
     assert sentence in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (GATEWAY + "serial = 12 34", 'line 4: text stands in quotes: serial = "12 34"'),
+        ("[[gateways]]\nname = roof # ours", 'line 2: text stands in quotes: name = "roof"'),
+        ("\n\nname = \u201croof\u201d", "line 3: write straight quotes"),
+        ("name = 'roof", "line 1: the quotes of name are not closed."),
+        ("name: 'roof'", 'line 1: write key = "value", with an equals sign.'),
+        ("poll_every_s =\n", "line 1: poll_every_s has no value; give it one, or delete the line."),
+        ("mdns = True", "line 1: mdns must be true or false, in small letters."),
+        ("peak_power_kwp = 5,6", "line 1: peak_power_kwp is 5.6 with a decimal point."),
+        (GATEWAY + "name = 'barn'", "line 4: name stands here a second time; a further gateway begins with a line"),
+        ("[[gateways]", "line 1: "),
+    ],
+)
+def test_a_file_that_is_no_toml_is_answered_with_its_line_and_what_to_write(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(tmp_path, text)
+    assert f"config.toml, {sentence}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["database_url = postgresql://me:hush@db/x", "token_file = hush", "password_file = hush", "password = hush",
+     "host = https://me:hush@envoy", "database_url = 'postgresql://me:hush@db", "hush", "hush: hush"],
+)  # fmt: skip
+def test_no_sentence_about_a_file_shows_what_may_be_secret(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded(tmp_path, line)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GATEWAY.replace("\n", "\r\n").encode())
+    assert load(path, {}).gateways[0].name == "roof"
+    for encoding in ("latin-1", "utf-16"):
+        path.write_bytes(("# S\u00fcd\n" + GATEWAY).encode(encoding))
+        with pytest.raises(SettingsError, match="line 1: this is not UTF-8; save the file as UTF-8"):
+            load(path, {})
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--config", str(tmp_path), "poll"]) == 3
+    assert f"{tmp_path} is a folder; name the file in it, such as {tmp_path}/config.toml" in capsys.readouterr().err
 
 
 def test_gateways_at_other_ports_and_addresses_are_others(tmp_path: Path) -> None:

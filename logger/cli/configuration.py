@@ -22,7 +22,7 @@ def check() -> None:
 @config.command()
 def show() -> None:
     """Show every value and where it comes from; secrets are masked."""
-    loaded = load_settings()
+    loaded = load_settings(needs_file=False)
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:
         if key != "gateways":

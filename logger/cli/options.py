@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from logger.settings import GatewaySettings, Settings
 
 
-def load_settings() -> "Settings":
-    """Return the settings of this command line."""
+def load_settings(*, needs_file: bool = True) -> "Settings":
+    """Return the settings of this command line.
+
+    Raises:
+        SettingsError: they can't be used; or there is no file, and nothing says where the database is.
+    """
     chosen: dict[str, Any] = click.get_current_context().find_root().obj
     path = settings.find_config(chosen.get("config"), os.environ)
     url = chosen.get("database_url")
     if url and settings.has_password(url):
         click.echo("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.", err=True)
-    return settings.load(path, os.environ, database_url=url)
+    loaded = settings.load(path, os.environ, database_url=url)
+    if needs_file and path is None and {"database_url", "state_dir"}.isdisjoint(loaded.origins):
+        raise SettingsError("There is no configuration yet; run: envoylog setup")
+    return loaded
 
 
 def complete_gateway(context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -49,8 +56,8 @@ def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":
         SettingsError: no gateway is configured.
     """
     if not loaded.gateways:
-        where = loaded.config_path or "~/.config/envoylog/config.toml"
-        raise SettingsError(f"No gateway is configured: add a [[gateways]] table to {where}.")
+        where = f" in {loaded.config_path}" if loaded.config_path else ""
+        raise SettingsError(f"No gateway is configured{where} yet; run: envoylog setup")
     return loaded.gateways
 
 

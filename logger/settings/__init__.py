@@ -5,9 +5,7 @@ Secrets come from the environment or from files that only their owner can read, 
 whoever only reads what was stored needs none. They never appear in ``repr``, errors or ``origins``.
 """
 
-import difflib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,47 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import msgspec
-
 from logger.clock import time_zone
 from logger.errors import SettingsError
-from logger.settings import places, urls
+from logger.settings import document, places, urls
+from logger.settings.document import GATEWAY_KEYS, TOP_KEYS
 from logger.settings.places import find_config
 from logger.settings.secret_files import read_secret, write_secret
 from logger.settings.urls import has_password
 
 __all__ = [
-    "GRID_METERS", "TOP_KEYS", "GatewaySettings", "Settings", "file_stem", "find_config", "has_password", "load",
-    "normal_gap_s", "places", "read_secret", "urls", "write_secret",
+    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "GatewaySettings", "Settings", "file_stem", "find_config",
+    "has_password", "load", "normal_gap_s", "places", "read_secret", "urls", "write_secret",
 ]  # fmt: skip
 
-#: what the file may hold, and as what
-TOP_KEYS: dict[str, type] = {
-    "database_url": str,
-    "poll_every_s": int,
-    "inverters_every_s": int,
-    "commit_every_s": int,
-    "keep_samples_days": int,
-    "state_dir": str,
-    "gateways": list,
-}
-GATEWAY_KEYS: dict[str, type] = {
-    "name": str,
-    "host": str,
-    "serial": str,
-    "time_zone": str,
-    "peak_power_kwp": float,
-    "grid_meter": str,
-    "token_file": str,
-    "username": str,
-    "password_file": str,
-    "tls": str,
-    "mdns": bool,
-    "livedata": bool,
-}
 #: How the utility's meter may see several phases, the default first: their sum at each instant, or each for itself.
 GRID_METERS = ("balancing", "per_phase")
-WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +101,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     Raises:
         SettingsError: names the file, the key and what to write instead.
     """
-    values = _typed(_read(path), TOP_KEYS, where=str(path))
+    values = document.typed(document.read(path), TOP_KEYS, where=str(path))
     origins = dict.fromkeys(values, str(path))
     tables = values.pop("gateways", [])
     for key in (key for key, kind in TOP_KEYS.items() if kind is int):
@@ -161,35 +133,6 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     if path and holds_password and path.stat().st_mode & 0o007:
         raise SettingsError(f"{path} holds a password but everybody can read it; run: chmod o-rwx {path}")
     return loaded
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except PermissionError as error:
-        raise places.not_for_us(path) from error
-    except OSError as error:
-        raise SettingsError(
-            f"The configuration {path} can't be read ({error.strerror}); check its permissions."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The configuration {path} is not valid TOML: {error}.") from error
-
-
-def _typed(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) -> dict[str, Any]:
-    """Return a table's values, each of its key's type."""
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise SettingsError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
-        try:
-            values[key] = msgspec.convert(value, known[key])
-        except msgspec.ValidationError as error:
-            raise SettingsError(f"{where}: {key} must be {WORDS[known[key]]}, not {value!r}.") from error
-    return values
 
 
 def _check(loaded: Settings) -> None:
@@ -240,7 +183,7 @@ def _address(host: str) -> str:
 def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:
     if not isinstance(table, dict):
         raise SettingsError(f"{where}: write gateways as [[gateways]] tables.")
-    values = _typed(table, GATEWAY_KEYS, where=where)
+    values = document.typed(table, GATEWAY_KEYS, where=where)
     for key in ("name", "host"):
         if not values.get(key):
             raise SettingsError(f"{where}: {key} is missing; every gateway needs one.")

@@ -40,7 +40,10 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None
     if named := explicit or environ.get("ENVOYLOG_CONFIG"):
         path = _expanded(named)
         if not is_file(path):
-            raise SettingsError(f"There is no configuration file {path}; check the path.")
+            by = "" if explicit else "ENVOYLOG_CONFIG names it; "
+            if path.is_dir():
+                raise SettingsError(f"{path} is a folder; {by}name the file in it, such as {path / CONFIG_NAME}.")
+            raise SettingsError(f"There is no configuration file {path}; {by}check the path.")
         return path
     return next((path for path in (user_config(environ), system_config()) if is_file(path)), None)
 

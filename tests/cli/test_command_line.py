@@ -61,6 +61,25 @@ def test_the_configuration_may_be_named_before_a_command_or_after(
         assert f"no configuration file {missing}" in printed.out + printed.err
 
 
+@pytest.mark.parametrize("line", ["poll", "run", "status", "report daily", "token show", "db size", "export polls"])
+def test_without_a_configuration_the_answer_is_setup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("ENVOYLOG_CONFIG", "ENVOYLOG_DATABASE_URL", "ENVOYLOG_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("logger.settings.places.SYSTEM_CONFIG_DIR", tmp_path / "etc")
+    assert run(line.split()) == 3
+    assert capsys.readouterr().err == "envoylog: There is no configuration yet; run: envoylog setup\n"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "envoylog").mkdir()
+    (tmp_path / "envoylog" / "config.toml").touch()
+    assert run(["poll"]) == 3
+    assert "No gateway is configured in" in (err := capsys.readouterr().err)
+    assert "run: envoylog setup" in err
+
+
 def test_a_folder_is_refused_where_a_backup_is_needed_and_its_newest_backup_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
