@@ -194,10 +194,18 @@ def test_what_root_makes_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> N
     state.mkdir()
     os.chown(state, NOBODY, NOBODY)
     write_secret(state / "tokens/roof.jwt", "hush")
-    places.make_folder(state / "db", places.SHARED_FOLDER_MODE)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in state.rglob("*")} == {(NOBODY, NOBODY)}
-    assert stat.S_IMODE((state / "db").stat().st_mode) == 0o2770
     assert stat.S_IMODE((state / "tokens").stat().st_mode) == 0o700
+
+
+def test_the_services_folders_let_its_group_come_to_the_database_alone(system: Path) -> None:
+    state = system / "var/lib/envoylog"
+    umask = os.umask(0o077)
+    places.make_folder(state / "db")
+    write_secret(state / "tokens/roof.jwt", "hush")
+    os.umask(umask)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.iterdir())}
+    assert modes == {"envoylog": 0o710, "db": 0o2770, "tokens": 0o700}
 
 
 def test_a_file_where_a_folder_should_be_is_an_error(tmp_path: Path) -> None:

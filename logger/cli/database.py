@@ -149,7 +149,7 @@ def upgrade(revision: str | None) -> None:
 @db.command()
 def current() -> None:
     """Show which version the tables have, and which is needed."""
-    with database.opened(load_settings().database_url) as engine:
+    with database.opened(load_settings().database_url, read_only=True) as engine:
         version = schema.current(engine)
     click.echo(f"database {version or 'empty'}, program {schema.head()}")
 

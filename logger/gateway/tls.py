@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from logger.errors import CertificateChangedError, GatewayUnreachableError, SettingsError
-from logger.settings import file_stem
+from logger.settings import file_stem, write_secret
 
 #: pattern in what the libraries report, the first that fits -> a few words for people
 REASONS = {
@@ -210,13 +210,7 @@ class Pins:
     def write(self, fingerprint: str) -> None:
         """Pin a fingerprint, or raise SettingsError where the state directory is not ours."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".new")
-            with temporary.open("w", encoding="ascii") as file:
-                file.write(fingerprint + "\n")
-                file.flush()
-                os.fsync(file.fileno())  # A power cut must not leave an empty pin.
-            temporary.replace(self.path)
+            write_secret(self.path, fingerprint)
         except OSError as error:
             raise SettingsError(
                 f"The certificate can't be pinned in {self.path.parent} ({error.strerror}); "

@@ -5,6 +5,7 @@ finds the service's state and database, whoever runs it and wherever. Any other 
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -17,8 +18,12 @@ SYSTEM_CONFIG_DIR = Path("/etc/envoylog")
 SYSTEM_STATE_DIR = Path("/var/lib/envoylog")
 CONFIG_NAME = "config.toml"
 DATABASE_NAME = "envoylog.db"
+#: Members of the service's group come through it to the database; each of its other folders is for the service alone.
+STATE_MODE = 0o710
 #: Members of the service's group read what lies in its database's folder, and new files there are the group's.
 SHARED_FOLDER_MODE = 0o2770
+#: errors of a disk that is full
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def user_config(environ: Mapping[str, str]) -> Path:
@@ -108,10 +113,11 @@ def anchored(text: str, base: Path) -> Path:
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above that are missing.
+    """Make a folder, and those above that are missing; the service's get the modes that they have to have.
 
     OSError: it can't be made.
     """
+    mode = {SYSTEM_STATE_DIR: STATE_MODE, SYSTEM_STATE_DIR / "db": SHARED_FOLDER_MODE}.get(path, mode)
     try:
         path.mkdir(mode)
     except FileExistsError:
@@ -121,17 +127,9 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     except FileNotFoundError:
         make_folder(path.parent, mode)
         path.mkdir(mode)
-    if mode & stat.S_ISGID:
-        path.chmod(mode)  # mkdir knows no such bit, and the umask is for files of one user.
+    if path.is_relative_to(SYSTEM_STATE_DIR):
+        path.chmod(mode)  # Whatever the umask; and mkdir can't let new files be the folder's group's.
     inherit_owner(path)
-
-
-def make_database_folder(path: Path) -> None:
-    """Make the folder of a database's file: the service's is for its group.
-
-    OSError: it can't be made.
-    """
-    make_folder(path, SHARED_FOLDER_MODE if path == SYSTEM_STATE_DIR / "db" else 0o777)
 
 
 def inherit_owner(path: Path) -> None:
@@ -139,6 +137,13 @@ def inherit_owner(path: Path) -> None:
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
+
+
+def take_after(path: Path, other: os.stat_result) -> None:
+    """Give a file the mode of another one, and its owner where this user may."""
+    with contextlib.suppress(PermissionError):
+        os.chown(path, other.st_uid, other.st_gid)
+    path.chmod(stat.S_IMODE(other.st_mode))  # After the owner, whose change takes some of it away.
 
 
 def _expanded(text: str) -> Path:

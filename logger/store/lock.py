@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from logger.errors import CollectorRunningError, StoreAwayError, StoreError
+from logger.settings import places
 from logger.store import schema
 from logger.store.database import backend, open_engine
 
@@ -40,7 +41,7 @@ class FileLock:
         if self._file is not None:
             return
         try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
             raise kind(
@@ -51,6 +52,9 @@ class FileLock:
         except OSError as error:
             os.close(handle)
             raise CollectorRunningError(self._taken) from error
+        if os.geteuid() in {0, os.fstat(handle).st_uid}:
+            places.inherit_owner(self._path)
+            os.fchmod(handle, 0o600)  # Who can read it could take it; older versions let everybody.
         os.ftruncate(handle, 0)
         os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
         self._file = handle

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from logger.errors import SettingsError
 from logger.readings import Poll
-from logger.settings import file_stem
+from logger.settings import file_stem, places
 from logger.store.lines import decode, encode
 from logger.store.lock import FileLock
 
@@ -88,8 +88,7 @@ class Spool:
         self.largest_bytes = largest_bytes
         self._reserve_path = self.path.with_suffix(".reserve")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()
+            self._make()
         except OSError as error:
             raise SettingsError(
                 f"Polls can't wait in {self.path.parent} ({error.strerror}); make the directory "
@@ -189,8 +188,7 @@ class Spool:
             self._write(line)
         except FileNotFoundError:
             log.error("spool %s was removed; it is made anew", self.path)  # noqa: TRY400 - the sentence is enough
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()
+            self._make()
             self._write(line)
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not self._reserve_path.exists():
@@ -198,6 +196,11 @@ class Spool:
             log.error("spool %s: the disk is full; polls go into the room that was reserved", self.path)  # noqa: TRY400 - the sentence is enough
             self._reserve_path.unlink()
             self._write(line)
+
+    def _make(self) -> None:
+        places.make_folder(self.path.parent, 0o700)
+        self.path.touch(0o600)
+        places.inherit_owner(self.path)
 
     def _first_at(self) -> datetime | None:
         polls = self._polls(self._size_bytes, [line for _, line in self._memory])

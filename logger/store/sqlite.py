@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
 from logger.errors import StoreError
+from logger.store import sqlite_file
 from logger.store.database import FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
-BUSY_TIMEOUT_MS = 10_000
 #: by the first part of an error's name; https://sqlite.org/rescode.html
 MEANINGS = {
     "FULL": FULL,
@@ -43,35 +42,7 @@ insert = sqlite.insert
 
 def create(url: URL, *, read_only: bool) -> Engine:
     """Return an engine of a file, whose directory is made; only an existing one can be read."""
-    path = path_of(url)
-    if read_only:
-        if not path.is_file():
-            raise StoreError(f"There is no database {path} yet; start `envoylog run` first.")
-    else:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The directory {path.parent} can't be made ({error.strerror}); "
-                "choose another database_url or fix its permissions."
-            ) from error
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-
-    # What was committed leaves the spool, so it has to outlive a power cut.
-    kind = ("query_only=ON",) if read_only else ("journal_mode=WAL", "synchronous=FULL")
-
-    def prepare(connection: Any, _record: Any) -> None:
-        with contextlib.closing(connection.cursor()) as cursor:
-            for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", *kind):
-                cursor.execute(f"PRAGMA {pragma}")
-        if not read_only:
-            connection.isolation_level = None  # The driver begins nothing itself.
-
-    sa.event.listen(engine, "connect", prepare)
-    # A write transaction starts as one: no upgrade from read to write that could fail half-way.
-    if not read_only:
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
+    return sqlite_file.create_engine(url, path_of(url), read_only=read_only)
 
 
 def place(engine: Engine) -> tuple[int, int] | None:
@@ -86,7 +57,7 @@ def place(engine: Engine) -> tuple[int, int] | None:
 def leave(engine: Engine) -> None:
     """Close a file that was removed, and remove what still lies beside it: it would be read into the next one."""
     engine.dispose()
-    for leftover in ("-wal", "-shm"):
+    for leftover in sqlite_file.BESIDE:
         Path(f"{path_of(engine.url)}{leftover}").unlink(missing_ok=True)
 
 
@@ -193,25 +164,13 @@ def write_file(engine: Engine, path: Path) -> None:
 def replace_file(engine: Engine, source: Path) -> None:
     """Put a copy of a file in the database's place; all of it or nothing."""
     target = path_of(engine.url)
-    temporary = target.with_suffix(".restoring")
     engine.dispose()
     try:
-        shutil.copyfile(source, temporary)
-        sync(temporary)
-        for rest in ("-wal", "-shm"):
-            Path(f"{target}{rest}").unlink(missing_ok=True)
-        temporary.replace(target)
+        sqlite_file.replace(target, source)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(
             f"{target} can't be written ({error.strerror}), so it stays as it was; make room or fix its permissions."
         ) from error
-
-
-def sync(path: Path) -> None:
-    """See to it that a file outlives a power cut."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def written(connection: Connection) -> Written | None:

@@ -16,7 +16,8 @@ from logger.store.database import backend, batches, opened, translated_errors
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA
 from logger.store.queries import problems
-from logger.store.sqlite import is_full, sync
+from logger.store.sqlite import is_full
+from logger.store.sqlite_file import sync
 
 #: Gateways first; the dictionary comes with the schema.
 TABLES: Sequence[Table] = [table for table in METADATA.sorted_tables if table is not DATA_DICTIONARY]

@@ -1,0 +1,188 @@
+"""The file of a SQLite database: who may read and write it, while it is collected into and while it is not.
+
+While something writes, the file is in WAL mode: reading goes on meanwhile, by ``-wal`` and ``-shm`` beside it. When the
+last to write has closed it, it goes back to rollback mode and is one file that whoever may read it can read, also by
+other programs. In WAL mode a reader would have to make ``-shm``, which takes the right to write into the folder, and
+would make it a file of its own that the collector can't write.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import URL, Engine
+
+from logger.errors import StoreAwayError, StoreError
+from logger.settings import places
+
+BUSY_TIMEOUT_MS = 10_000
+#: Members of the group of a shared folder read the database; nobody writes it but its owner.
+SHARED_MODE, OWN_MODE = 0o640, 0o644
+BESIDE = ("-wal", "-shm")
+
+
+def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
+    """Return an engine of a file, whose folder and file are made; only an existing one can be read.
+
+    Raises:
+        StoreError: there is none to read, or this user may not do that.
+    """
+    path = path.resolve()
+    if read_only:
+        _require(path)
+    else:
+        _make(path)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    # What was committed leaves the spool, so it has to outlive a power cut.
+    kind = ("query_only=ON",) if read_only else ("journal_mode=WAL", "synchronous=FULL")
+
+    def reach(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> None:
+        if read_only:
+            args[0], options["uri"] = _readers_uri(path), True
+        else:
+            _make(path)
+
+    def prepare(connection: Any, _record: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", *kind):
+                cursor.execute(f"PRAGMA {pragma}")
+        if not read_only:
+            connection.isolation_level = None  # The driver begins nothing itself.
+
+    sa.event.listen(engine, "do_connect", reach)
+    sa.event.listen(engine, "connect", prepare)
+    sa.event.listen(engine, "engine_disposed", lambda _engine: _settle(path))
+    # A write transaction starts as one: no upgrade from read to write that could fail half-way.
+    if not read_only:
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _require(path: Path) -> None:
+    try:
+        if not path.is_file():
+            raise StoreError(f"There is no database {path} yet; start `envoylog run` first.")
+    except PermissionError as error:
+        raise StoreError(f"The database {path} is not for this user; {_join(path)}.") from error
+    if not _may(path, os.R_OK):
+        raise StoreError(f"The database {path} can't be read by this user; {_join(path)}.")
+
+
+def _join(path: Path) -> str:
+    """Return what to do for the right to read a file."""
+    if path.is_relative_to(places.SYSTEM_STATE_DIR):
+        return "join its group with `sudo adduser $USER envoylog`, then log in again"
+    return "check the permissions of the file and its folder"
+
+
+def _make(path: Path) -> None:
+    """Make a new, empty file that the right people can read, or see that an old one can be written."""
+    try:
+        places.make_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"The directory {path.parent} can't be made ({error.strerror}); "
+            "choose another database_url or fix its permissions."
+        ) from error
+    try:
+        mode = SHARED_MODE if path.parent.stat().st_mode & stat.S_ISGID else OWN_MODE
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
+        places.inherit_owner(path)
+    except FileExistsError:
+        if not _can_write(path):
+            raise StoreError(
+                f"The database {path} can't be written by this user; run the command as {_owner(path)}."
+            ) from None
+        _take_back(path)
+    except OSError as error:
+        kind = StoreAwayError if error.errno in places.NO_ROOM else StoreError
+        raise kind(
+            f"The database {path} can't be made ({error.strerror}); make room, choose another database_url or fix the "
+            "permissions of its folder."
+        ) from error
+
+
+def _owner(path: Path) -> str:
+    """Return how to run a command as whom a file belongs to."""
+    owner = path.stat().st_uid
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"'#{owner}'"
+    return f"its owner: sudo -u {name} envoylog …"
+
+
+def _take_back(path: Path) -> None:
+    """Remove what another program that may only read has left beside a file that nobody was writing."""
+    for rest in BESIDE:
+        beside = Path(f"{path}{rest}")
+        with contextlib.suppress(OSError):  # SQLite names what it can't open.
+            if not _may(beside, os.W_OK) and (rest == "-shm" or not beside.stat().st_size):
+                beside.unlink()
+
+
+def _readers_uri(path: Path) -> str:
+    """Return how a file is opened by who reads it: who may only read makes nothing beside it."""
+    uri = f"file:{quote(str(path))}?mode="
+    if _can_write(path):
+        return f"{uri}rw"
+    # In WAL mode with nothing beside it nobody has it open: it is whole, and stays as it is for the moment.
+    is_whole = is_wal(path) and not Path(f"{path}-wal").exists()
+    return f"{uri}ro{'&immutable=1' if is_whole else ''}"
+
+
+def _settle(path: Path) -> None:
+    """Go back to one file that everybody can read, where no other program has it open."""
+    with contextlib.suppress(OSError, sqlite3.Error):
+        if is_wal(path) and _can_write(path):
+            uri = f"file:{quote(str(path))}?mode=rw"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as last:
+                last.execute("PRAGMA journal_mode=DELETE")
+
+
+def is_wal(path: Path) -> bool:
+    """Return whether a file is in WAL mode; https://sqlite.org/fileformat.html#file_format_version_numbers."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\x02\x02"
+
+
+def _can_write(path: Path) -> bool:
+    return _may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK)
+
+
+def _may(path: Path, right: int) -> bool:
+    return os.access(path, right, effective_ids=True)
+
+
+def replace(path: Path, source: Path) -> None:
+    """Put a copy of a file in the database's place, as its owner's and with its mode; all of it or nothing.
+
+    OSError: it can't be written; the database stays as it was.
+    """
+    temporary = path.with_suffix(".restoring")
+    temporary.unlink(missing_ok=True)
+    try:
+        _make(temporary)
+        shutil.copyfile(source, temporary)
+        if path.exists():
+            places.take_after(temporary, path.stat())
+        sync(temporary)
+        for rest in BESIDE:
+            Path(f"{path}{rest}").unlink(missing_ok=True)
+        temporary.replace(path)
+    except (OSError, StoreError):
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """See to it that a file outlives a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
