@@ -56,7 +56,7 @@ def test_every_table_is_documented() -> None:
 
 def test_every_table_and_event_is_in_the_glossary() -> None:
     rows = [line.split("|")[1] for line in PAGES["events"].splitlines() if line.startswith("| `")]
-    kinds = [kind for row in rows[1:] for kind in row.split("`")[1::2]]
+    kinds = [kind for row in rows for kind in row.split("`")[1::2] if kind != "kind"]
     assert len(kinds) > 20
     missing = [name for name in (*METADATA.tables, *kinds) if f"`{name}`" not in GLOSSARY]
     assert missing == []

@@ -34,7 +34,8 @@ def _blocks(lines: list[str], width: int) -> Iterator[str]:
             at += 1
         elif line.lstrip().startswith("|"):
             end = next((n for n in range(at, len(lines)) if not lines[n].lstrip().startswith("|")), len(lines))
-            yield from _table(lines[at:end], width)
+            indent = _indent(line)
+            yield from (f"{indent}{row}" for row in _table(lines[at:end], width - len(indent)))
             at = end
         elif not line.strip():
             yield ""
@@ -45,6 +46,10 @@ def _blocks(lines: list[str], width: int) -> Iterator[str]:
             at = end
 
 
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _begins(line: str) -> bool:
     """Whether a line begins another block than the one before it."""
     return not line.strip() or line.lstrip().startswith(("#", "|", "```")) or _ITEM.match(line) is not None
@@ -52,7 +57,7 @@ def _begins(line: str) -> bool:
 
 def _paragraph(lines: list[str], width: int) -> Iterator[str]:
     found = _ITEM.match(lines[0])
-    first = f"{found[1]}{found[2]} " if found else ""
+    first = f"{found[1]}{found[2]} " if found else _indent(lines[0])
     words = " ".join([found[3] if found else lines[0], *lines[1:]])
     yield from _filled(words, width, first, " " * len(first))
 
