@@ -1,5 +1,6 @@
 """Is the configuration right: its file, every value, the files and addresses that it names, the accounts."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, finding_of
-from logger.errors import LoggerError, SettingsError
+from logger.errors import LoggerError, SettingsError, TokenExpiredError
 from logger.gateway.credentials import Tokens
 from logger.gateway.http import Address
 from logger.settings import TOP_KEYS, GatewaySettings, Settings, places
@@ -38,7 +39,9 @@ def examine(here: Installation) -> Iterator[Finding]:
 
 def _files(here: Installation, loaded: Settings) -> Iterator[Finding]:
     names = ", ".join(gateway.name for gateway in loaded.gateways)
-    yield ok(CHECK, f"{here.config_path}: {len(loaded.gateways)} gateway(s){f', {names}' if names else ''}.")
+    count = len(loaded.gateways)
+    words = f"{count} gateway{'' if count == 1 else 's'}{f' ({names})' if names else ''}"
+    yield ok(CHECK, f"{here.config_path or 'no file'}: {words}.")
     own, of_service = places.user_config(here.environ), places.system_config()
     if here.config_path == own and os.path.lexists(of_service):
         text = f"There are two configurations: this one is {own}, the service reads {of_service}."
@@ -47,9 +50,10 @@ def _files(here: Installation, loaded: Settings) -> Iterator[Finding]:
     for key in TOP_KEYS:
         if key != "gateways":
             by_origin.setdefault(loaded.origins.get(key, "default"), []).append(key)
-    by_origin.pop(str(here.config_path), None)
-    origins = "; ".join(f"{origin}: {', '.join(keys)}" for origin, keys in by_origin.items())
-    yield ok("values", f"Not from this file, but from {origins}." if origins else "Every value is from this file.")
+    named = {str(here.config_path): "the file", "default": "defaults"}
+    parts = [f"from {named.get(origin, f'the {origin}')}: {', '.join(keys)}" for origin, keys in by_origin.items()]
+    text = "; ".join(sorted(parts))
+    yield ok("values", f"{text[:1].upper()}{text[1:]}.")
 
 
 def _unknown_variables(here: Installation) -> Iterator[Finding]:
@@ -67,9 +71,11 @@ def of_gateway(here: Installation, loaded: Settings, gateway: GatewaySettings) -
     name = gateway.name
     try:
         address = Address.parse(gateway.host)
-        stored = Tokens(gateway, loaded.state_dir, here.environ, here.clock).stored()
+        tokens = Tokens(gateway, loaded.state_dir, here.environ, here.clock)
+        stored = tokens.stored()
         if stored is not None:
-            stored.check(gateway.serial or stored.serial or "", here.clock())
+            with contextlib.suppress(*([TokenExpiredError] if tokens.has_account else [])):
+                stored.check(gateway.serial or stored.serial or "", here.clock())
     except LoggerError as problem:
         check = CHECK if "host =" in str(problem) or "must be an https" in str(problem) else "token"
         yield finding_of(check, problem, f"envoylog token set {name}", name)

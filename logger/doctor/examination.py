@@ -8,26 +8,36 @@ from logger.doctor.findings import Finding, error
 from logger.doctor.installation import Installation
 from logger.doctor.visit import Visit
 from logger.errors import guarded
-from logger.settings import GatewaySettings, Settings
+from logger.service.machine import Machine
+from logger.service.state import look
+from logger.settings import GatewaySettings, Settings, places
 
 #: what starts the collector where no service is installed
 START = "envoylog run"
 
 
-def examine(here: Installation, *, with_more_pages: bool = False) -> tuple[list[Finding], list[Visit]]:
-    """Return all findings in their order, and the visits to the gateways that they come from."""
+def examine(
+    here: Installation, *, with_more_pages: bool = False, system: Machine | None = None
+) -> tuple[list[Finding], list[Visit]]:
+    """Return all findings in their order, and the visits to the gateways that they come from.
+
+    ``system`` is the machine that the service is on, where it is not this one.
+    """
     found = [*_checked("configuration", lambda: configuration.examine(here))]
     found += _checked("program", lambda: machine.examine(here))
+    state = look(system)
+    found += _checked("service", lambda: [machine.service(here, state)])
     loaded, visits = here.settings, list[Visit]()
     if loaded is None:
         return found, visits
-    if loaded.gateways or here.config_path is not None:
+    if here.config_path is not None or "database_url" in loaded.origins:
         found += _checked("database", lambda: storage.examine(here, loaded))
     for gateway in loaded.gateways:
         found += _checked("gateway", partial(_visited, here, loaded, gateway, visits, with_more_pages))
     if loaded.gateways:
-        found += _checked("last poll", lambda: measurements.examine(here, loaded, START))
-    return found, visits
+        start = (state.to_type if places.is_system(here.config_path) else None) or START
+        found += _checked("last poll", lambda: measurements.examine(here, loaded, start))
+    return list(dict.fromkeys(found)), visits  # What two of them see is said once.
 
 
 def _visited(

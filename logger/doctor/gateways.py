@@ -1,25 +1,23 @@
 """The gateways: who answers, whether it is the right one, its certificate, its token, what a poll gives."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from logger.clock import to_epoch_s
 from logger.doctor.findings import Finding, Level, error, ok, span, warning
 from logger.doctor.installation import Installation, finding_of, of_sentence
 from logger.doctor.machine import is_synchronised
 from logger.doctor.visit import Visit
-from logger.errors import (
-    AuthenticationError,
-    CertificateChangedError,
-    GatewayReplacedError,
-    LoggerError,
-    MalformedDocumentError,
-    SettingsError,
-)
-from logger.gateway.credentials import Token, Tokens
+from logger.errors import AuthenticationError, CertificateChangedError, GatewayReplacedError, LoggerError, SettingsError
+from logger.gateway.credentials import Tokens
+from logger.gateway.probe import probe
 from logger.gateway.tls import Pins
+from logger.gateway.token import Token
+from logger.gateway.words import lifetime
 from logger.readings import Outcome, Poll
 from logger.reports.columns import SUSPECT
-from logger.settings import Settings
+from logger.settings import GatewaySettings, Settings
+from logger.status import TokenLeft
 
 #: A gateway's clock that differs by more is worth a word; by more than a day, somebody's is wrong.
 SKEW_S = 60
@@ -60,15 +58,26 @@ def _presence(visit: Visit) -> Iterator[Finding]:
     match visit.error:
         case None | CertificateChangedError():
             return
-        case MalformedDocumentError():
-            text = f"What answers at {host} is no gateway."
-            yield error("gateway", text, "envoylog discover, and correct host in the configuration", name)
         case GatewayReplacedError() | SettingsError() | AuthenticationError():
             yield finding_of("gateway", visit.error, "correct the configuration", name)
         case _:
-            text = f"Nobody answers at {host}: {str(visit.error).rstrip('.')}."
-            to_do = "see that the gateway has power and is on this network; envoylog discover shows where it is"
-            yield error("gateway", text, to_do, name)
+            yield _instead(visit.settings, visit.error)
+
+
+def _instead(settings: GatewaySettings, problem: LoggerError) -> Finding:
+    """Return what answers in the place of a gateway."""
+    found = probe(settings.host)
+    if found.kind == "gateway":
+        text = f"It answers at {found.host}, but was not read: {problem}"
+        return finding_of("gateway", LoggerError(text), "run it again in five minutes", settings.name)
+    what, _, remedy = found.sentence.partition("; ")
+    to_do = {
+        "nothing": "see that it has power and is on this network; envoylog discover shows where it is",
+        "router": "write the address that its list of devices shows for the gateway as host",
+    }
+    otherwise = "envoylog discover, and write what it shows as host"
+    remedy = to_do.get(found.kind, otherwise) if found.kind == "router" or not remedy else remedy
+    return error("gateway", f"{what.rstrip('.')}.", remedy, settings.name)
 
 
 def _certificate(loaded: Settings, visit: Visit) -> Iterator[Finding]:
@@ -90,6 +99,8 @@ def _certificate(loaded: Settings, visit: Visit) -> Iterator[Finding]:
 def _token(here: Installation, loaded: Settings, visit: Visit) -> Iterator[Finding]:
     name = visit.settings.name
     tokens = Tokens(visit.settings, loaded.state_dir, here.environ, here.clock)
+    if tokens.has_account and (reason := tokens.account.trouble):
+        yield of_sentence("account", reason, f"envoylog token renew {name}", name, Level.WARNING)
     if isinstance(visit.error, AuthenticationError) and not isinstance(visit.error, CertificateChangedError):
         yield finding_of("token", visit.error, f"envoylog token set {name}", name)
         return
@@ -100,19 +111,23 @@ def _token(here: Installation, loaded: Settings, visit: Visit) -> Iterator[Findi
         return
     if token is None or visit.poll is None:
         return
-    text = f"The gateway takes it; {_life(here, token)}."
-    if token.is_due(here.clock()) and not tokens.has_account:
+    renews = tokens.has_account and not visit.settings.token
+    words = lifetime(token, here.clock(), renews=renews)[0].partition(";")[0]
+    text = f"The gateway takes it: {words}{', which renews itself' if renews else ''}."
+    if token.is_due(here.clock()) and not renews:
         yield warning("token", text, f"get a new one, and run: envoylog token set {name}", name)
+    elif _is_late(token, here.clock()):
+        yield warning("token", text, f"see why it was not renewed: envoylog token renew {name}", name)
     else:
         yield ok("token", text, name)
 
 
-def _life(here: Installation, token: Token) -> str:
-    if token.expires_at is None:
-        return "it has no end"
-    left_s = (token.expires_at - here.clock()).total_seconds()
-    left = f"{left_s / 86_400:.0f} days" if left_s > 2 * 86_400 else f"{left_s / 3600:.0f} h"
-    return f"it lasts until {token.expires_at:%Y-%m-%d %H:%M} UTC, {left}"
+def _is_late(token: Token, now: datetime) -> bool:
+    """Return whether a token that renews itself should long have done so."""
+    if token.expires_at is None or token.issued_at is None:
+        return False
+    left = TokenLeft(expires_at=token.expires_at, lifetime=token.expires_at - token.issued_at, renews=True)
+    return left.is_short(now)
 
 
 def _clock(visit: Visit, gateway_time_s: int) -> Iterator[Finding]:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from logger import __version__
 from logger.clock import utc_now
-from logger.doctor.findings import Finding, error, ok, warning
+from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation
+from logger.service.state import State
+from logger.settings import places
 
 #: extra -> the module that it brings, and what for
 EXTRAS = {"parquet": ("pyarrow", "Parquet files"), "ods": ("odf", "OpenDocument sheets")}
@@ -82,6 +84,19 @@ def is_synchronised() -> bool | None:
     except AttributeError:
         return None
     return None if state < 0 else state != TIME_ERROR
+
+
+def service(here: Installation, state: State) -> Finding:
+    """Return how the service is, if it is this configuration's."""
+    if not state.installed:
+        return ok("service", f"It is {state.in_words}.")
+    is_ours = places.is_system(here.config_path)
+    whose = "" if is_ours else f" It reads {places.system_config()}, not this configuration."
+    text = f"It is {state.in_words}.{whose}"
+    if state.to_type is None:
+        return ok("service", text)
+    failed = is_ours and (state.failing or state.running is False)
+    return Finding("service", Level.ERROR if failed else Level.WARNING, text, state.to_type)
 
 
 def room(what: str, path: Path) -> Iterator[Finding]:

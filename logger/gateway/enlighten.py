@@ -86,6 +86,11 @@ class Account:
         self._keep(_Past(now_s, gave=past.gave | {serial: now_s}))
         return found
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it gave no token when it was asked last; None where it did, or was never asked."""
+        return self._past().reason or None
+
     def _wait(self, past: _Past, serial: str, now_s: int, *, is_urgent: bool) -> None:
         """Raise WaitingError while it is not yet time to ask."""
         until_s = past.asked_at_s + past.pause_s

@@ -171,12 +171,11 @@ def _refuse_twice(values: Mapping[str, str], key: str) -> None:
 
 def _address(host: str) -> str:
     """Return where a host is, however it is written: with a scheme and its port or without."""
-    parts = urlsplit(host.strip() if "://" in host else f"//{host.strip()}")
     try:
-        port = parts.port
+        parts = urlsplit(host.strip() if "://" in host else f"//{host.strip()}")
+        port, name = parts.port, (parts.hostname or host).rstrip(".")
     except ValueError:
         return host
-    name = (parts.hostname or host).rstrip(".")
     return name if port in {None, 80, 443} else f"{name}:{port}"
 
 
