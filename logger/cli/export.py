@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from logger import clock, exports
-from logger.cli.options import complete_day, complete_gateway, load_settings, reading
+from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.errors import UsageError
 from logger.exports import raw
 from logger.reports import periods
@@ -31,9 +31,7 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 )
 @click.option("--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or csv]")
-@click.option(
-    "-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file; a directory for parquet."
-)
+@output_option("Write this file; - is the terminal or pipe; a directory for parquet.")
 def export(
     what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
 ) -> None:
@@ -68,5 +66,7 @@ def _write(output: Path | None, write: Callable[[Any], None]) -> None:
         write(sys.stdout)
         sys.stdout.flush()
         return
-    with exports.replacing(output) as file, io.TextIOWrapper(file, "utf-8", newline="") as out:
+    with exports.replacing(output) as file:
+        out = io.TextIOWrapper(file, "utf-8", newline="")
         write(out)
+        out.detach()  # It flushes; the file is not ours to close.

@@ -1,8 +1,9 @@
 """What several commands share: the settings and the database of a command line."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +48,15 @@ def complete_gateway(context: click.Context, _parameter: click.Parameter, typed:
 def complete_day(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Return the words for days that begin with what was typed."""
     return [word for word in periods.WORDS if word.startswith(typed)]
+
+
+def output_option(text: str) -> "Callable[[Any], Any]":
+    """Return the option that names the file to write; its ``-`` means as much as none."""
+
+    def chosen(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+        return None if path == Path("-") else path
+
+    return click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), callback=chosen, help=text)
 
 
 def gateways_of(loaded: "Settings") -> "tuple[GatewaySettings, ...]":

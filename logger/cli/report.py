@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from logger import exports
-from logger.cli.options import complete_day, complete_gateway, load_settings, reading
+from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.clock import utc_now
 from logger.exports.text import LOCALES
 from logger.reports import battery, details, energy, periods, quality
@@ -75,7 +75,7 @@ def _command(kind: str) -> click.Command:
         "--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]"
     )
     @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or table]")
-    @click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file.")
+    @output_option("Write this file; - is the terminal or pipe.")
     @click.option("--locale", type=click.Choice(LOCALES), help="Write csv for a spreadsheet in this language.")
     @click.option("--sheet", is_flag=True, help="Write only this report's sheet into a workbook.")
     def command(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from logger import cookbook, exports
-from logger.cli.options import load_settings, opened, reading
+from logger.cli.options import load_settings, opened, output_option, reading
 from logger.errors import UsageError
 from logger.store import database
 
@@ -18,7 +18,7 @@ def sql() -> None:
 
 
 @sql.command("datasette-metadata")
-@click.option("-o", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write this file.")
+@output_option("Write this file; - is the terminal or pipe.")
 def metadata(output: Path | None) -> None:
     """Describe tables, columns and questions for Datasette."""
     with reading(load_settings()) as connection:

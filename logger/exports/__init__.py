@@ -8,15 +8,13 @@ Walk: reports.Report -> text, terminal, workbook -> here -> cli
 
 import importlib.util
 import io
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from logger.errors import UsageError
+from logger.exports.files import replacing
 from logger.exports.terminal import to_table
 from logger.exports.text import escape_formula, to_csv, to_json, to_markdown
 from logger.reports import Report
@@ -112,32 +110,10 @@ def format_for(name: str | None, path: Path | None) -> str:
     """Return the format that was asked for, else the one of the file's suffix, else a table."""
     if name:
         return name
-    if path is None:
-        return "table"
+    if path is None or (not path.suffix and path.exists() and not path.is_file()):
+        return "table"  # A pipe or a device has no suffix.
     suffix = path.suffix.lstrip(".").lower()
     if suffix in EXPORTERS:
         return suffix
     known = ", ".join("." + form for form in EXPORTERS if form != "table")
     raise UsageError(f"{path.name}: no format goes by this suffix; use one of {known} or --format.")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its place when it is complete, or not at all.
-
-    Raises:
-        UsageError: the path can't be written.
-    """
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as out:
-            yield out
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} can't be written ({error.strerror}); choose another path.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

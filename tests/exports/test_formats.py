@@ -132,7 +132,7 @@ def test_a_missing_extra_names_what_to_install(filled: Engine, monkeypatch: pyte
 def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     for path in (tmp_path / "no" / "x.csv", tmp_path / "taken"):
-        with pytest.raises(UsageError, match="choose another path"), exports.replacing(path) as out:
+        with pytest.raises(UsageError, match="choose"), exports.replacing(path) as out:
             out.write(b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
