@@ -11,8 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,15 +19,16 @@ from sqlalchemy import Connection, Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
 from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreError
-from logger.readings import ClockSet, Outcome, Poll, SourceFailure
+from logger.readings import ClockSet, Event, Outcome, Poll, SourceFailure
 from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings, normal_gap_s
+from logger.store.ahead import runs_ahead
 from logger.store.database import first_line, translated_errors
 from logger.store.lock import Ready
 from logger.store.queries import gateway_id_of, gateway_named, last_batteries, last_production_source, last_states
-from logger.store.restamp import is_stored, move_polls, restamped
+from logger.store.restamp import Taken, move_polls, store
 from logger.store.spool import MemoryQueue, Queue
-from logger.store.writer import remember_gateway, save
+from logger.store.writer import note_event, remember_gateway
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,8 @@ class Keeper:
         self._rolled_up_s = 0
         self._gateway_id: int | None = None  # of the gateway whose poll came last
         self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
-        #: the polls since the last on which the gateway's clock agreed with ours: where they are stored, or themselves
-        #: where another poll is stored at that instant
-        self._unproven: list[datetime | Poll] = []
+        self._is_order_known = False  #: no poll is stored that lies after the last on which both clocks agreed
+        self._unproven: list[Taken] = []  #: since the last poll on which the gateway's clock agreed with ours
 
     @property
     def name(self) -> str:
@@ -190,6 +189,7 @@ class Keeper:
         RowRefusedError: the database will never take one of them, for whatever reason is the poll's own.
         """
         gateway_id, ids, unproven = self._gateway_id, dict(self._ids), list(self._unproven)
+        is_order_known = self._is_order_known
         waits: list[Poll] = []
         stored = 0
         try:
@@ -200,24 +200,24 @@ class Keeper:
                         if poll.outcome is not Outcome.FAILED:
                             waits.append(poll)
                         else:  # Before its first answer it has no row.
-                            unproven.append(poll.polled_at)
+                            unproven.append(Taken(poll.polled_at, None))
                         continue
                     gateway_id = own_id
                     if poll.clock_set is not None:
                         self._restamp(connection, gateway_id, poll.clock_set, unproven)
                     if poll.clocks_agree:
+                        if unproven or not is_order_known:
+                            self._put_back(connection, gateway_id, poll)
                         unproven.clear()
-                    elif is_stored(connection, gateway_id, poll.polled_at):
-                        # A clock that went on from where it stopped shows the same time twice.
-                        unproven.append(replace(poll, inverters=(), events=()))
-                        poll = replace(poll, production=(), consumption=(), meter_readings=())  # noqa: PLW2901
-                    else:
-                        unproven.append(poll.polled_at)
-                    save(connection, gateway_id, poll)
+                        is_order_known = True
+                    place = store(connection, gateway_id, poll)
+                    if not poll.clocks_agree:
+                        unproven.append(Taken(poll.polled_at, place))
                     stored += 1
         except (ValueError, TypeError, ArithmeticError) as error:
             raise RowRefusedError(f"this poll can't be stored ({first_line(error)}).") from error
         self._gateway_id, self._ids, self._unproven = gateway_id, ids, unproven[-MOST_MOVED:]
+        self._is_order_known = is_order_known
         self.stored += stored
         return waits
 
@@ -235,18 +235,26 @@ class Keeper:
             ids[serial] = known_id
         return ids[serial]
 
-    def _restamp(
-        self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[datetime | Poll]
-    ) -> None:
+    def _put_back(self, connection: Connection, gateway_id: int, poll: Poll) -> None:
+        """Move polls of a clock that ran ahead and was set right while nobody looked."""
+        for run in runs_ahead(connection, gateway_id, poll):
+            self._move(connection, gateway_id, run.polls, -run.ahead_s)
+            detail = f"this machine's clock had run {run.ahead_s} s ahead of the gateway's, and was right again; "
+            detail += f"{len(run.polls)} {'poll' if len(run.polls) == 1 else 'polls'} moved"
+            log.warning("clock_set gateway=%s collector: %s", self.name, detail)
+            note_event(
+                connection, gateway_id, Event(at=poll.polled_at, kind="clock_set", subject="collector", detail=detail)
+            )
+
+    def _restamp(self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[Taken]) -> None:
         """Move the polls of a clock that was set since, where they lie in the database."""
         run = unproven[max(0, len(unproven) - clock_set.polls) :]
-        if not run:
-            return
-        move_polls(connection, gateway_id, [poll for poll in run if isinstance(poll, datetime)], clock_set.by_s)
-        for poll in run:
-            if isinstance(poll, Poll):
-                save(connection, gateway_id, restamped(poll, clock_set.by_s))
-        times = [poll.polled_at if isinstance(poll, Poll) else poll for poll in run]
-        samples_moved(connection, gateway_id, first=min(times), last=max(times), by_s=clock_set.by_s)
-        unproven[len(unproven) - len(run) :] = [at + timedelta(seconds=clock_set.by_s) for at in times]
+        if run:
+            unproven[len(unproven) - len(run) :] = self._move(connection, gateway_id, run, clock_set.by_s)
+
+    def _move(self, connection: Connection, gateway_id: int, run: Sequence[Taken], by_s: int) -> list[Taken]:
+        """Move polls, also in what was counted; return where they lie."""
+        moved, times = move_polls(connection, gateway_id, run, by_s), [poll.place or poll.at for poll in run]
+        samples_moved(connection, gateway_id, first=min(times), last=max(times), by_s=by_s)
         self._rolled_up_s = 0
+        return moved

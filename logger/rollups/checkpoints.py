@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, or_, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
+from logger.errors import SchemaOutdatedError
 from logger.ledger import doubts
 from logger.ledger.battery import PowerState
 from logger.ledger.curve import Anchor, Decision
@@ -31,6 +32,8 @@ KINDS = (
 )  # fmt: skip
 #: Until there gaps are spread evenly, as version 0.1 did: a ledger of its own, which a whole rebuild forgets.
 EVENLY = "evenly"
+#: Of what a checkpoint's state says and how; without one it is of version 0.1, or of before this was noted.
+VERSION = 1
 #: After all that is counted.
 EVER_S = 10**10
 #: How the subject of a decision about a single inverter begins.
@@ -89,6 +92,13 @@ def forget_after(connection: Connection, gateway_id: int, ledger: str, at_s: int
     connection.execute(delete(ROLLUP_CHECKPOINTS).where(_of(gateway_id, ledger), late))
 
 
+def forget_newer(connection: Connection, gateway_id: int) -> None:
+    """Delete the checkpoints that only a newer program can read."""
+    known = [_columns.state.startswith(f'{{"version":{version},') for version in range(1, VERSION + 1)]
+    unknown = _columns.state.startswith('{"version":') & not_(or_(*known))
+    connection.execute(delete(ROLLUP_CHECKPOINTS).where(_columns.gateway_id == gateway_id, unknown))
+
+
 def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint) -> None:
     """Save a checkpoint, in place of those since the first of its day: the first and the last of a day stay."""
     mine = _of(site.gateway_id, ledger)
@@ -107,18 +117,25 @@ def _of(gateway_id: int, ledger: str) -> ColumnElement[bool]:
 
 
 def _to_json(states: States) -> str:
-    """Return states as text, every value by its name."""
+    """Return states as text, every value by its name, with the version of this form."""
     named: Any = [
         {"stream": stream, "phase": phase, **states[stream, phase]._asdict()}
         for stream, phase in sorted(key for key in states if isinstance(key, tuple))
     ]
     if len(named) < len(states):
         named = {serial: {"kind": KIND_OF[type(state)], **state._asdict()} for serial, state in states.items()}
-    return json.dumps(named, separators=(",", ":"))
+    return json.dumps({"version": VERSION, "states": named}, separators=(",", ":"))
 
 
 def _from_json(text: str) -> States:
     found = json.loads(text)
+    if isinstance(found, dict) and isinstance(version := found.get("version"), int):
+        if version > VERSION:
+            raise SchemaOutdatedError(
+                "The energy tables were last written by a newer envoylog; install that version again, or run: "
+                "envoylog db rebuild"
+            )
+        found = found["states"]
     if isinstance(found, dict):
         return {serial: _state(state) for serial, state in found.items()}
     states: dict[tuple[str, str], State] = {}

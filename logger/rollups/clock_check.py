@@ -4,14 +4,16 @@ A machine without a clock battery may believe for a while that it is another yea
 left out of the ledger, which reports so in an event. Where our clock and the gateway's disagree by more than a day, one
 of them is clearly wrong: ours, when what the gateway's shows lies closer to the samples on which both agreed. A machine
 that was off may go on from where its clock stopped, for some polls: then ours is behind the gateway's by no more than
-the time without samples that follows.
+the time without samples that follows. One whose clock ran ahead for some hours took no samples in the hours in
+which, by the gateway's clock, it did take them.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, literal, select, union_all
@@ -26,6 +28,8 @@ WRONG_S = 86_400
 BEHIND_S = 1_800
 #: A machine that was off believes its old clock for this long at most; less than SLACK_S is no difference.
 BOOTING_S, SLACK_S = 3_600, 120
+#: Our clock ran ahead by more than this for this long at most; by less, what is counted wrongly is little.
+AHEAD_S, LONGEST_AHEAD_S = 300, 12 * 3_600
 #: No gateway of this kind was there before.
 OLDEST_S = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 #: Readings older than this may be the one before again; those of a CT are new each second.
@@ -33,6 +37,8 @@ STALE_S, STALE_CT_S = 900, 120
 #: No clock is wrong by decades: such an age is in another unit. Version 0.1 kept it.
 NONSENSE_S = 2**31
 KIND = "misplaced_samples"
+#: what is said of samples of which no reading tells how wrong their clock was
+CLEARLY = "that was clearly wrong"
 #: The instant (epoch seconds), what distinguishes the rows of one poll, then values
 Row = tuple[Any, ...]
 
@@ -60,6 +66,7 @@ class Clocks:
 
     def __post_init__(self) -> None:
         self._times_s = [poll.at_s for poll in self.polls]
+        self._near_s = [poll.at_s for poll in self.polls if poll.apart_s is not None and poll.apart_s <= SLACK_S]
         self._close_s = [poll.at_s for poll in self.polls if poll.apart_s is not None and poll.apart_s <= BEHIND_S]
 
     def is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
@@ -72,6 +79,8 @@ class Clocks:
         if age_s is not None and abs(age_s) >= NONSENSE_S:
             return False
         if age_s is not None and age_s < -BEHIND_S and self._was_behind(at_s, age_s):
+            return True
+        if age_s is not None and age_s > AHEAD_S and self._was_ahead(at_s, age_s):
             return True
         if age_s is None or abs(age_s) <= WRONG_S or at_s - age_s < OLDEST_S:
             return False
@@ -94,6 +103,30 @@ class Clocks:
             and close_s - before_s >= -age_s - SLACK_S
             and before_s - at_s <= BOOTING_S
         )
+
+    def _was_ahead(self, at_s: int, age_s: float) -> bool:
+        """Return whether our clock ran ahead from one sample to another on which both clocks agreed.
+
+        By the gateway's clock all samples of that clock lie between these two, where ours has none that agreed. When it
+        is the gateway's that was set back, both had agreed on samples of that time.
+        """
+        for read_s in (at_s - age_s, at_s - age_s + SLACK_S):
+            after = bisect_right(self._near_s, read_s)
+            if after in {0, len(self._near_s)}:
+                continue
+            before_s, after_s = self._near_s[after - 1 : after + 1]
+            if 1.5 * self._step_s < after_s - before_s <= LONGEST_AHEAD_S:
+                alike = (poll for poll in self.polls if abs((poll.most_age_s or 0) - age_s) <= SLACK_S)
+                reads_s = [poll.at_s - (poll.most_age_s or 0) for poll in alike]
+                if before_s - SLACK_S <= min(reads_s) <= max(reads_s) <= after_s + SLACK_S:
+                    return True
+        return False
+
+    @cached_property
+    def _step_s(self) -> int:
+        """How far samples on which both clocks agreed usually are apart."""
+        steps = sorted(after_s - before_s for before_s, after_s in pairwise(self._near_s))
+        return steps[len(steps) // 2]
 
     def _distance_s(self, at_s: int) -> float:
         """Return how far an instant is from the nearest sample on which both clocks agreed."""
@@ -153,13 +186,13 @@ class ClockCheck:
 
     @cached_property
     def _clocks(self) -> Clocks:
-        """The polls of this time and of the hour after it, and the first one after that."""
-        after = literal(from_epoch_s(self.until_s + BOOTING_S), UtcDateTime)
+        """The polls of this time, of some hours before and after it, and the first one after that."""
+        after = literal(from_epoch_s(self.until_s + LONGEST_AHEAD_S), UtcDateTime)
         parts = []
         for table in _AGED:
             time, mine = table.c.polled_at, table.c.gateway_id == self.gateway_id
             following = select(func.min(time)).where(mine, time > after).scalar_subquery()
-            within = (time >= from_epoch_s(self.since_s)) & (time <= func.coalesce(following, after))
+            within = (time >= from_epoch_s(self.since_s - LONGEST_AHEAD_S)) & (time <= func.coalesce(following, after))
             aged = select(epoch(time).label("at_s"), table.c.reading_age_s.label("age_s"))
             parts.append(aged.where(mine, within))
         aged_rows = union_all(*parts).subquery().c
@@ -186,6 +219,18 @@ class ClockCheck:
         return set(self.connection.execute(query).scalars())
 
 
+def apart_since(connection: Connection, gateway_id: int, at: datetime) -> datetime | None:
+    """Return from when on samples before an instant, on which both clocks agree again, may be judged otherwise now."""
+    since, times = at - timedelta(seconds=LONGEST_AHEAD_S), []
+    for table in _AGED:
+        time, age = table.c.polled_at, table.c.reading_age_s
+        mine = (table.c.gateway_id == gateway_id) & (time >= since) & (time < at)
+        near = select(func.max(time)).where(mine, age.between(-SLACK_S, SLACK_S)).scalar_subquery()
+        ahead = select(func.min(time)).where(mine, age > AHEAD_S, time > func.coalesce(near, literal(since, time.type)))
+        times += list(connection.execute(ahead).scalars())
+    return min(filter(None, times), default=None)
+
+
 def note(days: dict[int, int | None], at_s: int, age_s: float | None) -> None:
     """Keep on which day a sample was misplaced, by the first of each day."""
     days.setdefault(at_s // 86_400, None if age_s is None else round(age_s))
@@ -195,7 +240,7 @@ def misplaced_decisions(days: Mapping[int, int | None]) -> list[Decision]:
     """Return one decision for each day, by the clock that was wrong, of misplaced samples."""
     decisions = []
     for day, ahead_s in sorted(days.items()):
-        words = "that was clearly wrong"
+        words = CLEARLY
         if ahead_s is not None:
             days_off = abs(ahead_s) / 86_400
             much = f"{days_off:.0f} days" if days_off >= 2 else f"{days_off * 24:.1f} hours"

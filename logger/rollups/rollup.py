@@ -9,10 +9,10 @@ them all. Never ``+=``.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, or_, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, quarter_start_s, to_epoch_s
 from logger.ledger.curve import Anchor
@@ -22,7 +22,7 @@ from logger.ledger.turns import changes_back
 from logger.rollups import checkpoints, inverters
 from logger.rollups.batteries import read_equipment
 from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
-from logger.rollups.clock_check import KIND, WRONG_S, ClockCheck, misplaced_decisions
+from logger.rollups.clock_check import CLEARLY, KIND, WRONG_S, ClockCheck, apart_since, misplaced_decisions
 from logger.rollups.history import history_of
 from logger.rollups.judge import judge
 from logger.rollups.read import Window, read
@@ -196,7 +196,11 @@ def samples_moved(connection: Connection, gateway_id: int, *, first: datetime, l
     first_s, last_s = to_epoch_s(first), to_epoch_s(last)
     that_day = from_epoch_s(first_s - first_s % 86_400)
     mine = (EVENTS.c.gateway_id == gateway_id) & (EVENTS.c.kind == KIND)
-    connection.execute(delete(EVENTS).where(mine, EVENTS.c.at.between(that_day, last)))
+    gone: ColumnElement[bool] = EVENTS.c.at.between(that_day, last)
+    if by_s > 0:  # What lay ahead of the clock as it was, no reading told more of.
+        ahead = EVENTS.c.at.between(last, last + timedelta(seconds=by_s))
+        gone = gone | ahead & EVENTS.c.detail.contains(CLEARLY)
+    connection.execute(delete(EVENTS).where(mine, gone))
     newest = checkpoints.last(connection, gateway_id, ENERGY.name)
     was_counted = (
         newest is None
@@ -212,6 +216,12 @@ def samples_moved(connection: Connection, gateway_id: int, *, first: datetime, l
         site = site_of(connection, gateway_id)
         for table in (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY):
             replace_rows(connection, table, site, quarter_start_s(since_s), None, [])
+
+
+def clocks_agree_again(connection: Connection, gateway_id: int, at: datetime) -> None:
+    """Let be counted anew what came before both clocks agree again: now it shows which one was wrong."""
+    if since := apart_since(connection, gateway_id, at):
+        checkpoints.forget_after(connection, gateway_id, ENERGY.name, to_epoch_s(since) - 1)
 
 
 def _reopened(connection: Connection, gateway_id: int, since_s: int, until_s: int, by_s: int) -> bool:
@@ -254,6 +264,7 @@ def rebuild(
     """
     job, before = job_of(connection, gateway_id, now, gap_s), _days(connection, gateway_id)
     since_s = day_start_s(since, job.site.zone) if since else -1
+    checkpoints.forget_newer(connection, gateway_id)
     for ledger in LEDGERS:
         ends = job.ends(ledger)
         if since is None and ledger is ENERGY:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, null, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, not_, null, or_, select, true, update
 
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import NONSENSE_S, OLDEST_S, WRONG_S, ClockCheck, note
@@ -139,7 +139,8 @@ class _Samples:
             before, after = self._seek(time <= now, last=True), self._seek(time > now)
             # Samples that go on into the future are of a clock that is ahead, a lone one of none.
             if before is not None and after is not None and after[0] - before[0] > ALONE_S:
-                self._note_days(time > from_epoch_s(before[0]))
+                # Where both clocks agreed it is ours that is wrong now.
+                self._note_days((time > from_epoch_s(before[0])) & not_(self._agrees()))
                 found = before
         if found is None:
             return None
@@ -161,8 +162,11 @@ class _Samples:
         return None if row is None else (row[0], row[1])
 
     def _seek_plausible(self, *, last: bool = False) -> tuple[int, float | None] | None:
-        right = or_(self.age.is_(None), self.age.between(-WRONG_S, WRONG_S))
+        right = or_(self.age.is_(None), self._agrees())
         return self._seek(right & (self.time >= from_epoch_s(OLDEST_S)), last=last)
+
+    def _agrees(self) -> ColumnElement[bool]:
+        return self.age.is_not(None) & self.age.between(-WRONG_S, WRONG_S)
 
     def _is_misplaced(self, at_s: int, age_s: float | None, right_s: int | None) -> bool:
         return ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s).is_misplaced(at_s, age_s)

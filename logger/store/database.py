@@ -218,6 +218,12 @@ def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[s
     upsert(connection, table, rows, ())
 
 
+def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row whose natural key is new; return whether it was."""
+    statement = _insert(connection.dialect.name, table)
+    return connection.execute(statement, row, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]) -> None:
     """Insert rows; where the natural key exists, replace some columns."""
     if rows:

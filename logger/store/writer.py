@@ -14,7 +14,7 @@ from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
-from logger.store.database import backend, insert_or_ignore, upsert
+from logger.store.database import backend, insert_new, insert_or_ignore, upsert
 
 
 def _rows_of(kind: type, *without: str) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
@@ -103,11 +103,22 @@ def _note_changes(connection: Connection, known: Any, info: GatewayInfo, at: dat
     insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, events))
 
 
-def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
-    """Store a poll; the caller commits."""
+def note_event(connection: Connection, gateway_id: int, event: Event) -> None:
+    """Keep an event; the caller commits."""
+    insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, [event]))
+
+
+def took_s(poll: Poll) -> float:
+    """Return how long a poll took, as it is stored."""
+    return round(poll.took_s, 3)
+
+
+def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
+    """Store a poll, unless one lies at its instant; return whether it was stored. The caller commits."""
     key = {"gateway_id": gateway_id, "polled_at": poll.polled_at}
-    row = {"took_s": round(poll.took_s, 3), "outcome": poll.outcome, "error": poll.error}
-    insert_or_ignore(connection, models.POLLS, [{**key, **row}])
+    row = {"took_s": took_s(poll), "outcome": poll.outcome, "error": poll.error}
+    if not insert_new(connection, models.POLLS, {**key, **row}):
+        return False
     for table, rows_of, readings_of in _POLLED:
         insert_or_ignore(connection, table, rows_of(key, readings_of(poll)))
     _save_inverters(connection, gateway_id, poll)
@@ -122,6 +133,7 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> None:
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
         _reopen(connection, gateway_id, "energy", _changed_since(connection, gateway_id, poll))
+    return True
 
 
 def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None:

@@ -172,7 +172,7 @@ def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
     collector.by = -off - timedelta(hours=1)
     collector.start()
     collector.poll(6)
-    assert len(times_of(engine)) == 24
+    assert len(times_of(engine)) == 30
     collector.set_clock()
     collector.poll(12)
     collector.stop()
@@ -201,6 +201,30 @@ def test_a_clock_that_ran_ahead_and_is_set_back_counts_nothing_twice(
     assert kinds(events) == {"clock_set"}
     assert times_of(engine) == times_of(engine, "production_samples") == taken
     assert sum(covered_s for *_, covered_s in days) == (len(taken) - 1) * 300
+
+
+def test_a_clock_that_ran_ahead_and_was_set_while_nobody_looked_counts_as_if_it_had_been_right(
+    bench: Benches, engine: Engine, database_url: str
+) -> None:
+    roof, collector = made(bench, engine, database_url)
+    wrong_polls = 30
+    collector.poll(12)
+    collector.by = timedelta(hours=1)
+    collector.start()
+    collector.poll(wrong_polls)
+    collector.by = NONE
+    collector.start()
+    collector.poll(18)
+    collector.stop()
+    days, events = check(roof, engine)
+    assert kinds(events) == {"clock_set"}
+    assert detail(events).endswith(f"; {wrong_polls} polls moved")
+    taken = [START + n * STEP for n in range(12 + wrong_polls + 18)]
+    found = times_of(engine)
+    assert times_of(engine, "production_samples") == times_of(engine, "meter_readings") == found
+    assert len(found) == len(taken)
+    assert all(abs(at - when) <= timedelta(seconds=2) for at, when in zip(found, taken, strict=True))
+    assert sum(covered_s for *_, covered_s in days) == pytest.approx((len(taken) - 1) * 300, abs=4)
 
 
 def test_a_clock_that_is_set_wrong_and_back_moves_only_the_polls_between(

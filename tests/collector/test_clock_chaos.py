@@ -135,6 +135,15 @@ class Chaos:
         self.take(1)
         self.poller.keeper.store()
 
+    def run_ahead(self) -> None:
+        """Boot with a clock that is ahead, and again when it is right: only ages of readings tell."""
+        self.by = self.dice.choice([5, 45, 60, 600, 4000]) * MINUTE
+        self.take(self.dice.randrange(1, 40))
+        self.by = NONE
+        self.boot()
+        self.take(1)
+        self.poller.keeper.store()
+
     def happen(self, what: str) -> None:
         minutes = self.dice.choice([3, 10, 61, 300, 2000])
         if what == "polls":
@@ -160,6 +169,8 @@ class Chaos:
                     self.by = timedelta(days=-800)
                 self.take(self.dice.randrange(1, 20))
                 self.set_right()
+            elif what == "ahead" and self.says_its_time:
+                self.run_ahead()
 
 
 def found(engine: Any) -> list[Any]:
@@ -176,7 +187,7 @@ def test_whatever_happens_to_our_clock_every_poll_ends_where_it_was_taken(
 ) -> None:
     with opened(sqlite_url) as engine:
         chaos = Chaos(seed, engine, tmp_path / "state")
-        kinds = ["polls", "polls", "polls", "off", "old clock", "set wrong", "database", "killed"]
+        kinds = ["polls", "polls", "polls", "off", "old clock", "set wrong", "database", "killed", "ahead"]
         for _ in range(chaos.dice.randrange(5, 14)):
             chaos.happen(chaos.dice.choice(kinds))
         chaos.is_away = False

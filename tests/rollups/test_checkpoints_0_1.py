@@ -15,7 +15,8 @@ from sqlalchemy import text
 import tests.oracle.counters as oracle_counters
 import tests.oracle.series as oracle_series
 from logger.clock import from_epoch_s, to_epoch_s
-from logger.rollups import checkpoints
+from logger.errors import SchemaOutdatedError
+from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import Checkpoint, Silent
 from logger.rollups.site import site_of
 from logger.store.database import open_engine
@@ -104,4 +105,24 @@ def test_a_checkpoint_is_read_as_it_was_written(sqlite_url: str) -> None:
             later = Checkpoint(written.at_s + 86_400, states)
             checkpoints.save(connection, site, ledger, later)
             assert checkpoints.last(connection, 1, ledger) == later
+    engine.dispose()
+
+
+def test_checkpoints_of_a_newer_program_are_refused_until_a_rebuild(sqlite_url: str) -> None:
+    engine, site = open_engine(sqlite_url), SPOILT["reports of inverters"]()
+    live(engine, site)
+    newer = f'{{"version":{checkpoints.VERSION + 1},"states":"another form"}}'
+    now = from_epoch_s(site.now_s)
+    with engine.begin() as connection:
+        before = {table: columns_of(connection, table) for table in KEYS}
+        connection.execute(
+            text("UPDATE rollup_checkpoints SET state = :newer WHERE ledger = 'energy'"), {"newer": newer}
+        )
+    with pytest.raises(SchemaOutdatedError, match="db rebuild"):
+        roll_up(engine, 1, now)
+    with engine.begin() as connection:
+        rollup.rebuild(connection, 1, now=now, gap_s=900, since=None)
+    roll_up(engine, 1, now)
+    with engine.connect() as connection:
+        assert differing(before, {table: columns_of(connection, table) for table in KEYS}) == []
     engine.dispose()

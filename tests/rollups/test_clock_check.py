@@ -118,8 +118,33 @@ def test_a_machine_that_boots_with_its_old_clock_loses_nothing_of_the_outage(eng
     assert f"{off_h}.0 hours behind" in events[0][2]
 
 
-@pytest.mark.parametrize("ahead_h", [1, 3, 30])
-def test_a_gateway_whose_clock_runs_ahead_for_a_while_loses_no_sample(engine: Engine, ahead_h: int) -> None:
+@pytest.mark.parametrize(
+    ("ahead_min", "lasts_min", "kept"),
+    [(60, 150, "both"), (60, 150, "the first"), (60, 150, "the last"), (60, 20, "both"), (10, 90, "the last"),
+     (200, 330, "the first")],
+)  # fmt: skip
+def test_a_clock_that_ran_ahead_for_hours_loses_nothing(
+    sqlite_url: str, opening: Opening, ahead_min: int, lasts_min: int, kept: str
+) -> None:
+    engine = opening(sqlite_url)
+    ahead, since = timedelta(minutes=ahead_min), START + timedelta(hours=6)
+    rows: dict[datetime, tuple[datetime, float, float | None]] = {}
+    for at, wh, _ in right(hours=48):
+        is_wrong = since <= at < since + timedelta(minutes=lasts_min)
+        stamped, age_s = (at + ahead, 1 + 60 * ahead_min) if is_wrong else (at, 1)
+        if kept == "both" and not is_wrong:
+            stamped += timedelta(seconds=7)
+        if kept != "the first" or stamped not in rows:
+            rows[stamped] = stamped, wh, age_s
+    insert(engine, list(rows.values()))
+    days, events = rebuilt(engine, now=utc(2026, 6, 4))
+    assert sum(wh for _, wh in days) == pytest.approx(100 * 12 * 48, abs=0.01)
+    assert {kind for _, kind, _ in events} <= {"misplaced_samples", "outage"}
+    assert f"{ahead_min / 60:.1f} hours ahead" in events[0][2]
+
+
+@pytest.mark.parametrize("ahead_h", [1, 3, 30, -1, -3])
+def test_a_gateway_whose_clock_is_wrong_for_a_while_loses_no_sample(engine: Engine, ahead_h: int) -> None:
     since, until = START + timedelta(hours=6), START + timedelta(hours=11)
     ahead_s = 3600.0 * ahead_h
     insert(engine, [(at, wh, 1.0 - ahead_s if since <= at < until else 1.0)

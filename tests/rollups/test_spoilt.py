@@ -124,7 +124,7 @@ def checkpoints(connection: Connection) -> dict[str, str]:
     rows = connection.execute(text("SELECT gateway_id, ledger, at, state FROM rollup_checkpoints"))
     return {
         f"{row.gateway_id} {row.ledger} {plain(row.at)}": digest(
-            sorted(last_samples(row.ledger, json.loads(row.state)))
+            sorted(last_samples(row.ledger, json.loads(row.state)["states"]))
         )
         for row in rows
     }

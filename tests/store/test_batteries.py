@@ -15,7 +15,7 @@ from logger.simulator.houses import HOUSES
 from logger.simulator.pages import PAGES
 from logger.store.lines import decode, encode
 from logger.store.models import BATTERIES, BATTERY_SAMPLES, EVENTS, GATEWAYS, SITE_STATES, STORAGE_SAMPLES
-from logger.store.restamp import move_polls, restamped
+from logger.store.restamp import Taken, move_polls, restamped
 from logger.store.writer import save
 from tests.conftest import Bench, Benches, collect
 from tests.sample_data import utc
@@ -114,7 +114,7 @@ def test_samples_of_batteries_move_with_their_poll(bench: Benches, engine: Engin
     roof = house(bench, "iq", database_url)
     poll = collect(poller_of(roof, engine), roof.clock())
     with engine.begin() as connection:
-        move_polls(connection, 1, [poll.polled_at], 120)
+        move_polls(connection, 1, [Taken(poll.polled_at, poll.polled_at)], 120)
     moved = restamped(poll, 120)
     assert {row.polled_at for row in rows(engine, BATTERY_SAMPLES)} == {moved.polled_at}
     assert [row.reading_age_s for row in rows(engine, BATTERY_SAMPLES)] == [s.reading_age_s for s in moved.batteries]
