@@ -1,9 +1,14 @@
 """``envoylog config``."""
 
+import os
+
 import click
 
 from logger import settings
+from logger.cli import doctor, everywhere
 from logger.cli.options import load_settings
+from logger.doctor import configuration, installation
+from logger.errors import SettingsError
 from logger.settings import urls
 
 
@@ -13,10 +18,21 @@ def config() -> None:
 
 
 @config.command()
-def check() -> None:
-    """Read the configuration and check whether it can be used."""
+def check() -> int:
+    """Check the configuration, and all that it names but the gateways.
+
+    Every value, the files of tokens and passwords, hosts, accounts, the state directory and the database. It ends with
+    3 where something keeps it from being used.
+    """
     loaded = load_settings()
-    click.echo(f"{loaded.config_path or 'no file'}: ok, {len(loaded.gateways)} gateway(s)")
+    here = installation.Installation(environ=os.environ, config_path=loaded.config_path, settings=loaded)
+    found = configuration.problems(here)
+    click.echo("".join(f"{line}\n" for line in doctor.lines(found)), nl=False, color=everywhere.wants_colour())
+    if any(finding.level == "error" for finding in found):
+        return SettingsError.exit_code
+    count = len(loaded.gateways)
+    click.echo(f"{here.config_path}: ok, {count} gateway{'' if count == 1 else 's'}")
+    return 0
 
 
 @config.command()

@@ -45,7 +45,7 @@ def doctor(as_json: bool, bundle: Path | None) -> int:
     if as_json:
         everywhere.echo_json([finding.record() for finding in found])
     else:
-        click.echo("\n".join(lines(found)), color=everywhere.wants_colour())
+        click.echo("\n".join([*lines(found), "", summary(found)]), color=everywhere.wants_colour())
     if bundle is not None:
         with replacing(bundle) as out:
             out.write(json.dumps(recording.bundle(here.settings, found, visits), indent=1).encode())
@@ -54,7 +54,7 @@ def doctor(as_json: bool, bundle: Path | None) -> int:
 
 
 def lines(found: "Sequence[Finding]") -> Iterator[str]:
-    """Yield the findings for people, and how many are not fine."""
+    """Yield findings for people."""
     for finding in found:
         head = click.style(f"{finding.level:<9}", COLOURS[finding.level]) + f"{finding.check:<{INDENT - 9}}"
         text = finding.finding if finding.gateway is None else f"{finding.gateway}: {finding.finding}"
@@ -63,10 +63,13 @@ def lines(found: "Sequence[Finding]") -> Iterator[str]:
         yield from (" " * INDENT + line for line in rest)
         if finding.to_do is not None:
             yield from (" " * INDENT + line for line in _wrapped(f"-> {finding.to_do}"))
+
+
+def summary(found: "Sequence[Finding]") -> str:
+    """Return how many findings are not fine."""
     counts = {level: sum(finding.level == level for finding in found) for level in ("error", "warning")}
     words = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count]
-    yield ""
-    yield f"{', '.join(words)}: do first what stands first." if words else "All is well."
+    return f"{' and '.join(words)}: do first what stands first." if words else "All is well."
 
 
 def _wrapped(text: str) -> list[str]:

@@ -5,8 +5,9 @@ One JSON file that its owner can read before he sends it, and that ``envoylog si
 Walk: findings, visit, redaction -> here -> simulator.recorded
 """
 
-import getpass
+import os
 import platform
+import pwd
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -50,7 +51,7 @@ def bundle(settings: Settings | None, findings: Sequence[Finding], visits: Seque
             ]
         },
         "findings": [_finding(finding, names, redaction) for finding in findings],
-        "gateways": [_gateway(visit, names, redaction) for visit in visits if visit.info is not None],
+        "gateways": [_gateway(visit, names, redaction) for visit in visits if visit.answers],
     }
 
 
@@ -62,11 +63,11 @@ def _finding(finding: Finding, names: dict[str, str], redaction: Redaction) -> d
 
 
 def _gateway(visit: Visit, names: dict[str, str], redaction: Redaction) -> dict[str, Any]:
-    assert visit.info is not None  # noqa: S101 - for the type checker
+    info = visit.info
     return {
         "name": names[visit.settings.name],
-        "serial": redaction.serial(visit.info.serial),
-        "firmware": visit.info.firmware,
+        "serial": redaction.serial(info.serial) if info else "",
+        "firmware": info.firmware if info else "",
         "recorded_at": f"{utc_text(to_epoch_s(visit.at))} UTC",
         "recorded_at_s": to_epoch_s(visit.at),
         "problem": visit.error and redaction.sentence(str(visit.error)),
@@ -88,8 +89,8 @@ def _parsed(visits: Sequence[Visit]) -> Iterator[Any]:
 def _private(settings: Settings | None) -> dict[str, str]:
     """Return what would show in a sentence who somebody is or where: text -> what stands in its place."""
     found = {socket.gethostname(): "(machine)", Path.home().name: "(user)"}
-    with suppress(OSError, KeyError):
-        found[getpass.getuser()] = "(user)"
+    with suppress(KeyError):
+        found[pwd.getpwuid(os.geteuid()).pw_name] = "(user)"
     if settings is not None:
         url = urlsplit(settings.database_url)
         parts = (url.username, url.password, url.hostname, url.path.strip("/"), settings.database_url)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from logger.doctor.findings import Finding, Level, error, ok, warning
-from logger.doctor.installation import Installation, finding_of
-from logger.errors import LoggerError, SettingsError, TokenExpiredError
+from logger.doctor.installation import Installation, finding_of, may
+from logger.errors import LoggerError, SettingsError, StoreError, TokenExpiredError
 from logger.gateway.credentials import Tokens
 from logger.gateway.http import Address
-from logger.settings import TOP_KEYS, GatewaySettings, Settings, places
+from logger.settings import TOP_KEYS, GatewaySettings, Settings, places, urls
+from logger.store import database, schema
 
 CHECK = "configuration"
 #: Variables of the environment that mean something beside the keys of the file.
@@ -32,8 +33,11 @@ def examine(here: Installation) -> Iterator[Finding]:
     yield from _files(here, loaded)
     if not loaded.gateways:
         yield error(CHECK, f"No gateway is configured in {here.config_path}.", "envoylog setup")
+    if hidden := here.hidden:
+        text = f"{here.user} may not read {' and '.join(map(str, hidden))}, so tokens and accounts are not looked at."
+        yield warning("secrets", text, "sudo envoylog doctor")
     for gateway in loaded.gateways:
-        yield from of_gateway(here, loaded, gateway)
+        yield from of_gateway(here, loaded, gateway, with_secrets=not hidden)
     yield from _state_dir(here, loaded)
 
 
@@ -66,20 +70,40 @@ def _unknown_variables(here: Installation) -> Iterator[Finding]:
             yield warning(CHECK, f"The variable {name} means nothing to envoylog.", "correct its name, or unset it")
 
 
-def of_gateway(here: Installation, loaded: Settings, gateway: GatewaySettings) -> Iterator[Finding]:
+def of_gateway(
+    here: Installation, loaded: Settings, gateway: GatewaySettings, *, with_secrets: bool
+) -> Iterator[Finding]:
     """Yield what is wrong with a gateway's table, without asking anybody."""
     name = gateway.name
     try:
         address = Address.parse(gateway.host)
+    except SettingsError as problem:
+        yield finding_of(CHECK, problem, "correct host", name)
+        return
+    if gateway.tls == "off":
+        text = "tls is off: whoever answers at its address gets the token."
+        yield warning("certificate", text, 'write tls = "pin"', name)
+    if address.scheme == "http" and (gateway.token_file or gateway.token):
+        text = "It has a token, which is never sent over plain HTTP."
+        yield error(CHECK, text, f'write host = "https://{address.host}"', name)
+    if with_secrets:
+        yield from _secrets(here, loaded, gateway)
+
+
+def _secrets(here: Installation, loaded: Settings, gateway: GatewaySettings) -> Iterator[Finding]:
+    """Yield what is wrong with a gateway's token and account."""
+    name = gateway.name
+    try:
         tokens = Tokens(gateway, loaded.state_dir, here.environ, here.clock)
         stored = tokens.stored()
         if stored is not None:
             with contextlib.suppress(*([TokenExpiredError] if tokens.has_account else [])):
                 stored.check(gateway.serial or stored.serial or "", here.clock())
     except LoggerError as problem:
-        check = CHECK if "host =" in str(problem) or "must be an https" in str(problem) else "token"
-        yield finding_of(check, problem, f"envoylog token set {name}", name)
-        return
+        if "must be an https" in str(problem):
+            yield finding_of(CHECK, problem, "correct this variable, or unset it", name)
+        else:
+            yield finding_of("token", problem, f"envoylog token set {name}", name)
     try:
         gateway.read_password()
     except SettingsError as problem:
@@ -89,12 +113,6 @@ def of_gateway(here: Installation, loaded: Settings, gateway: GatewaySettings) -
         yield error("account", text, "add password_file, or remove username", name)
     if gateway.has_password and not gateway.username:
         yield error("account", "There is a password, but no username.", "add username, or remove password_file", name)
-    if gateway.tls == "off":
-        text = "tls is off: whoever answers at its address gets the token."
-        yield warning("certificate", text, 'write tls = "pin"', name)
-    if address.scheme == "http" and (gateway.token_file or gateway.token):
-        text = "It has a token, which is never sent over plain HTTP."
-        yield error(CHECK, text, f'write host = "https://{address.host}"', name)
 
 
 def _state_dir(here: Installation, loaded: Settings) -> Iterator[Finding]:
@@ -102,7 +120,7 @@ def _state_dir(here: Installation, loaded: Settings) -> Iterator[Finding]:
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
     if not there.is_dir():
         yield error(CHECK, f"state_dir {path} can't be made: {there} is a file.", "choose another state_dir")
-    elif os.access(there, os.W_OK | os.X_OK):
+    elif may(there, os.W_OK | os.X_OK):
         yield ok("state_dir", f"{path}{'' if there == path else ', not made yet'}: {here.user} may write there.")
     else:
         who = _owner(there)
@@ -118,5 +136,26 @@ def _owner(path: Path) -> str:
 
 
 def problems(here: Installation) -> list[Finding]:
-    """Return what is not fine, for ``envoylog config check``."""
-    return [finding for finding in examine(here) if finding.level is not Level.OK]
+    """Return what is not fine, for ``envoylog config check``: the gateways are not asked, the database is opened."""
+    found = [finding for finding in examine(here) if finding.level is not Level.OK]
+    return found + (list(_database(here, here.settings)) if here.settings is not None else [])
+
+
+def _database(here: Installation, loaded: Settings) -> Iterator[Finding]:
+    """Yield why the database could not be used."""
+    try:
+        file = database.file_of(loaded.database_url)
+        if file is not None and not os.path.lexists(file):
+            there = next(folder for folder in file.parents if folder.exists())
+            if not there.is_dir() or not may(there, os.W_OK | os.X_OK):
+                text = f"{here.user} can't make the database {file}: {there} is not a folder to write into."
+                yield error(CHECK, text, "choose another database_url, or another user")
+            return
+        if file is not None and file.is_dir():
+            yield error(CHECK, f"The database {file} is a folder.", f"name a file in it: {file / places.DATABASE_NAME}")
+            return
+        with database.opened(loaded.database_url, read_only=True) as engine:
+            schema.known(engine)
+    except StoreError as problem:
+        found = finding_of(CHECK, problem, "correct database_url")
+        yield error(CHECK, f"{urls.masked(loaded.database_url)}: {found.finding}", str(found.to_do))

@@ -43,7 +43,10 @@ def examine(
 def _visited(
     here: Installation, loaded: Settings, gateway: GatewaySettings, visits: list[Visit], with_more_pages: bool
 ) -> Iterator[Finding]:
-    paid = visit.pay(loaded, gateway, here.environ, clock=here.clock, with_more_pages=with_more_pages)
+    if here.hidden:
+        paid = visit.glance(gateway, clock=here.clock)
+    else:
+        paid = visit.pay(loaded, gateway, here.environ, clock=here.clock, with_more_pages=with_more_pages)
     visits.append(paid)
     yield from gateways.examine(here, loaded, paid)
 

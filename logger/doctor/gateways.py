@@ -37,6 +37,10 @@ ODD = {
 def examine(here: Installation, loaded: Settings, visit: Visit) -> Iterator[Finding]:
     """Yield what a visit to a gateway showed."""
     yield from _presence(visit)
+    if here.hidden:
+        if visit.info is not None and visit.info.gateway_time_s is not None:
+            yield from _clock(visit, visit.info.gateway_time_s)
+        return
     if visit.info is None and not isinstance(visit.error, AuthenticationError):
         return
     yield from _certificate(loaded, visit)
@@ -52,7 +56,7 @@ def examine(here: Installation, loaded: Settings, visit: Visit) -> Iterator[Find
 
 def _presence(visit: Visit) -> Iterator[Finding]:
     name, host, info = visit.settings.name, visit.settings.host, visit.info
-    if info is not None:
+    if info is not None and not isinstance(visit.error, GatewayReplacedError):
         yield ok("gateway", f"{info.serial}, firmware {info.firmware}, answers at {host}.", name)
         return
     match visit.error:

@@ -1,7 +1,7 @@
 """What is looked at: the configuration as it was found, or why there is none, and the world around it."""
 
-import getpass
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,35 @@ class Installation:
     def user(self) -> str:
         """Who we are."""
         try:
-            return getpass.getuser()
-        except (OSError, KeyError):
+            return pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
             return str(os.geteuid())  # A user without a name, as in a container.
+
+    @property
+    def hidden(self) -> list[Path]:
+        """The folders and files with secrets that are there, and not for us: another user's."""
+        if self.settings is None:
+            return []
+        secrets = [self.settings.state_dir]
+        for gateway in self.settings.gateways:
+            secrets += filter(None, (gateway.token_file, gateway.password_file))
+        return [path for path in secrets if is_hidden(path)]
+
+
+def is_hidden(path: Path) -> bool:
+    """Return whether a path is there, as far as that shows, and can't be read by this user."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not may(path, os.R_OK)
+
+
+def may(path: Path, right: int) -> bool:
+    """Return whether this process has a right to a path."""
+    return os.access(path, right, effective_ids=os.access in os.supports_effective_ids)
 
 
 def found(

@@ -44,7 +44,7 @@ def program() -> Iterator[Finding]:
     if on_path is None:
         text = "The command envoylog is not on your PATH."
         yield warning("PATH", text, f"sudo ln -s {own} /usr/local/bin/envoylog")
-    elif own.exists() and Path(on_path).resolve() != own.resolve() and not _leads_to(Path(on_path), own):
+    elif own.exists() and not is_same(Path(on_path), own):
         text = f"`envoylog` on your PATH is {on_path}, another one than this."
         yield warning("PATH", text, f"remove one of the two, or type {own}")
     missing = [extra for extra, (module, _) in EXTRAS.items() if importlib.util.find_spec(module) is None]
@@ -52,9 +52,11 @@ def program() -> Iterator[Finding]:
     yield ok("extras", f"Not installed: {words}; nothing else needs them." if words else "All are installed.")
 
 
-def _leads_to(script: Path, own: Path) -> bool:
-    """Return whether a small script starts our own program."""
+def is_same(script: Path, own: Path) -> bool:
+    """Return whether a command is our own program, a link to it, or a small script that starts it."""
     try:
+        if script.resolve() == own.resolve():
+            return True
         return script.stat().st_size < 4096 and str(own.parent) in script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
@@ -93,6 +95,10 @@ def service(here: Installation, state: State) -> Finding:
     is_ours = places.is_system(here.config_path)
     whose = "" if is_ours else f" It reads {places.system_config()}, not this configuration."
     text = f"It is {state.in_words}.{whose}"
+    own = Path(sys.executable).parent / "envoylog"
+    if is_ours and state.executable and state.to_type is None and not is_same(Path(state.executable), own):
+        to_do = f"type {state.executable}, or install the service anew: sudo envoylog service install"
+        return warning("service", f"It runs {state.executable}, another program than this, {own}.", to_do)
     if state.to_type is None:
         return ok("service", text)
     failed = is_ours and (state.failing or state.running is False)

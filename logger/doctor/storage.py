@@ -17,7 +17,7 @@ from logger.store import database, queries, schema, size
 
 CHECK = "database"
 #: A larger file takes too long to read for a look.
-LARGEST_LOOKED_THROUGH_BYTES = 300e6
+LARGEST_LOOKED_THROUGH_BYTES = 100e6
 #: From so many days of polls on there should be a backup that is no older than this.
 WORTH_A_BACKUP_DAYS = 7
 OLDEST_BACKUP = timedelta(days=31)

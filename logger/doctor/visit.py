@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from logger.clock import Clock, utc_now
-from logger.errors import GatewayError, LoggerError, TokenError
+from logger.errors import GatewayError, GatewayReplacedError, GatewayUnreachableError, LoggerError, TokenError
 from logger.gateway import equipment, profile
 from logger.gateway.client import DETECTION_S, Gateway
 from logger.gateway.credentials import Token, Tokens
 from logger.gateway.kept import Answer
+from logger.gateway.probe import probe
 from logger.gateway.tls import Deadline
 from logger.readings import GatewayInfo, Poll
 from logger.settings import GatewaySettings, Settings
@@ -50,6 +51,23 @@ class Visit:
     poll: Poll | None = None
     error: LoggerError | None = None  #: why there is no poll
     answers: dict[str, Answer] = field(default_factory=dict)  #: by path, as they came
+
+
+def glance(gateway: GatewaySettings, *, clock: Clock = utc_now) -> Visit:
+    """See who answers, as nobody: where this user may not read the secrets."""
+    visit = Visit(settings=gateway, at=clock().replace(microsecond=0))
+    try:
+        visit.info = probe(gateway.host).info
+        if visit.info is None:
+            visit.error = GatewayUnreachableError("no gateway answers.")
+        elif gateway.serial not in {None, visit.info.serial}:
+            visit.error = GatewayReplacedError(
+                f"Gateway {gateway.name!r} should be {gateway.serial}, but {visit.info.serial} answers; "
+                f'if it was replaced, write serial = "{visit.info.serial}" into the configuration, else correct host.'
+            )
+    except LoggerError as error:
+        visit.error = error
+    return visit
 
 
 def pay(

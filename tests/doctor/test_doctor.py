@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -237,6 +238,28 @@ def test_a_database_of_another_user_is_named(polled: Patient, public_path: Path)
     assert found["database"].to_do
 
 
+@ROOT_ALONE
+def test_who_may_only_read_is_told_who_may_look_at_secrets_and_nothing_is_an_error(
+    polled: Patient, public_path: Path
+) -> None:
+    shutil.copytree(polled.roof.directory, public_path / "all")
+    home = public_path / "all"
+    config, state = home / "config.toml", home / "state"
+    config.write_text(polled.config.read_text().replace(str(polled.roof.directory), str(home)))
+    for path in (home, config, home / "envoylog.db"):
+        path.chmod(path.stat().st_mode | 0o055)
+    state.chmod(0o700)
+    polled.roof.simulation.requests.clear()
+    with as_user(NOBODY):
+        here = installation.found(str(config), {})
+        found = examination.examine(here)[0]
+    assert [finding for finding in found if finding.level is Level.ERROR] == []
+    (secrets,) = [finding for finding in found if finding.check == "secrets"]
+    assert secrets.to_do == "sudo envoylog doctor"
+    assert {"gateway", "database", "last poll"} <= {finding.check for finding in found}
+    assert {request.credentials for request in polled.roof.simulation.requests} == {"none"}
+
+
 def test_an_old_backup_is_a_warning_and_so_is_none_after_a_week(polled: Patient) -> None:
     polled.execute("UPDATE polls SET polled_at = '2026-01-01 00:00:00'")
     polled.execute("INSERT INTO polls VALUES (1, '2026-02-01 00:00:00', 1, 'complete', NULL)")
@@ -432,6 +455,46 @@ def test_a_counter_that_stands_still_beside_power_is_named(
             wh=5000 + minute * step_wh,
         )  # fmt: skip
     assert ("stalled" in polled.wrong(Level.WARNING)) is is_stuck
+
+
+@pytest.mark.parametrize(
+    ("gateway", "database_url", "named", "code"),
+    [
+        ({}, "sqlite:///{}/new.db", "ok, 1 gateway", 0),
+        ({"token_file": '"nowhere.token"'}, "sqlite:///{}/new.db", "nowhere.token", 3),
+        ({"username": '"me"'}, "sqlite:///{}/new.db", "add password_file, or remove username", 3),
+        ({"host": '"two words"'}, "sqlite:///{}/new.db", "is not an address", 3),
+        ({"host": '"https://envoy.local/installer"'}, "sqlite:///{}/new.db", "is not an address", 3),
+        ({}, "mysql://me@server/energy", "envoylog keeps SQLite and PostgreSQL", 3),
+        ({}, "energy", "is not a database URL", 3),
+        ({}, "sqlite:///{}", "is a folder", 3),
+        ({}, "postgresql://me:hunter22@127.0.0.1:9/energy", "can't", 3),
+        ({"tls": '"off"'}, "sqlite:///{}/new.db", "tls is off", 0),
+    ],
+)
+def test_config_check_looks_at_everything_that_is_named(
+    gateway: dict[str, str], database_url: str, named: str, code: int, polled: Patient,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    polled.configure(**gateway)
+    url = database_url.format(polled.roof.directory)
+    lines = polled.config.read_text().splitlines()
+    polled.config.write_text("\n".join([f'database_url = "{url}"', *lines[1:]]))
+    polled.config.chmod(0o600)
+    assert run(["--config", str(polled.config), "config", "check"]) == code
+    out, err = capsys.readouterr()
+    assert named in re.sub(r"\s+", " ", out + err)
+    assert "hunter22" not in out + err
+
+
+def test_config_check_without_a_configuration_is_answered_by_setup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "SYSTEM_CONFIG_DIR", tmp_path)
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert run(["config", "check"]) == 3
+    assert "envoylog setup" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------ the command
