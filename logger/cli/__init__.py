@@ -27,6 +27,7 @@ from logger.errors import LoggerError, guarded
 #: line of 80 columns; in the order of a user's first hour, below the titles of ``--help``.
 _TABLE = """
 # Getting started
+setup setup Find the gateway, get in, write the configuration, and poll.
 discover gateway List the gateways on this network, by mDNS.
 poll collect Poll every gateway once, store what it reports, and show it.
 service service Run it for good: install, look at or remove the service.

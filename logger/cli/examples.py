@@ -4,6 +4,10 @@ import click
 
 #: what is typed behind ``envoylog``, and what it is for
 _TABLE = """
+setup  # find the gateway; asks what it can't find out
+setup --host 192.168.1.20  # where mDNS finds none
+setup --dry-run  # try everything, write nothing
+setup --yes --token-file token.txt  # ask nothing
 discover  # gateways on this network
 discover --timeout-s 20 --json  # a slow network; for a program
 service status  # does it run, and what to type

@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +95,8 @@ def set_token(name: str | None, path: Path | None, untried: bool) -> None:
         _try(loaded, chosen, pasted)
     tokens.keep(pasted)
     click.echo(f"gateway {chosen.name}: {'' if untried else 'it takes the token; '}kept in {tokens.kept_path}")
-    click.echo("\n".join(words.lifetime(pasted, utc_now(), renews=tokens.has_account)))
+    for line in words.lifetime(pasted, utc_now(), renews=tokens.has_account):
+        click.echo(textwrap.fill(line, 80))
     if chosen.token:
         click.echo(f"note: {settings.variable(chosen.name, 'TOKEN')} is set and goes before it.", err=True)
 

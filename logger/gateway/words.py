@@ -18,9 +18,9 @@ Line = tuple[str, str]  # a name, and what is to say of it
 #: Gateways from this firmware on are called IQ Gateway; before it, they were the Envoy.
 IQ_FROM = (7,)
 _PRODUCTION = {
-    ProductionFrom.CT: "counted by the CT (current transformer) at the inverters",
-    ProductionFrom.EIM: "counted by the CT (current transformer) at the inverters",
-    ProductionFrom.EIM_PLAIN: "counted by the CT (current transformer) at the inverters",
+    ProductionFrom.CT: "counted by the CT (clamp) at the inverters",
+    ProductionFrom.EIM: "counted by the CT (clamp) at the inverters",
+    ProductionFrom.EIM_PLAIN: "counted by the CT (clamp) at the inverters",
     ProductionFrom.V1: "as the gateway adds up its inverters; news each 5 minutes",
     ProductionFrom.INVERTERS: "as the gateway adds up its inverters; news each 5 to 15 minutes",
     ProductionFrom.HTML: "the power alone, from the page that this old firmware shows",
@@ -82,7 +82,7 @@ def _of_consumption(profile: Profile) -> Found:
             yield True, "consumption", "what the house uses, as the gateway counts it"
             yield True, "grid", "import and export, worked out from power: the gateway has no counters of them"
         case None:
-            yield False, "consumption, import, export", _why_no_consumption(profile)
+            yield False, "consumption", f"nor import and export: {_why_no_consumption(profile)}"
 
 
 def _why_no_consumption(profile: Profile) -> str:
@@ -107,11 +107,11 @@ def _of_inverters(profile: Profile, poll: Poll | None) -> Found:
         return
     detailed = sum(unit.dc_voltage_v is not None for unit in poll.inverters)
     counted = sum(unit.energy_lifetime_wh is not None for unit in poll.inverters)
-    what = [*["energy"] * bool(counted), *["voltages, temperature"] * bool(detailed)]
-    each = f"each of {count}" if count > 1 else "the one there is"
-    yield True, "inverters", f"{each}: its power{', ' if what else ''}{', '.join(what)}, each 5 to 15 minutes"
+    what = ["power", *["energy"] * bool(counted), *["voltages", "temperature"] * bool(detailed)]
+    each = f"each of the {count}" if count > 1 else "the one there is"
+    yield True, "inverters", f"{each}, every 5 to 15 minutes: {', '.join(what)}"
     if not detailed:
-        yield False, "inverters' voltages", f"firmware {profile.info.firmware} does not show them to an owner"
+        yield False, "voltages", f"of the inverters: firmware {profile.info.firmware} does not show them to an owner"
 
 
 def _of_batteries(profile: Profile) -> Found:
@@ -123,7 +123,11 @@ def _of_batteries(profile: Profile) -> Found:
     name = "IQ Batteries" if equipment.has_encharge else "AC Batteries"
     yield True, name, "their charge, and what they give and take"
     if profile.has_uncounted_battery:
-        yield False, "battery counters", f"no CT counts the {name}: energy is worked out from their power, and marked"
+        yield (
+            False,
+            "counters",
+            f"of the {name}: no CT counts them, so energy is worked out from their power, and marked",
+        )
 
 
 def lifetime(token: Token, now: datetime, *, renews: bool) -> list[str]:
@@ -148,4 +152,4 @@ def lifetime(token: Token, now: datetime, *, renews: bool) -> list[str]:
             "renewed: username and password_file of the account in the configuration."
         )
         return [f"{whose}, good {ends}", advice]
-    return [f"{whose}, good {ends}; envoylog status shows how long, and before it ends, paste a new one"]
+    return [f"{whose}, good {ends}", "Two weeks before that, `envoylog health` warns: paste a new one then."]

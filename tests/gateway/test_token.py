@@ -149,8 +149,9 @@ def test_a_token_that_lasts_for_hours_is_short_whoever_it_is_of() -> None:
 
 
 def test_the_life_of_a_token_in_words() -> None:
-    (line,) = words.lifetime(Token.parse(TOKEN), NOW, renews=False)
-    assert line.startswith("an owner's token, good until 2027-05-28 (347 days)")
+    line, advice = words.lifetime(Token.parse(TOKEN), NOW, renews=False)
+    assert line == "an owner's token, good until 2027-05-28 (347 days)"
+    assert "health" in advice
     short = Token.parse(made(enphaseUser="installer", exp=NOW.timestamp() + 43_200))
     assert words.lifetime(short, NOW, renews=True) == [
         "an installer's token, good for 12 hours; it is renewed by itself"

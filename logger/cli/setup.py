@@ -1,0 +1,249 @@
+"""``envoylog setup``."""
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from logger import settings
+from logger.cli import collect, pasting
+from logger.cli import service as cli_service
+from logger.clock import utc_now
+from logger.errors import CheckFailedError, UsageError
+from logger.service import machine as machines
+from logger.settings import places
+from logger.setup import dialogue, draft, person
+
+if TYPE_CHECKING:
+    from logger.setup.draft import Draft
+
+FILE = click.Path(path_type=Path)
+WIDEST, LABEL = 80, 14
+#: where sudo looks
+SUDO_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@click.command()
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="Address of a gateway. [default: found by mDNS]")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="What you call it. [default: roof]")
+@click.option("--token-file", "token_files", multiple=True, type=FILE, help="A file with its token; - is stdin.")
+@click.option("--username", metavar="EMAIL", help="The Enlighten account that gives the token.")
+@click.option("--password-file", type=FILE, help="A file with the account's password.")
+@click.option("--keep-password/--no-keep-password", default=None, help="Keep it, so that the token renews itself.")
+@click.option("--fingerprint", metavar="SHA256", help="The certificate to expect. [default: shown and asked]")
+@click.option("--time-zone", metavar="ZONE", help="Of the site. [default: the gateway's own]")
+@click.option("--peak-power-kwp", type=click.FloatRange(0.01, 100_000), metavar="KWP", help="Of the panels.")
+@click.option("--timeout-s", type=click.FloatRange(0.1, 300), default=5.0, metavar="SECONDS", help="For mDNS.")
+@click.option("--service/--no-service", default=None, help="Run it for good, by systemd. [default: asked as root]")
+@click.option("--yes", is_flag=True, help="Ask nothing; take the defaults.")
+@click.option("--dry-run", is_flag=True, help="Try everything, write nothing.")
+def setup(service: bool | None, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Find the gateway, get in, write the configuration, and poll.
+
+    Run it again to add a gateway or to change something: only what you ask for changes.
+    """
+    asked = Terminal(is_there=not yes and sys.stdin.isatty())
+    with _quietly():
+        return _asked(asked, service, _wishes(given), dry_run=dry_run)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what is logged for an administrator out of the talk, unless -v asks for it."""
+    log = logging.getLogger()
+    level = log.level
+    if level == logging.INFO:
+        log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _asked(asked: "person.Person", service: bool | None, wishes: "person.Wishes", *, dry_run: bool) -> int:
+    """Ask and try everything, then write."""
+    explicit = click.get_current_context().find_root().obj.get("config")
+    path, service = _place(explicit, service, asked, dry_run=dry_run)
+    plan = draft.Draft(path, os.environ)
+    with tempfile.TemporaryDirectory() as scratch:
+        talk = dialogue.Dialogue(plan, wishes, asked, os.environ, utc_now)
+        if dry_run:
+            talk.account_dir = _copy_of_accounts(plan.loaded.state_dir, Path(scratch))
+        talk.run()
+    _show(plan, asked)
+    if dry_run:
+        if service:
+            cli_service.installer(dry_run=True, reader=os.environ.get("SUDO_USER")).install()
+        asked.say("Nothing was written.")
+        return 0
+    if (plan.is_changed or service) and not asked.confirm("Write it?" if plan.is_changed else "Go on?"):
+        raise CheckFailedError("Nothing was written.")
+    return _done(talk, service=service, asked=asked)
+
+
+def _copy_of_accounts(state_dir: Path, scratch: Path) -> Path:
+    """Return a copy of when accounts were asked, which may be written to."""
+    (scratch / "tokens").mkdir()
+    with contextlib.suppress(OSError):
+        for path in (state_dir / "tokens").glob("account-*"):
+            settings.write_secret(scratch / "tokens" / path.name, path.read_text(encoding="utf-8"))
+    return scratch
+
+
+def _done(talk: "dialogue.Dialogue", *, service: bool, asked: "person.Person") -> int:
+    """Write, install, poll, and say what to type next."""
+    loaded = talk.keep()
+    asked.say()
+    asked.say(f"Written: {loaded.config_path}. The first poll:")
+    context = click.get_current_context()
+    context.find_root().obj["config"] = str(loaded.config_path)
+    code = context.invoke(collect.poll)
+    if service:
+        cli_service.installer(dry_run=False, reader=os.environ.get("SUDO_USER")).install()
+    asked.say()
+    asked.say("Energy is the difference of two polls: figures begin with the second. What to type next:")
+    asked.lines(_next(loaded.config_path, service=service))
+    return int(code)
+
+
+def _place(explicit: str | None, service: bool | None, asked: "person.Person", *, dry_run: bool) -> tuple[Path, bool]:
+    """Return which configuration it is about, and whether the service is to be installed."""
+    named = explicit or os.environ.get("ENVOYLOG_CONFIG")
+    if service and named and not places.is_system(Path(named)):
+        raise UsageError(f"The service reads {places.system_config()}; leave out --config, or --service.")
+    if named:
+        return Path(named).expanduser().absolute(), bool(service)
+    is_root, machine = os.geteuid() == 0, machines.Machine()
+    if service and not is_root and not dry_run:
+        raise UsageError(f"Only root installs the service; run: sudo {command(is_full=True)} setup --service")
+    if service is None:
+        found = None if is_root else settings.find_config(None, os.environ)
+        if found is not None:
+            return found, False
+        service = is_root and machine.runs_systemd and asked.confirm("Run it for good, as a service of this machine?")
+    return places.system_config() if service else places.user_config(os.environ), service
+
+
+def _wishes(given: dict[str, Any]) -> "person.Wishes":
+    """Return what the command line says, files read."""
+    texts = tuple(
+        sys.stdin.read() if str(path) == "-" else pasting.pasted_token(path) for path in given.pop("token_files")
+    )
+    file: Path | None = given["password_file"]
+    if file is not None:
+        file = given["password_file"] = file.absolute()
+    password = settings.read_secret(file) if file else None
+    if file and not given["username"]:
+        raise UsageError("--password-file belongs to --username; add it.")
+    if texts and given["username"]:
+        raise UsageError("A token is pasted or fetched: leave out --token-file or --username.")
+    return person.Wishes(token_texts=texts, password=password, **given)
+
+
+def _show(plan: "Draft", asked: "person.Person") -> None:
+    asked.say()
+    if not plan.is_changed:
+        asked.say(f"Nothing changes in {plan.path}.")
+        return
+    asked.say(f"{plan.path} {'changes' if plan.before else 'will be'}:")
+    asked.lines([f"  {line}".rstrip() for line in plan.changes()])
+
+
+def _next(path: Path | None, *, service: bool) -> list[str]:
+    own = {places.user_config(os.environ), places.system_config()}
+    to_it = "" if path in own else f" --config {path}"
+    run = [] if service else [("run", "collects until Ctrl-C")]
+    rows = [*run, ("status", "shows how things stand"), ("report daily", "the energy of each day")]
+    lines = [(f"{command()} {words}{to_it}", what) for words, what in rows]
+    if not service and places.is_system(path):
+        lines[0] = (f"sudo {command(is_full=True)} service install", "collects for good")
+    elif not service and machines.Machine().runs_systemd:
+        lines.append((f"sudo {command(is_full=True)} setup --service", "collects for good, as a service"))
+    widest = max(len(words) for words, _ in lines)
+    return [f"  {words:<{widest}}   {what}" for words, what in lines]
+
+
+def command(*, is_full: bool = False) -> str:
+    """Return what to type for this program: its name where the shell (or sudo, ``is_full``) finds it, else its path."""
+    typed = Path(sys.argv[0])
+    own = typed if typed.name == "envoylog" and typed.exists() else Path(sys.executable).parent / "envoylog"
+    found = shutil.which("envoylog", path=SUDO_PATH if is_full else None)
+    if found is not None and Path(found).resolve() == own.resolve():
+        return "envoylog"
+    return str(own.absolute() if is_full else own)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Asks at the terminal; where nobody is there, takes defaults."""
+
+    is_there: bool
+    _shown: set[str] = field(default_factory=set)  #: questions whose options were shown already
+
+    def say(self, text: str = "") -> None:
+        """Say a sentence, as wide as the window."""
+        click.echo(_filled(text, "", ""))
+
+    def rows(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Show names, and a text beside each."""
+        for name, text in rows:
+            click.echo(_filled(text, f"  {name:<{LABEL}}", " " * (LABEL + 2)))
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Show lines as they are."""
+        click.echo("\n".join(lines))
+
+    def ask(self, question: str, flag: str, default: str | None = None) -> str:
+        """Return a text."""
+        if self.is_there:
+            return str(click.prompt(question, default=default, err=True))
+        if default is None:
+            raise _unasked(question, flag)
+        return default
+
+    def confirm(self, question: str, *, default: bool = True) -> bool:
+        """Return yes or no."""
+        return bool(click.confirm(question, default=default, err=True)) if self.is_there else default
+
+    def choose(self, question: str, options: Sequence[str], flag: str, default: int = 0) -> int:
+        """Return the number of an option, from 0."""
+        if not self.is_there:
+            raise _unasked(question, flag)
+        for number, option in enumerate(options, start=1) if question not in self._shown else ():
+            click.echo(_filled(option, f"  {number}  ", "     "))
+        self._shown.add(question)
+        number = click.prompt(question, type=click.IntRange(1, len(options)), default=default + 1, err=True)
+        return int(number) - 1
+
+    def secret(self, question: str, flag: str) -> str:
+        """Return a text that is not shown."""
+        if not self.is_there:
+            raise _unasked(question, flag)
+        return str(click.prompt(question, hide_input=True, err=True))
+
+    def paste(self, flag: str) -> str:
+        """Return what is pasted, which is not shown."""
+        if not self.is_there:
+            raise _unasked("A token", flag)
+        return pasting.pasted_token()
+
+
+def _filled(text: str, first: str, others: str) -> str:
+    """Return a text in lines as wide as the window; the first begins otherwise than the others."""
+    width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _unasked(question: str, flag: str) -> UsageError:
+    return UsageError(f"{question.rstrip('?')} is needed, and nobody is asked; add {flag}.")
