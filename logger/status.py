@@ -1,7 +1,7 @@
 """How things stand: the last polls, today's energy, the token, the spool, the database."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,8 +22,8 @@ from logger.store.spool import spool_path
 TOKEN_LEFT = timedelta(days=14)
 #: One that renews itself does so before the last twelfth of its time; it is late in the last of so many parts.
 LATE_SHARE = 24
-#: what starts the collector where nobody knows better
-START = "envoylog run"
+#: what to do where nothing is collected, unless the service knows better
+START = "start the collector: envoylog run"
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
 CATCH_UP_S = 2 * 86_400
 #: ``meteringStatus`` of a CT whose gateway asks for a person.
@@ -187,11 +187,14 @@ def _kwh(energy_wh: float | None) -> float | None:
     return None if energy_wh is None else round(energy_wh / 1000, 3)
 
 
-def health(found: Sequence[GatewayStatus], settings: Settings, start: str = START) -> Health:
-    """Return what to report to a monitor: the worst of all gateways; ``start`` is what starts the collector."""
+def health(found: Sequence[GatewayStatus], settings: Settings, to_do: Callable[[], str] = lambda: START) -> Health:
+    """Return what to report to a monitor: the worst of all gateways.
+
+    ``to_do`` says what to do where nothing is collected.
+    """
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
-    judged = [(*judge(gateway, settings, start), gateway.gateway) for gateway in found]
+    judged = [(*judge(gateway, settings, to_do), gateway.gateway) for gateway in found]
     worst = max(level for level, _, _ in judged)
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
     return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
@@ -202,7 +205,7 @@ def normal_age_s(settings: Settings) -> int:
     return 2 * settings.poll_every_s + 120
 
 
-def judge(gateway: GatewayStatus, settings: Settings, start: str = START) -> tuple[int, str]:
+def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] = lambda: START) -> tuple[int, str]:
     """Return how bad it is (0 ok, 1 warning, 2 critical, 3 unknown), and in words with what to do."""
     age_s, waits_s = gateway.last_good_age_s, gateway.waiting_since_s or 0
     poll_s = normal_age_s(settings)
@@ -210,13 +213,13 @@ def judge(gateway: GatewayStatus, settings: Settings, start: str = START) -> tup
     if age_s is None:
         if gateway.last_error is not None:
             return 2, f"never measured: {gateway.last_error}"
-        return 3, f"never measured; start the collector: {start}"
+        return 3, f"never measured; {to_do()}"
     if waits_s > store_s:
         size_mb = gateway.spool_bytes / 1e6
         return 2, f"nothing stored for {waits_s // 60} min, {size_mb:.1f} MB wait for the database"
     if age_s > poll_s:
         failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error
-        reason = f": {gateway.last_error}" if failed else f"; start the collector: {start}"
+        reason = f": {gateway.last_error}" if failed else f"; {to_do()}"
         return 2, f"nothing measured for {_long(age_s)}{reason}"
     if gateway.token_is_short and gateway.token_left_s is not None:
         return 1, _token_sentence(gateway, gateway.token_left_s)

@@ -1,7 +1,6 @@
 """``envoylog run`` and ``envoylog poll``."""
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -11,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from logger.cli.everywhere import echo_json, quiet
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
 from logger.collector import service, wiring
 from logger.errors import GatewayError, LoggerError
+from logger.exports import polled
 from logger.gateway import client
-from logger.store import lock
+from logger.reports import overview, power
+from logger.store import database, lock
 
 if TYPE_CHECKING:
     from logger.gateway.client import Gateway
-    from logger.readings import ConsumptionSample, Poll, ProductionSample
+    from logger.readings import Poll
+    from logger.reports.overview import Energy
+    from logger.reports.power import Counted
     from logger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,9 +38,9 @@ def run() -> None:
     """
     loaded = load_settings()
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
-    with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as database:
+    with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
         collector = service.Service(
-            wiring.pollers(loaded, database, os.environ),
+            wiring.pollers(loaded, collected, os.environ),
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
         )
@@ -50,17 +54,20 @@ def run() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per gateway.")
 @click.option("--no-store", is_flag=True, help="Only show; write nothing to the database.")
-def poll(as_json: bool, no_store: bool) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="Show each sample too, as the gateway gave it.")
+def poll(as_json: bool, no_store: bool, verbose: bool) -> int:
     """Poll every gateway once, store what it reports, and show it."""
     gateways_of(loaded := load_settings())
-    answers = list(_asked(loaded) if no_store else _stored(loaded))
+    with quiet():
+        answers = list(_asked(loaded) if no_store else _stored(loaded))
     for answer in answers:
         for problem in answer.problems():
             click.echo(f"envoylog: {problem}", err=True)
-        if not as_json and answer.poll is not None and answer.error is None:
-            click.echo("\n".join(_lines(answer.gateway.settings.name, answer.poll)))
+        if not as_json:
+            for line in answer.lines(verbose=verbose):
+                click.echo(line)
     if as_json:
-        click.echo(json.dumps([answer.record() for answer in answers], indent=2, default=str, ensure_ascii=False))
+        echo_json([answer.record() for answer in answers])
     return next((code for answer in answers if (code := answer.exit_code)), 0)
 
 
@@ -71,6 +78,9 @@ class _Answer:
     gateway: "Gateway"
     poll: "Poll | None"
     error: LoggerError | None
+    is_stored: bool = False
+    before: "Counted | None" = None  #: what was stored before
+    today: "Energy | None" = None
 
     @property
     def exit_code(self) -> int:
@@ -92,6 +102,18 @@ class _Answer:
                 yield f"{settings.name}: {failure.source}: {failure.error}"
         if self.poll is not None and self.gateway.is_nightly_outage(self.poll.polled_at):
             yield f"{settings.name}: inverters are not asked from 22:58 to 23:06, while gateways restart"
+
+    def lines(self, *, verbose: bool) -> Iterator[str]:
+        """Yield what a person reads."""
+        poll, settings = self.poll, self.gateway.settings
+        if poll is None or self.error is not None:
+            return
+        zone = settings.time_zone or (poll.info.time_zone if poll.info else None)
+        yield from polled.in_words(settings.name, poll, zone)
+        if self.is_stored:
+            yield from polled.stored(poll, self.before, self.today, zone)
+        if verbose:
+            yield from polled.table(poll, zone)
 
     def record(self) -> dict[str, Any]:
         """Return all of it for a program."""
@@ -119,37 +141,13 @@ def _stored(loaded: "Settings") -> Iterator[_Answer]:
     at = utc_now()
     with opened(loaded, prepare=True) as engine:
         for poller in wiring.pollers(loaded, engine, os.environ):
-            polled = poller.poll(at, inverters=True)
-            if not poller.keeper.store_all():
+            with database.translated_errors(), engine.connect() as connection:
+                before = power.stored_counter(connection, poller.name)
+            answer = poller.poll(at, inverters=True)
+            is_stored = poller.keeper.store_all()
+            if not is_stored:
                 click.echo(f"envoylog: nothing was stored: {poller.keeper.error}", err=True)
-            yield _Answer(poller.gateway, polled, poller.last_error or poller.keeper.error)
-
-
-#: kind -> what people call them
-BATTERIES = {"encharge": "IQ Batteries", "acb": "AC Batteries"}
-
-
-def _lines(name: str, polled: "Poll") -> Iterator[str]:
-    firmware = f", firmware {polled.info.firmware}" if polled.info else ""
-    when = f"{polled.polled_at:%Y-%m-%d %H:%M:%S} UTC"
-    yield f"{name}  serial {polled.gateway_serial}{firmware}  {when}  {polled.outcome}"
-    samples: list[ProductionSample | ConsumptionSample] = [*polled.production, *polled.consumption]
-    for sample in samples:
-        what, wh = getattr(sample, "measurement", "production"), sample.energy_lifetime_wh
-        yield _line(what, sample.phase, sample.power_w, wh, sample.source)
-    for meter in polled.meter_readings:
-        if meter.phase == "total":
-            volts = "" if meter.voltage_v is None else f"{meter.voltage_v:10.1f} V"
-            yield _line(f"{meter.measurement} CT", meter.phase, meter.power_w, None, "") + volts
-    for together in polled.storage:
-        soc = "" if together.soc_pct is None else f"{together.soc_pct:10.0f} %"
-        yield _line(BATTERIES[together.kind], "total", together.power_w, None, "") + soc
-    if polled.inverters:
-        watts = sum(inverter.power_w or 0 for inverter in polled.inverters)
-        yield f"  {len(polled.inverters)} inverters, last reports add up to {watts:.0f} W"
-
-
-def _line(what: str, phase: str, power_w: float | None, energy_wh: float | None, source: str) -> str:
-    watts = "unknown" if power_w is None else f"{power_w:.1f} W"
-    energy = "" if energy_wh is None else f"{energy_wh / 1000:.3f} kWh lifetime"
-    return f"  {what:<22}{phase:<7}{watts:>12}{energy:>28}  {source}".rstrip()
+            error = poller.last_error or poller.keeper.error
+            with database.translated_errors(), engine.connect() as connection:
+                today = overview.energy_today(connection, poller.name, at)
+            yield _Answer(poller.gateway, answer, error, is_stored=is_stored, before=before, today=today)

@@ -4,12 +4,14 @@ A terminal may know few characters (latin-1, ASCII), or want no colour.
 """
 
 import codecs
+import contextlib
 import io
 import json
 import logging
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -58,6 +60,21 @@ def _remember(context: click.Context, param: click.Parameter, value: str | None)
 def _log_all(_context: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
         logging.getLogger().setLevel(logging.DEBUG)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Log for a while only what the command does not say itself, unless each request is logged."""
+    loggers = {logging.getLogger(): logging.WARNING, logging.getLogger("logger.collector"): logging.CRITICAL}
+    before = {log: log.level for log in loggers}
+    if logging.getLogger().level != logging.DEBUG:
+        for log, level in loggers.items():
+            log.setLevel(max(level, log.level))
+    try:
+        yield
+    finally:
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 def prepare_streams() -> None:

@@ -18,6 +18,8 @@ from logger.exports import screen
 from logger.gateway import credentials
 from logger.readings import Outcome
 from logger.reports import overview, power
+from logger.service import state
+from logger.settings import places
 from logger.store import database, lines, size, spool
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def health() -> int:
     try:
         with reading(loaded := load_settings()) as connection:
             found = standing.statuses(connection, loaded, utc_now(), _tokens(loaded))
-        judged = standing.health(found, loaded)
+        judged = standing.health(found, loaded, lambda: _to_do(loaded))
     except StoreAwayError as error:
         judged = standing.Health(level=2, line=f"CRITICAL {error}")
     except LoggerError as error:
@@ -82,12 +84,22 @@ def _tokens(loaded: "Settings") -> "list[TokenLeft | None]":
         if token is None or token.expires_at is None:
             found.append(None)
             continue
-        renews, lifetime = tokens.has_account and not gateway.token, LIFETIMES.get(token.user, LIFETIMES["owner"])
+        lifetime = token.expires_at - token.issued_at if token.issued_at else LIFETIMES[token.is_short]
+        renews = tokens.has_account and not gateway.token
         found.append(standing.TokenLeft(expires_at=token.expires_at, lifetime=lifetime, renews=renews))
     return found
 
 
-LIFETIMES = {"owner": timedelta(days=365), "installer": timedelta(hours=12)}
+#: of a token that does not say when it was made: whether it is an installer's -> how long it lasts
+LIFETIMES = {True: timedelta(hours=12), False: timedelta(days=365)}
+
+
+def _to_do(loaded: "Settings") -> str:
+    """Return what to do where nothing is collected: of the service by its state."""
+    if not places.is_system(loaded.config_path):
+        return standing.START
+    service = state.look()
+    return f"the service is {service.in_words}; type: {service.to_type or 'journalctl -u envoylog -n 20'}"
 
 
 def _all(connection: "Connection", loaded: "Settings", now: datetime) -> list[_Seen]:
@@ -134,7 +146,7 @@ def _lines(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
     name = click.style(gateway.gateway, bold=True)
     yield f"{name}{when:>{max(1, screen.WIDTH - len(gateway.gateway))}}"
     yield screen.labelled("gateway", f"firmware {gateway.firmware or 'unknown'}, serial {gateway.serial or 'unknown'}")
-    level, reason = standing.judge(gateway, loaded)
+    level, reason = standing.judge(gateway, loaded, lambda: _to_do(loaded))
     if level:
         yield from screen.wrapped("attention", reason, fg="red" if level > 1 else "yellow", bold=True)
     if gateway.suspect is not None and gateway.suspect != reason:
@@ -143,6 +155,8 @@ def _lines(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
         yield from screen.wrapped("grid meter", gateway.grid_meter_note)
     yield from _now(seen, loaded, now)
     yield from screen.energy_lines(site, now)
+    if site.this_year is None and gateway.last_poll_at is not None:
+        yield screen.labelled("energy", "appears with the second poll: it is what is counted between two")
     yield ""
     yield from screen.care_lines(site)
     if gateway.token_left_s is not None:

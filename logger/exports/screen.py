@@ -57,6 +57,20 @@ def kwh(energy_kwh: float | None) -> str:
     return f"{energy_kwh:.0f} kWh" if energy_kwh >= 999.5 else f"{energy_kwh:.1f} kWh"
 
 
+def energy(energy_wh: float) -> str:
+    """Return an energy that may be small."""
+    return f"{energy_wh:.0f} Wh" if energy_wh < 999.5 else f"{energy_wh / 1000:.2f} kWh"
+
+
+def in_words(period: Energy) -> str:
+    """Return what was made and used, and what came from the grid and went to it."""
+    flows = {
+        "made": period.production_kwh, "used": period.consumption_kwh, "from the grid": period.grid_import_kwh,
+        "to the grid": period.grid_export_kwh,
+    }  # fmt: skip
+    return ", ".join(f"{energy(1000 * max(0.0, value))} {name}" for name, value in flows.items() if value is not None)
+
+
 def flowing(power: Power) -> str:
     """Return in words what is made and used, and what goes to or comes from the grid."""
     words = []
@@ -90,13 +104,15 @@ def ago(seconds: float) -> str:
     return f"{seconds / 3600:.0f} hours ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
 
 
-def at_local(at: datetime, zone: str | None, now: datetime) -> str:
-    """Return an instant as the site's clocks show it, with the date where it is of another day.
+def local(at: datetime, zone: str | None) -> datetime:
+    """Return an instant in the time of a site; without a zone in that of this machine."""
+    return at.astimezone(time_zone(zone) if zone else None)
 
-    Without a zone: as this machine's clock does.
-    """
-    local, today = (moment.astimezone(time_zone(zone) if zone else None) for moment in (at, now))
-    return f"{local:%H:%M}" if local.date() == today.date() else f"{day(local.date())} {local:%H:%M}"
+
+def at_local(at: datetime, zone: str | None, now: datetime) -> str:
+    """Return an instant as the site's clocks show it, with the date where it is of another day."""
+    shown, today = local(at, zone), local(now, zone)
+    return f"{shown:%H:%M}" if shown.date() == today.date() else f"{day(shown.date())} {shown:%H:%M}"
 
 
 def day(date_: date) -> str:
@@ -199,7 +215,9 @@ def care_lines(found: Overview) -> Iterator[str]:
 
 
 def percent(share_pct: float) -> str:
-    """Return a share that is 100 % only where nothing lacks."""
+    """Return a share that is 100 % only where nothing lacks, and 0 % only where everything does."""
+    if 0 < share_pct < 1:
+        return "less than 1 %"
     return f"{min(share_pct, 99.9) if share_pct < 99.995 else 100:.3g} %"
 
 

@@ -290,7 +290,7 @@ class Http:
             return None
         shown = self._shown(deadline)
         self.pins.write(shown)
-        log.info("gateway=%s certificate pinned sha256=%s", self.settings.name, shown)
+        log.warning("gateway=%s certificate pinned sha256=%s", self.settings.name, shown)
         return shown
 
     def _shown(self, deadline: Deadline) -> str:

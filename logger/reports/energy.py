@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, text
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
-from logger.reports.columns import COVERAGE, ENERGY, STATUS, SUSPECT, UNCOUNTED, status_of
+from logger.reports.columns import COVERAGE, ENERGY, FLOWS, STATUS, SUSPECT, UNCOUNTED, status_of
 from logger.reports.periods import (
     DEFAULT_DAYS,
     PERIOD_LABELS,
@@ -31,7 +31,7 @@ from logger.reports.periods import (
     span,
     text_of,
 )
-from logger.store.models import ENERGY_15MIN, EVENTS
+from logger.store.models import ENERGY_15MIN, EVENTS, POLLS
 from logger.store.queries import ends_s
 
 #: weight of the ratios -> its energy, and the other that has to be known as well
@@ -81,7 +81,7 @@ def energy_report(
     rows: list[tuple[Any, ...]] = []
     weights: dict[str, list[float | None]] = {"covered_s": [], "period_s": [], "peak_power_kwp": []}
     weights |= {name: [] for name in KNOWN}
-    is_measured = False
+    is_measured = has_energy = False
     for site in sites:
         zone = time_zone(site.zone)
         first, last = days_of(site, kind, since, until, now)
@@ -111,11 +111,14 @@ def energy_report(
             weights["period_s"].append(length_s)
             weights["peak_power_kwp"].append(site.peak_power_kwp)
             values = dict(zip((column.name for column in ENERGY), numbers, strict=True))
+            has_energy = has_energy or any(values[column.name] is not None for column in FLOWS)
             for (weight, (of, other)), less in zip(KNOWN.items(), lacking.get(name, NOTHING), strict=True):
                 is_known = values[of] is not None and values[other] is not None
                 weights[weight].append(values[of] - (less or 0.0) if is_known else None)
     if not is_measured:
         raise nothing_in_range(sites)
+    if not has_energy and (error := _polled_once(connection, sites)) is not None:
+        raise error
     return Report(kind, ["gateway", *PERIOD_LABELS[kind]], ENERGY, [STATUS], rows, weights)
 
 
@@ -178,10 +181,24 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
     ]
     if not sites:
         raise NoDataError(
-            "No energy has been recorded yet: start `envoylog run`, or `envoylog db rebuild` "
-            "if the samples came from elsewhere."
+            "No energy has been recorded yet: `envoylog run` counts it at each quarter hour, and `envoylog db rebuild` "
+            "counts samples that came from elsewhere."
         )
     return sites
+
+
+def _polled_once(connection: Connection, sites: Sequence[Site]) -> NoDataError | None:
+    """Return the error that says what a single poll is too few for; None where a site has more."""
+    ends = [(site, ends_s(connection, POLLS.c.polled_at, number)) for site in sites for number in site.gateway_ids]
+    polled = [(site, found) for site, found in ends if found is not None]
+    if not polled or any(first_s != last_s for _, (first_s, last_s) in polled):
+        return None
+    site, (at_s, _) = polled[0]
+    at = from_epoch_s(at_s).astimezone(time_zone(site.zone))
+    return NoDataError(
+        f"{site.name} was polled once, at {at:%H:%M} on {at:%Y-%m-%d}. Energy is what is counted between two polls: it "
+        "appears with the second; run: envoylog run"
+    )
 
 
 def _site(connection: Connection, rows: Sequence[Any]) -> Site:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
 from logger.reports.energy import Site, as_date, energy_report, sites_of, suspect_days, view_rows
@@ -115,6 +115,16 @@ def overview(connection: Connection, gateway: str, zone: str | None, now: dateti
     )
 
 
+def energy_today(connection: Connection, gateway: str, now: datetime) -> Energy | None:
+    """Return a site's energy of today so far; None before there is any."""
+    try:
+        (site,) = sites_of(connection, gateway)
+    except (NoDataError, UsageError):
+        return None
+    today = local_day(to_epoch_s(now), time_zone(site.zone))
+    return _Days(site, _daily(connection, site, today, now)).energy(today, today)
+
+
 def _daily(connection: Connection, site: Site, since: date, now: datetime) -> Report | None:
     try:
         return energy_report(connection, "daily", now=now, since=str(since), until="today", gateway=site.name)
@@ -187,21 +197,28 @@ def _best_day(connection: Connection, site: Site) -> tuple[date | None, float | 
 def _curves(connection: Connection, site: Site, today: date) -> Iterator[tuple[float | None, float | None]]:
     """Yield the mean production and consumption (W) of each half hour of today."""
     begin_s, end_s = (at(today, time_zone(site.zone)) for at in (day_start_s, day_end_s))
-    query = select(epoch(_quarters.starts_at), _quarters.production_wh, _quarters.consumption_wh).where(
+    query = select(
+        epoch(_quarters.starts_at), _quarters.covered_s, _quarters.production_wh, _quarters.consumption_wh
+    ).where(
         _quarters.gateway_id.in_(site.gateway_ids),
         _quarters.phase == "total",
         _quarters.starts_at >= from_epoch_s(begin_s),
         _quarters.starts_at < from_epoch_s(end_s),
     )
     slots: dict[int, list[Any]] = {}
-    for at_s, *energies in connection.execute(query):
-        slots.setdefault((at_s - begin_s) // STEP_S, []).append(energies)
+    rows = connection.execute(query.order_by(_quarters.starts_at)).all()
+    for number, (at_s, covered_s, *energies) in enumerate(rows, start=1):
+        # The last quarter hour may still run.
+        length_s = max(60, covered_s or 0) if number == len(rows) else QUARTER_S
+        slots.setdefault((at_s - begin_s) // STEP_S, []).append(
+            [None if wh is None else 3600 * wh / length_s for wh in energies]
+        )
     for slot in range((end_s - begin_s) // STEP_S):
         quarters = slots.get(slot, [])
-        production, consumption = ([energies[flow] for energies in quarters] for flow in (0, 1))
-        yield _mean_w(production), _mean_w(consumption)
+        production, consumption = ([powers[flow] for powers in quarters] for flow in (0, 1))
+        yield _mean(production), _mean(consumption)
 
 
-def _mean_w(quarters_wh: Iterable[float | None]) -> float | None:
-    known = [4 * energy_wh for energy_wh in quarters_wh if energy_wh is not None]
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None

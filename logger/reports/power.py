@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from logger.readings import BatteryKind, Measurement, MeterReading, Phase, Poll, ProductionSample, Source
+from logger.store.models import PRODUCTION_SAMPLES
+from logger.store.queries import gateway_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +71,40 @@ def _total_w(samples: Iterable[ProductionSample | MeterReading]) -> float | None
 def _sum_known(*powers_w: float | None) -> float | None:
     known = [power_w for power_w in powers_w if power_w is not None]
     return sum(known) if len(known) == len(powers_w) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What the production's counter showed at one poll; Wh, None where unknown."""
+
+    at: datetime
+    lifetime_wh: float | None
+    source: str
+
+    def since(self, before: "Counted") -> float | None:
+        """Return what was counted since another poll (Wh); None where that is another counter, or it fell."""
+        if self.lifetime_wh is None or before.lifetime_wh is None or self.source != before.source:
+            return None
+        counted_wh = self.lifetime_wh - before.lifetime_wh
+        return counted_wh if counted_wh >= 0 else None
+
+
+def counted(poll: Poll) -> Counted | None:
+    """Return what the production's counter showed at a poll; None where that has no production."""
+    for sample in poll.production:
+        if sample.phase is Phase.TOTAL:
+            return Counted(at=poll.polled_at, lifetime_wh=sample.energy_lifetime_wh, source=sample.source)
+    return None
+
+
+def stored_counter(connection: Connection, gateway: str) -> Counted | None:
+    """Return what the production's counter showed at a gateway's newest stored poll; None before the first."""
+    row = gateway_named(connection, gateway)
+    if row is None:
+        return None
+    of = PRODUCTION_SAMPLES.c
+    query = select(of.polled_at, of.energy_lifetime_wh, of.source).where(
+        of.gateway_id == row.gateway_id, of.phase == Phase.TOTAL
+    )
+    found = connection.execute(query.order_by(of.polled_at.desc()).limit(1)).one_or_none()
+    return Counted(at=found.polled_at, lifetime_wh=found.energy_lifetime_wh, source=found.source) if found else None

@@ -71,14 +71,14 @@ def test_a_poll_in_the_nightly_restart_warns_that_inverters_are_not_asked(
     assert code == 0
     assert "inverters are not asked from 22:58 to 23:06" in err
     assert "inverters" not in out
-    assert "production" in out
+    assert "  now         making" in out
 
 
 def test_no_store_writes_nothing(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
     roof, path = ready
     code, out, _ = answered(capsys, "--config", path, "poll", "--no-store")
     assert code == 0
-    assert "production" in out
+    assert "  now         making" in out
     assert not Path(roof.settings.database_url.removeprefix("sqlite:///")).exists()
 
 
@@ -139,7 +139,7 @@ def test_a_wrong_local_password_exits_4_and_keeps_the_rest(bench: Benches, capsy
     code, out, err = answered(capsys, "--config", path, "poll")
     assert code == 4
     assert "refuses the user 'me'" in err
-    assert "production" in out
+    assert "  now         making" in out
 
 
 def test_a_database_of_a_newer_schema_and_an_older_one_exit_6(

@@ -91,7 +91,7 @@ def test_status_is_complete_in_json(polled: Path, capsys: pytest.CaptureFixture[
     assert gateway["token_days_left"] in {364, 365}  # a year, less what has passed since
     assert record["database_mb"] > 0
     assert gateway["now"]["consumption_w"] is not None
-    assert gateway["today"] is not None
+    assert gateway["today"] is None  # before the second poll
 
 
 def test_the_screen_says_in_words_what_flows_and_what_to_do(
@@ -100,6 +100,7 @@ def test_the_screen_says_in_words_what_flows_and_what_to_do(
     capsys.readouterr()
     assert run(["--config", str(polled), "status"]) == 0
     screen = capsys.readouterr().out
+    assert "  energy      appears with the second poll" in screen
     assert "  now         making " in screen
     assert "s ago)" in screen
     assert "attention" not in screen
