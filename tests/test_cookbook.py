@@ -1,6 +1,7 @@
 """The cookbook's SQL answers its questions, on both engines."""
 
 import io
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from logger import cookbook
+from logger import cookbook, docs
 from logger.cli import run
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
@@ -96,6 +97,14 @@ def test_every_query_of_the_cookbook_gives_the_right_answer(tables: tuple[Engine
             (query,) = (sql for title, sql in QUERIES.items() if title.startswith(start))
             rows = [tuple(row) for row in connection.execute(text(query))]
             assert check(rows, frames), (start, rows[:5])
+
+
+def test_the_documentation_names_every_view_and_no_other(engine: Engine) -> None:
+    with engine.connect() as connection:
+        views = set(inspect(connection).get_view_names())
+    pages = "\n".join(docs.page(topic) for topic in docs.topics())
+    assert set(re.findall(r"`(v_\w+)`", docs.page("database"))) == views
+    assert set(re.findall(r"\bv_[a-z_0-9]+\b", pages)) <= views
 
 
 def test_datasette_hears_of_every_column_and_question(tables: tuple[Engine, dict[str, pd.DataFrame]]) -> None:

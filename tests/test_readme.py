@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from logger import docs
+from logger import docs, settings
 from logger.cli import cli
 from logger.reports.columns import ENERGY, QUALITY, STATUS
 from logger.settings import GATEWAY_KEYS, TOP_KEYS
@@ -89,3 +89,39 @@ def test_every_link_leads_somewhere(page: str) -> None:
 def test_the_readme_lists_every_page() -> None:
     listed = re.findall(r"^\| \[(\w+)\]\(.github/docs/(\w+)\.md\)", README, re.MULTILINE)
     assert {topic for topic, file in listed if topic == file} == set(PAGES)
+
+
+def sources() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "logger").rglob("*.py"))
+
+
+def test_every_variable_and_place_that_is_named_exists() -> None:
+    code = sources()
+    keys = {f"ENVOYLOG_{key.upper()}" for key in TOP_KEYS}
+    for name in set(re.findall(r"ENVOYLOG_[A-Z_]+", DOCUMENTATION)) - keys:
+        assert name in code or name.startswith("ENVOYLOG_GATEWAYS__ROOF__"), name
+    places = set(re.findall(r"(?<![\w.])/(?:etc|var/lib|opt)/envoylog\b|/usr/local/bin/envoylog\b", DOCUMENTATION))
+    assert len(places) >= 3
+    assert [place for place in places if place not in code + (ROOT / "scripts/install").read_text()] == []
+
+
+def test_every_key_of_an_example_exists_and_the_example_can_be_used(tmp_path: Path) -> None:
+    examples = [
+        block for page in (README, *PAGES.values()) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    ]
+    assert examples
+    for number, block in enumerate(examples):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block, encoding="utf-8")
+        assert settings.load(path, {}).gateways
+    rows = re.findall(r"^\| `(\w+)` \|", PAGES["configuration"], re.MULTILINE)
+    assert set(rows) == {*TOP_KEYS, *GATEWAY_KEYS} - {"gateways"}
+
+
+def test_every_event_that_is_described_happens() -> None:
+    code = sources()
+    rows = re.findall(r"^\| (`.+?`) \|", PAGES["events"], re.MULTILINE)
+    kinds = [kind for row in rows for kind in re.findall(r"`(\w+)`", row) if kind != "kind"]
+    assert len(kinds) == len(set(kinds)) > 30
+    made = {"meter_enabled", "meter_disabled"} if 'f"meter_{' in code else set()
+    assert [kind for kind in kinds if f'"{kind}"' not in code and kind not in made] == []
