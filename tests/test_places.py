@@ -3,7 +3,9 @@
 import os
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,6 +208,26 @@ def test_the_services_folders_let_its_group_come_to_the_database_alone(system: P
     os.umask(umask)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.iterdir())}
     assert modes == {"envoylog": 0o710, "db": 0o2770, "tokens": 0o700}
+
+
+def test_the_services_folders_can_be_made_where_the_sandbox_refuses_bits_of_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(real: Callable[..., None]) -> Callable[..., None]:
+        def checked(path: Path, mode: int = 0o777, **more: Any) -> None:
+            if mode & ~0o777:
+                raise PermissionError(1, "Operation not permitted")
+            real(path, mode, **more)
+
+        return checked
+
+    state = tmp_path / "state"
+    monkeypatch.setattr(places, "SYSTEM_STATE_DIR", state)
+    monkeypatch.setattr(Path, "mkdir", refused(Path.mkdir))
+    monkeypatch.setattr(Path, "chmod", refused(Path.chmod))
+    for _ in range(2):
+        places.make_folder(state / "db")
+    assert (state / "db").is_dir()
 
 
 def test_a_file_where_a_folder_should_be_is_an_error(tmp_path: Path) -> None:

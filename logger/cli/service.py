@@ -74,7 +74,9 @@ MANUAL = "/usr/local/share/man/man1/envoylog.1"
 
 
 def _extras() -> dict[str, str]:
-    """Return what makes the command comfortable: path -> text."""
+    """Return what makes the command comfortable, path -> text; a package of the system brings that itself."""
+    if installation.own_executable().startswith("/usr/lib/"):
+        return {}
     root = click.get_current_context().find_root().command
     return {path: docs.script(root, shell) for shell, path in COMPLETIONS.items()} | {MANUAL: manual.page(root)}
 

@@ -19,7 +19,7 @@ from logger.service.machine import Machine
 from logger.service.program import Program
 from logger.service.state import CONFIG, NAME, UNIT, USER, State, is_gone, look
 from logger.service.unit import DATABASE, HIDDEN
-from logger.service.upgrade import Upgrade
+from logger.service.upgrade import Upgrade, start
 from logger.settings import places
 
 STATE = str(places.SYSTEM_STATE_DIR)
@@ -120,7 +120,7 @@ class Installer:
             self._step(said, lambda: put(new_text, self.executable))
             if has_config and self.machine.runs_systemd:
                 word = "restart" if is_other else "start"
-                self._step(f"{word} it", lambda: self.machine.do("systemctl", word, NAME, patience_s=120))
+                self._step(f"{word} it", lambda: start(self.machine, word))
         if not before.enabled:
             self._step("start it at each boot", lambda: self.machine.do("systemctl", "enable", "--quiet", NAME))
 
@@ -251,6 +251,8 @@ class Installer:
         link = self.machine.path(LINK)
         found = shutil.which("envoylog", path="/usr/bin:/bin")
         if executable is None or (found is not None and Path(found).resolve() == Path(executable).resolve()):
+            if link.is_symlink():
+                link.unlink()  # It would be found first.
             return
         if link.exists() and not link.is_symlink():
             self.say(f"{LINK} is another file and stays; this program is {executable}")

@@ -107,7 +107,7 @@ def _in_words(state: State, machine: Machine) -> tuple[str, str | None]:
     if state.running is None:
         return "installed; systemd does not run here, so it starts at the next boot", None
     if state.failing:
-        return f"failing: it ended {state.restarts} times and is started again", _as_root(log, machine)
+        return f"failing: it ended by itself and is started again ({state.restarts + 1} times)", _as_root(log, machine)
     if not state.running and is_gone(machine.path(CONFIG)):
         return f"not running: there is no {CONFIG} yet", _as_root("envoylog setup", machine)
     if not state.running:

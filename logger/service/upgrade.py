@@ -20,6 +20,23 @@ RESTARTS = 3
 WELL = {0, 1}
 
 
+def start(machine: Machine, word: str = "start") -> None:
+    """Start the service, and wait until it says that it collects.
+
+    Raises:
+        ServiceError: it ended; has the last that it said.
+    """
+    try:
+        machine.do("systemctl", word, NAME, patience_s=120)
+    except ServiceError as error:
+        lines = (
+            machine.ask("journalctl", "-u", NAME, "-t", "envoylog", "-n", "1", "-o", "cat").text.strip().splitlines()
+        )
+        if not lines:
+            raise
+        raise ServiceError(f"The service does not start: {lines[-1].removeprefix('envoylog: ').rstrip('.')}") from error
+
+
 @dataclass(frozen=True)
 class Upgrade:
     """The way from the version that is installed to another one, and back."""
@@ -50,7 +67,7 @@ class Upgrade:
             self.put_new()
             why = self._start_and_look(was_well=level in WELL)
         except ServiceError as error:
-            why = str(error)
+            why = str(error).rstrip(".")
         if why:
             self._back(schema, needed, saved, why)
 
@@ -65,7 +82,7 @@ class Upgrade:
         if not self.machine.runs_systemd:
             self.say("systemd does not run here: the new version starts at the next boot")
             return ""
-        self._systemctl("restart")
+        start(self.machine, "restart")
         started_s = self.machine.passed_s()
         why = "it did not start"
         while (passed_s := self.machine.passed_s() - started_s) < WELL_WITHIN_S:

@@ -119,16 +119,18 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     """
     mode = {SYSTEM_STATE_DIR: STATE_MODE, SYSTEM_STATE_DIR / "db": SHARED_FOLDER_MODE}.get(path, mode)
     try:
-        path.mkdir(mode)
+        path.mkdir(mode & 0o777)  # The unit's sandbox refuses any other bit, also where the folder is there.
     except FileExistsError:
         if not path.is_dir():
             raise
         return
     except FileNotFoundError:
         make_folder(path.parent, mode)
-        path.mkdir(mode)
+        path.mkdir(mode & 0o777)
     if path.is_relative_to(SYSTEM_STATE_DIR):
-        path.chmod(mode)  # Whatever the umask; and mkdir can't let new files be the folder's group's.
+        # Whatever the umask; in the sandbox the service's group is the folder's by itself.
+        with contextlib.suppress(PermissionError):
+            path.chmod(mode)
     inherit_owner(path)
 
 
