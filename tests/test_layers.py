@@ -60,7 +60,9 @@ def test_every_import_points_down() -> None:
 
 
 #: the engines' own modules, what opens them, the types of columns, and the default database
-KNOW_ENGINES = {f"store/{name}.py" for name in ("sqlite", "sqlite_file", "postgresql", "database", "models")}
+KNOW_ENGINES = {
+    f"store/{name}.py" for name in ("sqlite", "sqlite_file", "postgresql", "postgresql_lock", "database", "models")
+}
 ENGINES = {"sqlite", "sqlite3", "postgresql", "postgres", "psycopg"}
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,16 +12,14 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from logger.errors import CollectorRunningError
-from logger.store.database import BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, first_line, translated_errors
+from logger.errors import StoreError
+from logger.store.database import BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
 from logger.store.patience import Patience
+from logger.store.postgresql_lock import ServerLock
 
-#: any number that no other program uses for its own locks
-_LOCK_KEY = 0x656E766F796C6F67
 #: by SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html
 MEANINGS = {
     "53100": FULL,  # disk_full
@@ -38,6 +35,12 @@ TOO_MANY = re.compile("too many (clients|connections)|connection slots")
 DEAD_PEER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 #: how long a server may take to answer whether it is there, after it refused a connection
 PING_S = 3
+
+#: our tables and views that a role could not read
+_CLOSED = """
+SELECT relname FROM pg_class WHERE relkind IN ('r', 'v', 'p', 'm') AND relnamespace = current_schema()::regnamespace
+AND NOT (has_table_privilege(%s, oid, 'SELECT') AND has_schema_privilege(%s, relnamespace, 'USAGE'))
+"""
 
 SIZE_BYTES = "SELECT pg_database_size(current_database())"
 FREE_BYTES = "SELECT NULL"
@@ -62,7 +65,8 @@ def create(url: URL, *, read_only: bool) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=3,
-        connect_args={"connect_timeout": 10, "application_name": "envoylog", **DEAD_PEER},
+        # A pooler may give each transaction another connection of the server: none has prepared anything.
+        connect_args={"connect_timeout": 10, "application_name": "envoylog", "prepare_threshold": None, **DEAD_PEER},
     )
     if read_only:
         sa.event.listen(engine, "connect", lambda connection, _record: connection.set_read_only(True))
@@ -186,88 +190,35 @@ def written(connection: Connection) -> Written | None:
     return None if passed_s is None else Written("server", int(size), float(passed_s))
 
 
-class ServerLock:
-    """The right to be the one collector: a lock of the server, gone with its connection.
-
-    It must be held anew after the server was away.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._connection: Connection | None = None
-        self._server_process: int | None = None
-
-    def hold(self) -> None:
-        """Take the lock, or see that it is still ours."""
-        if self._still_ours():
-            return
-        alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with translated_errors(), contextlib.ExitStack() as undo:
-            connection = undo.enter_context(alone.connect())
-            if not self._take(connection):
-                raise CollectorRunningError(OTHER_COLLECTOR)
-            undo.pop_all()
-        self._connection = connection
-        driver: Any = connection.connection.driver_connection
-        self._server_process = driver.info.backend_pid
-
-    def release(self) -> None:
-        """Let another collector have it; a server that went away has released it already."""
-        if self._connection is not None:
-            self._close()  # Asking a server that hangs for it would take for ever.
-
-    def _still_ours(self) -> bool:
-        with contextlib.suppress(SQLAlchemyError):
-            if self._connection is not None:
-                self._connection.exec_driver_sql("SELECT 1")
-                return True
-        self._close()
-        return False
-
-    def _take(self, connection: Connection) -> bool:
-        take = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
-        if connection.exec_driver_sql(take).scalar_one():
-            return True
-        # A connection of ours that the network cut, but that the server still believes in.
-        left = connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-            "AND (classid::bigint << 32) + objid::bigint = %s AND pid = %s",
-            (_LOCK_KEY, self._server_process or 0),
-        ).all()
-        if left:
-            time.sleep(0.5)
-        return bool(left and connection.exec_driver_sql(take).scalar_one())
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(SQLAlchemyError):
-                self._connection.invalidate()
-                self._connection.close()
-        self._connection = None
-
-
 def create_reader(engine: Engine, role: str, password: str) -> None:
     """Make a role that can read everything here, also what comes later, and no more.
 
     Raises:
-        StoreError: the user of database_url may not make roles.
+        StoreError: the user of database_url may not make roles, or may not let others read.
     """
     name = sql.Identifier(role)
     with translated_errors(), engine.begin() as connection:
-        database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        database, schema = connection.exec_driver_sql("SELECT current_database(), current_schema()").one()
         driver: Any = connection.connection.driver_connection
         # What the server keeps and logs of a password is what libpq makes of it.
         secret = driver.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        within = sql.Identifier(schema)
         with driver.cursor() as cursor:
             for statement in (
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(secret)),
                 sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
                 sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), name),
-                sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(name),
-                sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name),
-                sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(name),
+                sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(within, name),
+                sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(within, name),
+                sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(within, name),
             ):
                 cursor.execute(statement)
+        # To grant what is not ours is a warning, no error.
+        closed = connection.exec_driver_sql(_CLOSED, (role, role)).scalars().all()
+        if closed:
+            raise StoreError(
+                f"{role} could not read {', '.join(sorted(closed)[:3])}, so it was not made; run this as their owner."
+            )
 
 
 collector_lock = ServerLock

@@ -22,7 +22,7 @@ from logger.errors import CollectorRunningError, StoreAwayError
 from logger.rollups import rollup
 from logger.store.database import opened
 from logger.store.lock import CollectorDatabase, collector_lock
-from logger.store.postgresql import ServerLock
+from logger.store.postgresql_lock import ServerLock
 from tests.conftest import Bench, Benches, Opening, collect
 
 STEP = timedelta(minutes=5)
