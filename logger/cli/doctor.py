@@ -41,16 +41,21 @@ def doctor(as_json: bool, bundle: Path | None) -> int:
         root.setLevel(logging.ERROR)  # What a look notices is in the findings.
     chosen = click.get_current_context().find_root().ensure_object(dict)
     here = installation.found(chosen.get("config"), os.environ, database_url=chosen.get("database_url"))
-    found, visits = examination.examine(here, with_more_pages=bundle is not None)
+    tell = examination.unheard if as_json else _tell
+    found, visits = examination.examine(here, tell, with_more_pages=bundle is not None)
     if as_json:
         everywhere.echo_json([finding.record() for finding in found])
     else:
-        click.echo("\n".join([*lines(found), "", summary(found)]), color=everywhere.wants_colour())
+        click.echo(f"\n{summary(found)}")
     if bundle is not None:
         with replacing(bundle) as out:
             out.write(json.dumps(recording.bundle(here.settings, found, visits), indent=1).encode())
         click.echo(f"{bundle} is written; look through it before you send it.", err=True)
     return CheckFailedError.exit_code if findings.has_errors(found) else 0
+
+
+def _tell(finding: "Finding") -> None:
+    click.echo("\n".join(lines([finding])), color=everywhere.wants_colour())
 
 
 def lines(found: "Sequence[Finding]") -> Iterator[str]:

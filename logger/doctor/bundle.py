@@ -100,4 +100,5 @@ def _private(settings: Settings | None) -> dict[str, str]:
             host = urlsplit(gateway.host if "://" in gateway.host else f"//{gateway.host}")
             found |= dict.fromkeys(filter(None, (gateway.host, host.hostname, host.netloc)), "(address)")
             found |= dict.fromkeys(filter(None, (gateway.username, gateway.token)), "(secret)")
+            found |= dict.fromkeys(map(str, filter(None, (gateway.token_file, gateway.password_file))), "(path)")
     return {text: instead for text, instead in found.items() if text not in {"", "/", "root", "None", "localhost"}}

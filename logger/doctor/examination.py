@@ -12,32 +12,50 @@ from logger.service.machine import Machine
 from logger.service.state import look
 from logger.settings import GatewaySettings, Settings, places
 
+
+def unheard(_finding: Finding) -> None:
+    """Let an examination go on without a word."""
+
+
 #: what starts the collector where no service is installed
 START = "envoylog run"
 
 
 def examine(
-    here: Installation, *, with_more_pages: bool = False, system: Machine | None = None
+    here: Installation,
+    tell: Callable[[Finding], None] = unheard,
+    *,
+    with_more_pages: bool = False,
+    system: Machine | None = None,
 ) -> tuple[list[Finding], list[Visit]]:
     """Return all findings in their order, and the visits to the gateways that they come from.
 
-    ``system`` is the machine that the service is on, where it is not this one.
+    ``tell`` hears each finding at once, for a silent gateway takes its time; ``system`` is the machine that the service
+    is on, where it is not this one.
     """
-    found = [*_checked("configuration", lambda: configuration.examine(here))]
-    found += _checked("program", lambda: machine.examine(here))
+    found: dict[Finding, None] = {}  # What two checks see is said once.
+    visits: list[Visit] = []
+    for finding in _all(here, visits, with_more_pages, system or Machine()):
+        if finding not in found:
+            found[finding] = None
+            tell(finding)
+    return list(found), visits
+
+
+def _all(here: Installation, visits: list[Visit], with_more_pages: bool, system: Machine) -> Iterator[Finding]:
+    yield from _checked("configuration", lambda: configuration.examine(here))
+    yield from _checked("program", lambda: machine.examine(here))
     state = look(system)
-    found += _checked("service", lambda: [machine.service(here, state)])
-    loaded, visits = here.settings, list[Visit]()
-    if loaded is None:
-        return found, visits
+    yield from _checked("service", lambda: [machine.service(here, state, system)])
+    if (loaded := here.settings) is None:
+        return
     if here.config_path is not None or "database_url" in loaded.origins:
-        found += _checked("database", lambda: storage.examine(here, loaded))
+        yield from _checked("database", lambda: storage.examine(here, loaded))
     for gateway in loaded.gateways:
-        found += _checked("gateway", partial(_visited, here, loaded, gateway, visits, with_more_pages))
+        yield from _checked("gateway", partial(_visited, here, loaded, gateway, visits, with_more_pages))
     if loaded.gateways:
         start = (state.to_type if places.is_system(here.config_path) else None) or START
-        found += _checked("last poll", lambda: measurements.examine(here, loaded, start))
-    return list(dict.fromkeys(found)), visits  # What two of them see is said once.
+        yield from _checked("last poll", lambda: measurements.examine(here, loaded, start))
 
 
 def _visited(

@@ -13,7 +13,8 @@ from logger import __version__
 from logger.clock import utc_now
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation
-from logger.service.state import State
+from logger.service.machine import Machine
+from logger.service.state import State, is_gone
 from logger.settings import places
 
 #: extra -> the module that it brings, and what for
@@ -88,7 +89,7 @@ def is_synchronised() -> bool | None:
     return None if state < 0 else state != TIME_ERROR
 
 
-def service(here: Installation, state: State) -> Finding:
+def service(here: Installation, state: State, system: Machine) -> Finding:
     """Return how the service is, if it is this configuration's."""
     if not state.installed:
         return ok("service", f"It is {state.in_words}.")
@@ -101,7 +102,8 @@ def service(here: Installation, state: State) -> Finding:
         return warning("service", f"It runs {state.executable}, another program than this, {own}.", to_do)
     if state.to_type is None:
         return ok("service", text)
-    failed = is_ours and (state.failing or state.running is False)
+    is_broken = state.executable is not None and is_gone(system.path(state.executable))
+    failed = is_ours and (state.failing or state.running is False or is_broken)
     return Finding("service", Level.ERROR if failed else Level.WARNING, text, state.to_type)
 
 

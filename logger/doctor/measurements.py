@@ -40,16 +40,17 @@ def examine(here: Installation, loaded: Settings, start: str) -> Iterator[Findin
                 for gateway, stands in zip(
                     loaded.gateways, status.statuses(connection, loaded, here.clock(), unknown), strict=True
                 ):
-                    yield from _last_poll(loaded, stands, start)
+                    yield from _last_poll(here, loaded, stands, start)
                     if (row := gateway_named(connection, gateway.name)) is not None:
                         yield from _of_site(here, connection, gateway, row)
     except StoreError:
         return  # The database's own check has said why.
 
 
-def _last_poll(loaded: Settings, stands: status.GatewayStatus, start: str) -> Iterator[Finding]:
+def _last_poll(here: Installation, loaded: Settings, stands: status.GatewayStatus, start: str) -> Iterator[Finding]:
     name, age_s = stands.gateway, stands.last_good_age_s
-    patience_s = 2 * loaded.poll_every_s + 120
+    # Polls that wait are not for everybody to see.
+    patience_s = 2 * loaded.poll_every_s + 120 + (loaded.commit_every_s if here.hidden else 0)
     waits_s = stands.waiting_since_s or 0
     if waits_s > patience_s + max(loaded.commit_every_s, loaded.poll_every_s):
         text = f"Polls wait for the database since {span(waits_s)}, {stands.spool_bytes / 1e6:.1f} MB of them."
@@ -72,7 +73,7 @@ def _of_site(here: Installation, connection: Connection, gateway: GatewaySetting
         text = f"{event.subject}: {event.detail}"
         yield of_sentence("CTs", text, "envoylog report quality", name, Level.WARNING)
     if not suspects:
-        yield ok("CTs", "What they measured in the last week can be.", name)
+        yield ok("CTs", "Nothing suspect in the last week.", name)
     yield from _still(here, connection, row.gateway_id, name)
     yield from _silent_inverters(connection, row.gateway_id, name)
 

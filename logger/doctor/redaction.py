@@ -38,10 +38,12 @@ WORDS = {
     "mains_oper_state", "manual_override", "measurementType", "meteringStatus", "micro_grid_action", "mid_state",
     "mode", "oper_state", "operation_mode_sub_type", "override", "part_num", "part_number", "peak_rule", "phase",
     "phaseMode", "primary_interface", "proc_load_fw_version", "reportType", "reported_enc_grid_state",
-    "reported_grid_mode", "sc_stream", "setting", "state", "status", "statusFlags", "timezone", "type",
+    "reported_grid_mode", "sc_stream", "setting", "state", "status", "statusFlags", "type",
     "update_status", "version", "zb_fw_version",
 }  # fmt: skip
-_WORDS = re.compile(r"[\w .,:/+()-]{1,60}", re.ASCII)
+#: Words, constants and versions; a name begins with one capital.
+_WORDS = re.compile(r"[a-z][a-z0-9_ ./-]{0,59}|[A-Z][A-Z0-9_ ./-]{0,59}|[A-Za-z]?[0-9][\w./-]{0,59}", re.ASCII)
+_TIME_ZONE = re.compile(r"(UTC|GMT|[A-Z][A-Za-z]+/[A-Z][\w+-]+(/[A-Z][\w+-]+)?)", re.ASCII)
 #: the names of dry contacts
 _CONTACT = re.compile("N[CO][0-9]{1,2}")
 #: What says nothing stays under any key.
@@ -65,6 +67,8 @@ _ADDRESS = re.compile(
 )
 #: a file of this machine, not a page of a gateway
 _PATH = re.compile(r"(?<![\w/~.])(?!/(ivp|api|auth|inventory|production|info|admin/lib)\b|/home(?!/))~?/[^\s,;:'\")]+")
+#: what a router or another server calls itself
+_TITLE = re.compile(r"\b(router|web server) \([^)]*\)")
 _HOST = re.compile(r"\b(https?|postgresql|sqlite)(\+\w+)?://[^\s,;'\"]+", re.IGNORECASE)
 
 
@@ -138,7 +142,7 @@ class Redaction:
         for known in sorted(self._private, key=len, reverse=True):
             instead = self._private[known].replace("\\", "")
             text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", instead, text, flags=re.IGNORECASE)
-        text = _HOST.sub("(address)", text)
+        text = _TITLE.sub(r"\1", _HOST.sub("(address)", text))
         text = _ADDRESS.sub("(address)", _PATH.sub("(path)", self._without_serials(text)))
         made_up = set(self._serials.values())
         return _SERIAL.sub(lambda found: found[0] if found[0] in made_up else "(serial)", text)
@@ -157,6 +161,8 @@ class Redaction:
             return HIDDEN
         if _NUMBER.fullmatch(text) or (key == "id" and _CONTACT.fullmatch(text)):
             return text
+        if key == "timezone":
+            return text if _TIME_ZONE.fullmatch(text) else HIDDEN
         is_word = key in WORDS and _WORDS.fullmatch(text) and is_clean(text)
         return text if is_word and text == self._without_serials(text) else HIDDEN
 

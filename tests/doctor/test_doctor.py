@@ -27,6 +27,8 @@ from logger.simulator import access
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
 from logger.simulator.site import SimulatedClock
+from logger.store import transfer
+from logger.store.database import opened
 from logger.store.spool import Spool
 from tests.another_user import NOBODY, ROOT_ALONE, as_user
 from tests.cli.test_bad_input import config_of
@@ -498,6 +500,27 @@ def test_config_check_without_a_configuration_is_answered_by_setup(
 
 
 # ------------------------------------------------------------------------------ the command
+
+
+def test_a_service_whose_program_is_gone_is_named(polled: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "SYSTEM_CONFIG_DIR", polled.config.parent)
+    monkeypatch.setattr(places, "SYSTEM_STATE_DIR", polled.state)
+    unit = polled.roof.directory / "machine/etc/systemd/system/envoylog.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nUser=envoylog\nExecStart=/opt/gone/bin/envoylog run\n")
+    finding = next(found for found in polled.examined() if found.check == "service")
+    assert finding.level is Level.ERROR
+    assert "/opt/gone/bin/envoylog is gone" in finding.finding
+    assert "envoylog service install" in str(finding.to_do)
+
+
+def test_on_postgresql_it_looks_at_the_same(polled: Patient, postgresql_url: str) -> None:
+    polled.environ["ENVOYLOG_DATABASE_URL"] = postgresql_url
+    with opened(f"sqlite:///{polled.database}", read_only=True) as source, opened(postgresql_url) as target:
+        transfer.copy(source, target)
+    found = [finding for finding in polled.examined() if finding.check not in OF_THE_MACHINE]
+    assert [finding for finding in found if finding.level is not Level.OK] == []
+    assert {"database", "soundness", "schema", "last poll", "CTs", "inverters"} <= {finding.check for finding in found}
 
 
 def test_it_prints_80_columns_and_ends_with_8_where_something_is_wrong(
