@@ -19,11 +19,14 @@ from logger.cli import collect, pasting
 from logger.cli import service as cli_service
 from logger.clock import utc_now
 from logger.errors import CheckFailedError, UsageError
+from logger.service import install as installation
 from logger.service import machine as machines
+from logger.service import state as states
 from logger.settings import places
-from logger.setup import dialogue, draft, person
+from logger.setup import dialogue, draft, former, person
 
 if TYPE_CHECKING:
+    from logger.settings import Settings
     from logger.setup.draft import Draft
 
 FILE = click.Path(path_type=Path)
@@ -51,6 +54,8 @@ def setup(service: bool | None, yes: bool, dry_run: bool, **given: Any) -> int:
 
     Run it again to add a gateway or to change something: only what you ask for changes.
     """
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError("Nobody can answer here; add --yes, and a flag for each answer.")
     asked = Terminal(is_there=not yes and sys.stdin.isatty())
     with _quietly():
         return _asked(asked, service, _wishes(given), dry_run=dry_run)
@@ -78,6 +83,8 @@ def _asked(asked: "person.Person", service: bool | None, wishes: "person.Wishes"
         talk = dialogue.Dialogue(plan, wishes, asked, os.environ, utc_now)
         if dry_run:
             talk.account_dir = _copy_of_accounts(plan.loaded.state_dir, Path(scratch))
+        if (old := _former(plan, asked) if service else None) is not None:
+            talk.take_over(old, former.server_url(old))
         talk.run()
     _show(plan, asked)
     if dry_run:
@@ -87,7 +94,7 @@ def _asked(asked: "person.Person", service: bool | None, wishes: "person.Wishes"
         return 0
     if (plan.is_changed or service) and not asked.confirm("Write it?" if plan.is_changed else "Go on?"):
         raise CheckFailedError("Nothing was written.")
-    return _done(talk, service=service, asked=asked)
+    return _done(talk, old, service=service, asked=asked)
 
 
 def _copy_of_accounts(state_dir: Path, scratch: Path) -> Path:
@@ -99,20 +106,42 @@ def _copy_of_accounts(state_dir: Path, scratch: Path) -> Path:
     return scratch
 
 
-def _done(talk: "dialogue.Dialogue", *, service: bool, asked: "person.Person") -> int:
-    """Write, install, poll, and say what to type next."""
+def _former(plan: "Draft", asked: "person.Person") -> "Settings | None":
+    """Return the configuration of the user who ran sudo, where the service is to go on from there."""
+    user = os.environ.get("SUDO_USER", "root")
+    path = None if plan.before or user == "root" else former.path_of(user)
+    if path is None or not asked.confirm(f"Go on with the gateways and figures of {user} ({path})?"):
+        return None
+    return former.load(path)
+
+
+def _done(talk: "dialogue.Dialogue", old: "Settings | None", *, service: bool, asked: "person.Person") -> int:
+    """Write, poll, install, and say what to type next."""
     loaded = talk.keep()
     asked.say()
-    asked.say(f"Written: {loaded.config_path}. The first poll:")
+    asked.say(f"Written: {loaded.config_path}.")
+    for line in former.bring(old, loaded) if old else ():
+        asked.say(line)
+    asked.say("The first poll:")
     context = click.get_current_context()
     context.find_root().obj["config"] = str(loaded.config_path)
     code = context.invoke(collect.poll)
     if service:
+        asked.say()
         cli_service.installer(dry_run=False, reader=os.environ.get("SUDO_USER")).install()
+    _restart(loaded.config_path, talk, asked)
     asked.say()
     asked.say("Energy is the difference of two polls: figures begin with the second. What to type next:")
     asked.lines(_next(loaded.config_path, service=service))
     return int(code)
+
+
+def _restart(path: Path | None, talk: "dialogue.Dialogue", asked: "person.Person") -> None:
+    """Let a service that runs already read what has changed."""
+    machine = machines.Machine()
+    if places.is_system(path) and talk.draft.before and states.look(machine).running:
+        asked.say("The service is restarted, to read what has changed.")
+        machine.do("systemctl", "restart", states.NAME, patience_s=120)
 
 
 def _place(explicit: str | None, service: bool | None, asked: "person.Person", *, dry_run: bool) -> tuple[Path, bool]:
@@ -123,6 +152,8 @@ def _place(explicit: str | None, service: bool | None, asked: "person.Person", *
     if named:
         return Path(named).expanduser().absolute(), bool(service)
     is_root, machine = os.geteuid() == 0, machines.Machine()
+    if service and not dry_run:
+        installation.check_executable(installation.own_executable())
     if service and not is_root and not dry_run:
         raise UsageError(f"Only root installs the service; run: sudo {command(is_full=True)} setup --service")
     if service is None:
@@ -146,7 +177,8 @@ def _wishes(given: dict[str, Any]) -> "person.Wishes":
         raise UsageError("--password-file belongs to --username; add it.")
     if texts and given["username"]:
         raise UsageError("A token is pasted or fetched: leave out --token-file or --username.")
-    return person.Wishes(token_texts=texts, password=password, **given)
+    url = click.get_current_context().find_root().obj.get("database_url")
+    return person.Wishes(token_texts=texts, password=password, database_url=url, **given)
 
 
 def _show(plan: "Draft", asked: "person.Person") -> None:

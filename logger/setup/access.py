@@ -28,20 +28,13 @@ class Access:
 class Door:
     """Finds a way in to one gateway."""
 
-    def __init__(
-        self,
-        trial: Trial,
-        person: Person,
-        wishes: Wishes,
-        state_dir: Path,
-        account_dir: Path,
-        environ: Mapping[str, str],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, trial: Trial, person: Person, wishes: Wishes, environ: Mapping[str, str], clock: Clock) -> None:
         self.trial, self.person, self.wishes = trial, person, wishes
         self.settings: GatewaySettings = trial.settings
-        self.state_dir, self.account_dir = state_dir, account_dir
         self._environ, self.clock = environ, clock
+        self.token_dir = Path()  #: the state directory that may have a token
+        self.account_dir = Path()  #: where it is kept when accounts were asked
+        self.accounts: list[tuple[str, str]] = []  #: name and password that gave another gateway's token just now
 
     def open(self) -> Access:
         """Return a token that the gateway takes.
@@ -66,7 +59,7 @@ class Door:
     def _own(self) -> Access | None:
         """Return the token that is at hand, if it still serves."""
         try:
-            tokens = Tokens(self.settings, self.state_dir, self._environ, self.clock)
+            tokens = Tokens(self.settings, self.token_dir, self._environ, self.clock)
             if (token := tokens.stored()) is None:
                 return None
             self.trial.takes(token)
@@ -87,6 +80,9 @@ class Door:
         return self.wishes.token_texts[0]
 
     def _asked(self) -> Access:
+        if self.accounts and self.person.confirm(f"Use the account {self.accounts[-1][0]} for it too?"):
+            username, password = self.accounts.pop()
+            return self._of_account(username, password)
         ways = [
             f"Paste one: sign in at {ENTREZ_URL}, choose your system and gateway, and copy it",
             "Fetch it with the e-mail and password of your Enlighten account (not with two-factor login)",
@@ -102,9 +98,14 @@ class Door:
         self._say(token, renews=False)
         return Access(token=token, is_new=True)
 
-    def _of_account(self, username: str) -> Access:
-        password = self.wishes.password or self.person.secret("Its password (it is not shown)", "--password-file FILE")
+    def _of_account(self, username: str, known: str | None = None) -> Access:
+        password = (
+            known
+            or self.wishes.password
+            or self.person.secret("Its password (it is not shown)", "--password-file FILE")
+        )
         token = self.trial.fetch(self.account_dir, username, password)
+        self.accounts.append((username, password))
         keeps = self.wishes.keep_password
         if keeps is None:
             self.person.say(

@@ -23,6 +23,9 @@ from logger.setup.trial import Trial
 #: What a gateway is called unless somebody says otherwise.
 NAMES = ("roof", "roof2", "roof3")
 LOCAL_TIME = Path("/etc/localtime")
+#: Of the whole configuration, what is taken over from another one.
+CADENCE = ("poll_every_s", "inverters_every_s", "commit_every_s", "keep_samples_days")
+_DEFAULTS = GatewaySettings(name="", host="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +43,45 @@ class Dialogue:
     def __init__(self, draft: Draft, wishes: Wishes, person: Person, environ: Mapping[str, str], clock: Clock) -> None:
         self.draft, self.wishes, self.person = draft, wishes, person
         self._environ, self._clock = environ, clock
-        self._names = list(wishes.names)
+        self._names = list(wishes.names)  # that no gateway has yet
+        self._accounts: list[tuple[str, str]] = []  # that gave a token just now
         self.chosen: list[Chosen] = []
         #: where it is kept when accounts were asked
         self.account_dir = draft.loaded.state_dir
+        self._former: Settings | None = None
 
     @property
     def state_dir(self) -> Path:
         """Where tokens and pins lie."""
         return self.draft.loaded.state_dir
+
+    @property
+    def _known_dir(self) -> Path:
+        """Where the tokens and pins of what is configured lie by now."""
+        return self._former.state_dir if self._former else self.state_dir
+
+    def take_over(self, former: Settings, server_url: str | None) -> None:
+        """Begin with the gateways, tokens, pins and cadence of another configuration, and its database on a server.
+
+        SettingsError: it can't be used here.
+        """
+        self._former = former
+        for gateway in former.gateways:
+            values = {
+                key: value
+                for key in ("host", "serial", "time_zone", "peak_power_kwp", "grid_meter", "tls", "mdns", "livedata")
+                if (value := getattr(gateway, key)) != getattr(_DEFAULTS, key)
+            }
+            if gateway.username and gateway.has_password:
+                file = password_path(self.state_dir, gateway.name)
+                values |= {"username": gateway.username, "password_file": str(file)}
+            self.draft.set(gateway.name, values)
+        self.draft.set_top({
+            key: getattr(former, key) for key in CADENCE if key in former.origins
+        })  # fmt: skip
+        if server_url is not None:
+            self.draft.set_database(server_url)
+        self.draft.loaded = replace(self.draft.loaded, gateways=former.gateways)
 
     def run(self) -> None:
         """Ask everything; ``keep`` writes it.
@@ -56,9 +89,20 @@ class Dialogue:
         Raises:
             LoggerError: nobody is asked and something is wrong; names it and what to do.
         """
-        if self.draft.loaded.config_path:
+        configured = self.draft.loaded.gateways
+        if self.draft.before:
             self.person.say(f"The configuration is {self.draft.path}; only what you change here will change in it.")
-        for place in Finder(self.person, self.wishes, self._environ).places(self.draft.loaded.gateways):
+        if self.wishes.database_url:
+            self.draft.set_database(self.wishes.database_url)
+        named = [gateway for gateway in configured if gateway.name in self._names]
+        finder = Finder(self.person, self.wishes, self._environ)
+        if named and len(named) == len(self._names) and not self.wishes.hosts:
+            places = finder.known_places(named)
+        else:
+            places = finder.places(configured)
+        for place in places:
+            if self.chosen and self.wishes.of_one:
+                raise UsageError(f"{self.wishes.of_one} is of one gateway; name it with --name or --host.")
             self._set_up(place)
         if self._names:
             raise UsageError(f"--name {self._names[0]} is left over: there are fewer gateways than names.")
@@ -67,14 +111,16 @@ class Dialogue:
         """Ask everything about one gateway, and try it."""
         known = existing(self.draft.loaded.gateways, place)
         name = known.name if known else until_right(self.person, lambda: self._named(place))
+        if name in self._names:
+            self._names.remove(name)
         self.person.say()
         self.person.say(f"{name}: {words.kind(place.info)}, at {place.host}.")
         self._trust(place.found, name)
         settings = replace(known or GatewaySettings(name=name, host=""), host=place.host)
         with Trial(place.found, settings, self._environ, self._clock) as trial:
-            access = Door(
-                trial, self.person, self.wishes, self.state_dir, self.account_dir, self._environ, self._clock
-            ).open()
+            door = Door(trial, self.person, self.wishes, self._environ, self._clock)
+            door.token_dir, door.account_dir, door.accounts = self._known_dir, self.account_dir, self._accounts
+            access = door.open()
             if access.username and access.password:
                 trial.settings = replace(trial.settings, username=access.username, password=access.password)
             described, profile = trial.describe(access.token)
@@ -94,7 +140,7 @@ class Dialogue:
         default = next((name for name in NAMES if name not in taken), f"roof{len(taken) + 1}")
         name = self._names.pop(0) if self._names else self.person.ask("What do you call it?", "--name NAME", default)
         if name in taken:
-            raise SettingsError(f"Another gateway is called {name!r} already; give this one a name of its own.")
+            raise SettingsError(f"Another gateway is called {name!r} already; choose another name (--name).")
         self.draft.set(name, {"host": place.host, "serial": place.info.serial})
         return name
 
@@ -113,7 +159,7 @@ class Dialogue:
         if shown is None:
             self.person.say("It answers by plain HTTP, as firmware below 7 does: it has no certificate.")
             return
-        pinned = Pins(self.state_dir, name).read()
+        pinned = Pins(self._known_dir, name).read()
         if pinned is not None and pinned != shown:
             raise CertificateChangedError(
                 f"{name} shows another certificate than the pinned one, so nothing was sent; if you know why "
@@ -161,6 +207,9 @@ class Dialogue:
         try:
             for each in self.chosen:
                 self._keep(each, loaded)
+            for gateway in self._former.gateways if self._former else ():
+                if (password := gateway.read_password()) is not None:
+                    write_secret(password_path(loaded.state_dir, gateway.name), password)
         except OSError as error:
             raise SettingsError(
                 f"{error.filename} can't be written ({error.strerror}); make its folder writable or set state_dir."
@@ -172,7 +221,7 @@ class Dialogue:
         pins, access = Pins(loaded.state_dir, each.name), each.access
         if each.fingerprint is not None and settings.tls == "pin" and pins.read() is None:
             pins.write(each.fingerprint)
-        if access.token is not None and access.is_new:
+        if access.token is not None and (access.is_new or self._former):
             if settings.token_file is not None:
                 write_secret(settings.token_file, access.token.text)
             else:

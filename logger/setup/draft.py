@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from tomlkit.items import AoT
 
 from logger import settings
 from logger.errors import SettingsError
-from logger.settings import Settings, places
+from logger.settings import Settings, places, urls
 
 HEAD = "# Written by envoylog setup; `envoylog docs configuration` explains the keys."
 #: A configuration may come to hold the password of a database.
@@ -84,12 +85,27 @@ class Draft:
             self._document = tomlkit.parse(before)
             raise
 
+    def set_top(self, values: Mapping[str, Any]) -> None:
+        """Set keys of the whole configuration; in a file that has tables, before them."""
+        for key, value in values.items():
+            if key in self._document:
+                self._document[key] = value
+            else:
+                # Behind the first table it would belong to that.
+                self._document = tomlkit.parse(_inserted(self.text, tomlkit.dumps({key: value})))
+
+    def set_database(self, url: str) -> None:
+        """Set the database's URL, which may hold a password."""
+        if self._document.get("database_url") != url:
+            self.set_top({"database_url": url})
+            self.checked()
+
     def changes(self) -> list[str]:
         """Return the lines that come (+) and go (-); all lines of a new file."""
         if not self.before:
-            return self.text.splitlines()
+            return [_masked(line) for line in self.text.splitlines()]
         lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), n=0, lineterm="")
-        return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        return [_masked(line) for line in lines if not line.startswith(("---", "+++", "@@"))]
 
     def checked(self) -> Settings:
         """Return the settings that the file will give.
@@ -147,3 +163,17 @@ class Draft:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _inserted(text: str, lines: str) -> str:
+    """Return a configuration with lines before its first table."""
+    found = re.search(r"^[ \t]*\[", text, re.MULTILINE)
+    at = found.start() if found else len(text)
+    before = text[:at].rstrip("\n")
+    return f"{before}\n\n{lines}\n{text[at:]}".lstrip("\n")
+
+
+def _masked(line: str) -> str:
+    """Return a line without the password that a database's URL may hold."""
+    key, equals, value = line.partition("=")
+    return f"{key}{equals}{urls.masked(value)}" if "database_url" in key else line

@@ -51,9 +51,7 @@ class Finder:
                 yield self._at(host)
             return
         announced = self._announced()
-        for gateway in configured:
-            if (place := self._configured(gateway, announced)) is not None:
-                yield place
+        yield from self.known_places(configured, announced)
         new = list(self._new(configured, announced))
         for place in new:
             self.person.say(f"Found: {words.kind(place.info)}, at {place.host}.")
@@ -65,6 +63,14 @@ class Finder:
                 "its serial number."
             )
             yield self._asked()
+
+    def known_places(
+        self, configured: Iterable[GatewaySettings], announced: Sequence[discovery.Found] = ()
+    ) -> Iterator[Place]:
+        """Yield where gateways of the configuration answer."""
+        for gateway in configured:
+            if (place := self._configured(gateway, announced)) is not None:
+                yield place
 
     def _announced(self) -> list[discovery.Found]:
         """Return the gateways that announce themselves."""

@@ -25,7 +25,18 @@ class Wishes:
     fingerprint: str | None = None
     time_zone: str | None = None
     peak_power_kwp: float | None = None
+    database_url: str | None = None
     timeout_s: float = 5.0
+
+    @property
+    def of_one(self) -> str | None:
+        """The first flag that is of one gateway alone."""
+        flags = {
+            "--fingerprint": self.fingerprint,
+            "--time-zone": self.time_zone,
+            "--peak-power-kwp": self.peak_power_kwp,
+        }
+        return next((flag for flag, value in flags.items() if value is not None), None)
 
 
 class Person(Protocol):

@@ -16,7 +16,7 @@ from logger.gateway.probe import Found
 from logger.gateway.profile import Profile
 from logger.gateway.tls import Pins
 from logger.gateway.token import Token
-from logger.readings import GatewayInfo, Poll
+from logger.readings import GatewayInfo
 from logger.settings import GatewaySettings, Settings
 
 #: A slow gateway is given this long; detecting what it is takes a dozen pages.
@@ -78,23 +78,22 @@ class Trial:
         self.takes(token)
         return token
 
-    def poll(self, token: Token | None) -> tuple[Profile, Poll]:
-        """Return what the gateway is and what it reports now.
+    def describe(self, token: Token | None) -> tuple[words.Description, Profile]:
+        """Return what of the gateway will be recorded, found out by polling it once; nothing is kept.
 
         Raises:
             GatewayError: it can't be read; with what to do.
         """
-        gateway = self._gateway(token)
+        gateway, at = self._gateway(token), self._clock().replace(microsecond=0)
         try:
-            poll = gateway.poll(at=self._clock().replace(microsecond=0), inverters=True)
+            poll = gateway.poll(at=at, inverters=True)
         except GatewayUnreachableError as error:
             raise unreachable(self.settings, error) from error
         if (refused := gateway.endpoints.refused_user) is not None:
             raise AuthenticationError(str(refused))
         assert gateway.profile is not None  # noqa: S101 - a poll that raises nothing has one
-        return gateway.profile, poll
-
-    def describe(self, token: Token | None) -> tuple[words.Description, Profile]:
-        """Return what of the gateway will be recorded, found out by polling it once; nothing is kept."""
-        profile, poll = self.poll(token)
-        return words.describe(profile, poll), profile
+        if gateway.is_nightly_outage(at):
+            later = ("inverters", "not asked from 22:58 to 23:06, while gateways restart, but afterwards")
+            known = words.describe(gateway.profile)
+            return replace(known, missing=(*known.missing, later)), gateway.profile
+        return words.describe(gateway.profile, poll), gateway.profile

@@ -10,10 +10,13 @@ import pexpect
 import pytest
 
 from logger.cli import run
+from logger.cli.setup import Terminal
 from logger.clock import utc_now
 from logger.gateway import discovery
 from logger.settings import load
+from logger.setup import dialogue, draft, former, person
 from logger.simulator.access import ACCOUNT, Entrez
+from logger.store.database import opened
 from tests.conftest import Bench, Benches
 
 Roofs = Callable[..., Bench]
@@ -63,6 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         monkeypatch.delenv(name)
     monkeypatch.setenv("ENVOYLOG_DATABASE_URL", sqlite_url)  # It is there already: its tables take a second.
     monkeypatch.setattr(discovery, "discover", lambda *_, **__: [])
+    monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: False)
     return Home(path, capsys)
 
 
@@ -345,6 +349,81 @@ def test_a_configuration_elsewhere_is_named_in_what_to_type(home: Home, roofs: R
     assert home.setup("--service", "--config", path) == 2
 
 
+def test_flags_of_one_gateway_need_its_name_where_there_are_two(configured: tuple[Home, Bench], roofs: Roofs) -> None:
+    home, _ = configured
+    barn = roofs(serial="122334455999", generation="5", cts="none")
+    assert home.setup("--host", barn.server.url, "--name", "barn") == 0
+    assert home.setup("--peak-power-kwp", "3") == 2
+    assert "name it with --name" in home.err
+    assert home.setup("--peak-power-kwp", "3", "--name", "barn") == 0
+    assert [gateway.peak_power_kwp for gateway in load(home.config, {}).gateways] == [4.2, 3.0]
+    assert home.setup("--peak-power-kwp", "3", "--name", "bran") == 2
+
+
+def test_a_database_of_the_command_line_is_written_and_its_password_not_shown(home: Home, roofs: Roofs) -> None:
+    roof = roofs(generation="5", cts="none")
+    url = "postgresql://me:s3cret@localhost/solar"
+    code = run(["setup", "--yes", "--dry-run", "--no-service", "--host", roof.server.url, "--database-url", url])
+    assert code == 0
+    shown = home.capsys.readouterr().out
+    assert 'database_url = "postgresql://me:***@localhost/solar"' in shown
+    assert "s3cret" not in shown
+
+
+def test_in_the_nightly_restart_inverters_are_left_for_later(
+    home: Home, roofs: Roofs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = roofs(generation="5", cts="none")
+    monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: True)
+    assert home.setup("--host", roof.server.url, "--dry-run") == 0
+    assert "not asked from 22:58 to 23:06" in home.out
+
+
+def test_without_a_terminal_nobody_is_asked_and_nothing_is_guessed(home: Home) -> None:
+    assert run(["setup"]) == 2
+    assert "add --yes" in home.capsys.readouterr().err
+
+
+def test_a_local_user_of_old_firmware_keeps_its_password(home: Home, roofs: Roofs) -> None:
+    roof = roofs(generation="5", cts="none")
+    secret = home.write("password", "secret")
+    assert home.setup("--host", roof.server.url, "--username", "me", "--password-file", secret) == 0
+    (gateway,) = load(home.config, {}).gateways
+    assert (gateway.username, gateway.read_password()) == ("me", "secret")
+    secret.write_text("wrong")
+    assert home.setup("--host", roof.server.url, "--username", "me", "--password-file", secret) == 4
+    assert "refuses the user 'me'" in home.err
+
+
+def test_the_service_goes_on_with_what_a_user_has(
+    configured: tuple[Home, Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, roof = configured
+    mine = load(
+        home.config,
+        {"ENVOYLOG_STATE_DIR": str(home.state), "ENVOYLOG_DATABASE_URL": os.environ["ENVOYLOG_DATABASE_URL"]},
+    )
+    assert home.setup() == 0
+    monkeypatch.delenv("ENVOYLOG_DATABASE_URL")
+    plan = draft.Draft(tmp_path / "etc" / "config.toml", {"ENVOYLOG_STATE_DIR": str(tmp_path / "var")})
+    talk = dialogue.Dialogue(plan, person.Wishes(names=("south",)), Terminal(is_there=False), roof.environ, utc_now)
+    talk.take_over(mine, former.server_url(mine))
+    talk.run()
+    plan.write()
+    loaded = talk.keep()
+    assert loaded.poll_every_s == 30
+    assert [(gateway.name, gateway.peak_power_kwp) for gateway in loaded.gateways] == [("south", 4.2)]
+    token, pin = Path("tokens/south.jwt"), Path("certificates/south.sha256")
+    for name in (token, pin):
+        assert (tmp_path / "var" / name).read_text() == (home.state / name).read_text()
+    copied, aside = former.bring(mine, loaded)
+    assert "are copied into" in copied
+    assert not home.config.exists()
+    assert "config.toml.old" in aside
+    with opened(loaded.database_url) as engine, engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM polls").scalar_one() == 1
+
+
 # ----------------------------------------------------------------------------- at a terminal
 
 
@@ -404,7 +483,7 @@ def test_a_person_is_asked_again_until_it_is_right(home: Home, roofs: Roofs) -> 
         assert words in shown
     assert token[:40] not in shown
     wide = [line for line in shown.splitlines() if len(line) > 80]
-    assert all("call it" in line or str(home.path) in line for line in wide)
+    assert all("call it" in line or str(home.path) in line or line.startswith("envoylog:") for line in wide)
     assert home.config.exists()
 
 
