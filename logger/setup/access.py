@@ -1,7 +1,7 @@
 """How a gateway of firmware 7 and newer lets us in: the token that it has, one that is pasted, or one of an account."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from logger.clock import Clock
@@ -21,8 +21,17 @@ class Access:
     token: Token | None  #: None where firmware asks for none
     is_new: bool = False
     username: str | None = None  #: of an account that renews it
-    password: str | None = None  #: to be kept in a file of ours
+    password: str | None = field(default=None, repr=False)  #: to be kept in a file of ours
     password_file: Path | None = None  #: one that the user has
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that gave a token, and whether its password is kept."""
+
+    username: str
+    password: str = field(repr=False)
+    keeps: bool
 
 
 class Door:
@@ -34,7 +43,7 @@ class Door:
         self._environ, self.clock = environ, clock
         self.token_dir = Path()  #: the state directory that may have a token
         self.account_dir = Path()  #: where it is kept when accounts were asked
-        self.accounts: list[tuple[str, str]] = []  #: name and password that gave another gateway's token just now
+        self.accounts: list[Account] = []  #: that gave another gateway's token just now
 
     def open(self) -> Access:
         """Return a token that the gateway takes.
@@ -80,9 +89,8 @@ class Door:
         return self.wishes.token_texts[0]
 
     def _asked(self) -> Access:
-        if self.accounts and self.person.confirm(f"Use the account {self.accounts[-1][0]} for it too?"):
-            username, password = self.accounts.pop()
-            return self._of_account(username, password)
+        if self.accounts and self.person.confirm(f"Use the account {self.accounts[-1].username} for it too?"):
+            return self._of_account(self.accounts[-1].username, self.accounts.pop())
         ways = [
             f"Paste one: sign in at {ENTREZ_URL}, choose your system and gateway, and copy it",
             "Fetch it with the e-mail and password of your Enlighten account (not with two-factor login)",
@@ -98,21 +106,18 @@ class Door:
         self._say(token, renews=False)
         return Access(token=token, is_new=True)
 
-    def _of_account(self, username: str, known: str | None = None) -> Access:
-        password = (
-            known
-            or self.wishes.password
-            or self.person.secret("Its password (it is not shown)", "--password-file FILE")
-        )
+    def _of_account(self, username: str, known: Account | None = None) -> Access:
+        password = known.password if known else self.wishes.password
+        password = password or self.person.secret("Its password (it is not shown)", "--password-file FILE")
         token = self.trial.fetch(self.account_dir, username, password)
-        self.accounts.append((username, password))
-        keeps = self.wishes.keep_password
+        keeps = known.keeps if known else self.wishes.keep_password
         if keeps is None:
             self.person.say(
                 "With the password kept in a file of yours alone, the token renews itself. Without it, you paste a new "
                 "one or run this again before it ends."
             )
             keeps = self.person.confirm("Keep the password?", default=False)
+        self.accounts.append(Account(username, password, keeps=keeps))
         self._say(token, renews=keeps)
         if not keeps:
             return Access(token=token, is_new=True)

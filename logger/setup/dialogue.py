@@ -14,7 +14,7 @@ from logger.gateway.credentials import Tokens
 from logger.gateway.probe import Found
 from logger.gateway.tls import Pins
 from logger.settings import GatewaySettings, Settings, write_secret
-from logger.setup.access import Access, Door, password_path
+from logger.setup.access import Access, Account, Door, password_path
 from logger.setup.draft import Draft
 from logger.setup.finding import Finder, Place, existing
 from logger.setup.person import Person, Wishes, until_right
@@ -44,7 +44,7 @@ class Dialogue:
         self.draft, self.wishes, self.person = draft, wishes, person
         self._environ, self._clock = environ, clock
         self._names = list(wishes.names)  # that no gateway has yet
-        self._accounts: list[tuple[str, str]] = []  # that gave a token just now
+        self._accounts: list[Account] = []  # that gave a token just now
         self.chosen: list[Chosen] = []
         #: where it is kept when accounts were asked
         self.account_dir = draft.loaded.state_dir
@@ -110,6 +110,8 @@ class Dialogue:
     def _set_up(self, place: Place) -> None:
         """Ask everything about one gateway, and try it."""
         known = existing(self.draft.loaded.gateways, place)
+        if known is None:
+            self.person.say(f"A gateway answers at {place.host}.")
         name = known.name if known else until_right(self.person, lambda: self._named(place))
         if name in self._names:
             self._names.remove(name)

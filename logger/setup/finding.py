@@ -53,9 +53,9 @@ class Finder:
         announced = self._announced()
         yield from self.known_places(configured, announced)
         new = list(self._new(configured, announced))
+        is_one = len(new) == 1 and not configured
         for place in new:
-            self.person.say(f"Found: {words.kind(place.info)}, at {place.host}.")
-            if (len(new) == 1 and not configured) or self.person.confirm("Log it?"):
+            if is_one or self._is_wanted(place):
                 yield place
         if not configured and not new:
             self.person.say(
@@ -63,6 +63,11 @@ class Finder:
                 "its serial number."
             )
             yield self._asked()
+
+    def _is_wanted(self, place: Place) -> bool:
+        self.person.say()
+        self.person.say(f"Found: {words.kind(place.info)}, at {place.host}.")
+        return self.person.confirm("Log it?")
 
     def known_places(
         self, configured: Iterable[GatewaySettings], announced: Sequence[discovery.Found] = ()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -17,15 +17,15 @@ class Wishes:
 
     hosts: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    token_texts: tuple[str, ...] = ()
+    token_texts: tuple[str, ...] = field(default=(), repr=False)
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     password_file: Path | None = None
     keep_password: bool | None = None
     fingerprint: str | None = None
     time_zone: str | None = None
     peak_power_kwp: float | None = None
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
     timeout_s: float = 5.0
 
     @property

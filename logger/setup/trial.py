@@ -93,7 +93,7 @@ class Trial:
             raise AuthenticationError(str(refused))
         assert gateway.profile is not None  # noqa: S101 - a poll that raises nothing has one
         if gateway.is_nightly_outage(at):
-            later = ("inverters", "not asked from 22:58 to 23:06, while gateways restart, but afterwards")
+            later = ("inverters", "asked again after 23:06: not from 22:58 on, while gateways restart")
             known = words.describe(gateway.profile)
             return replace(known, missing=(*known.missing, later)), gateway.profile
         return words.describe(gateway.profile, poll), gateway.profile

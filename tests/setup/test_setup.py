@@ -376,7 +376,7 @@ def test_in_the_nightly_restart_inverters_are_left_for_later(
     roof = roofs(generation="5", cts="none")
     monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: True)
     assert home.setup("--host", roof.server.url, "--dry-run") == 0
-    assert "not asked from 22:58 to 23:06" in home.out
+    assert "asked again after 23:06" in home.out
 
 
 def test_without_a_terminal_nobody_is_asked_and_nothing_is_guessed(home: Home) -> None:
