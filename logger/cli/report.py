@@ -1,5 +1,6 @@
 """``envoylog report``."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import click
 from logger import exports
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.clock import utc_now
+from logger.errors import UsageError
+from logger.exports import terminal
 from logger.exports.text import LOCALES
 from logger.reports import battery, details, energy, periods, quality
 
@@ -56,6 +59,12 @@ def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
     return exports.to_full_xlsx(reports, ranking)
 
 
+def _refuse_terminal(form: str, output: Path | None) -> None:
+    """Refuse to write what is no text to a terminal."""
+    if form in {"xlsx", "ods", "parquet"} and str(output or "-") == "-" and sys.stdout.isatty():
+        raise UsageError(f"{form} is no text for a terminal; write it to a file: -o energy.{form}")
+
+
 def _command(kind: str) -> click.Command:
     days = periods.DEFAULT_DAYS.get(kind, 0)
     first = {0: "the first day", 1: "the last day"}.get(days, f"the last {days} days")
@@ -82,6 +91,7 @@ def _command(kind: str) -> click.Command:
         form: str | None, output: Path | None, locale: str | None, sheet: bool, period: Any = None, **chosen: Any
     ) -> None:
         chosen_form = exports.format_for(form, output)
+        _refuse_terminal(chosen_form, output)
         with reading(load_settings()) as connection:
             found = _report(kind, connection, chosen, period)
             if chosen_form == "xlsx" and kind in WORKBOOKS and not sheet:
@@ -91,7 +101,8 @@ def _command(kind: str) -> click.Command:
             else:
                 content = exports.EXPORTERS[chosen_form](found)
         if output is None:
-            click.echo(content, nl=False)
+            # Text, so that a terminal of few characters or without colour gets what it can show.
+            click.echo(terminal.table(found, terminal.width()) if chosen_form == "table" else content, nl=False)
             return
         with exports.replacing(output) as out:
             out.write(content)

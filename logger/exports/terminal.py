@@ -8,53 +8,84 @@ Walk: reports.Report -> text -> here -> exports
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
+
+import click
 
 from logger.exports.text import UNKNOWN, text_cells
 from logger.reports import Report
-from logger.reports.columns import NOTES
+from logger.reports.columns import NOTES, STATUS
 
 #: what a narrow terminal does without, in this order
 DROP_ORDER = (
-    "notes", "hour_starts_at", "specific_yield_kwh_per_kwp", "peak_production_w",
+    "specific_yield_kwh_per_kwp", "peak_production_w",
     "self_consumption_kwh", "battery_charge_kwh", "battery_discharge_kwh", "source_changes",
     "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
-    "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "grid_export_kwh",
-    "self_sufficiency_pct", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
+    "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "self_sufficiency_pct",
+    "grid_export_kwh", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
 )  # fmt: skip
-#: between two columns
-GAP = "  "
-#: Notes are never narrower than this.
-NOTES_WIDTH = 24
+#: counts that are left out where all of them are 0
+RARE = ("polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls", "source_changes")
+#: between two columns; the narrower where not all columns have room
+GAPS = ("  ", " ")
+#: of what goes to no terminal: no column is left out
+WIDE = 250
+#: how a status is shown, where there is colour
+STYLES = {"suspect": {"fg": "red"}, "partial": {"fg": "yellow"}, "provisional": {"dim": True}}
 
 
 def to_table(report: Report) -> bytes:
-    """Return a table that fits the terminal; columns without any value are left out.
+    """Return a table without colour that fits the terminal, or is wide where there is none."""
+    return click.unstyle(table(report, width())).encode()
 
-    Where the terminal is too narrow the least important columns are left out too, and named.
+
+def width() -> int:
+    """Return how many characters a line may have."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else WIDE
+
+
+def table(report: Report, most: int) -> str:
+    """Return a table of ``most`` columns, in the styles of click; columns without any value are left out.
+
+    Where that is too narrow the least important columns are left out too, and named. Notes stand below.
     """
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 250
     cells = dict(zip(report.names, map(list, zip(*text_cells(report), strict=True)), strict=True))
     gateways = list(dict.fromkeys(cells["gateway"][:-1]))
     columns = [
         Shown(report, name, texts)
         for name, texts in cells.items()
-        if not {"", UNKNOWN}.issuperset(texts) and (name != "gateway" or len(gateways) > 1)
+        if not {"", UNKNOWN}.issuperset(texts)
+        and (name != "gateway" or len(gateways) > 1)
+        and (name != "hour_starts_at" or _has_an_hour_twice(report))
+        and name != NOTES
     ]
-    dropped = []
+    never = [column for column in columns if column.name in RARE and {"0"}.issuperset(column.texts)]
+    columns = [column for column in columns if column not in never]
+    gap = GAPS[_needed(columns, GAPS[0]) > most]
+    dropped: list[Shown] = []
+    kept = list(columns)
     for name in DROP_ORDER:
-        if _needed(columns) > width:
-            dropped += [column for column in columns if column.name == name]
-            columns = [column for column in columns if column.name != name]
-    columns[-1].widen(width - _needed(columns))
+        if _needed(kept, gap) > most:
+            dropped += [column for column in kept if column.name == name]
+            kept = [column for column in kept if column.name != name]
+    for column in reversed(dropped):
+        again = [own for own in columns if own in kept or own is column]
+        kept = again if _needed(again, gap) <= most else kept
+    dropped = [column for column in columns if column not in kept]
     subject = report.heading(report.labels[-1]).lower()
     title = {"quality": "how sure the totals are", "battery": f"batteries by {subject}"}.get(report.kind)
-    title = title or f"energy by {subject}"
-    text = f"{', '.join(gateways)}: {title}\n\n{_laid_out(columns)}"
+    heading = click.style(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", bold=True)
+    parts = [f"{heading}\n", _laid_out(kept, gap)]
+    if NOTES in cells and any(cells[NOTES][:-1]):
+        parts.append("\n".join(_notes(report, len(gateways) > 1, most)) + "\n")
+    left_out = ""
+    if never:
+        left_out = _sentence("None of: ", _titles(never, columns), ".", most)
     if dropped:
-        words = ", ".join(dict.fromkeys(column.title.lower() for column in dropped))
-        hint = f"No room for: {words}. A wider window shows them, and so does -o FILE."
-        text += f"\n{textwrap.fill(hint, width)}\n"
-    return text.encode()
+        hint = ". A wider window shows them, and so does -o\N{NO-BREAK SPACE}FILE."
+        left_out += _sentence("No room for: ", _titles(dropped, columns), hint, most)
+    parts += [left_out] if left_out else []
+    return "\n".join(parts)
 
 
 class Shown:
@@ -63,36 +94,62 @@ class Shown:
     def __init__(self, report: Report, name: str, texts: list[str]) -> None:
         self.name, self.texts, self.is_number = name, texts, name in report.columns
         self.title, _, unit = report.heading(name).partition(" (")
-        widest = max(map(len, texts))
-        self.width = min(widest, NOTES_WIDTH) if name == NOTES else widest
+        self.unit = f"({unit}" if unit else ""
         words = self.title.replace("-", "- ").split()
-        self.width = max(self.width, *map(len, words), len(unit) + 1)
-        self.heading = [*textwrap.wrap(self.title, self.width), *([f"({unit}"] if unit else [])]
-
-    def widen(self, room: int) -> None:
-        """Use what room is left for a long text."""
-        self.width = min(self.width + max(0, room), max(self.width, *map(len, self.texts)))
+        self.width = max(*map(len, texts), *map(len, words), len(self.unit))
+        self.heading = [*textwrap.wrap(self.title, self.width), *([self.unit] if unit else [])]
 
 
-def _needed(columns: list[Shown]) -> int:
-    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
+def _has_an_hour_twice(report: Report) -> bool:
+    """Whether local time does not tell two hours apart, as in autumn."""
+    if "local_hour" not in report.labels:
+        return False
+    hours = list(zip(report.column("gateway"), report.column("local_hour"), strict=True))
+    return len(set(hours)) < len(hours)
 
 
-def _laid_out(columns: list[Shown]) -> str:
-    """Return columns side by side: headings, rows, and the totals below a rule.
+def _titles(columns: Sequence[Shown], all_columns: Sequence[Shown]) -> list[str]:
+    """Return what stands above columns, with the unit where the title alone does not tell which."""
+    titles = [column.title for column in all_columns]
+    return [f"{own.title} {own.unit}" if titles.count(own.title) > 1 else own.title for own in columns]
 
-    Only the last column may be text that is longer than its column is wide.
-    """
-    form = GAP.join(f"{{:{'>' if own.is_number else '<'}{own.width}}}" for own in columns)
-    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * _needed(columns)
+
+def _sentence(start: str, names: Sequence[str], end: str, most: int) -> str:
+    """Return names in a sentence, wrapped between them."""
+    text = start + ", ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + end
+    lines = textwrap.wrap(text, min(most, 100), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ") + "\n"
+
+
+def _needed(columns: Sequence[Shown], gap: str) -> int:
+    return sum(column.width for column in columns) + len(gap) * (len(columns) - 1)
+
+
+def _laid_out(columns: Sequence[Shown], gap: str) -> str:
+    """Return columns side by side: headings, rows, and the totals below a rule."""
+    form = gap.join(f"{{:{'>' if own.is_number else '<'}{own.width}}}" for own in columns)
+    rule = click.style("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * _needed(columns, gap), dim=True)
     tall = max(len(column.heading) for column in columns)
     heads = [[""] * (tall - len(column.heading)) + column.heading for column in columns]
-    lines = [form.format(*parts).rstrip() for parts in zip(*heads, strict=True)]
-    for texts in zip(*(column.texts for column in columns), strict=True):
-        lines.append(form.format(*texts).rstrip())
-        if len(texts[-1]) > columns[-1].width:
-            first, *more = textwrap.wrap(texts[-1], columns[-1].width)
-            blank = [""] * (len(columns) - 1)
-            lines[-1:] = [form.format(*texts[:-1], first).rstrip()]
-            lines += [form.format(*blank, part).rstrip() for part in more]
-    return "\n".join([*lines[:tall], rule, *lines[tall:-1], rule, lines[-1]]) + "\n"
+    above = [form.format(*parts).rstrip() for parts in zip(*heads, strict=True)]
+    *rows, total = [form.format(*texts).rstrip() for texts in zip(*(own.texts for own in columns), strict=True)]
+    if columns[-1].name == STATUS:
+        rows = [_styled(row, status) for row, status in zip(rows, columns[-1].texts, strict=False)]
+    return "\n".join([*above, rule, *rows, rule, click.style(total, bold=True)]) + "\n"
+
+
+def _styled(row: str, status: str) -> str:
+    """Return a row with its last cell, the status, in its style."""
+    return row[: -len(status)] + click.style(status, **STYLES[status]) if status in STYLES else row  # type: ignore[arg-type]
+
+
+def _notes(report: Report, names_gateway: bool, most: int) -> Iterator[str]:
+    """Yield the notes of each row that has some, behind its label."""
+    for label, name, notes in zip(
+        report.column(report.labels[-1]), report.column("gateway"), report.column(NOTES), strict=True
+    ):
+        if notes:
+            start = f"{name} {label}  " if names_gateway else f"{label}  "
+            yield textwrap.fill(
+                start + notes, min(most, 120), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )

@@ -5,13 +5,12 @@ Walk: v_energy_daily, v_inverter_daily, polls, events -> here -> exports
 
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, case, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports import Report
-from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, SUSPECT, status_of
+from logger.reports.columns import INVERTERS_EXCESS, NOTES, QUALITY, STATUS, status_of
 from logger.reports.energy import (
     Site,
     as_date,
@@ -23,6 +22,7 @@ from logger.reports.energy import (
     suspect_days,
     view_rows,
 )
+from logger.reports.notes import in_words
 from logger.reports.periods import Text, periods
 from logger.reports.storage import storage_notes
 from logger.store.models import EVENTS, POLLS
@@ -37,8 +37,6 @@ COUNTED = {
     "stalled_counter": "stalls",
     "source_change": "source_changes",
 }
-#: At most this many events of a day are described in words.
-MAX_NOTES = 6
 
 
 def quality_report(
@@ -93,7 +91,7 @@ def quality_report(
                         is_broken=has_break(breaks, start_s, end_s),
                         is_suspect=day in suspects,
                     ),
-                    NOTES: "; ".join(filter(None, [_notes(events_of_day, zone), *of_batteries.get(day, [])])),
+                    NOTES: "; ".join(filter(None, [in_words(events_of_day, day, zone), *of_batteries.get(day, [])])),
                     "covered_s": period_s * share,
                     "period_s": period_s,
                 }
@@ -130,14 +128,3 @@ def _excess_pct(inverters_kwh: float | None, production_kwh: float | None) -> fl
     one_day = {"inverters_kwh": [inverters_kwh], "production_kwh": [production_kwh]}
     excess = INVERTERS_EXCESS.of(one_day.__getitem__)
     return None if excess is None else round(excess, 3)
-
-
-def _notes(events: list[Any], zone: ZoneInfo) -> str:
-    # What casts doubt on the whole day comes first.
-    events = sorted(events, key=lambda event: event.kind not in SUSPECT)
-    notes = [
-        f"{at.astimezone(zone):%H:%M} {kind} {subject}: {detail}" for at, kind, subject, detail in events[:MAX_NOTES]
-    ]
-    if len(events) > MAX_NOTES:
-        notes.append(f"and {len(events) - MAX_NOTES} more, see v_events")
-    return "; ".join(notes)

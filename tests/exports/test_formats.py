@@ -2,12 +2,14 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import openpyxl
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from logger import exports
 from logger.cli import run
 from logger.cli.report import FORMATS
 from logger.errors import UsageError
+from logger.exports import terminal
 from logger.exports.text import _text_cell
 from logger.reports import Report
 from logger.reports.energy import energy_report
@@ -137,29 +140,54 @@ def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_table_fits_its_terminal_and_cuts_no_number(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+def test_a_table_fits_its_terminal_and_breaks_no_word(filled: Engine) -> None:
+    report = daily(filled)
     for width in (60, 80, 100, 200):
-        monkeypatch.setenv("COLUMNS", str(width))
-        shown = exports.to_table(daily(filled)).decode()
-        assert max(len(line) for line in shown.splitlines()) <= width
+        shown = click.unstyle(terminal.table(report, width))
+        assert max(map(len, shown.splitlines())) <= width
         assert "\N{HORIZONTAL ELLIPSIS}" not in shown
         assert ("\nNo room for" in shown) == (width < 140)
-        assert "Production" in shown
+        whole = {word for column in report.columns.values() for word in re.findall(r"\w+-?", column.title)}
+        above = shown.partition("\N{BOX DRAWINGS LIGHT HORIZONTAL}")[0].partition("\n\n")[2]
+        assert set(re.findall(r"[A-Z][\w-]+", above)) <= whole | {"Day", "Status", "Wh", "Wp"}
+    assert "import export" in click.unstyle(terminal.table(report, 80))
 
 
-def test_the_notes_of_a_day_are_wrapped_and_nothing_of_them_is_cut(
-    filled: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_no_room_is_named_as_it_is_headed_elsewhere(filled: Engine) -> None:
+    report = daily(filled)
+    shown = click.unstyle(terminal.table(report, 80))
+    named = shown.partition("No room for: ")[2].partition(". A wider")[0].replace("\n", " ").split(", ")
+    headings = {column.heading for column in report.columns.values()} | {c.title for c in report.columns.values()}
+    assert "Self-consumption (kWh)" in named
+    assert set(named) <= headings
+
+
+def test_the_notes_of_a_day_stand_below_the_table_and_nothing_of_them_is_cut(filled: Engine) -> None:
     with filled.connect() as connection:
         report = quality_report(connection, now=NOW, since="2026-05-28", until="2026-05-28")
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "200")
-    shown = exports.to_table(report).decode()
-    assert max(len(line) for line in shown.partition("\nNo room for")[0].splitlines()) <= 200
+    shown = click.unstyle(terminal.table(report, 80))
+    assert max(map(len, shown.splitlines())) <= 80
     (notes,) = report.column("notes")
-    assert len(notes) > 24
-    assert all(word in shown for word in notes.split())
+    assert "nothing measured 07:45 to 14:00" in notes
+    assert f"2026-05-28  {notes}" in " ".join(shown.split("\n"))
+    assert "None of: Failed polls, Resets, Wraps" in shown
+
+
+def test_an_hour_is_named_in_local_time_alone_unless_it_comes_twice(filled: Engine) -> None:
+    with filled.connect() as connection:
+        report = energy_report(connection, "hourly", now=NOW, since="2026-05-27", until="2026-05-27")
+    assert "UTC" not in terminal.table(report, 200)
+    at = report.labels.index("local_hour")
+    rows = [(*row[:at], report.rows[0][at], *row[at + 1 :]) for row in report.rows[:2]]
+    weights = {name: values[:2] for name, values in report.weights.items()}
+    twice = Report(report.kind, report.labels, report.numbers, report.remarks, rows, weights)
+    assert "(UTC)" in terminal.table(twice, 200)
+
+
+def test_only_the_status_of_a_row_has_colour_and_a_file_has_none(filled: Engine) -> None:
+    report = daily(filled)
+    assert click.style("partial", fg="yellow") in terminal.table(report, 80)
+    assert b"\x1b" not in exports.to_table(report)
 
 
 def test_a_report_for_the_terminal_or_as_text_loads_nothing_of_spreadsheets(filled: Engine, database_url: str) -> None:
