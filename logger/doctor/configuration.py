@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from logger.doctor.findings import Finding, Level, error, ok, warning
-from logger.doctor.installation import Installation, finding_of, may
+from logger.doctor.installation import Installation, finding_of, may, nearest
 from logger.errors import LoggerError, SettingsError, StoreError, TokenExpiredError
 from logger.gateway.credentials import Tokens
 from logger.gateway.http import Address
@@ -117,7 +117,7 @@ def _secrets(here: Installation, loaded: Settings, gateway: GatewaySettings) -> 
 
 def _state_dir(here: Installation, loaded: Settings) -> Iterator[Finding]:
     path = loaded.state_dir
-    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    there = nearest(path)
     if not there.is_dir():
         yield error(CHECK, f"state_dir {path} can't be made: {there} is a file.", "choose another state_dir")
     elif may(there, os.W_OK | os.X_OK):
@@ -146,7 +146,7 @@ def _database(here: Installation, loaded: Settings) -> Iterator[Finding]:
     try:
         file = database.file_of(loaded.database_url)
         if file is not None and not os.path.lexists(file):
-            there = next(folder for folder in file.parents if folder.exists())
+            there = nearest(file.parent)
             if not there.is_dir() or not may(there, os.W_OK | os.X_OK):
                 text = f"{here.user} can't make the database {file}: {there} is not a folder to write into."
                 yield error(CHECK, text, "choose another database_url, or another user")

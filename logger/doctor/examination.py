@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from logger.doctor import configuration, gateways, machine, measurements, storage, visit
+from logger.doctor import configuration, gateways, machine, measurements, owners, storage, visit
 from logger.doctor.findings import Finding, error
 from logger.doctor.installation import Installation
 from logger.doctor.visit import Visit
@@ -50,6 +50,7 @@ def _all(here: Installation, visits: list[Visit], with_more_pages: bool, system:
     if (loaded := here.settings) is None:
         return
     if here.config_path is not None or "database_url" in loaded.origins:
+        yield from _checked("owners", lambda: owners.examine(here, loaded))
         yield from _checked("database", lambda: storage.examine(here, loaded))
     for gateway in loaded.gateways:
         yield from _checked("gateway", partial(_visited, here, loaded, gateway, visits, with_more_pages))

@@ -1,5 +1,6 @@
 """What is looked at: the configuration as it was found, or why there is none, and the world around it."""
 
+import contextlib
 import os
 import pwd
 from collections.abc import Mapping
@@ -51,6 +52,15 @@ def is_hidden(path: Path) -> bool:
     except OSError:
         return False
     return not may(path, os.R_OK)
+
+
+def nearest(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that there is."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            place.lstat()
+            return place
+    return Path("/")
 
 
 def may(path: Path, right: int) -> bool:

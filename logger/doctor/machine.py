@@ -12,7 +12,7 @@ from pathlib import Path
 from logger import __version__
 from logger.clock import utc_now
 from logger.doctor.findings import Finding, Level, error, ok, warning
-from logger.doctor.installation import Installation
+from logger.doctor.installation import Installation, nearest
 from logger.service.machine import Machine
 from logger.service.state import State, is_gone
 from logger.settings import places
@@ -109,11 +109,20 @@ def service(here: Installation, state: State, system: Machine) -> Finding:
 
 def room(what: str, path: Path) -> Iterator[Finding]:
     """Yield how much room a folder's disk has, and whether it is one that keeps."""
-    there = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+    there = nearest(path)
     try:
-        free_bytes = shutil.disk_usage(there).free
+        disk = os.statvfs(there)
     except OSError as problem:
         yield error("disk", f"{what}: {there} can't be looked at ({problem.strerror}).", "look at the disk")
+        return
+    free_bytes = disk.f_bavail * disk.f_frsize
+    if disk.f_flag & os.ST_RDONLY:
+        text = f"{what}: the disk of {there} can only be read, as Linux does with an SD card or disk that fails."
+        yield error("disk", text, "sudo dmesg | grep -i -E 'error|read-only', and replace the card")
+        return
+    if disk.f_files and not disk.f_favail:
+        to_do = "make room: sudo du --inodes -xS / | sort -n | tail"
+        yield error("disk", f"{what}: the disk of {there} takes no more files.", to_do)
         return
     kind = filesystem(there)
     if kind in IN_MEMORY:

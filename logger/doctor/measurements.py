@@ -9,13 +9,14 @@ from sqlalchemy import Connection, func, select
 from logger import status
 from logger.clock import from_epoch_s, to_epoch_s
 from logger.doctor.findings import Finding, Level, error, ok, span, warning
-from logger.doctor.installation import Installation, of_sentence
+from logger.doctor.installation import Installation, nearest, of_sentence
 from logger.errors import StoreError
 from logger.reports.columns import SUSPECT
 from logger.settings import GatewaySettings, Settings
 from logger.store import database, schema
-from logger.store.models import EVENTS, INVERTERS, PRODUCTION_SAMPLES
-from logger.store.queries import gateway_named
+from logger.store.models import ENERGY_15MIN, EVENTS, INVERTERS, PRODUCTION_SAMPLES
+from logger.store.queries import ends_s, gateway_named
+from logger.store.spool import spool_path
 
 #: Events of so many days are still news.
 LATELY = timedelta(days=7)
@@ -24,6 +25,8 @@ STUCK = timedelta(hours=2)
 STUCK_POWER_W = 50.0
 #: A meter's own reading that is older is stale.
 STALE_S = 900
+#: Totals follow each quarter hour.
+BEHIND_S = 3 * 3600
 #: An inverter is silent for days before it is news, and for so long before it is gone.
 SILENT_DAYS = 2
 GONE_DAYS = 60
@@ -52,6 +55,10 @@ def _last_poll(here: Installation, loaded: Settings, stands: status.GatewayStatu
     # Polls that wait are not for everybody to see.
     patience_s = 2 * loaded.poll_every_s + 120 + (loaded.commit_every_s if here.hidden else 0)
     waits_s = stands.waiting_since_s or 0
+    refused = spool_path(loaded.state_dir, name).with_suffix(".refused")
+    if nearest(refused) == refused:
+        text = f"The database took other polls, but not those that were put aside in {refused}."
+        yield warning("spool", text, "report this, with a recording: envoylog doctor --bundle FILE", name)
     if waits_s > patience_s + max(loaded.commit_every_s, loaded.poll_every_s):
         text = f"Polls wait for the database since {span(waits_s)}, {stands.spool_bytes / 1e6:.1f} MB of them."
         yield error("spool", text, "look at what is said of the database above; nothing is lost meanwhile", name)
@@ -68,6 +75,8 @@ def _last_poll(here: Installation, loaded: Settings, stands: status.GatewayStatu
 
 def _of_site(here: Installation, connection: Connection, gateway: GatewaySettings, row: Any) -> Iterator[Finding]:
     name = gateway.name
+    yield from _changed(gateway, row)
+    yield from _totals(connection, row.gateway_id, name)
     suspects = _events(here, connection, row.gateway_id, SUSPECT)
     for event in suspects:
         text = f"{event.subject}: {event.detail}"
@@ -76,6 +85,27 @@ def _of_site(here: Installation, connection: Connection, gateway: GatewaySetting
         yield ok("CTs", "Nothing suspect in the last week.", name)
     yield from _still(here, connection, row.gateway_id, name)
     yield from _silent_inverters(connection, row.gateway_id, name)
+
+
+def _changed(gateway: GatewaySettings, row: Any) -> Iterator[Finding]:
+    """Yield what the configuration says otherwise than what was counted by: nothing is stored until that is settled."""
+    for key, what in (("time_zone", "days are those of"), ("grid_meter", "import and export are counted as")):
+        wanted, counted = getattr(gateway, key), getattr(row, key)
+        if wanted and counted and wanted != counted:
+            text = (
+                f"Its {what} {counted}, and the configuration says {wanted}: nothing is stored until that is settled."
+            )
+            yield error("configuration", text, f"envoylog db rebuild, or write {key} = {counted!r}", gateway.name)
+
+
+def _totals(connection: Connection, gateway_id: int, name: str) -> Iterator[Finding]:
+    """Yield whether the totals follow the samples."""
+    sampled = ends_s(connection, PRODUCTION_SAMPLES.c.polled_at, gateway_id)
+    counted = ends_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
+    if sampled is None or sampled[1] - (counted[1] if counted else sampled[0]) < BEHIND_S:
+        return
+    until = f"end {span(sampled[1] - counted[1])} before the last poll" if counted else "have not begun"
+    yield warning("totals", f"The totals {until}.", "envoylog db rebuild", name)
 
 
 def _events(here: Installation, connection: Connection, gateway_id: int, kinds: Sequence[str]) -> list[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from logger.clock import from_epoch_s
 from logger.doctor import machine
 from logger.doctor.findings import Finding, error, ok, warning
-from logger.doctor.installation import Installation, finding_of
+from logger.doctor.installation import Installation, finding_of, nearest
 from logger.errors import SchemaOutdatedError, StoreAwayError, StoreError
 from logger.settings import Settings, urls
 from logger.store import database, queries, schema, size
@@ -86,9 +86,8 @@ def _disks(loaded: Settings, taken_bytes: int, days: float | None) -> Iterator[F
         places["database"] = file.parent
     seen: list[int] = []
     for what, path in places.items():
-        there = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
         with contextlib.suppress(OSError):
-            if (device := there.stat().st_dev) in seen:
+            if (device := nearest(path).stat().st_dev) in seen:
                 continue
             seen.append(device)
         yield from machine.room(what, path)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from logger.store.database import opened
 from logger.store.spool import Spool
 from tests.another_user import NOBODY, ROOT_ALONE, as_user
 from tests.cli.test_bad_input import config_of
-from tests.conftest import Bench
+from tests.conftest import Bench, daytime_zone
 
 #: What depends on the machine that runs the tests.
 OF_THE_MACHINE = {"PATH", "clock", "disk", "service"}
@@ -275,15 +276,70 @@ def test_an_old_backup_is_a_warning_and_so_is_none_after_a_week(polled: Patient)
     assert "backups" not in polled.wrong(Level.WARNING)
 
 
-@pytest.mark.parametrize(("free_bytes", "level"), [(1e6, Level.ERROR), (1e8, Level.WARNING), (1e10, Level.OK)])
-def test_a_disk_without_room_is_named(
-    free_bytes: float, level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("change", "level", "named"),
+    [
+        ({"f_bavail": 100}, Level.ERROR, "full"),
+        ({"f_bavail": 20_000}, Level.WARNING, "82 MB left"),
+        ({"f_flag": os.ST_RDONLY}, Level.ERROR, "can only be read"),
+        ({"f_favail": 0}, Level.ERROR, "no more files"),
+        ({}, Level.OK, "GB free"),
+    ],
+)
+def test_a_disk_that_takes_nothing_more_is_named(
+    change: dict[str, int], level: Level, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil._ntuple_diskusage(10**11, 10**11, int(free_bytes))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    disk = {"f_bavail": 10**7, "f_frsize": 4096, "f_flag": 0, "f_files": 1000, "f_favail": 100} | change
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**disk))
     monkeypatch.setattr(machine, "filesystem", lambda _: "ext4")
     (finding,) = machine.room("database", tmp_path)
     assert finding.level is level
+    assert named in finding.finding
+
+
+@ROOT_ALONE
+def test_files_that_keep_the_collector_out_are_named_with_the_command(polled: Patient) -> None:
+    for path in (polled.state, *polled.state.rglob("*"), polled.token, polled.database, polled.roof.directory):
+        os.chown(path, NOBODY, NOBODY)
+    assert "owners" not in polled.wrong()
+    pin = polled.state / "certificates" / "roof.sha256"
+    os.chown(pin, 0, 0)
+    finding = polled.wrong()["owners"]
+    assert str(pin) in finding.finding
+    assert finding.to_do == f"sudo chown -R nobody: {polled.state}"
+    os.chown(pin, NOBODY, NOBODY)
+    Path(f"{polled.database}-wal").write_bytes(b"")
+    finding = polled.wrong()["owners"]
+    assert "-wal" in finding.finding
+    assert finding.to_do == f"sudo chown nobody: {polled.database}*"
+    Path(f"{polled.database}-wal").unlink()
+    os.chown(polled.token, 0, 0)
+    assert polled.wrong()["owners"].to_do == f"sudo chown nobody {polled.token}"
+
+
+def test_a_changed_time_zone_or_grid_meter_is_an_error_as_nothing_is_stored(polled: Patient) -> None:
+    polled.execute("UPDATE gateways SET time_zone = 'Asia/Tokyo'")
+    assert "envoylog db rebuild" in str(polled.wrong()["configuration"].to_do)
+    polled.execute("UPDATE gateways SET time_zone = :zone", zone=daytime_zone())
+    assert "configuration" not in polled.wrong()
+    polled.configure(grid_meter='"per_phase"')
+    assert "balancing" in polled.wrong()["configuration"].finding
+
+
+def test_totals_that_do_not_follow_the_polls_are_a_warning(polled: Patient) -> None:
+    polled.execute("DELETE FROM energy_15min")
+    polled.execute(
+        "INSERT INTO production_samples VALUES (1, :at, 'total', 1, 1, NULL, 'ct')",
+        at=f"{utc_now() - timedelta(hours=5):%Y-%m-%d %H:%M:%S}",
+    )
+    assert polled.wrong(Level.WARNING)["totals"].to_do == "envoylog db rebuild"
+
+
+def test_polls_that_were_set_aside_are_named(polled: Patient) -> None:
+    refused = polled.state / "spool" / "roof.refused"
+    refused.parent.mkdir(exist_ok=True)
+    refused.write_text("{}")
+    assert str(refused) in polled.wrong(Level.WARNING)["spool"].finding
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "nfs4", "cifs"])
