@@ -109,7 +109,7 @@ def _in_words(state: State, machine: Machine) -> tuple[str, str | None]:
     if state.failing:
         return f"failing: it ended by itself and is started again ({state.restarts + 1} times)", _as_root(log, machine)
     if not state.running and is_gone(machine.path(CONFIG)):
-        return f"not running: there is no {CONFIG} yet", _as_root("envoylog setup", machine)
+        return f"not running: there is no {CONFIG} yet", _as_root("envoylog setup --service", machine)
     if not state.running:
         return "stopped", _as_root(f"systemctl {'start' if state.enabled else 'enable --now'} envoylog", machine)
     words = f"running for {duration(state.running_for_s or 0)}"

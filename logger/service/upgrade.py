@@ -57,8 +57,8 @@ class Upgrade:
             CheckFailedError: the new version did not log; the old one runs again.
         """
         level, _ = self.old.health()
-        saved = self._saved() if self.backup else None
         schema, needed = self.new.schemas()
+        saved = self._saved() if self.backup and schema != "empty" else None
         self._systemctl("stop")
         try:
             if schema not in {needed, "empty"}:

@@ -1,5 +1,6 @@
 """The service on a machine: its account, folders, modes and unit; how it is, in words; and away again."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from logger.cli import run
-from logger.errors import ServiceError, UsageError
+from logger.errors import ServiceError, SettingsError, UsageError
 from logger.service import install, unit
 from logger.service.install import Installer, check_executable
 from logger.service.machine import Answer, Machine
 from logger.service.state import look
+from tests.another_user import NOBODY
 from tests.service.folder import RUNNING, Folder
 
 PROGRAM = "/opt/envoylog/1/bin/envoylog"
@@ -79,7 +81,7 @@ def test_without_a_configuration_it_is_prepared_and_not_started(machine: Folder)
     assert "systemctl start envoylog.service" not in machine.done
     machine.answers["systemctl show"] = lambda: Answer(0, RUNNING.replace("=active", "=inactive"), "")
     found = look(machine)
-    assert (found.running, found.to_type) == (False, "envoylog setup")
+    assert (found.running, found.to_type) == (False, "envoylog setup --service")
 
 
 def test_what_root_made_in_the_state_is_handed_to_the_service(machine: Folder) -> None:
@@ -195,3 +197,55 @@ def test_status_ends_with_8_where_nothing_runs(capsys: pytest.CaptureFixture[str
         pytest.skip("envoylog is installed here")
     assert run(["service", "status"]) == 8
     assert "service" in capsys.readouterr().out
+
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("name", ["install", "release", "packaging/venv", "packaging/postinst", "packaging/preinst"])
+def test_the_shell_understands_each_script(name: str) -> None:
+    assert subprocess.run(["sh", "-n", SCRIPTS / name], check=False).returncode == 0
+
+
+def test_the_script_asks_for_root_before_anything_else(public_path: Path) -> None:
+    script = public_path / "scripts/install"
+    script.parent.mkdir(mode=0o755)
+    shutil.copy(SCRIPTS / "install", script)
+    someone = NOBODY if os.geteuid() == 0 else os.geteuid()
+    done = subprocess.run([script, "parquet"], check=False, capture_output=True, text=True, user=someone)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"sudo {script} parquet" in done.stderr
+
+
+def test_the_program_of_a_package_is_found_without_a_link(machine: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(machine)
+    installer(machine).install()
+    monkeypatch.setattr(shutil, "which", lambda _, **__: "/usr/lib/envoylog/bin/envoylog")
+    machine.answers["db current"] = lambda: Answer(0, "database empty, program 0006", "")
+    machine.answers["systemctl show"] = lambda: Answer(0, RUNNING, "")
+    machine.answers["health"] = lambda: Answer(3, "UNKNOWN never measured", "")
+    installer(machine, "/usr/lib/envoylog/bin/envoylog").install()
+    assert not [line for line in machine.done if "db backup" in line]  # There is nothing yet.
+    assert not machine.path("/usr/local/bin/envoylog").is_symlink()
+
+
+def test_a_database_elsewhere_may_be_written(machine: Folder) -> None:
+    configure(machine)
+    config = machine.path("/etc/envoylog/config.toml")
+    config.write_text('database_url = "sqlite:////data/energy.db"\n' + CONFIG)
+    assert "ReadWritePaths=/data\n" in unit.text(machine, PROGRAM)
+    config.write_text('database_url = "sqlite:////var/lib/envoylog/db/other.db"\n' + CONFIG)
+    assert "ReadWritePaths" not in unit.text(machine, PROGRAM)
+    config.write_text('database_url = "postgresql://envoylog@db/energy"\n' + CONFIG)
+    assert "ReadWritePaths" not in unit.text(machine, PROGRAM)
+    config.write_text('database_url = "sqlite:////home/pi/energy.db"\n' + CONFIG)
+    with pytest.raises(SettingsError, match="/home/pi, which it does not see"):
+        unit.text(machine, PROGRAM)
+
+
+def test_what_the_service_said_last_is_why_it_did_not_start(machine: Folder) -> None:
+    configure(machine)
+    machine.answers["systemctl start"] = lambda: Answer(1, "", "Job for envoylog.service failed.")
+    machine.answers["journalctl"] = lambda: Answer(0, "envoylog: Two gateways are called 'roof'.\n", "")
+    with pytest.raises(ServiceError, match="does not start: Two gateways are called 'roof'"):
+        installer(machine).install()
