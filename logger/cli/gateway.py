@@ -43,7 +43,8 @@ def discover(timeout_s: float, as_json: bool) -> None:
     click.echo(f"{'serial':<14}{'firmware':<12}address")
     for gateway in found:
         click.echo(f"{gateway.serial:<14}{gateway.firmware or '?':<12}{', '.join(gateway.addresses)}")
-    click.echo(f"\nTo log {'it' if len(found) == 1 else 'them'}, write into the configuration:", err=True)
+    which = "it" if len(found) == 1 else "them"
+    click.echo(f"\nTo log {which}, run `envoylog setup`, or write into the configuration:", err=True)
     for number, gateway in enumerate(found, start=1):
         click.echo(f'\n[[gateways]]\nname = "roof{"" if len(found) == 1 else number}"', err=True)
         click.echo(f'host = "{gateway.addresses[0]}"\nserial = "{gateway.serial}"', err=True)

@@ -130,6 +130,8 @@ def _done(talk: "dialogue.Dialogue", old: "Settings | None", *, service: bool, a
         asked.say()
         cli_service.installer(dry_run=False, reader=os.environ.get("SUDO_USER")).install()
     _restart(loaded.config_path, talk, asked)
+    if service:
+        asked.say(f"The service is {states.look().in_words}.")
     asked.say()
     asked.say("Energy is the difference of two polls: figures begin with the second. What to type next:")
     asked.lines(_next(loaded.config_path, service=service))
@@ -151,17 +153,29 @@ def _place(explicit: str | None, service: bool | None, asked: "person.Person", *
         raise UsageError(f"The service reads {places.system_config()}; leave out --config, or --service.")
     if named:
         return Path(named).expanduser().absolute(), bool(service)
-    is_root, machine = os.geteuid() == 0, machines.Machine()
     if service and not dry_run:
         installation.check_executable(installation.own_executable())
-    if service and not is_root and not dry_run:
+    if service and not is_root() and not dry_run:
         raise UsageError(f"Only root installs the service; run: sudo {command(is_full=True)} setup --service")
     if service is None:
-        found = None if is_root else settings.find_config(None, os.environ)
+        found = None if is_root() else settings.find_config(None, os.environ)
+        if places.is_system(found) and not is_root():
+            raise UsageError(
+                f"{found} is the service's: run: sudo {command(is_full=True)} setup, or add --no-service for your own."
+            )
         if found is not None:
             return found, False
-        service = is_root and machine.runs_systemd and asked.confirm("Run it for good, as a service of this machine?")
+        service = (
+            is_root()
+            and machines.Machine().runs_systemd
+            and asked.confirm("Run it for good, as a service of this machine?")
+        )
     return places.system_config() if service else places.user_config(os.environ), service
+
+
+def is_root() -> bool:
+    """Return whether we may change the system."""
+    return os.geteuid() == 0
 
 
 def _wishes(given: dict[str, Any]) -> "person.Wishes":

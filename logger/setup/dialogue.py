@@ -110,13 +110,12 @@ class Dialogue:
     def _set_up(self, place: Place) -> None:
         """Ask everything about one gateway, and try it."""
         known = existing(self.draft.loaded.gateways, place)
-        if known is None:
-            self.person.say(f"A gateway answers at {place.host}.")
         name = known.name if known else until_right(self.person, lambda: self._named(place))
         if name in self._names:
             self._names.remove(name)
-        self.person.say()
-        self.person.say(f"{name}: {words.kind(place.info)}, at {place.host}.")
+        if known is not None:
+            self.person.say()
+            self.person.say(f"{name}: {words.kind(place.info)}, at {place.host}.")
         self._trust(place.found, name)
         settings = replace(known or GatewaySettings(name=name, host=""), host=place.host)
         with Trial(place.found, settings, self._environ, self._clock) as trial:

@@ -48,26 +48,29 @@ class Finder:
         """
         if self.wishes.hosts:
             for host in self.wishes.hosts:
-                yield self._at(host)
+                yield self._told(self._at(host), configured)
             return
         announced = self._announced()
         yield from self.known_places(configured, announced)
         new = list(self._new(configured, announced))
         is_one = len(new) == 1 and not configured
         for place in new:
-            if is_one or self._is_wanted(place):
+            self._told(place, configured)
+            if is_one or self.person.confirm("Log it?"):
                 yield place
         if not configured and not new:
             self.person.say(
                 "None announced itself. Your router's list of devices has its address; it is called envoy there, or by "
                 "its serial number."
             )
-            yield self._asked()
+            yield self._told(self._asked(), configured)
 
-    def _is_wanted(self, place: Place) -> bool:
-        self.person.say()
-        self.person.say(f"Found: {words.kind(place.info)}, at {place.host}.")
-        return self.person.confirm("Log it?")
+    def _told(self, place: Place, configured: Iterable[GatewaySettings]) -> Place:
+        """Say what is found, unless it is known."""
+        if existing(configured, place) is None:
+            self.person.say()
+            self.person.say(f"Found: {words.kind(place.info)}, at {place.host}.")
+        return place
 
     def known_places(
         self, configured: Iterable[GatewaySettings], announced: Sequence[discovery.Found] = ()
