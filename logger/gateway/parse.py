@@ -20,6 +20,8 @@ LATEST_S = 4_102_444_800
 LARGEST_INTEGER = 2**31 - 1
 LONGEST_NUMBER = 40
 LONGEST_TEXT = 200
+#: A page of 500 units has a tenth of these commas and brackets; each may cost 60 bytes, whatever the page's size.
+MOST_VALUES = 200_000
 #: No list of a gateway is longer: a site has some dozens of inverters.
 MOST_ITEMS = 2_000
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -57,6 +59,8 @@ def document(status: int, body: str, *, or_html: bool = False) -> Any:
         if or_html:
             return body
         raise MalformedDocumentError("the answer is an HTML page instead of JSON.")
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise MalformedDocumentError("the answer holds more values than any of a gateway.")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
