@@ -188,6 +188,7 @@ class Spool:
             self._write(line)
         except FileNotFoundError:
             log.error("spool %s was removed; it is made anew", self.path)  # noqa: TRY400 - the sentence is enough
+            self._given = None  # Nothing of what comes now was given to be stored.
             self._make()
             self._write(line)
         except OSError as error:

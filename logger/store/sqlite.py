@@ -45,13 +45,18 @@ def create(url: URL, *, read_only: bool) -> Engine:
     return sqlite_file.create_engine(url, path_of(url), read_only=read_only)
 
 
-def place(engine: Engine) -> tuple[int, int] | None:
-    """Return which file the database is; None when somebody has removed it."""
+def place(engine: Engine) -> tuple[object, ...] | None:
+    """Return which file the database is, and which its log; None when somebody has removed it."""
+    path = path_of(engine.url)
     try:
-        found = path_of(engine.url).stat()
+        found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    try:
+        log: int | None = Path(f"{path}-wal").stat().st_ino
+    except OSError:
+        log = None
+    return found.st_dev, found.st_ino, log
 
 
 def leave(engine: Engine) -> None:

@@ -195,3 +195,10 @@ def test_json_of_any_depth_is_malformed() -> None:
     with pytest.raises(MalformedDocumentError):
         parse.document(200, "[" * 100_000)
     assert parse.document(200, json.dumps({"a": 1})) == {"a": 1}
+
+
+def test_a_page_of_endless_values_is_refused_before_they_cost_memory() -> None:
+    for body in ("[" + "{}," * 300_000 + "{}]", '{"a":[' + "[],1," * 150_000 + "1]}"):
+        with pytest.raises(MalformedDocumentError, match="more values"):
+            parse.document(200, body)
+    assert len(parse.document(200, json.dumps([{"a": 1}] * 50_000))) == 50_000

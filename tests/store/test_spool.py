@@ -152,3 +152,17 @@ def test_a_spool_that_is_removed_is_made_anew(tmp_path: Path, caplog: pytest.Log
     spool.append(three[2])
     assert list(Spool(tmp_path / "other", "roof").waiting()) == []
     assert list(spool.waiting()) == [three[2]]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_spool_that_is_removed_while_polls_are_stored_loses_none_that_come_then(tmp_path: Path, count: int) -> None:
+    spool = Spool(tmp_path, "roof")
+    before, after = polls(3), polls(3 + count)[3:]
+    for poll in before:
+        spool.append(poll)
+    assert list(spool.waiting()) == before
+    spool.path.unlink()
+    for poll in after:
+        spool.append(poll)
+    spool.clear()
+    assert list(spool.waiting()) == after
