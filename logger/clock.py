@@ -4,10 +4,12 @@ Instants are aware UTC with whole seconds; a day is a ``date`` of the gateway's 
 is a multiple of a quarter hour, so a quarter hour of UTC never straddles two local hours or days.
 """
 
+import os
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from logger.errors import SettingsError
@@ -43,6 +45,23 @@ def to_epoch_s(instant: datetime) -> int:
 def from_epoch_s(epoch_s: float) -> datetime:
     """Return epoch seconds as an aware UTC instant, whole seconds."""
     return datetime.fromtimestamp(int(epoch_s), UTC)
+
+
+@lru_cache(maxsize=1)
+def machine_zone() -> tzinfo:
+    """Return the time zone of this machine, as it was when this was first asked: the collector goes by UTC later."""
+    try:
+        if name := os.environ.get("TZ", "").removeprefix(":"):
+            return ZoneInfo(name)
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (KeyError, ValueError, OSError):
+        return datetime.now(UTC).astimezone().tzinfo or UTC
+
+
+def here(instant: datetime) -> datetime:
+    """Return an instant in the time of this machine."""
+    return instant.astimezone(machine_zone())
 
 
 @lru_cache

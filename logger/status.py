@@ -1,6 +1,5 @@
 """How things stand: the last polls, today's energy, the token, the spool, the database."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -55,6 +54,7 @@ class GatewayStatus:
     token_is_short: bool  #: so that somebody should look
     suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
+    spool_is_hidden: bool = False  #: from this user: what waits is not known
     waiting_since_s: int | None  #: how long the oldest poll has waited; None when none waits
 
 
@@ -110,9 +110,11 @@ def _status(
         suspect = _suspect(connection, row, day)
         now_of = "SELECT battery_soc_pct, grid_state FROM v_power_now WHERE gateway = :name ORDER BY measured_at DESC"
         power = connection.execute(text(f"{now_of} LIMIT 1"), {"name": row.name}).one_or_none()
-    path, spool_bytes = spool_path(settings.state_dir, gateway.name), 0
-    with contextlib.suppress(OSError):
+    path, spool_bytes, is_hidden = spool_path(settings.state_dir, gateway.name), 0, False
+    try:
         spool_bytes = path.stat().st_size
+    except OSError as error:
+        is_hidden = isinstance(error, PermissionError)
     spooled = ends(path)
     if spooled is not None:
         newer = [poll for poll in spooled[1] if last is None or poll.polled_at >= last.polled_at]
@@ -138,6 +140,7 @@ def _status(
         token_is_short=token.is_short(now) if token else False,
         suspect=suspect,
         spool_bytes=spool_bytes,
+        spool_is_hidden=is_hidden,
         waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
     )
 
@@ -200,15 +203,15 @@ def health(found: Sequence[GatewayStatus], settings: Settings, to_do: Callable[[
     return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
 
 
-def normal_age_s(settings: Settings) -> int:
-    """Return what may pass between two polls, or until they are stored, when all is well."""
-    return 2 * settings.poll_every_s + 120
+def normal_age_s(gateway: GatewayStatus, settings: Settings) -> int:
+    """Return how old the newest poll may be when all is well: of whom the spool is hidden from, the newest stored."""
+    return 2 * settings.poll_every_s + 120 + (settings.commit_every_s if gateway.spool_is_hidden else 0)
 
 
 def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] = lambda: START) -> tuple[int, str]:
     """Return how bad it is (0 ok, 1 warning, 2 critical, 3 unknown), and in words with what to do."""
     age_s, waits_s = gateway.last_good_age_s, gateway.waiting_since_s or 0
-    poll_s = normal_age_s(settings)
+    poll_s = normal_age_s(gateway, settings)
     store_s = max(settings.commit_every_s, settings.poll_every_s) + poll_s
     if age_s is None:
         if gateway.last_error is not None:

@@ -138,17 +138,6 @@ def cli(ctx: click.Context) -> None:
     ctx.color = everywhere.wants_colour()
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
-    for chatty in ("urllib3", "schedule", "alembic", "asyncio", "zeroconf"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(run(args))
@@ -157,7 +146,7 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     everywhere.prepare_streams()
-    _log_to_stderr()
+    everywhere.log_to_stderr()
     return guarded(lambda: _run(args), _unexpected)
 
 
@@ -165,19 +154,19 @@ def _run(args: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=args, prog_name="envoylog", standalone_mode=False)
     except LoggerError as error:
-        click.echo(f"envoylog: {error}", err=True)
+        everywhere.say(str(error))
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except click.UsageError as error:
-        click.echo(f"envoylog: {mistakes.sentence_of(error)}", err=True)
+        everywhere.say(mistakes.sentence_of(error))
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"envoylog: {error.format_message()}", err=True)
+        everywhere.say(error.format_message())
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("envoylog: stopped.", err=True)
+        everywhere.say("stopped.")
         return 1
     except BrokenPipeError:
         # The reader has had enough: keep the interpreter from flushing into a closed pipe.
@@ -190,10 +179,7 @@ def _unexpected(error: Exception) -> int:
     """Say in a sentence what no command foresaw, and return the exit code."""
     logging.getLogger(__name__).debug("unexpected", exc_info=error)
     if (sentence := database.sentence_of(error)) is not None:
-        click.echo(f"envoylog: {sentence}", err=True)
+        everywhere.say(sentence)
         return 6
-    click.echo(
-        f"envoylog: unexpected {type(error).__name__}: {error}; please report this, with what `envoylog -v …` prints.",
-        err=True,
-    )
+    everywhere.say(f"unexpected {type(error).__name__}: {error}; please report this, with what `envoylog -v …` prints.")
     return 1

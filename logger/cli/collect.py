@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from logger.cli.everywhere import echo_json, quiet
+from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
 from logger.collector import service, wiring
@@ -62,7 +62,7 @@ def poll(as_json: bool, no_store: bool, verbose: bool) -> int:
         answers = list(_asked(loaded) if no_store else _stored(loaded))
     for answer in answers:
         for problem in answer.problems():
-            click.echo(f"envoylog: {problem}", err=True)
+            say(problem)
         if not as_json:
             for line in answer.lines(verbose=verbose):
                 click.echo(line)
@@ -146,7 +146,7 @@ def _stored(loaded: "Settings") -> Iterator[_Answer]:
             answer = poller.poll(at, inverters=True)
             is_stored = poller.keeper.store_all()
             if not is_stored:
-                click.echo(f"envoylog: nothing was stored: {poller.keeper.error}", err=True)
+                say(f"nothing was stored: {poller.keeper.error}")
             error = poller.last_error or poller.keeper.error
             with database.translated_errors(), engine.connect() as connection:
                 today = overview.energy_today(connection, poller.name, at)

@@ -9,7 +9,9 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +77,38 @@ def quiet() -> Iterator[None]:
     finally:
         for log, level in before.items():
             log.setLevel(level)
+
+
+def say(sentence: str) -> None:
+    """Write a sentence for a person to stderr; on a terminal it is wrapped between words."""
+    text = f"envoylog: {sentence}"
+    if sys.stderr.isatty():
+        columns = shutil.get_terminal_size().columns
+        lines = text.splitlines()
+        text = "\n".join(
+            textwrap.fill(line, max(20, columns), break_long_words=False, break_on_hyphens=False) for line in lines
+        )
+    click.echo(text, err=True)
+
+
+class LocalTime(logging.Formatter):
+    """Writes when it was in this machine's time, also while the collector goes by UTC."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        """Return when something was logged."""
+        from logger.clock import from_epoch_s, here  # noqa: PLC0415 - `--help` logs nothing
+
+        return f"{here(from_epoch_s(record.created)):%Y-%m-%d %H:%M:%S}"
+
+
+def log_to_stderr() -> None:
+    """Have what is logged go to stderr; under systemd without the time, which the journal has."""
+    handler = logging.StreamHandler(sys.stderr)
+    in_journal = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(LocalTime("%(levelname)s %(message)s" if in_journal else "%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for chatty in ("urllib3", "schedule", "alembic", "asyncio", "zeroconf"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def prepare_streams() -> None:

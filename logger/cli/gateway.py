@@ -14,6 +14,7 @@ from logger.cli import pasting
 from logger.cli.options import complete_gateway, gateway_named, load_settings
 from logger.clock import utc_now
 from logger.errors import CertificateChangedError, GatewayError, GatewayUnreachableError, TokenError, UsageError
+from logger.exports import screen
 from logger.gateway import client, credentials, discovery, http, tls, words
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ def show_token(name: str | None) -> None:
         )
     click.echo(f"gateway {chosen.name}: token of {found.user} for serial {found.serial or 'any'}")
     if found.expires_at is not None:
-        days = (found.expires_at - utc_now()).total_seconds() / 86_400
-        left = f"{days:.0f} days left" if days > 0 else "expired"
-        click.echo(f"expires {found.expires_at:%Y-%m-%d %H:%M} UTC, {left}")
+        local, left = screen.local(found.expires_at, chosen.time_zone), screen.lasting(found.expires_at - utc_now())
+        click.echo(f"expires {local:%Y-%m-%d %H:%M}, {left}")
 
 
 @token.command("set")

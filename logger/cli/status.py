@@ -99,6 +99,9 @@ def _to_do(loaded: "Settings") -> str:
     if not places.is_system(loaded.config_path):
         return standing.START
     service = state.look()
+    patience_s = loaded.poll_every_s + loaded.commit_every_s
+    if service.running and not service.failing and (service.running_for_s or 0) <= patience_s:
+        return f"the service has just started, and stores its first poll within {patience_s} s"
     return f"the service is {service.in_words}; type: {service.to_type or 'journalctl -u envoylog -n 20'}"
 
 
@@ -157,7 +160,8 @@ def _lines(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
     yield from screen.energy_lines(site, now)
     if site.this_year is None and gateway.last_poll_at is not None:
         yield screen.labelled("energy", "appears with the second poll: it is what is counted between two")
-    yield ""
+    if site.this_year is not None:
+        yield ""
     yield from screen.care_lines(site)
     if gateway.token_left_s is not None:
         renews = ", renews itself" if gateway.token_renews else ""
@@ -173,7 +177,7 @@ def _now(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
     gateway, site = seen
     if site.now is not None:
         age_s = (now - site.now.measured_at).total_seconds()
-        is_fresh = age_s <= standing.normal_age_s(loaded)
+        is_fresh = age_s <= standing.normal_age_s(gateway, loaded)
         words, at = screen.flowing(site.now), screen.at_local(site.now.measured_at, site.time_zone, now)
         words = f"{words} ({screen.ago(age_s)})" if is_fresh else f"at {at}, {screen.ago(age_s)}: {words}"
         yield from screen.wrapped("now" if is_fresh else "last seen", words)

@@ -22,7 +22,7 @@ from types import FrameType
 
 import schedule
 
-from logger.clock import epoch_now_s, from_epoch_s, running_s, to_epoch_s
+from logger.clock import epoch_now_s, from_epoch_s, machine_zone, running_s, to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
 from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, guarded
@@ -185,6 +185,7 @@ class Service:
         Raises:
             CollectorRunningError: another collector took the database meanwhile.
         """
+        machine_zone()  # The log goes on in it.
         os.environ["TZ"] = "UTC"
         time.tzset()
         self._plan()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from logger import __version__
-from logger.clock import utc_now
+from logger.clock import here, utc_now
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, nearest
 from logger.service.machine import Machine
@@ -66,7 +66,7 @@ def is_same(script: Path, own: Path) -> bool:
 def clock() -> Iterator[Finding]:
     """Yield whether something keeps this machine's clock right."""
     if utc_now().year < EARLIEST_YEAR:
-        text = f"This machine's clock shows {utc_now():%Y-%m-%d %H:%M} UTC, which can't be."
+        text = f"This machine's clock shows {here(utc_now()):%Y-%m-%d %H:%M}, which can't be."
         yield error("clock", text, "sudo timedatectl set-ntp true")
         return
     synchronised = is_synchronised()
@@ -75,7 +75,7 @@ def clock() -> Iterator[Finding]:
         yield warning("clock", text, "sudo timedatectl set-ntp true")
     else:
         known = "set by the network" if synchronised else "whether the network sets it is not shown here"
-        yield ok("clock", f"{utc_now():%Y-%m-%d %H:%M} UTC, {known}.")
+        yield ok("clock", f"{here(utc_now()):%Y-%m-%d %H:%M %Z}, {known}.")
 
 
 def is_synchronised() -> bool | None:

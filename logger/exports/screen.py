@@ -4,13 +4,13 @@ Walk: reports.overview -> here -> cli
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import click
 
-from logger.clock import time_zone
+from logger.clock import here, time_zone
 from logger.reports.overview import Comparison, Energy, Overview
 from logger.reports.power import Power
 
@@ -41,7 +41,7 @@ def wrapped(label: str, text: str, **style: Any) -> Iterator[str]:
     """Yield a text that may be long as lines of the screen, in a style of click's."""
     room = WIDTH - len(labelled("", ""))
     for number, line in enumerate(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)):
-        yield labelled("" if number else label, click.style(line, **style))
+        yield labelled("" if number else label, click.style(line, **style) if style else line)
 
 
 def watts(power_w: float) -> str:
@@ -106,7 +106,7 @@ def ago(seconds: float) -> str:
 
 def local(at: datetime, zone: str | None) -> datetime:
     """Return an instant in the time of a site; without a zone in that of this machine."""
-    return at.astimezone(time_zone(zone) if zone else None)
+    return at.astimezone(time_zone(zone)) if zone else here(at)
 
 
 def at_local(at: datetime, zone: str | None, now: datetime) -> str:
@@ -123,9 +123,8 @@ def day(date_: date) -> str:
 def energy_lines(found: Overview, now: datetime) -> Iterator[str]:
     """Yield the table of periods, the curve of today, comparisons and the best day."""
     today = now.astimezone(time_zone(found.time_zone)).date()
-    periods = {"today": found.today, "yesterday": found.yesterday}
-    periods |= {f"{today:%B}": found.this_month, f"{today.year}": found.this_year}
-    known = {label: energy for label, energy in periods.items() if energy is not None}
+    labels = "today", "yesterday", f"{today:%B}", f"{today.year}"
+    known = _distinct(zip(labels, (found.today, found.yesterday, found.this_month, found.this_year), strict=True))
     if not known:
         return
     yield ""
@@ -138,6 +137,15 @@ def energy_lines(found: Overview, now: datetime) -> Iterator[str]:
         yield from wrapped(label, _compared(against))
     if found.best_day is not None:
         yield labelled("best day", f"{kwh(found.best_day_kwh)} on {found.best_day:%A}, {day(found.best_day)}")
+
+
+def _distinct(periods: Iterable[tuple[str, Energy | None]]) -> dict[str, Energy]:
+    """Return what is known of periods; those that are as long as one before, in a site's first days, only once."""
+    known: dict[tuple[date, date], tuple[str, Energy]] = {}
+    for label, energy in periods:
+        if energy is not None:
+            known.setdefault((energy.since, energy.until), (label, energy))
+    return dict(known.values())
 
 
 def _table(periods: dict[str, Energy]) -> Iterator[str]:
@@ -204,14 +212,12 @@ def care_lines(found: Overview) -> Iterator[str]:
     for panel in found.panels_not_fine:
         words = f"{panel.serial} {PANEL_STATES[panel.state]} since {day(panel.since)}"
         yield labelled("", click.style(words, fg="yellow"))
-    parts = {"today": found.today, "this month": found.this_month, "this year": found.this_year}
-    shares = [
-        f"{percent(energy.coverage_pct)} of {label}"
-        for label, energy in parts.items()
-        if energy is not None and energy.coverage_pct is not None
-    ]
+    labels = "today", "this month", "this year"
+    parts = _distinct(zip(labels, (found.today, found.this_month, found.this_year), strict=True))
+    known = {label: part.coverage_pct for label, part in parts.items() if part.coverage_pct is not None}
+    shares = [f"{percent(share_pct)} of {label}" for label, share_pct in known.items()]
     if shares:
-        yield labelled("measured", ", ".join(shares))
+        yield from wrapped("measured", ", ".join(shares))
 
 
 def percent(share_pct: float) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from logger.clock import Clock, from_epoch_s
+from logger.clock import Clock, from_epoch_s, here
 from logger.errors import AuthenticationError, SettingsError, TokenError
 from logger.gateway import parse
 from logger.gateway.token import ENTREZ_URL, Token
@@ -104,7 +104,7 @@ class Account:
             return
         command = f"envoylog token renew {self.settings.name}"
         remedy = f"once it is corrected, run: {command}" if past.proof else f"to ask before that, run: {command}"
-        until = f"{from_epoch_s(until_s):%H:%M} UTC"
+        until = f"{here(from_epoch_s(until_s)):%H:%M}"
         raise WaitingError(f"{reason.rstrip('.')} (not asked again before {until}; {remedy})")
 
     def _was_refused(self, past: _Past) -> bool:

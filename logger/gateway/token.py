@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from logger.clock import from_epoch_s
+from logger.clock import from_epoch_s, here
 from logger.errors import TokenError, TokenExpiredError
 
 ENTREZ_URL = "https://entrez.enphaseenergy.com"
@@ -96,7 +96,7 @@ class Token:
             )
         if self.expires_at is not None and self.expires_at <= now:
             raise TokenExpiredError(
-                f"The token expired on {self.expires_at:%Y-%m-%d %H:%M} UTC; get a new one at "
+                f"The token expired on {here(self.expires_at):%Y-%m-%d at %H:%M}; get a new one at "
                 f"{ENTREZ_URL} and run: envoylog token set"
             )
 

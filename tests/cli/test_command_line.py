@@ -1,12 +1,14 @@
 """What is typed wrong is answered with what to type, on every terminal."""
 
 import io
+import logging
 import sys
 from pathlib import Path
 
 import pytest
 
 from logger.cli import everywhere, run
+from logger.clock import time_zone
 
 
 def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
@@ -88,6 +90,24 @@ def test_a_folder_is_refused_where_a_backup_is_needed_and_its_newest_backup_name
         (tmp_path / f"envoylog-{stamp}-000000.db").touch()
     assert f"the newest is {tmp_path}/envoylog-20260103-000000.db" in answer(capsys, f"db restore {tmp_path}")
     assert "is no file" in answer(capsys, f"db restore {tmp_path}/none.db")
+
+
+def test_a_sentence_is_wrapped_between_words_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(capsys, "report weekly")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["report", "weekly"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 60
+
+
+def test_the_log_has_this_machines_time_also_while_the_process_goes_by_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logger.clock.machine_zone", lambda: time_zone("Asia/Kathmandu"))
+    record = logging.makeLogRecord({"msg": "x", "created": 1_780_000_000})
+    assert everywhere.LocalTime("%(asctime)s %(message)s").format(record) == "2026-05-29 02:11:40 x"
 
 
 #: a dash, an ellipsis, two blocks, and letters beyond ASCII, beyond latin-1 and beyond both

@@ -1,6 +1,7 @@
 """How things stand, true to the minute."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_token_that_renews_itself_is_a_warning_only_when_it_should_have_been(p
         found = judged(polled, timedelta(0), token)
         assert found.level == level, token
         assert ("was not renewed yet" in found.line) == (renews and level > 0)
+
+
+def test_who_does_not_see_what_waits_is_not_warned_before_it_should_be_stored(polled: Path) -> None:
+    from logger.store.database import opened  # noqa: PLC0415 - only here
+
+    loaded = replace(load(polled, {}), commit_every_s=900)
+    with opened(loaded.database_url) as engine, engine.connect() as connection:
+        (found,) = status.statuses(connection, loaded, utc_now() + timedelta(minutes=16), [None])
+    assert status.judge(found, loaded)[0] == 2
+    hidden = replace(found, spool_is_hidden=True)
+    assert status.judge(hidden, loaded)[0] == 0
+    assert hidden.last_good_age_s is not None
+    assert status.judge(replace(hidden, last_good_age_s=hidden.last_good_age_s + 300), loaded)[0] == 2
 
 
 def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,8 +72,20 @@ def site(**changes: Any) -> Overview:
 def test_what_a_site_does_not_measure_has_no_column() -> None:
     lines = list(screen.energy_lines(site(), NOW))
     assert [line.split() for line in lines if line] == [["made"], ["today", "15.8", "kWh"]]
-    lines = list(screen.energy_lines(site(today=energy(consumption_kwh=3.0), yesterday=energy()), NOW))
+    lines = list(
+        screen.energy_lines(
+            site(today=energy(consumption_kwh=3.0), yesterday=replace(energy(), since=date(2026, 3, 9))), NOW
+        )
+    )
     assert lines[-1].split()[-1] == "\N{EN DASH}"
+
+
+def test_in_its_first_days_a_site_has_each_period_once() -> None:
+    first = energy(coverage_pct=0.03)
+    found = site(today=first, this_month=first, this_year=first)
+    lines = [*screen.energy_lines(found, NOW), *screen.care_lines(found)]
+    assert [line.split()[0] for line in lines if line] == ["made", "today", "measured"]
+    assert lines[-1] == "  measured    less than 1 % of today"
 
 
 def test_nothing_is_wider_than_80_columns() -> None:
@@ -81,7 +93,8 @@ def test_nothing_is_wider_than_80_columns() -> None:
     against = Comparison(year=2025, production_kwh=123_456.7, before_kwh=123_456.7, change_pct=-100, days=3, of_days=60)
     year = energy(**most, self_sufficiency_pct=100.0, year_before=against)
     found = site(
-        today=year, yesterday=year, this_month=year, this_year=year, production_curve_w=(3000.0,) * 50,
+        today=year, yesterday=replace(year, until=date(2026, 3, 9)), this_month=replace(year, since=date(2026, 3, 1)),
+        this_year=replace(year, since=date(2026, 1, 1)), production_curve_w=(3000.0,) * 50,
         consumption_curve_w=(12_340.0,) * 50, best_day=date(2026, 9, 30), best_day_kwh=100.0, panels=80,
         panels_not_fine=[Panel(serial="122000000004", state="removed", since=date(2026, 9, 30))],
     )  # fmt: skip
