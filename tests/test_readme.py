@@ -91,8 +91,20 @@ def test_the_readme_lists_every_page() -> None:
     assert {topic for topic, file in listed if topic == file} == set(PAGES)
 
 
-def sources() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "logger").rglob("*.py"))
+def test_the_status_screen_of_the_readme_has_the_labels_of_the_real_one() -> None:
+    screen = README.partition("```text\n")[2].partition("```")[0]
+    lines = screen.splitlines()
+    assert len(lines) > 15
+    assert max(map(len, lines)) <= 80
+    labels = [line[2:14].strip() for line in lines[1:] if line[2:3].isalpha()]
+    own = {label.removesuffix(" today") for label in labels} - {"June", "2026"}
+    code = sources("exports/screen.py") + sources("cli/status.py")
+    assert len(own) > 8
+    assert [label for label in own if f'"{label}' not in code] == []
+
+
+def sources(pattern: str = "**/*.py") -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "logger").glob(pattern))
 
 
 def test_every_variable_and_place_that_is_named_exists() -> None:

@@ -94,8 +94,8 @@ PAGES |= {topic: docs.page(topic) for topic in docs.topics()}
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_line_of_the_documentation_can_be_typed(page: str) -> None:
-    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", PAGES[page], re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```", PAGES[page], re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for language, block in blocks if language in {"", "sh"} for line in block.splitlines()]
     lines = [re.sub(r"^(sudo )?\S*envoylog ", "envoylog ", line) for line in lines]
     assert [text for line in lines if line.startswith("envoylog ") if (text := complaint(line))] == []
 
