@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from logger.cli import run
 from logger.errors import SettingsError
@@ -75,6 +76,15 @@ def test_what_is_relative_belongs_to_the_configuration_wherever_one_stands(
         assert found.gateways[0].password_file == folder / "b"
     monkeypatch.chdir(tmp_path / "configuration")
     assert load(Path("config.toml"), {}).database_url == f"sqlite:///{tmp_path}/configuration/e.db?timeout=5"
+
+
+def test_a_folder_with_marks_of_a_url_in_its_name_is_no_trouble(tmp_path: Path) -> None:
+    folder = tmp_path / "50%25 off?"
+    folder.mkdir()
+    found = loaded(folder, "database_url = 'sqlite:///e%20f.db?timeout=5'\nstate_dir = 'state'")
+    assert make_url(found.database_url).database == f"{folder}/configuration/e f.db"
+    default = load(None, {"ENVOYLOG_STATE_DIR": str(folder)})
+    assert make_url(default.database_url).database == f"{folder}/envoylog.db"
 
 
 def test_a_relative_url_of_the_command_line_is_relative_to_where_one_stands(

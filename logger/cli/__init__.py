@@ -181,5 +181,9 @@ def _unexpected(error: Exception) -> int:
     if (sentence := database.sentence_of(error)) is not None:
         everywhere.say(sentence)
         return 6
+    if isinstance(error, PermissionError) and error.filename:
+        reason = f"{error.filename} is not for this user ({error.strerror})"
+        everywhere.say(f"{reason}; run the command as its owner, or check its permissions.")
+        return 1
     everywhere.say(f"unexpected {type(error).__name__}: {error}; please report this, with what `envoylog -v …` prints.")
     return 1

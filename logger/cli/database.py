@@ -74,7 +74,7 @@ def backup(directory: Path | None, keep: int) -> None:
     """
     loaded = load_settings()
     stamp = clock.utc_now().strftime("%Y%m%d-%H%M%S")
-    with opened(loaded) as engine, _progress() as step:
+    with opened(loaded, read_only=True) as engine, _progress() as step:
         path = transfer.backup(engine, directory or loaded.state_dir / "backups", stamp, keep, step)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, verified")
 
@@ -94,6 +94,19 @@ def restore(source: Path, yes: bool) -> None:
         with _progress() as step:
             transfer.restore(engine, source, step)
     click.echo("restored")
+
+
+@db.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+def publish(path: Path) -> None:
+    """Write a copy for others to read, on a network share for example.
+
+    It is one SQLite file of one instant, which takes its place when it is complete. Whoever reads the copy before it
+    goes on with what it held.
+    """
+    with opened(load_settings(), read_only=True) as engine, _progress() as step:
+        transfer.publish(engine, path, step)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @db.command()
@@ -229,6 +242,8 @@ def check(whole: bool) -> int:
     try:
         with reading(loaded) as connection:
             found += queries.problems(connection)
+            if any(line.startswith(queries.DAMAGED) for line in found):
+                found.append(transfer.what_to_restore(connection.engine, loaded.state_dir / "backups"))
         with rolling_up(loaded, keep=False) as connection:
             for row in queries.gateways(connection):
                 gap_s = site.gap_s(connection, row.gateway_id, loaded)

@@ -53,6 +53,7 @@ db size  # what takes how much room
 db check  # is it sound and complete?
 db backup -o /media/stick --keep 3  # while envoylog collects
 db restore envoylog-20260601-120000.db  # stop envoylog before
+db publish /mnt/nas/energy.db  # a copy for others to read
 db copy postgresql://me@server/energy  # from SQLite to PostgreSQL
 db rebuild --dry-run  # which days would change
 db rebuild --from 2026-03  # compute them anew

@@ -8,6 +8,7 @@ import click
 #: command -> what its argument is, and how it is written
 NEEDED = {
     "db copy": "the empty database to copy into: sqlite:////mnt/usb/envoylog.db or postgresql://user@host/name",
+    "db publish": "the file to write: /mnt/nas/energy.db",
     "db restore": "the backup to put in the place of the database",
     "sql create-reader": "the name of the role to make",
 }

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from logger import settings
-from logger.errors import LoggerError, SettingsError, UsageError
+from logger.errors import LoggerError, SettingsError, StoreDamagedError, UsageError
 from logger.reports import periods
-from logger.store import database, schema, writer
+from logger.store import database, schema, transfer, writer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -91,8 +91,11 @@ def opened(loaded: "Settings", *, read_only: bool = False, prepare: bool = False
         StoreError: it can't be opened, or needs `envoylog db upgrade`.
     """
     with database.opened(loaded.database_url, read_only=read_only) as engine:
-        (schema.prepare if prepare else schema.require_current)(engine)
-        yield engine
+        try:
+            (schema.prepare if prepare else schema.require_current)(engine)
+            yield engine
+        except StoreDamagedError as error:
+            raise StoreDamagedError(transfer.what_to_restore(engine, loaded.state_dir / "backups")) from error
 
 
 @contextmanager

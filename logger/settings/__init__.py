@@ -124,7 +124,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     if state := environ.get("ENVOYLOG_STATE_DIR"):
         values["state_dir"], origins["state_dir"] = places.anchored(state, Path.cwd()), "environment"
     state_dir = values.setdefault("state_dir", places.state_dir(path, environ))
-    values.setdefault("database_url", f"sqlite:///{places.database_file(path, state_dir)}")
+    values.setdefault("database_url", urls.of_file(places.database_file(path, state_dir)))
     urls.check(values["database_url"])
     gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)

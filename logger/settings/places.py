@@ -138,7 +138,8 @@ def inherit_owner(path: Path) -> None:
     """Give what root has made to whom the folder belongs to: a command by sudo must not lock the service out."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
-        os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
+        with contextlib.suppress(PermissionError):  # Of a stick that knows no owners.
+            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
 
 
 def take_after(path: Path, other: os.stat_result) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from logger.errors import SettingsError
 from logger.settings.places import anchored
@@ -44,14 +45,24 @@ def masked(url: str) -> str:
 def file_of(url: str) -> Path | None:
     """Return the file that a URL names; None where it names a server, or no file."""
     found = _SQLITE_FILE.fullmatch(url)
-    return Path(found["file"]) if found and not found["file"].startswith((":memory:", "file:")) else None
+    return Path(unquote(found["file"])) if found and not found["file"].startswith((":memory:", "file:")) else None
 
 
 def absolute(url: str, base: Path) -> str:
     """Return a URL whose file, if it names one, does not depend on where one stands."""
     if (found := _relative(url)) is None:
         return url
-    return f"{found['scheme']}{os.path.normpath(anchored(found['file'], base.absolute()))}{found['rest']}"
+    file = anchored(unquote(found["file"]), base.absolute())
+    return f"{found['scheme']}{_quoted(os.path.normpath(file))}{found['rest']}"
+
+
+def of_file(path: Path) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite:///{_quoted(str(path))}"
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3F")
 
 
 def refuse_left_behind(url: str, base: Path) -> None:
@@ -62,7 +73,8 @@ def refuse_left_behind(url: str, base: Path) -> None:
     """
     if (found := _relative(url)) is None:
         return
-    now, before = anchored(found["file"], base.absolute()), anchored(found["file"], Path.cwd())
+    file = unquote(found["file"])
+    now, before = anchored(file, base.absolute()), anchored(file, Path.cwd())
     with contextlib.suppress(OSError):
         if before.is_file() and not now.exists():
             raise SettingsError(

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, cast
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from logger.errors import RowRefusedError, StoreAwayError, StoreDamagedError, StoreError
+from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreDamagedError, StoreError
+from logger.settings import urls
 
 #: Few enough rows that they stay in the processor's cache until they are sorted.
 BATCH = 500
@@ -24,6 +25,10 @@ OTHER_COLLECTOR = (
     "Another envoylog is collecting into this database; stop it first "
     "(systemctl stop envoylog), or give this one a database_url of its own."
 )
+
+
+#: what helps against damage
+BACKUPS = "`envoylog db check` names the newest sound backup for `envoylog db restore`."
 
 
 class Meaning(NamedTuple):
@@ -112,7 +117,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """Return an engine for a database URL; who opens it disposes of it.
 
     Raises:
-        StoreError: the URL, its driver, its directory or its server can't be used.
+        SettingsError: the URL names no database.
+        StoreError: its driver, its directory or its server can't be used.
     """
     parsed = _parse(url)
     with translated_errors():
@@ -143,14 +149,17 @@ def _parse(url: str) -> URL:
     try:
         if url.startswith("postgres://"):
             url = "postgresql" + url.removeprefix("postgres")
+        urls.check(url)
         parsed = make_url(url)
         name = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise StoreError(
+        raise SettingsError(
             "database_url is not a database URL; write sqlite:////path/to/file.db or postgresql://user@host/name."
         ) from error
     if name not in {"sqlite", "postgresql"}:
-        raise StoreError(f"database_url names {name}; envoylog keeps SQLite and PostgreSQL.")
+        raise SettingsError(f"database_url names {name}; envoylog keeps SQLite and PostgreSQL.")
+    if not 0 < (parsed.port or 1) < 65_536:
+        raise SettingsError(f"database_url names the port {parsed.port}; ports end at 65535.")
     return parsed
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.errors import StoreError
-from logger.store.database import BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
+from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
 from logger.store.patience import Patience
 from logger.store.postgresql_lock import ServerLock
@@ -25,6 +25,8 @@ MEANINGS = {
     "53100": FULL,  # disk_full
     "40P01": LOCKED,  # deadlock_detected
     "55P03": LOCKED,  # lock_not_available
+    "XX001": Meaning(False, f"The server found damaged data; {BACKUPS}", is_damage=True),  # data_corrupted
+    "XX002": Meaning(False, f"The server found a damaged index; {BACKUPS}", is_damage=True),  # index_corrupted
     "42P01": Meaning(False, "The database has no tables yet; run: envoylog db upgrade"),  # undefined_table
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention

@@ -19,6 +19,9 @@ from logger.store.models import (
     epoch,
 )
 
+#: how the problems of a damaged file begin
+DAMAGED = "the file is damaged"
+
 
 def gateways(connection: Connection) -> Sequence[Any]:
     """Return all gateway rows, in the order in which they were first seen."""
@@ -119,7 +122,7 @@ def last_batteries(connection: Connection, gateway_id: int) -> list[str]:
 def problems(connection: Connection) -> list[str]:
     """Return what is broken in the database itself; nothing when it is sound."""
     found = [
-        f"the file is damaged: {finding}"
+        f"{DAMAGED}: {finding}"
         for (finding,) in connection.exec_driver_sql(backend(connection).INTEGRITY)
         if finding != "ok"
     ]

@@ -11,9 +11,9 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
-from logger.errors import StoreError
+from logger.errors import SettingsError, StoreError
 from logger.store import sqlite_file
-from logger.store.database import FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
+from logger.store.database import BACKUPS, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
@@ -25,8 +25,8 @@ MEANINGS = {
     "READONLY": Meaning(False, "The database can't be written: check its file's permissions."),
     "CANTOPEN": Meaning(False, "The database can't be opened: check its path and permissions."),
     "IOERR": Meaning(True, "The database's disk can't be read or written; is it there, and whole?"),
-    "NOTADB": Meaning(False, "The file is not a database; choose another database_url."),
-    "CORRUPT": Meaning(False, "The database's file is damaged; restore a backup: envoylog db restore", is_damage=True),
+    "NOTADB": Meaning(False, f"The file is not a database, or damaged; {BACKUPS}", is_damage=True),
+    "CORRUPT": Meaning(False, f"The database's file is damaged; {BACKUPS}", is_damage=True),
 }
 
 SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -74,10 +74,10 @@ def path_of(url: URL) -> Path:
     """Return the file of a URL.
 
     Raises:
-        StoreError: it names none.
+        SettingsError: it names none.
     """
     if not url.database or url.database == ":memory:":
-        raise StoreError("database_url must name a file: sqlite:////path/to/file.db.")
+        raise SettingsError("database_url must name a file: sqlite:////path/to/file.db.")
     return Path(url.database)
 
 
@@ -128,11 +128,11 @@ def large_transaction(engine: Engine, *, is_new: bool) -> Iterator[Connection]:
         _run(engine, "PRAGMA journal_mode=WAL")
 
 
-def _run(engine: Engine, *statements: str, parameters: tuple[str, ...] = ()) -> None:
+def _run(engine: Engine, *statements: str) -> None:
     """Run statements that no transaction may hold."""
     with contextlib.closing(engine.raw_connection()) as driver:
         for statement in statements:
-            driver.cursor().execute(statement, parameters)
+            driver.cursor().execute(statement)
 
 
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -161,9 +161,9 @@ def vacuum(engine: Engine) -> None:
 
 
 def write_file(engine: Engine, path: Path) -> None:
-    """Write the database as it is now into another file."""
+    """Write the database as it is now into another file, that nobody else knows yet."""
     with translated_errors():
-        _run(engine, "VACUUM INTO ?", parameters=(str(path),))
+        sqlite_file.write(path_of(engine.url).resolve(), path)
 
 
 def replace_file(engine: Engine, source: Path) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 from sqlalchemy import URL, Engine
@@ -45,9 +45,11 @@ def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
 
     def reach(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> None:
         if read_only:
-            args[0], options["uri"] = _readers_uri(path), True
+            args[0] = _readers_uri(path)
         else:
             _make(path)
+            args[0] = uri(path, mode="rw")
+        options["uri"] = True
 
     def prepare(connection: Any, _record: Any) -> None:
         with contextlib.closing(connection.cursor()) as cursor:
@@ -130,20 +132,25 @@ def _take_back(path: Path) -> None:
 
 def _readers_uri(path: Path) -> str:
     """Return how a file is opened by who reads it: who may only read makes nothing beside it."""
-    uri = f"file:{quote(str(path))}?mode="
     if _can_write(path):
-        return f"{uri}rw"
-    # In WAL mode with nothing beside it nobody has it open: it is whole, and stays as it is for the moment.
-    is_whole = is_wal(path) and not Path(f"{path}-wal").exists()
-    return f"{uri}ro{'&immutable=1' if is_whole else ''}"
+        return uri(path, mode="rw")
+    if is_wal(path) and not Path(f"{path}-wal").exists():
+        # Nobody has it open: it is whole, and stays as it is for the moment.
+        return uri(path, mode="ro", immutable=1)
+    return uri(path, mode="ro")
+
+
+def uri(path: Path, **parameters: object) -> str:
+    """Return a file as SQLite takes it with parameters: https://sqlite.org/uri.html."""
+    return f"file:{quote(str(path))}?{urlencode(parameters)}"
 
 
 def _settle(path: Path) -> None:
     """Go back to one file that everybody can read, where no other program has it open."""
     with contextlib.suppress(OSError, sqlite3.Error):
         if is_wal(path) and _can_write(path):
-            uri = f"file:{quote(str(path))}?mode=rw"
-            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as last:
+            last = sqlite3.connect(uri(path, mode="rw"), uri=True, timeout=0, isolation_level=None)
+            with contextlib.closing(last):
                 last.execute("PRAGMA journal_mode=DELETE")
 
 
@@ -153,12 +160,33 @@ def is_wal(path: Path) -> bool:
         return file.read(20)[18:] == b"\x02\x02"
 
 
+def may_be_replaced(path: Path) -> bool:
+    """Return whether a file is a copy of our tables that nobody is using: another file may be of use to somebody."""
+    if not path.is_file() or any(Path(f"{path}{rest}").exists() for rest in ("-wal", "-journal", ".collector")):
+        return False
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(uri(path, mode="ro"), uri=True)) as it:
+        tables = {name for (name,) in it.execute("SELECT name FROM sqlite_master")}
+        return not path.stat().st_size or {"gateways", "energy_daily"} <= tables
+    return False
+
+
 def _can_write(path: Path) -> bool:
     return _may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK)
 
 
 def _may(path: Path, right: int) -> bool:
     return os.access(path, right, effective_ids=True)
+
+
+def write(path: Path, target: Path) -> None:
+    """Write a database as it is now into another file, that nobody else knows yet.
+
+    sqlite3.Error: either can't be used.
+    """
+    timeout_s = BUSY_TIMEOUT_MS / 1000
+    source = sqlite3.connect(_readers_uri(path), uri=True, timeout=timeout_s, isolation_level=None)
+    with contextlib.closing(source):
+        source.execute("VACUUM INTO ?", (uri(target, nolock=1),))
 
 
 def replace(path: Path, source: Path) -> None:

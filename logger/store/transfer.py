@@ -4,6 +4,7 @@ A copy is of one instant. On the way a row is as SQLite keeps it: instants and d
 backup is one verified SQLite file, whichever engine it was made of.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from logger.errors import StoreAwayError, StoreError
-from logger.store import schema
+from logger.settings import places, urls
+from logger.store import schema, sqlite_file
 from logger.store.database import backend, batches, opened, translated_errors
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA
@@ -96,11 +98,12 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
     path = directory / f"envoylog-{stamp}.db"
     temporary = path.with_suffix(".new")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        places.make_folder(directory)
         _remove(temporary)
         try:
             _write(engine, temporary, step)
             verify(temporary)
+            places.inherit_owner(temporary)
             sync(temporary)  # The older ones may go next.
             temporary.replace(path)
         except StoreAwayError as error:
@@ -111,7 +114,7 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
             raise
         finally:
             _remove(temporary)
-        for old in sorted(directory.glob("envoylog-*.db"))[:-keep]:
+        for old in backups_in(directory)[keep:]:
             old.unlink()
     except OSError as error:
         raise StoreError(
@@ -120,11 +123,61 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
     return path
 
 
+def backups_in(directory: Path) -> list[Path]:
+    """Return the backups of a directory, the newest first."""
+    return sorted(directory.glob("envoylog-*.db"), reverse=True)
+
+
+def what_to_restore(engine: Engine, directory: Path) -> str:
+    """Return what to do about a database that is damaged: its newest backup that is sound."""
+    name = f"The database {engine.url.database} is damaged"
+    for path in backups_in(directory):
+        with contextlib.suppress(StoreError):
+            verify(path)
+            return f"{name}; stop envoylog, then put its newest sound backup in its place: envoylog db restore {path}"
+    return f"{name}, and {directory} holds no sound backup; if there is one elsewhere, run: envoylog db restore FILE"
+
+
+def publish(engine: Engine, path: Path, step: Step = unheard) -> None:
+    """Write a copy for others to read, as one file that takes its place when it is complete.
+
+    On a network share no lock of a file can be relied on: nobody else knows the new one yet, and it is never changed.
+
+    Raises:
+        StoreError: the copy can't be written, or there is something else in its place.
+    """
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        old = target.stat() if target.exists() else None
+        is_ours = old is not None and str(target) == str(Path(engine.url.database or "").resolve())
+        if is_ours or (old is not None and not sqlite_file.may_be_replaced(target)):
+            raise StoreError(f"{path} is no published copy but something else, so it stays; choose another name.")
+        _remove(temporary)
+        try:
+            temporary.touch(exist_ok=False)
+            _write(engine, temporary, step)
+            if old is not None:
+                places.take_after(temporary, old)
+            else:
+                places.inherit_owner(temporary)
+            sync(temporary)
+            temporary.replace(target)
+        finally:
+            _remove(temporary)
+    except OSError as error:
+        raise StoreError(f"The copy {path} can't be written ({error.strerror}); choose another place.") from error
+    except StoreAwayError as error:
+        if is_full(error):
+            raise StoreError(f"The disk of {path} is full, so the older copy stays; make room.") from error
+        raise
+
+
 def _write(engine: Engine, path: Path, step: Step) -> None:
     if (write_file := backend(engine).write_file) is not None:
         write_file(engine, path)
         return
-    with opened(f"sqlite:///{path}") as target:
+    with opened(urls.of_file(path)) as target:
         copy(engine, target, step)
 
 
@@ -139,10 +192,10 @@ def verify(path: Path) -> None:
     Raises:
         StoreError: it is not.
     """
-    with opened(f"sqlite:///{path}", read_only=True) as engine:
+    with opened(urls.of_file(path), read_only=True) as engine:
         if schema.known(engine) is None:
             raise StoreError(f"{path} holds no tables of envoylog; use another backup.")
-        schema.require_current(engine, f"envoylog --database-url sqlite:///{path} db upgrade")
+        schema.require_current(engine, f"envoylog --database-url {urls.of_file(path)} db upgrade")
         with translated_errors(), engine.connect() as connection:
             if broken := problems(connection):
                 raise StoreError(f"{path}: {broken[0]}; use another backup.")
@@ -160,5 +213,5 @@ def restore(engine: Engine, source: Path, step: Step = unheard) -> None:
         with collector_lock(engine):
             replace_file(engine, source)
         return
-    with opened(f"sqlite:///{source}", read_only=True) as backed_up:
+    with opened(urls.of_file(source), read_only=True) as backed_up:
         copy(backed_up, engine, step, replacing=True)

@@ -218,16 +218,24 @@ def test_a_full_disk_stores_nothing_half_and_exits_6(
 @pytest.mark.parametrize(
     ("url", "words"),
     [("mysql://x/y", "SQLite and PostgreSQL"), ("nonsense", "not a database URL"),
-     ("sqlite://", "must name a file"),
-     ("postgresql://nobody@127.0.0.1:9/x", "server can't be reached")],
+     ("sqlite://", "must name a file"), ("postgresql://me@host:99999/x", "ports end at 65535"),
+     ("postgresql://me@host:port/x", "not a database URL"), ("postgresql://me:a@b@host/x", "%40 for @")],
 )  # fmt: skip
-def test_a_database_url_that_cannot_be_used_exits_6(
+def test_a_database_url_that_cannot_be_used_exits_3(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], url: str, words: str
 ) -> None:
     _, path = ready
-    code, _, err = answered(capsys, "--config", path, "--database-url", url, "poll")
+    for command in (["poll"], ["report", "daily"], ["db", "upgrade"], ["db", "check"]):
+        code, _, err = answered(capsys, "--config", path, "--database-url", url, *command)
+        assert code == 3
+        assert words in err
+
+
+def test_a_server_that_is_not_there_exits_6(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    url = "postgresql://nobody@127.0.0.1:9/x"
+    code, _, err = answered(capsys, "--config", ready[1], "--database-url", url, "poll")
     assert code == 6
-    assert words in err
+    assert "server can't be reached" in err
 
 
 def test_a_report_without_data_exits_7_and_names_what_there_is(

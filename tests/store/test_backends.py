@@ -63,7 +63,7 @@ def test_an_error_of_sqlite_is_a_sentence_with_its_remedy(sqlite_url: str, state
 
 def test_a_file_that_sqlite_cannot_open_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match="not a database; choose another"):
+    with pytest.raises(StoreError, match="not a database, or damaged; `envoylog db check`"):
         ask(f"sqlite:///{tmp_path}/x.db", "SELECT 1")
     (tmp_path / "directory").mkdir()
     with pytest.raises(StoreError, match="can't be opened: check its path"):
