@@ -48,9 +48,11 @@ def doctor(as_json: bool, bundle: Path | None) -> int:
     else:
         click.echo(f"\n{summary(found)}")
     if bundle is not None:
+        content = recording.bundle(here.settings, found, visits)
         with replacing(bundle) as out:
-            out.write(json.dumps(recording.bundle(here.settings, found, visits), indent=1).encode())
-        click.echo(f"{bundle} is written; look through it before you send it.", err=True)
+            out.write(json.dumps(content, indent=1).encode())
+        empty = "" if content["gateways"] else " It has no answer of a gateway; the findings say why."
+        click.echo(f"{bundle} is written; look through it before you send it.{empty}", err=True)
     return CheckFailedError.exit_code if findings.has_errors(found) else 0
 
 

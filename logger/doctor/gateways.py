@@ -8,15 +8,21 @@ from logger.doctor.findings import Finding, Level, error, ok, span, warning
 from logger.doctor.installation import Installation, finding_of, of_sentence
 from logger.doctor.machine import is_synchronised
 from logger.doctor.visit import Visit
-from logger.errors import AuthenticationError, CertificateChangedError, GatewayReplacedError, LoggerError, SettingsError
+from logger.errors import (
+    AuthenticationError,
+    CertificateChangedError,
+    GatewayError,
+    GatewayReplacedError,
+    LoggerError,
+    SettingsError,
+)
 from logger.gateway.credentials import Tokens
-from logger.gateway.probe import probe
 from logger.gateway.tls import Pins
 from logger.gateway.token import Token
 from logger.gateway.words import lifetime
 from logger.readings import Outcome, Poll
 from logger.reports.columns import SUSPECT
-from logger.settings import GatewaySettings, Settings
+from logger.settings import Settings
 from logger.status import TokenLeft
 
 #: A gateway's clock that differs by more is worth a word; by more than a day, somebody's is wrong.
@@ -36,52 +42,52 @@ ODD = {
 
 def examine(here: Installation, loaded: Settings, visit: Visit) -> Iterator[Finding]:
     """Yield what a visit to a gateway showed."""
-    yield from _presence(visit)
+    yield _presence(visit)
     if here.hidden:
         if visit.info is not None and visit.info.gateway_time_s is not None:
             yield from _clock(visit, visit.info.gateway_time_s)
         return
-    if visit.info is None and not isinstance(visit.error, AuthenticationError):
+    if visit.info is None or isinstance(visit.error, GatewayReplacedError):
         return
     yield from _certificate(loaded, visit)
-    if visit.info is not None and visit.info.has_web_tokens:
+    if visit.info.has_web_tokens:
         yield from _token(here, loaded, visit)
     elif visit.error is not None and isinstance(visit.error, AuthenticationError):
         yield finding_of("token", visit.error, "envoylog token set", visit.settings.name)
-    if visit.info is not None and visit.info.gateway_time_s is not None:
+    if visit.info.gateway_time_s is not None:
         yield from _clock(visit, visit.info.gateway_time_s)
     if visit.poll is not None:
         yield from _poll(visit, visit.poll)
 
 
-def _presence(visit: Visit) -> Iterator[Finding]:
-    name, host, info = visit.settings.name, visit.settings.host, visit.info
-    if info is not None and not isinstance(visit.error, GatewayReplacedError):
-        yield ok("gateway", f"{info.serial}, firmware {info.firmware}, answers at {host}.", name)
-        return
+def _presence(visit: Visit) -> Finding:
+    name, host = visit.settings.name, visit.settings.host
     match visit.error:
-        case None | CertificateChangedError():
-            return
-        case GatewayReplacedError() | SettingsError() | AuthenticationError():
-            yield finding_of("gateway", visit.error, "correct the configuration", name)
+        case GatewayReplacedError() | SettingsError():
+            return finding_of("gateway", visit.error, "correct the configuration", name)
+        case GatewayError() if visit.info is None:
+            return _instead(visit)
+        case AuthenticationError() | None:
+            pass
         case _:
-            yield _instead(visit.settings, visit.error)
+            text = f"It answers at {host}, but could not be read: {visit.error}"
+            return finding_of("gateway", LoggerError(text), "run it again in five minutes", name)
+    serial, firmware = (visit.info.serial, visit.info.firmware) if visit.info else ("a gateway", "?")
+    return ok("gateway", f"{serial}, firmware {firmware}, answers at {host}.", name)
 
 
-def _instead(settings: GatewaySettings, problem: LoggerError) -> Finding:
+def _instead(visit: Visit) -> Finding:
     """Return what answers in the place of a gateway."""
-    found = probe(settings.host)
-    if found.kind == "gateway":
-        text = f"It answers at {found.host}, but was not read: {problem}"
-        return finding_of("gateway", LoggerError(text), "run it again in five minutes", settings.name)
-    what, _, remedy = found.sentence.partition("; ")
+    what, _, remedy = (visit.found.sentence if visit.found else str(visit.error)).partition("; ")
     to_do = {
         "nothing": "see that it has power and is on this network; envoylog discover shows where it is",
         "router": "write the address that its list of devices shows for the gateway as host",
     }
+    kind = visit.found.kind if visit.found else ""
     otherwise = "envoylog discover, and write what it shows as host"
-    remedy = to_do.get(found.kind, otherwise) if found.kind == "router" or not remedy else remedy
-    return error("gateway", f"{what.rstrip('.')}.", remedy, settings.name)
+    if kind == "router" or not remedy:
+        remedy = to_do.get(kind, otherwise)
+    return error("gateway", f"{what.rstrip('.')}.", remedy, visit.settings.name)
 
 
 def _certificate(loaded: Settings, visit: Visit) -> Iterator[Finding]:

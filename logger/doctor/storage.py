@@ -64,6 +64,9 @@ def backups(loaded: Settings) -> Sequence[Path]:
 
 
 def _backups(here: Installation, loaded: Settings, days: float | None) -> Iterator[Finding]:
+    if loaded.state_dir in here.hidden:
+        yield ok("backups", f"{here.user} may not look into {loaded.state_dir / 'backups'}.")
+        return
     found = backups(loaded)
     try:
         newest = from_epoch_s(found[-1].stat().st_mtime) if found else None

@@ -13,12 +13,19 @@ from datetime import datetime
 from pathlib import Path
 
 from logger.clock import Clock, utc_now
-from logger.errors import GatewayError, GatewayReplacedError, GatewayUnreachableError, LoggerError, TokenError
+from logger.errors import (
+    GatewayError,
+    GatewayReplacedError,
+    GatewayUnreachableError,
+    LoggerError,
+    SettingsError,
+    TokenError,
+)
 from logger.gateway import equipment, profile
 from logger.gateway.client import DETECTION_S, Gateway
 from logger.gateway.credentials import Token, Tokens
 from logger.gateway.kept import Answer
-from logger.gateway.probe import probe
+from logger.gateway.probe import Found, probe
 from logger.gateway.tls import Deadline
 from logger.readings import GatewayInfo, Poll
 from logger.settings import GatewaySettings, Settings
@@ -47,26 +54,29 @@ class Visit:
 
     settings: GatewaySettings
     at: datetime
-    info: GatewayInfo | None = None  #: who answered
+    found: Found | None = None  #: what answers at its address
+    info: GatewayInfo | None = None  #: which gateway
     poll: Poll | None = None
     error: LoggerError | None = None  #: why there is no poll
     answers: dict[str, Answer] = field(default_factory=dict)  #: by path, as they came
 
 
 def glance(gateway: GatewaySettings, *, clock: Clock = utc_now) -> Visit:
-    """See who answers, as nobody: where this user may not read the secrets."""
+    """See who answers, as nobody, within seconds."""
     visit = Visit(settings=gateway, at=clock().replace(microsecond=0))
     try:
-        visit.info = probe(gateway.host).info
-        if visit.info is None:
-            visit.error = GatewayUnreachableError("no gateway answers.")
-        elif gateway.serial not in {None, visit.info.serial}:
-            visit.error = GatewayReplacedError(
-                f"Gateway {gateway.name!r} should be {gateway.serial}, but {visit.info.serial} answers; "
-                f'if it was replaced, write serial = "{visit.info.serial}" into the configuration, else correct host.'
-            )
-    except LoggerError as error:
+        visit.found = found = probe(gateway.host)
+    except SettingsError as error:
         visit.error = error
+        return visit
+    visit.info = found.info
+    if found.info is None:
+        visit.error = GatewayUnreachableError(found.sentence)
+    elif gateway.serial not in {None, found.info.serial}:
+        visit.error = GatewayReplacedError(
+            f"Gateway {gateway.name!r} should be {gateway.serial}, but {found.info.serial} answers; "
+            f'if it was replaced, write serial = "{found.info.serial}" into the configuration, else correct host.'
+        )
     return visit
 
 
@@ -78,8 +88,10 @@ def pay(
     clock: Clock = utc_now,
     with_more_pages: bool = False,
 ) -> Visit:
-    """Poll a gateway once; ``with_more_pages`` asks for all that a recording should hold."""
-    visit = Visit(settings=gateway, at=clock().replace(microsecond=0))
+    """Poll a gateway once, if one is there; ``with_more_pages`` asks for all that a recording should hold."""
+    visit = glance(gateway, clock=clock)
+    if visit.error is not None:
+        return visit
     with tempfile.TemporaryDirectory(prefix="envoylog-doctor-") as name:
         state_dir = Path(name)
         for folder in KEPT:
@@ -96,7 +108,7 @@ def pay(
             try:
                 visit.poll = visited.poll(at=visit.at, inverters=True)
             finally:
-                visit.info = endpoints.info
+                visit.info = endpoints.info or visit.info
             if with_more_pages and not visited.is_nightly_outage(visit.at):
                 deadline = Deadline(DETECTION_S)
                 for path in MORE_PAGES:

@@ -393,13 +393,13 @@ def test_another_gateway_is_named_with_both_serial_numbers(polled: Patient) -> N
     assert any("999999999999" in finding.finding for finding in wrong.values())
 
 
-def test_another_certificate_is_named_and_nothing_is_sent(polled: Patient) -> None:
+def test_another_certificate_is_named_and_no_secret_is_sent(polled: Patient) -> None:
     pin = polled.state / "certificates" / "roof.sha256"
     pin.write_text("0" * 64)
     polled.roof.simulation.requests.clear()
     finding = polled.wrong()["certificate"]
     assert "envoylog trust accept roof" in str(finding.to_do)
-    assert polled.roof.simulation.requests == []
+    assert {request.credentials for request in polled.roof.simulation.requests} == {"none"}
 
 
 def test_a_missing_token_is_named(polled: Patient) -> None:
