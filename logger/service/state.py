@@ -138,4 +138,5 @@ def duration(seconds: int) -> str:
 
 
 def _as_root(command: str, machine: Machine) -> str:
-    return command if machine.is_root else f"sudo {command}"
+    """Return a command as who asked has to type it: root by sudo is a user."""
+    return command if machine.is_root and not machine.environ.get("SUDO_USER") else f"sudo {command}"

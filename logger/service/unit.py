@@ -20,8 +20,9 @@ DATABASE = f"{places.SYSTEM_STATE_DIR}/db"
 #: what the unit hides from the service
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not written to
 #: Pauses before a restart grow from 2 s to 5 min; systemd knows these words since version 254.
-PAUSES = "RestartSteps=8\nRestartMaxDelaySec=5min\n"
+PAUSES = "RestartSec=2\nRestartSteps=8\nRestartMaxDelaySec=5min\n"
 PAUSES_SINCE = 254
+PAUSE = "# Pauses grow where systemd is 254 or newer: RestartSteps=, RestartMaxDelaySec=\nRestartSec=10\n"
 
 
 def text(machine: Machine, executable: str) -> str:
@@ -30,7 +31,7 @@ def text(machine: Machine, executable: str) -> str:
     return template.substitute(
         version=__version__,
         executable=_escaped(executable),
-        pauses=PAUSES if _systemd_version(machine) >= PAUSES_SINCE else "",
+        pauses=PAUSES if _systemd_version(machine) >= PAUSES_SINCE else PAUSE,
         credentials="".join(f"LoadCredential={name}:{CREDENTIALS_KEPT}/{name}\n" for name in credentials(machine)),
         writable="".join(f"ReadWritePaths={_escaped(str(folder))}\n" for folder in folders(machine)),
     )

@@ -133,7 +133,7 @@ def test_secrets_of_systemd_are_named_in_the_unit(machine: Folder) -> None:
 def test_pauses_grow_where_systemd_can(machine: Folder, version: str, grows: bool) -> None:
     machine.answers["--version"] = lambda: Answer(0, version, "")
     text = unit.text(machine, PROGRAM)
-    assert ("RestartMaxDelaySec=5min" in text) == grows
+    assert ("\nRestartMaxDelaySec=5min\n" in text) == grows
     assert "Restart=always" in text
     assert "StartLimitIntervalSec=0" in text
     assert f"ExecStart={PROGRAM} run" in text
