@@ -94,6 +94,12 @@ def utc_offset_s(epoch_s: int, zone: ZoneInfo) -> int:
     return int(offset.total_seconds()) if offset is not None else 0
 
 
+def standard_offset_s(epoch_s: int, zone: ZoneInfo) -> int:
+    """Return how far the zone's standard time runs ahead of UTC at an instant, in seconds."""
+    saved = datetime.fromtimestamp(epoch_s, zone).dst()
+    return utc_offset_s(epoch_s, zone) - (int(saved.total_seconds()) if saved is not None else 0)
+
+
 def local_day(epoch_s: int, zone: ZoneInfo) -> date:
     """Return the local calendar date of an instant."""
     return datetime.fromtimestamp(epoch_s, zone).date()

@@ -13,7 +13,7 @@ from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.lines import ends
-from logger.store.models import ENERGY_DAILY, EVENTS, METERS, POLLS
+from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import spool_path
 
@@ -52,6 +52,7 @@ class GatewayStatus:
     token_left_s: int | None
     token_renews: bool  #: with the configured account
     token_is_short: bool  #: so that somebody should look
+    ill_panels: str | None = None  #: which panels are weak, dead or silent, and the command to type
     suspect: str | None  #: what to look at, where yesterday or today is suspect or the gateway flags a meter
     spool_bytes: int  #: what waits for the database
     spool_is_hidden: bool = False  #: from this user: what waits is not known
@@ -95,7 +96,7 @@ def _status(
 ) -> GatewayStatus:
     row = gateway_named(connection, gateway.name)
     last: Any = None
-    good_at = today = suspect = power = None
+    good_at = today = suspect = power = ill_panels = None
     if row is not None:
         mine = _polls.gateway_id == row.gateway_id
         newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
@@ -107,7 +108,7 @@ def _status(
         on_day = (_days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total")
         energy = select(_days.production_wh, _days.consumption_wh).where(*on_day)
         today = connection.execute(energy).one_or_none()
-        suspect = _suspect(connection, row, day)
+        suspect, ill_panels = _suspect(connection, row, day), _ill_panels(connection, row.gateway_id, day)
         now_of = "SELECT battery_soc_pct, grid_state FROM v_power_now WHERE gateway = :name ORDER BY measured_at DESC"
         power = connection.execute(text(f"{now_of} LIMIT 1"), {"name": row.name}).one_or_none()
     path, spool_bytes, is_hidden = spool_path(settings.state_dir, gateway.name), 0, False
@@ -138,11 +139,30 @@ def _status(
         token_left_s=to_epoch_s(token.expires_at) - to_epoch_s(now) if token else None,
         token_renews=token.renews if token else False,
         token_is_short=token.is_short(now) if token else False,
+        ill_panels=ill_panels,
         suspect=suspect,
         spool_bytes=spool_bytes,
         spool_is_hidden=is_hidden,
         waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
     )
+
+
+def _ill_panels(connection: Connection, gateway_id: int, today: date) -> str | None:
+    """Return which panels were weak, dead or silent on the last day that was judged."""
+    columns = PANEL_DAILY.c
+    newest = select(columns.day).where(columns.gateway_id == gateway_id, columns.day >= today - timedelta(days=7))
+    newest = newest.order_by(columns.day.desc()).limit(1)
+    query = select(columns.serial, columns.state).where(
+        columns.gateway_id == gateway_id,
+        columns.day == newest.scalar_subquery(),
+        columns.state.in_(("weak", "dead", "silent")),
+    )
+    found = connection.execute(query.order_by(columns.serial)).all()
+    if not found:
+        return None
+    named = ", ".join(f"{panel.serial} {panel.state}" for panel in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"panel {named}{more}; look at: envoylog panels"
 
 
 def _suspect(connection: Connection, row: Any, today: date) -> str | None:
@@ -228,8 +248,8 @@ def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] =
         return 1, _token_sentence(gateway, gateway.token_left_s)
     if gateway.last_outcome != Outcome.COMPLETE:
         return 1, f"last poll {gateway.last_outcome}: {gateway.last_error}"
-    if gateway.suspect is not None:
-        return 1, gateway.suspect
+    if look := gateway.suspect or gateway.ill_panels:
+        return 1, look
     return 0, f"measured {age_s} s ago"
 
 

@@ -62,6 +62,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0004", 24, "76f66297df8be119"),
         ("0005", 8, "2a77ddcc3f33a837"),
         ("0006", 24, "10044c8c6116b853"),
+        ("0007", 4, "1110845e21e96372"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:

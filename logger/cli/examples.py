@@ -21,6 +21,9 @@ run  # collect; Ctrl-C stops it
 status  # how things stand
 status --json  # for a program
 health  # for Nagios, cron and the like
+panels  # is a panel weak, dead or silent?
+panels --for-installer  # what to send to who repairs it
+panels --json  # for a program
 report daily  # the last 31 days
 report daily --from last-month  # the days of the last month
 report daily --from 2026 -o 2026.xlsx  # a workbook of a whole year

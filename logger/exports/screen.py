@@ -20,7 +20,13 @@ NOTHING_W = 10
 BARS = " \N{LOWER ONE EIGHTH BLOCK}▂▃▄▅▆▇█"
 GRID_STATES = {"on_grid": "connected", "off_grid": "lost: the house runs without it", "generator": "a generator runs"}
 #: state of a panel -> what is said of it, before the day since when
-PANEL_STATES = {"silent": "reports nothing", "dead": "makes nothing", "removed": "is no longer listed"}
+PANEL_STATES = {
+    "silent": "reports nothing",
+    "dead": "makes nothing",
+    "weak": "is weak",
+    "shaded": "is shaded",
+    "removed": "is no longer listed",
+}
 #: heading -> the number below it; of periods
 COLUMNS = {
     "made": "production_kwh",
@@ -207,10 +213,10 @@ def care_lines(found: Overview) -> Iterator[str]:
     """Yield the panels that are not fine, and how much was measured."""
     if found.panels:
         fine = found.panels - sum(panel.state != "removed" for panel in found.panels_not_fine)
-        text = f"all {fine} report" if not found.panels_not_fine else f"{fine} of {found.panels} report and make energy"
-        yield labelled("panels", text)
+        text = f"all {fine} are fine" if not found.panels_not_fine else f"{fine} of {found.panels} are fine"
+        yield labelled("panels", text + ("; more: envoylog panels" if fine < found.panels else ""))
     for panel in found.panels_not_fine:
-        words = f"{panel.serial} {PANEL_STATES[panel.state]} since {day(panel.since)}"
+        words = f"{panel.name or panel.serial} {PANEL_STATES[panel.state or '']} since {day(panel.since)}"
         yield labelled("", click.style(words, fg="yellow"))
     labels = "today", "this month", "this year"
     parts = _distinct(zip(labels, (found.today, found.this_month, found.this_year), strict=True))

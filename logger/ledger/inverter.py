@@ -116,6 +116,15 @@ def by_day(curve: Curve, edges_s: Sequence[int], history: History | None) -> Day
     return days
 
 
+def measured_hours(curve: Curve, edges_s: Sequence[int]) -> list[int | None]:
+    """Return what a register counted between edges, unknown where it was bridged there."""
+    energy_mwh = curve.energy(edges_s)
+    for start_s, end_s in joined(curve.stretches_s(Tie.BRIDGED)):
+        for i in touched(edges_s, start_s, end_s):
+            energy_mwh[i] = None
+    return energy_mwh
+
+
 def _add_dawns(readings: Readings, anchor: Anchor | None) -> None:
     """Add to each first report after a night that the register stood still until then.
 

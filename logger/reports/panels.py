@@ -1,101 +1,104 @@
-"""Which inverters are not fine, by what they did on the last days.
+"""How each panel does against its neighbours, since when, what that cost, and what to do.
 
-Walk: inverter_daily, inverters, events -> here -> overview
+Walk: panel_daily, panels -> here -> overview, status, exports
 """
 
-import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
-from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.reports.energy import Site
-from logger.store.models import EVENTS, INVERTER_DAILY, INVERTERS
+from logger.store.models import PANEL_DAILY, PANELS
 
-#: An inverter that reported nothing for longer is no more expected to.
-EXPECTED = timedelta(days=365)
-#: of how many days it is looked at what inverters did
-LOOKED_AT = timedelta(days=30)
-#: An inverter is not fine when it has not been on so many days in a row.
-ENOUGH_DAYS = 2
-#: An inverter that makes nothing is dead on days on which half of the others made more than this.
-BRIGHT_WH = 500
-_units = INVERTER_DAILY.c
+#: A state that was decided longer ago is no longer how things stand.
+STANDS = timedelta(days=30)
+#: Energy is summed over so many days that were judged.
+DAYS = 14
+#: What to do about a panel that is not fine.
+ADVICE = {
+    "weak": "look for dirt, damage or a loose plug; if cleaning does not help, show this to your installer",
+    "shaded": "loses at certain hours alone: look for a new shade, such as a tree, a chimney or a mast",
+    "dead": "makes nothing: have the panel, its plug and its inverter looked at",
+    "silent": "reports nothing: switch its branch off and on by daylight; if it stays silent, call your installer",
+    "removed": "no longer listed by the gateway: nothing to do if it was taken down or replaced",
+}
+_days = PANEL_DAILY.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """An inverter that is not fine."""
+    """How a panel stands; energies in kWh, None where unknown."""
 
     serial: str
-    state: str  #: silent: it reports nothing; dead: it makes nothing while others do; removed: it left the list
-    since: date  #: the first such day
+    state: str | None  #: fine, weak, shaded, dead, silent or removed; None where it has no neighbours
+    since: date  #: the first day of that state
+    gateway: str = ""
+    name: str | None = None  #: as configured
+    array: str | None = None
+    relative_pct: float | None = None  #: of the last 14 bright days, against what is usual beside its neighbours
+    energy_kwh: float | None = None  #: of the last 14 days that were judged,
+    peers_median_kwh: float | None = None  #: and what half of its neighbours made in these
+    lost_kwh: float | None = None  #: what it made less than these since it is not fine; None where it is
+    advice: str | None = None
 
 
 def panels_of(connection: Connection, site: Site, today: date) -> tuple[int, list[Panel]]:
-    """Return how many inverters are expected to report, and those that have not been fine for two days."""
-    zone = time_zone(site.zone)
-    mine, since = _units.gateway_id.in_(site.gateway_ids), today - LOOKED_AT
-    query = select(_units.day, _units.serial, _units.energy_wh, _units.covered_s)
-    days: dict[date, dict[str, float | None]] = {}
-    for day, serial, energy_wh, covered_s in connection.execute(query.where(mine, _units.day.between(since, today))):
-        if covered_s and day < today:
-            days.setdefault(day, {})[serial] = energy_wh
-    units, expected_at = INVERTERS.c, from_epoch_s(day_start_s(today - EXPECTED, zone))
-    listed = select(units.serial, units.last_seen_at).where(
-        units.gateway_id.in_(site.gateway_ids), units.last_seen_at >= expected_at
-    )
-    last_days = {serial: local_day(to_epoch_s(at), zone) for serial, at in connection.execute(listed)}
-    gone = _removed(connection, site, today)
-    serials = sorted((last_days.keys() | {serial for units in days.values() for serial in units}) - gone.keys())
-    judged = [_judged(serial, days, last_days.get(serial)) for serial in serials]
-    removed = [
-        Panel(serial=serial, state="removed", since=day) for serial, day in gone.items() if day >= today - LOOKED_AT
+    """Return how many inverters are expected to report, and those that are not fine."""
+    panels = standing_panels(connection, site, today)
+    expected = [panel for panel in panels if panel.state != "removed"]
+    return len(expected), [panel for panel in panels if panel.state not in {None, "fine"}]
+
+
+def standing_panels(connection: Connection, site: Site, today: date) -> list[Panel]:
+    """Return how each panel of a site stands, those that are not fine first."""
+    mine = _days.gateway_id.in_(site.gateway_ids)
+    newest = select(_days.day).where(mine, _days.day <= today, _days.day >= today - STANDS)
+    last = connection.execute(newest.order_by(_days.day.desc()).limit(1)).scalar()
+    if last is None:
+        return []
+    same = and_(PANELS.c.gateway_id == _days.gateway_id, PANELS.c.serial == _days.serial)
+    query = select(_days.gateway_id, _days.serial, PANELS.c.name, _days.array, _days.state, _days.relative_pct)
+    query = query.select_from(PANEL_DAILY.outerjoin(PANELS, same)).where(mine, _days.day == last)
+    found = [_panel(connection, site, last, row) for row in connection.execute(query.order_by(_days.serial))]
+    return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
+
+
+def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:
+    gateway_id, serial, name, array, state, relative_pct = row
+    mine = and_(_days.gateway_id == gateway_id, _days.serial == serial)
+    other = select(_days.day).where(mine, _days.state.is_distinct_from(state)).order_by(_days.day.desc()).limit(1)
+    before = connection.execute(other).scalar()
+    first = select(_days.day).where(mine, *(() if before is None else (_days.day > before,)))
+    since = connection.execute(first.order_by(_days.day).limit(1)).scalar_one()
+    is_fine = state in {None, "fine"}
+    oldest = last - timedelta(days=DAYS - 1)
+    query = select(_days.day, _days.energy_wh, _days.peers_median_wh)
+    query = query.where(mine, _days.day <= last, _days.day >= (oldest if is_fine else min(since, oldest)))
+    days = connection.execute(query).all()
+    recent = [day for day in days if day.day >= oldest]
+    lost_wh = [
+        max(0.0, day.peers_median_wh - (day.energy_wh or 0.0))
+        for day in days
+        if day.day >= since and day.peers_median_wh is not None
     ]
-    return len(serials), [*(panel for panel in judged if panel is not None), *removed]
-
-
-def _removed(connection: Connection, site: Site, today: date) -> dict[str, date]:
-    """Return the inverters that left the gateway's list and did not come back, and when."""
-    events, zone = EVENTS.c, time_zone(site.zone)
-    changes = select(events.at, events.kind, events.subject).where(
-        events.gateway_id.in_(site.gateway_ids),
-        events.kind.in_(("inverter_removed", "inverter_appeared")),
-        events.at >= from_epoch_s(day_start_s(today - EXPECTED, zone)),
+    return Panel(
+        gateway=site.name,
+        serial=serial,
+        name=name,
+        array=array,
+        state=state,
+        since=since,
+        relative_pct=relative_pct,
+        energy_kwh=_kwh([day.energy_wh for day in recent]),
+        peers_median_kwh=_kwh([day.peers_median_wh for day in recent]),
+        lost_kwh=None if is_fine or state == "removed" else _kwh(lost_wh),
+        advice=ADVICE.get(state or ""),
     )
-    newest = {serial: (kind, at) for at, kind, serial in connection.execute(changes.order_by(events.at))}
-    return {
-        serial: local_day(to_epoch_s(at), zone) for serial, (kind, at) in newest.items() if kind == "inverter_removed"
-    }
 
 
-def _judged(serial: str, days: dict[date, dict[str, float | None]], last_day: date | None) -> Panel | None:
-    """Return what is wrong with an inverter on each of its last days, two of them at least; None where it is fine.
-
-    Only days count on which most inverters reported, and for a dead one those on which they made something.
-    """
-    state, since, length = None, date.min, 0
-    for day in sorted(days, reverse=True):
-        others = [energy_wh or 0.0 for other, energy_wh in days[day].items() if other != serial]
-        if not others:
-            continue
-        found = _state(serial, days[day], statistics.median(others))
-        if found == "dark":
-            continue
-        if found is None or state not in {None, found}:
-            break
-        state, since, length = found, day, length + 1
-    if state is None or length < ENOUGH_DAYS:
-        return None
-    if state == "silent" and last_day is not None:
-        since = min(since, last_day + timedelta(days=1))
-    return Panel(serial=serial, state=state, since=since)
-
-
-def _state(serial: str, units: dict[str, float | None], median_wh: float) -> str | None:
-    if serial not in units:
-        return "silent"
-    if median_wh <= BRIGHT_WH:
-        return "dark"
-    return None if (units[serial] or 0.0) > 0 else "dead"
+def _kwh(values_wh: Sequence[float | None]) -> float | None:
+    known = [wh for wh in values_wh if wh is not None]
+    return round(sum(known) / 1000, 3) if known else None

@@ -69,6 +69,7 @@ class Rolled:
     states: States = field(default_factory=dict)  #: at ``settled_s``
     rows: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    hours: list[dict[str, Any]] = field(default_factory=list)  #: of inverter_hours
     reopen_s: int | None = None  #: an earlier instant from which to count anew instead
 
 

@@ -19,7 +19,7 @@ from logger.ledger.curve import Anchor
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.ledger.turns import changes_back
-from logger.rollups import checkpoints, inverters
+from logger.rollups import checkpoints, inverters, panels
 from logger.rollups.batteries import read_equipment
 from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import CLEARLY, KIND, WRONG_S, ClockCheck, apart_since, misplaced_decisions
@@ -30,6 +30,7 @@ from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
 from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS
+from logger.store.panels import LEDGER as PANEL_LEDGER
 from logger.store.queries import battery_known_at
 
 #: This much is read at a time, s.
@@ -101,6 +102,8 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
         newest_s = to_epoch_s(rolled.rows[-1]["starts_at"]) if rolled.rows else since_s - QUARTER_S
         recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
     last = None if replace_until_s is None else local_day(replace_until_s - 1, site.zone)
+    if ledger is INVERTERS:
+        panels.replace_hours(connection, site, local_day(since_s, site.zone), last, rolled.hours)
     judge(connection, site, local_day(since_s, site.zone), last)
     if rolled.settled_s > since_s:
         checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
@@ -177,6 +180,10 @@ def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: i
         while until_s is not None:
             with engine.begin() as connection:
                 until_s = advance(job_of(connection, gateway_id, now, gap_s), ledger, until_s)
+    is_left = True
+    while is_left:
+        with engine.begin() as connection:
+            is_left = panels.advance(connection, site_of(connection, gateway_id))
 
 
 def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None = None) -> None:
@@ -185,6 +192,8 @@ def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None =
         until_s: int | None = 0
         while until_s is not None:
             until_s = advance(job, ledger, until_s, stop_s)
+    if INVERTERS in ledgers:
+        panels.bring_up_to_date(job.connection, job.site)
 
 
 # -- again
@@ -273,6 +282,8 @@ def rebuild(
         if ends is not None:
             # What was known before the first sample stands for samples that were pruned.
             checkpoints.forget_after(connection, gateway_id, ledger.name, max(since_s, ends.first_s))
+            if ledger is INVERTERS:
+                checkpoints.forget_after(connection, gateway_id, PANEL_LEDGER, since_s)
             catch_up(job, [ledger])
     after = _days(connection, gateway_id)
     return [

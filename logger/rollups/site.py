@@ -15,6 +15,7 @@ from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import NONSENSE_S, OLDEST_S, WRONG_S, ClockCheck, note
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.models import GATEWAYS, epoch
+from logger.store.panels import remember_panels
 from logger.store.queries import typical_step_s
 
 #: Samples that lie in the future are of a wrong clock when nothing leads up to them.
@@ -66,6 +67,7 @@ def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewayS
     values: dict[str, Any] = {}
     for gateway in own:
         wanted["time_zone"] = gateway.time_zone or zone
+        remember_panels(connection, gateway_id, gateway)
         values = {} if gateway.peak_power_kwp is None else {"peak_power_kwp": gateway.peak_power_kwp}
     connection.execute(update(GATEWAYS).where(mine).values(wanted | values))
     return wanted != known

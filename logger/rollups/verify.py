@@ -18,14 +18,25 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, utc_of
 from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import KINDS, Checkpoint
 from logger.rollups.judge import is_of_a_day
+from logger.rollups.panels import is_of_a_panel
 from logger.rollups.rollup import Job, Ledger, job_of
 from logger.rollups.site import Site
 from logger.rollups.write import recompute_kept
 from logger.store.database import rows
-from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS, INVERTER_DAILY, UtcDateTime, epoch
+from logger.store.models import (
+    ENERGY_15MIN,
+    ENERGY_DAILY,
+    ENERGY_HOURLY,
+    EVENTS,
+    INVERTER_DAILY,
+    INVERTER_HOURS,
+    PANEL_DAILY,
+    UtcDateTime,
+    epoch,
+)
 from logger.store.queries import ends_s
 
-TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, EVENTS]
+TABLES = [ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY, INVERTER_DAILY, INVERTER_HOURS, PANEL_DAILY, EVENTS]
 #: Which rows there are comes first, then the columns.
 ROWS = "rows"
 FIRST_DAY = date(1970, 1, 1).toordinal()
@@ -93,7 +104,7 @@ def _by_day(
     plain = (epoch(own) if own is time or isinstance(own.type, UtcDateTime) else own for own in columns)
     query = select(*plain).where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
     if table is EVENTS:
-        query = query.where(table.c.kind.in_(KINDS) | is_of_a_day())
+        query = query.where(table.c.kind.in_(KINDS) | is_of_a_day() | is_of_a_panel())
     for at_s, more in ((since_s, 0), (until_s, 1)):
         if at_s is not None:
             edge: Any = local_day(at_s, site.zone) + timedelta(days=more)

@@ -15,15 +15,16 @@ from urllib.parse import urlsplit
 
 from logger.clock import time_zone
 from logger.errors import SettingsError
-from logger.settings import document, places, urls
+from logger.settings import document, panels, places, urls
 from logger.settings.document import GATEWAY_KEYS, TOP_KEYS
+from logger.settings.panels import ArraySettings
 from logger.settings.places import find_config
 from logger.settings.secret_files import read_secret, write_secret
 from logger.settings.urls import has_password
 
 __all__ = [
-    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "GatewaySettings", "Settings", "file_stem", "find_config",
-    "has_password", "load", "normal_gap_s", "places", "read_secret", "urls", "write_secret",
+    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "ArraySettings", "GatewaySettings", "Settings", "file_stem",
+    "find_config", "has_password", "load", "normal_gap_s", "places", "read_secret", "urls", "write_secret",
 ]  # fmt: skip
 
 #: How the utility's meter may see several phases, the default first: their sum at each instant, or each for itself.
@@ -48,6 +49,8 @@ class GatewaySettings:
     tls: Literal["pin", "verify", "off"] = "pin"
     mdns: bool = True  #: look for it by its serial when it fails at ``host``
     livedata: bool = False  #: read what the gateway streams, while somebody lets it
+    panel_names: Mapping[str, str] = field(default_factory=dict)  #: by the serials of their inverters
+    arrays: tuple[ArraySettings, ...] = ()
 
     @property
     def has_password(self) -> bool:
@@ -196,6 +199,8 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
     if not name.isprintable() or len(name) > LONGEST_NAME:
         raise SettingsError(f"{where}: name must be printable and of {LONGEST_NAME} characters at most, not {name!r}.")
+    values["panel_names"] = panels.names(values.get("panel_names", {}), f"gateway {name!r}")
+    values["arrays"] = panels.arrays(values.get("arrays", ()), f"gateway {name!r}")
     values["token"] = environ.get(variable(name, "TOKEN"))
     values["password"] = environ.get(variable(name, "PASSWORD"))
     for key in ("token_file", "password_file"):

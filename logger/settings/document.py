@@ -39,8 +39,17 @@ GATEWAY_KEYS: dict[str, type] = {
     "tls": str,
     "mdns": bool,
     "livedata": bool,
+    "panel_names": dict,
+    "arrays": list,
 }
-WORDS = {str: "text in quotes", int: "a whole number", float: "a number", list: "tables", bool: "true or false"}
+WORDS = {
+    str: "text in quotes",
+    int: "a whole number",
+    float: "a number",
+    list: "tables",
+    bool: "true or false",
+    dict: "a table",
+}
 #: keys whose text is no secret, not even where somebody has mistaken the key
 SHOWN = ("name", "host", "serial", "time_zone", "tls", "grid_meter", "state_dir")
 #: quotes of word processors

@@ -212,6 +212,25 @@ INVERTER_DAILY = _table(
     "inverter_daily", *_key(day=Date, serial=Text), *_columns("energy_wh", "peak_power_w", covered_s=Integer)
 )
 
+#: What is configured of one panel, by the serial of its inverter.
+PANELS = _table(
+    "panels",
+    *_key(serial=Text),
+    *_columns(name=Text, array=Text),
+    *_columns("azimuth_deg", "tilt_deg", "panel_w", "inverter_w"),
+)
+
+#: One panel against the others of its array on a local day.
+PANEL_DAILY = _table(
+    "panel_daily",
+    *_key(day=Date, serial=Text),
+    *_columns(array=Text),
+    *_columns("energy_wh", "peers_median_wh", "ratio", "relative_pct", state=Text),
+)
+
+#: Energy of one microinverter by the hours of a day, and how often it reported (internal).
+INVERTER_HOURS = _table("inverter_hours", *_key(day=Date, serial=Text), *_columns(reports=Integer, hours_wh=Text))
+
 #: Where a ledger was left (internal).
 ROLLUP_CHECKPOINTS = _table(
     "rollup_checkpoints", *_key(ledger=Text, at=UtcDateTime), Column("state", Text, nullable=False)

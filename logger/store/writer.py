@@ -15,6 +15,7 @@ from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
 from logger.store.database import backend, insert_new, insert_or_ignore, upsert
+from logger.store.panels import remember_panels
 
 
 def _rows_of(kind: type, *without: str) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
@@ -84,6 +85,7 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
             values["time_zone"] = zone or "UTC"
         connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))
         _note_changes(connection, known, info, at)
+    remember_panels(connection, int(gateway_id), settings)
     upsert(connection, models.METERS, _meter_rows({"gateway_id": gateway_id}, info.meters), _METER_STATE)
     return int(gateway_id)
 

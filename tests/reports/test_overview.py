@@ -5,13 +5,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, insert, text
 
 from logger.clock import utc_now
 from logger.reports.energy import energy_report
 from logger.reports.overview import Overview, overview
-from logger.reports.panels import Panel
 from logger.reports.power import power_of, stored_power
+from logger.store.models import PANEL_DAILY, PANELS
 from logger.store.writer import remember_gateway, save
 from tests.conftest import Benches
 from tests.sample_data import instant, utc
@@ -114,59 +114,33 @@ def test_the_curve_of_today_has_the_mean_power_of_each_half_hour(connection: Con
     assert curve[:22] == (None,) * 22
 
 
-def units(connection: Connection, made_wh: dict[str, Sequence[float | None]]) -> None:
-    """Fill in what inverters made on the last days, yesterday last; None for no report."""
-    for serial, energies in made_wh.items():
-        for day, energy_wh in zip(days_back(len(energies), 1), energies, strict=True):
-            if energy_wh is None:
-                continue
-            connection.execute(
-                text(
-                    "INSERT INTO inverter_daily (gateway_id, day, serial, energy_wh, covered_s) "
-                    "VALUES (1, :day, :serial, :wh, 30000)"
-                ),
-                {"day": day if connection.dialect.name != "sqlite" else str(day), "serial": serial, "wh": energy_wh},
-            )
+def judged(connection: Connection, serial: str, states: Sequence[str | None], **row: object) -> None:
+    """Fill in how a panel did on the last days, yesterday last."""
+    for day, state in zip(days_back(len(states), 1), states, strict=True):
+        values = {"gateway_id": 1, "day": day, "serial": serial, "state": state, "energy_wh": 900.0}
+        connection.execute(insert(PANEL_DAILY).values(**values | {"peers_median_wh": 1000.0} | row))
 
 
-GOOD = (900.0,) * 5
-
-
-@pytest.mark.parametrize(
-    ("made_wh", "state", "days_ago"),
-    [
-        ((900.0, 900.0, 900.0, None, None), "silent", 2),
-        ((900.0, 900.0, 900.0, 0.0, 0.0), "dead", 2),
-        ((0.0, 0.0, 0.0, 0.0, 0.0), "dead", 5),
-        ((900.0, 900.0, 900.0, 900.0, None), None, 0),  # one day is none
-        ((900.0, 0.0, 0.0, 0.0, 900.0), None, 0),  # it is fine again
-    ],
-)
-def test_an_inverter_that_is_silent_or_dead_for_two_days_is_named(
-    connection: Connection, made_wh: Sequence[float | None], state: str | None, days_ago: int
-) -> None:
-    units(connection, {"a": GOOD, "b": GOOD, "c": made_wh})
+def test_panels_that_are_not_fine_are_named_with_what_that_cost(connection: Connection) -> None:
+    connection.execute(insert(PANELS).values(gateway_id=1, serial="c", name="over the door"))
+    judged(connection, "a", ("fine",) * 5)
+    judged(connection, "b", ("fine", "fine", "removed", "removed", "removed"))
+    judged(connection, "c", ("fine", "fine", "weak", "weak", "weak"), relative_pct=90.0, array="east")
     found = seen(connection)
-    assert found.panels == 3
-    expected = [Panel(serial="c", state=state, since=TODAY - timedelta(days=days_ago))] if state else []
-    assert found.panels_not_fine == expected
+    assert found.panels == 2
+    weak, removed = found.panels_not_fine
+    assert (weak.serial, weak.name, weak.array, weak.state) == ("c", "over the door", "east", "weak")
+    assert weak.since == removed.since == TODAY - timedelta(days=3)
+    assert (weak.energy_kwh, weak.peers_median_kwh, weak.lost_kwh, weak.relative_pct) == (4.5, 5.0, 0.3, 90.0)
+    assert (removed.state, removed.lost_kwh) == ("removed", None)
+    assert weak.advice
 
 
-def test_dark_days_and_a_gateway_that_was_away_make_no_inverter_dead_or_silent(connection: Connection) -> None:
-    units(connection, {"a": (300.0,) * 4, "b": (300.0,) * 4, "c": (0.0,) * 4})
-    assert seen(connection).panels_not_fine == []
-    connection.execute(text("DELETE FROM inverter_daily"))
-    units(connection, {"a": (900.0, 900.0, None, None), "b": (900.0, 900.0, None, None)})
-    assert seen(connection).panels_not_fine == []
-
-
-def test_an_inverter_that_left_the_list_is_named_for_a_month_and_no_more_expected(connection: Connection) -> None:
-    units(connection, {"a": GOOD, "b": GOOD, "c": (900.0, 900.0, None, None, None)})
-    event = "INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'inverter_removed', 'c')"
-    left = NOW - timedelta(days=3)
-    connection.execute(text(event), {"at": instant(connection.engine, left)})
-    found = seen(connection)
-    assert (found.panels, found.panels_not_fine) == (2, [Panel(serial="c", state="removed", since=left.date())])
+def test_what_was_decided_long_ago_and_panels_without_neighbours_are_not_named(connection: Connection) -> None:
+    judged(connection, "a", (None, None))
+    assert (seen(connection).panels, seen(connection).panels_not_fine) == (1, [])
+    judged(connection, "b", ("dead", "dead"))
+    assert len(seen(connection).panels_not_fine) == 1
     assert seen(connection, NOW + timedelta(days=40)).panels_not_fine == []
 
 

@@ -30,10 +30,13 @@ KEYS = {
     "energy_hourly": ("gateway_id", "starts_at", "phase"),
     "energy_daily": ("gateway_id", "day", "phase"),
     "inverter_daily": ("gateway_id", "day", "serial"),
+    "inverter_hours": ("gateway_id", "day", "serial"),
+    "panel_daily": ("gateway_id", "day", "serial"),
     "events": ("gateway_id", "at", "kind", "subject"),
 }
 #: What a site cannot do was no event in version 0.1.0; inverters of some of these make a fifth of what their CT counts.
-ONLY = {"events": "WHERE subject NOT LIKE 'day''s %'"}
+#: Nor was what becomes of panels.
+ONLY = {"events": "WHERE subject NOT LIKE 'day''s %' AND subject NOT LIKE 'panel %'"}
 #: Figures that are others now: polls in which the storage CT is missing, or production is or can't be, made peaks of
 #: what the battery took.
 OTHERS = {
@@ -121,7 +124,8 @@ def columns_of(connection: Connection, table: str, where: str = "") -> dict[str,
 
 def checkpoints(connection: Connection) -> dict[str, str]:
     """What each checkpoint holds of the last good sample of each stream, by ledger and instant."""
-    rows = connection.execute(text("SELECT gateway_id, ledger, at, state FROM rollup_checkpoints"))
+    query = "SELECT gateway_id, ledger, at, state FROM rollup_checkpoints WHERE ledger IN ('energy', 'inverters')"
+    rows = connection.execute(text(query))
     return {
         f"{row.gateway_id} {row.ledger} {plain(row.at)}": digest(
             sorted(last_samples(row.ledger, json.loads(row.state)["states"]))
@@ -148,7 +152,8 @@ def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
     with engine.connect() as connection:
         found = {table: columns_of(connection, table, ONLY.get(table, "")) for table in KEYS}
         days = columns_of(connection, "events", "WHERE subject LIKE 'day''s %'")
-        return found | {"events of days": days, "checkpoints": checkpoints(connection)}
+        panels = columns_of(connection, "events", "WHERE subject LIKE 'panel %'")
+        return found | {"events of days": days, "events of panels": panels, "checkpoints": checkpoints(connection)}
 
 
 def differing(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:

@@ -37,10 +37,10 @@ def machine(tmp_path: Path) -> Folder:
                 0, f"{BACKUP}: 1.2 MB, verified\n", ""
             ),
             f"{NEW} --config /etc/envoylog/config.toml db current": lambda: Answer(
-                0, f"database {schema[0]}, program 0006\n", ""
+                0, f"database {schema[0]}, program 0007\n", ""
             ),
             "db upgrade --to 0005": lambda: migrated("0005"),
-            "db upgrade": lambda: migrated("0006"),
+            "db upgrade": lambda: migrated("0007"),
             "status --json": lambda: Answer(0, json.dumps({"gateways": [{"last_good_age_s": age_s(folder)}]}), ""),
         }
     )
@@ -170,7 +170,7 @@ def test_a_database_among_the_secrets_moves_to_the_groups_folder_and_back(machin
 def test_a_schema_goes_back_and_forth(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--database-url", sqlite_url, "db", "upgrade", "--to", "0005"]) == 0
     assert run(["--database-url", sqlite_url, "db", "current"]) == 0
-    assert "database 0005, program 0006" in capsys.readouterr().out
+    assert "database 0005, program 0007" in capsys.readouterr().out
     assert run(["--database-url", sqlite_url, "db", "upgrade", "--to", "0099"]) == 6
     assert "There is no schema 0099" in capsys.readouterr().err
     assert run(["--database-url", sqlite_url, "db", "upgrade"]) == 0

@@ -1,0 +1,40 @@
+"""``envoylog panels``."""
+
+from dataclasses import asdict
+
+import click
+
+from logger.cli.everywhere import echo_json
+from logger.cli.options import complete_gateway, load_settings, reading
+from logger.clock import local_day, time_zone, to_epoch_s, utc_now
+from logger.errors import NoDataError
+from logger.exports import panel_lines
+from logger.reports.energy import sites_of
+from logger.reports.panels import standing_panels
+
+
+@click.command()
+@click.option("--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.")
+@click.option("--for-installer", is_flag=True, help="Only panels that are not fine, with what an installer asks for.")
+@click.option("--json", "as_json", is_flag=True, help="Print one record per panel.")
+def panels(gateway: str | None, for_installer: bool, as_json: bool) -> None:
+    """Compare each inverter with its neighbours: fine, weak, silent or dead."""
+    now_s = to_epoch_s(utc_now())
+    with reading(load_settings()) as connection:
+        found = [
+            panel
+            for site in sites_of(connection, gateway)
+            for panel in standing_panels(connection, site, local_day(now_s, time_zone(site.zone)))
+        ]
+    if not found:
+        raise NoDataError(
+            "No panel was judged yet: that takes one whole day of reports of the inverters, and two weeks for a ratio."
+        )
+    if for_installer:
+        found = [panel for panel in found if panel.state not in {None, "fine"}]
+    if as_json:
+        echo_json([asdict(panel) | {"since": str(panel.since)} for panel in found])
+    elif not found:
+        click.echo("All panels are fine.")
+    else:
+        click.echo("\n".join(panel_lines.lines(found, for_installer=for_installer)))
