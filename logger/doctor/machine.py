@@ -14,7 +14,7 @@ from logger.clock import here, utc_now
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, nearest
 from logger.service.machine import Machine
-from logger.service.state import State, is_gone
+from logger.service.state import State, environment, is_gone
 from logger.settings import places
 
 #: extra -> the module that it brings, and what for
@@ -100,6 +100,11 @@ def service(here: Installation, state: State, system: Machine) -> Finding:
     if is_ours and state.executable and state.to_type is None and not is_same(Path(state.executable), own):
         to_do = f"type {state.executable}, or install the service anew: sudo envoylog service install"
         return warning("service", f"It runs {state.executable}, another program than this, {own}.", to_do)
+    if is_ours and state.running:
+        own_variables = environment(system)
+        if other := [name for name, value in sorted(own_variables.items()) if here.environ.get(name) != value]:
+            to_do = "write that into the configuration instead, and take it out of: systemctl cat envoylog"
+            return warning("service", f"Its unit sets {', '.join(other)}, which other commands do not see.", to_do)
     if state.to_type is None:
         return ok("service", text)
     is_broken = state.executable is not None and is_gone(system.path(state.executable))

@@ -10,7 +10,9 @@ from logger import status
 from logger.clock import from_epoch_s, to_epoch_s
 from logger.doctor.findings import Finding, Level, error, ok, span, warning
 from logger.doctor.installation import Installation, nearest, of_sentence
+from logger.doctor.storage import PATIENCE_S
 from logger.errors import StoreError
+from logger.readings import Source
 from logger.reports.columns import SUSPECT
 from logger.settings import GatewaySettings, Settings
 from logger.store import database, schema
@@ -37,6 +39,7 @@ def examine(here: Installation, loaded: Settings, start: str) -> Iterator[Findin
     """Yield what the database shows of each gateway; ``start`` is the command that starts the collector."""
     try:
         with database.opened(loaded.database_url, read_only=True) as engine:
+            database.backend(engine).bound(engine, PATIENCE_S)
             schema.require_current(engine)
             with database.translated_errors(), engine.connect() as connection:
                 unknown = [None] * len(loaded.gateways)
@@ -121,7 +124,10 @@ def _still(here: Installation, connection: Connection, gateway_id: int, name: st
     columns = PRODUCTION_SAMPLES.c
     mine = (columns.gateway_id == gateway_id) & (columns.phase == "total")
     last = connection.execute(
-        select(columns.polled_at, columns.reading_age_s).where(mine).order_by(columns.polled_at.desc()).limit(1)
+        select(columns.polled_at, columns.reading_age_s, columns.source)
+        .where(mine)
+        .order_by(columns.polled_at.desc())
+        .limit(1)
     ).one_or_none()
     if last is None:
         return
@@ -137,7 +143,8 @@ def _still(here: Installation, connection: Connection, gateway_id: int, name: st
         text = f"The production counter has stood still for {STUCK.total_seconds() / 3600:.0f} h, beside power."
         yield warning("stalled", text, "restart the gateway, if it stays so", name)
         return
-    if (last.reading_age_s or 0) > STALE_S:
+    # Inverters report nothing at night; a meter reads each second.
+    if last.source in {Source.CT, Source.EIM} and (last.reading_age_s or 0) > STALE_S:
         text = f"The production that it shows is {span(last.reading_age_s)} old."
         yield warning("stalled", text, "restart the gateway, if it stays so", name)
         return

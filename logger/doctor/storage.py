@@ -18,6 +18,8 @@ from logger.store import database, queries, schema, size
 CHECK = "database"
 #: A larger file takes too long to read for a look.
 LARGEST_LOOKED_THROUGH_BYTES = 100e6
+#: A server that lets a question wait for longer hangs.
+PATIENCE_S = 30.0
 #: From so many days of polls on there should be a backup that is no older than this.
 WORTH_A_BACKUP_DAYS = 7
 OLDEST_BACKUP = timedelta(days=31)
@@ -30,6 +32,7 @@ def examine(here: Installation, loaded: Settings) -> Iterator[Finding]:
     taken_bytes = 0
     try:
         with database.opened(loaded.database_url, read_only=True) as engine:
+            database.backend(engine).bound(engine, PATIENCE_S)
             schema.require_current(engine)
             with database.translated_errors(), engine.connect() as connection:
                 taken_bytes, days = size.database_bytes(connection), queries.logged_days(connection)

@@ -22,7 +22,8 @@ from logger.clock import to_epoch_s, utc_now
 from logger.doctor import examination, installation, machine, measurements
 from logger.doctor.findings import Finding, Level
 from logger.readings import Poll
-from logger.service.machine import Machine
+from logger.service.machine import Answer, Machine
+from logger.service.state import look
 from logger.settings import Settings, places, write_secret
 from logger.simulator import access
 from logger.simulator.numbers import Model
@@ -34,6 +35,7 @@ from logger.store.spool import Spool
 from tests.another_user import NOBODY, ROOT_ALONE, as_user
 from tests.cli.test_bad_input import config_of
 from tests.conftest import Bench, daytime_zone
+from tests.service.folder import Folder
 
 #: What depends on the machine that runs the tests.
 OF_THE_MACHINE = {"PATH", "clock", "disk", "service"}
@@ -568,6 +570,31 @@ def test_a_service_whose_program_is_gone_is_named(polled: Patient, monkeypatch: 
     assert finding.level is Level.ERROR
     assert "/opt/gone/bin/envoylog is gone" in finding.finding
     assert "envoylog service install" in str(finding.to_do)
+
+
+@pytest.mark.parametrize(
+    ("source", "age_s", "is_stale"), [("ct", 9000, True), ("ct", 20, False), ("inverters", 30_000, False)]
+)
+def test_a_meter_that_shows_an_old_reading_is_stale_and_inverters_at_night_are_not(
+    polled: Patient, source: str, age_s: int, is_stale: bool
+) -> None:
+    polled.execute("UPDATE production_samples SET reading_age_s = :age_s, source = :source", age_s=age_s, source=source)
+    assert ("stalled" in polled.wrong(Level.WARNING)) is is_stale
+
+
+def test_variables_that_only_the_service_sees_are_a_warning(
+    polled: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(places, "SYSTEM_CONFIG_DIR", polled.config.parent)
+    system = Folder.at(tmp_path / "machine")
+    shown = "ActiveState=active\nUnitFileState=enabled\nEnvironment=TZ=UTC ENVOYLOG_POLL_EVERY_S=10"
+    system.answers["systemctl show"] = lambda: Answer(0, shown, "")
+    system.path("/etc/systemd/system").mkdir(parents=True)
+    system.path("/etc/systemd/system/envoylog.service").write_text("[Service]\n")
+    here = installation.found(str(polled.config), polled.environ)
+    finding = machine.service(here, look(system), system)
+    assert finding.level is Level.WARNING
+    assert "ENVOYLOG_POLL_EVERY_S" in finding.finding
 
 
 def test_on_postgresql_it_looks_at_the_same(polled: Patient, postgresql_url: str) -> None:
