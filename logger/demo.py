@@ -35,14 +35,15 @@ FLOWS = ("production", "consumption")
 
 
 class Demo:
-    """Runs the demo in a directory; ``show`` gets each line for people."""
+    """Runs the demo in a directory; ``show`` gets each line for people, ``program`` is what they type for it."""
 
-    def __init__(self, directory: Path, show: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, show: Callable[[str], None], program: str = "envoylog") -> None:
         self.directory = directory
         self.config = directory / "config.toml"
         self.database = directory / "envoylog.db"
         self.workbook = directory / "energy.xlsx"
         self.show = show
+        self.program = program
 
     def run(self, *, days: int, live_s: int) -> None:
         """Collect ``days`` of history and ``live_s`` seconds live, report and compare.
@@ -74,7 +75,7 @@ class Demo:
                 report = self._report(engine, last)
             self._compare(report, simulation, last)
         self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
-        self.show(f"\ntry next:  envoylog --config {self.config} report monthly")
+        self.show(f"\ntry next:  {self.program} --config {self.config} report monthly")
         self.show(f"           sqlite3 -box {self.database} '{LOOK}'")
 
     def _prepare(self, url: str, token: str) -> Settings:

@@ -17,6 +17,7 @@ import click
 from logger import settings
 from logger.cli import collect, pasting
 from logger.cli import service as cli_service
+from logger.cli.program import command
 from logger.clock import utc_now
 from logger.errors import CheckFailedError, UsageError
 from logger.service import install as installation
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 WIDEST, LABEL = 80, 14
-#: where sudo looks
-SUDO_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @click.command()
@@ -216,16 +215,6 @@ def _next(path: Path | None, *, service: bool) -> list[str]:
         lines.append((f"sudo {command(is_full=True)} setup --service", "collects for good, as a service"))
     widest = max(len(words) for words, _ in lines)
     return [f"  {words:<{widest}}   {what}" for words, what in lines]
-
-
-def command(*, is_full: bool = False) -> str:
-    """Return what to type for this program: its name where the shell (or sudo, ``is_full``) finds it, else its path."""
-    typed = Path(sys.argv[0])
-    own = typed if typed.name == "envoylog" and typed.exists() else Path(sys.executable).parent / "envoylog"
-    found = shutil.which("envoylog", path=SUDO_PATH if is_full else None)
-    if found is not None and Path(found).resolve() == own.resolve():
-        return "envoylog"
-    return str(own.absolute() if is_full else own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import click
 
 from logger import clock, settings
 from logger import demo as walk
+from logger.cli import program
 from logger.errors import UsageError
 from logger.simulator import recorded, server
 from logger.simulator.faults import KINDS, Fault
@@ -147,4 +148,4 @@ def demo(days: int, live_s: int, directory: Path) -> None:
 
     The report is compared with what was true. Nothing is needed: no gateway, no configuration.
     """
-    walk.Demo(directory, click.echo).run(days=days, live_s=live_s)
+    walk.Demo(directory, click.echo, program.command()).run(days=days, live_s=live_s)
