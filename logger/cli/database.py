@@ -12,7 +12,7 @@ import click
 
 from logger import clock
 from logger.cli.options import complete_day, complete_gateway, load_settings, opened, reading, rolling_up
-from logger.errors import CheckFailedError, NoDataError, StoreDamagedError, UsageError
+from logger.errors import CheckFailedError, NoDataError, SettingsError, StoreDamagedError, UsageError
 from logger.reports import periods
 from logger.rollups import checkpoints, rollup, site, verify
 from logger.rollups import prune as pruning
@@ -118,6 +118,10 @@ def copy(target_url: str, yes: bool) -> None:
     TARGET_URL is of either engine: postgresql://user@host/name or sqlite:////path/to/file.db. This database may be
     in use meanwhile.
     """
+    try:
+        database.file_of(target_url)
+    except SettingsError as error:
+        raise UsageError(str(error).replace("database_url", "URL")) from error
     with opened(load_settings(), read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)
@@ -135,12 +139,14 @@ def copy(target_url: str, yes: bool) -> None:
 def _progress() -> "Iterator[Step]":
     """Show on a terminal how far a copy is."""
     bar: Any = click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty())
+    with contextlib.ExitStack() as shown:  # from the first row on: what fails before has no bar
 
-    def step(table: str, rows: int, of_all: int) -> None:
-        bar.label, bar.length = f"{table:<20}", of_all
-        bar.update(rows)
+        def step(table: str, rows: int, of_all: int) -> None:
+            if not bar.entered:
+                shown.enter_context(bar)
+            bar.label, bar.length = f"{table:<20}", of_all
+            bar.update(rows)
 
-    with bar:
         yield step
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,8 @@ from typing import Any
 
 import click
 
+#: what a sentence gives to type
+COMMAND = re.compile(r"`[^`\n]{1,70}`|(?<=run: )[^;\n]{1,70}$|(?<=See: ).{1,70}$")
 #: what is written in place of a character that a terminal does not have
 IN_ASCII = {
     **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-"),
@@ -83,12 +86,12 @@ def say(sentence: str) -> None:
     """Write a sentence for a person to stderr; on a terminal it is wrapped between words."""
     text = f"envoylog: {sentence}"
     if sys.stderr.isatty():
-        columns = shutil.get_terminal_size().columns
-        lines = text.splitlines()
-        text = "\n".join(
-            textwrap.fill(line, max(20, columns), break_long_words=False, break_on_hyphens=False) for line in lines
-        )
-    click.echo(text, err=True)
+        columns = max(20, shutil.get_terminal_size().columns)
+        # What is to be typed stays in one line where it has room there.
+        whole = COMMAND.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+        lines = whole.splitlines()
+        text = "\n".join(textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False) for line in lines)
+    click.echo(text.replace("\N{NO-BREAK SPACE}", " "), err=True)
 
 
 class LocalTime(logging.Formatter):

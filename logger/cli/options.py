@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from logger import settings
+from logger.cli.everywhere import say
 from logger.errors import LoggerError, SettingsError, StoreDamagedError, UsageError
 from logger.reports import periods
 from logger.store import database, schema, transfer, writer
@@ -29,7 +30,7 @@ def load_settings(*, needs_file: bool = True) -> "Settings":
     path = settings.find_config(chosen.get("config"), os.environ)
     url = chosen.get("database_url")
     if url and settings.has_password(url):
-        click.echo("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.", err=True)
+        say("warning: other users see the password on the command line; set ENVOYLOG_DATABASE_URL.")
     loaded = settings.load(path, os.environ, database_url=url)
     if needs_file and path is None and {"database_url", "state_dir"}.isdisjoint(loaded.origins):
         raise SettingsError("There is no configuration yet; run: envoylog setup")

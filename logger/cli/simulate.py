@@ -67,7 +67,10 @@ def simulate(
         _refuse_house(click.get_current_context())
         simulation = _recorded(recording, gateway, faults, is_now=is_now)
     if token_file is not None:
-        settings.write_secret(token_file, simulation.token())
+        try:
+            settings.write_secret(token_file, simulation.token())
+        except OSError as error:
+            raise UsageError(f"{token_file} can't be written ({error.strerror}); choose another path.") from error
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

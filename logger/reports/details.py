@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from logger.clock import day_end_s, day_start_s, time_zone, to_epoch_s
+from logger.errors import NoDataError
 from logger.reports import Report
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
 from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, suspect_days, view_rows
@@ -57,9 +58,17 @@ def detail_report(
                 is_over = end_s <= to_epoch_s(now)
                 status = status_of(covered_pct.get((day, name)), is_over=is_over, is_suspect=day in suspects)
                 rows.append((site.name, day, name, *row, status))
+    if not rows and kind == "phases" and not _has_phases(connection, sites):
+        raise NoDataError("There are no single phases here: all energy is in `envoylog report daily`.")
     if not rows:
         raise nothing_in_range(sites)
     return Report(kind, ["gateway", "day", member], columns, [STATUS], rows)
+
+
+def _has_phases(connection: Connection, sites: Iterable[Site]) -> bool:
+    mine = ENERGY_DAILY.c.gateway_id.in_([number for site in sites for number in site.gateway_ids])
+    query = select(ENERGY_DAILY.c.phase).where(mine, ENERGY_DAILY.c.phase != "total").limit(1)
+    return connection.execute(query).first() is not None
 
 
 def inverter_ranking(

@@ -74,11 +74,16 @@ def path_of(url: URL) -> Path:
     """Return the file of a URL.
 
     Raises:
-        SettingsError: it names none.
+        SettingsError: it names none, or a folder.
     """
     if not url.database or url.database == ":memory:":
         raise SettingsError("database_url must name a file: sqlite:////path/to/file.db.")
-    return Path(url.database)
+    path, is_folder = Path(url.database), False
+    with contextlib.suppress(OSError):
+        is_folder = path.is_dir()
+    if is_folder:
+        raise SettingsError(f"The database {path} is a folder; name a file in it, such as {path / 'envoylog.db'}.")
+    return path
 
 
 file_of = path_of

@@ -219,7 +219,8 @@ def test_a_full_disk_stores_nothing_half_and_exits_6(
     ("url", "words"),
     [("mysql://x/y", "SQLite and PostgreSQL"), ("nonsense", "not a database URL"),
      ("sqlite://", "must name a file"), ("postgresql://me@host:99999/x", "ports end at 65535"),
-     ("postgresql://me@host:port/x", "not a database URL"), ("postgresql://me:a@b@host/x", "%40 for @")],
+     ("postgresql://me@host:port/x", "not a database URL"), ("postgresql://me:a@b@host/x", "%40 for @"),
+     ("sqlite:////", "is a folder; name a file in it")],
 )  # fmt: skip
 def test_a_database_url_that_cannot_be_used_exits_3(
     ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str], url: str, words: str
@@ -229,6 +230,9 @@ def test_a_database_url_that_cannot_be_used_exits_3(
         code, _, err = answered(capsys, "--config", path, "--database-url", url, *command)
         assert code == 3
         assert words in err
+    code, _, err = answered(capsys, "--config", path, "db", "copy", url)
+    assert code in {2, 3}
+    assert words in err
 
 
 def test_a_server_that_is_not_there_exits_6(ready: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
