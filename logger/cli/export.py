@@ -38,8 +38,8 @@ def export(
     """Write raw samples in a stream, as the gateway gave them.
 
     WHAT is production, consumption, meters, inverters or polls.
-    D is 2026-03-29, 2026-03, 2026, today, yesterday or last-month. Years can be written in one go: memory does
-    not grow with them.
+    D is 2026-03-29, 2026-03, 2026, 7d, today, yesterday, this-month, last-month, this-year or last-year. Years can be
+    written in one go: memory does not grow with them.
     """
     form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
     begin, end = periods.span(since, until, clock.utc_now().date())

@@ -22,7 +22,10 @@ def report() -> None:
     """Show or write energy per hour, day, month or year."""
 
 
-DATES = "D is 2026-03-29, 2026-03, 2026, today, yesterday or last-month. --from last-month alone is all of it."
+DATES = (
+    "D is 2026-03-29, 2026-03, 2026, 7d (the last seven days), today, yesterday, this-month, last-month, this-year or "
+    "last-year. --from last-month alone is all of it."
+)
 KINDS = {
     "hourly": "Show or write the energy of each hour.",
     "daily": "Show or write the energy of each day.",

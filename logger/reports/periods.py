@@ -1,5 +1,6 @@
 """What a user types for a date, and the periods between two of them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -41,7 +42,9 @@ class Days:
 
 #: No gateway was there before, and no clock goes further.
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2100
-WORDS = ("today", "yesterday", "last-month")
+WORDS = ("today", "yesterday", "this-month", "last-month", "this-year", "last-year")
+#: the last days, today included: 7d
+_LAST_DAYS = re.compile(r"([1-9]\d{0,3})d")
 
 
 def parse(text: str, today: date) -> Days:
@@ -50,10 +53,13 @@ def parse(text: str, today: date) -> Days:
     Raises:
         UsageError: it names none.
     """
+    if (last_days := _LAST_DAYS.fullmatch(text)) is not None:
+        return Days(today - timedelta(days=int(last_days[1]) - 1), today)
     yesterday, month_before = today - timedelta(days=1), today.replace(day=1) - timedelta(days=1)
-    text = {"today": str(today), "yesterday": str(yesterday), "last-month": str(month_before)[:7]}.get(text, text)
+    meant = (today, yesterday, str(today)[:7], str(month_before)[:7], today.year, today.year - 1)
+    asked, text = text, str(dict(zip(WORDS, meant, strict=True)).get(text, text))
     kind: Kind = "yearly" if len(text) == 4 else "monthly" if len(text) == 7 else "daily"
-    refusal = UsageError(f"{text!r} is no date; write 2026-03-29, 2026-03, 2026, today, yesterday or last-month.")
+    refusal = UsageError(f"{asked!r} is no date; write 2026-03-29, 2026-03, 2026, 7d, {', '.join(WORDS)}.")
     try:
         first = date.fromisoformat(text + {"yearly": "-01-01", "monthly": "-01"}.get(kind, ""))
         found = Days(first, next_period(kind, first) - timedelta(days=1))
@@ -70,7 +76,8 @@ def span(since: Text, until: Text, today: date) -> tuple[date | None, date | Non
     ``--from`` alone is from then on, but for a word: ``--from last-month`` is that month.
     """
     first = parse(since, today) if since else None
-    last = parse(until, today) if until else first if since in WORDS else None
+    is_word = since in WORDS or _LAST_DAYS.fullmatch(since or "") is not None
+    last = parse(until, today) if until else first if is_word else None
     begin, end = first.first if first else None, last.last if last else None
     if begin and end and begin > end:
         raise UsageError(f"The range ends ({end}) before it starts ({begin}); swap --from and --to.")

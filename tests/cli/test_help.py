@@ -158,7 +158,7 @@ def test_the_shell_completes_gateways_and_days(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("ENVOYLOG_CONFIG", str(path))
     assert completions("report", "daily", "--gateway", "r") == ["roof"]
     assert completions("token", "show", "") == ["roof", "barn"]
-    assert completions("export", "polls", "--from", "last") == ["last-month"]
+    assert completions("export", "polls", "--from", "last") == ["last-month", "last-year"]
     path.write_text("nonsense")
     assert completions("report", "daily", "--gateway", "") == []
 
