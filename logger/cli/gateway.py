@@ -48,7 +48,7 @@ def discover(timeout_s: float, as_json: bool) -> None:
     click.echo(f"\nTo log {which}, run `envoylog setup`, or write into the configuration:", err=True)
     for number, gateway in enumerate(found, start=1):
         click.echo(f'\n[[gateways]]\nname = "roof{"" if len(found) == 1 else number}"', err=True)
-        click.echo(f'host = "{gateway.addresses[0]}"\nserial = "{gateway.serial}"', err=True)
+        click.echo(f'host = "{discovery.as_host(gateway.addresses[0])}"\nserial = "{gateway.serial}"', err=True)
 
 
 @click.group()

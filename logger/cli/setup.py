@@ -154,21 +154,32 @@ def _place(explicit: str | None, service: bool | None, asked: "person.Person", *
         return Path(named).expanduser().absolute(), bool(service)
     if service and not dry_run:
         installation.check_executable(installation.own_executable())
-    if service and not is_root() and not dry_run:
+    if is_root():
+        return _place_of_root(service, asked, dry_run=dry_run)
+    if service and not dry_run:
         raise UsageError(f"Only root installs the service; run: sudo {command(is_full=True)} setup --service")
-    if service is None:
-        found = None if is_root() else settings.find_config(None, os.environ)
-        if places.is_system(found) and not is_root():
+    if service is None and (found := settings.find_config(None, os.environ)) is not None:
+        if places.is_system(found):
             raise UsageError(
                 f"{found} is the service's: run: sudo {command(is_full=True)} setup, or add --no-service for your own."
             )
-        if found is not None:
-            return found, False
-        service = (
-            is_root()
-            and machines.Machine().runs_systemd
-            and asked.confirm("Run it for good, as a service of this machine?")
+        return found, False
+    return places.system_config() if service else places.user_config(os.environ), bool(service)
+
+
+def _place_of_root(service: bool | None, asked: "person.Person", *, dry_run: bool) -> tuple[Path, bool]:
+    """Return the same for root, whose configuration is the service's unless it is not wanted."""
+    machine = machines.Machine()
+    has_one = settings.places.is_file(places.system_config())
+    if service is None:
+        state = states.look(machine)
+        if has_one and (state.running or not machine.runs_systemd):
+            return places.system_config(), False
+        service = machine.runs_systemd and (
+            state.installed or asked.confirm("Run it for good, as a service of this machine?")
         )
+    if service and not dry_run:
+        installation.check_executable(installation.own_executable())
     return places.system_config() if service else places.user_config(os.environ), service
 
 

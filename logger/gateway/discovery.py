@@ -124,6 +124,11 @@ def _note(info: Any, found: dict[str, Found]) -> None:
     )
 
 
+def as_host(address: str) -> str:
+    """Return an announced address as ``host`` of the configuration has it."""
+    return f"[{address}]" if address.count(":") > 1 else address
+
+
 def _preference(address: str) -> tuple[bool, bool]:
     ip = ipaddress.ip_address(address)
     return ip.version == 6, ip.is_link_local

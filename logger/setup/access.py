@@ -57,13 +57,18 @@ class Door:
         if self.wishes.token_texts:
             return self._of_text(self._fitting_text())
         if username := self.wishes.username:
-            if self.wishes.password is not None:
+            if self._password is not None:
                 return self._of_account(username)
             return until_right(self.person, lambda: self._of_account(username))
         if (own := self._own()) is not None:
             return own
         self.person.say("This firmware asks for a token. It is free, and an owner's lasts a year.")
         return until_right(self.person, self._asked)
+
+    @property
+    def _password(self) -> str | None:
+        """The password that the command line or the environment has."""
+        return self.wishes.password or self.settings.password
 
     def _own(self) -> Access | None:
         """Return the token that is at hand, if it still serves."""
@@ -107,7 +112,7 @@ class Door:
         return Access(token=token, is_new=True)
 
     def _of_account(self, username: str, known: Account | None = None) -> Access:
-        password = known.password if known else self.wishes.password
+        password = known.password if known else self._password
         password = password or self.person.secret("Its password (it is not shown)", "--password-file FILE")
         token = self.trial.fetch(self.account_dir, username, password)
         keeps = known.keeps if known else self.wishes.keep_password
@@ -130,7 +135,7 @@ class Door:
         """Return the local user that the command line names; old firmware has users of its own otherwise."""
         if self.wishes.username is None:
             return Access(token=None)
-        password = self.wishes.password or self.person.secret("Its password (it is not shown)", "--password-file FILE")
+        password = self._password or self.person.secret("Its password (it is not shown)", "--password-file FILE")
         file = self.wishes.password_file
         return Access(
             token=None, username=self.wishes.username, password=None if file else password, password_file=file

@@ -117,7 +117,9 @@ class Dialogue:
             self.person.say()
             self.person.say(f"{name}: {words.kind(place.info)}, at {place.host}.")
         self._trust(place.found, name)
-        settings = replace(known or GatewaySettings(name=name, host=""), host=place.host)
+        # As it will be read: the environment may hold secrets for it.
+        new = (gateway for gateway in self.draft.checked().gateways if gateway.name == name)
+        settings = replace(known or next(new), host=place.host)
         with Trial(place.found, settings, self._environ, self._clock) as trial:
             door = Door(trial, self.person, self.wishes, self._environ, self._clock)
             door.token_dir, door.account_dir, door.accounts = self._known_dir, self.account_dir, self._accounts

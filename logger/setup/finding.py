@@ -99,10 +99,10 @@ class Finder:
 
     def _first(self, announced: discovery.Found) -> Place | None:
         """Return where an announced gateway answers, of its addresses the best one."""
-        for address in announced.addresses:
-            found = probe(address)
+        for host in map(discovery.as_host, announced.addresses):
+            found = probe(host)
             if found.info is not None and found.info.serial == announced.serial:
-                return Place(host=address, found=found, info=found.info)
+                return Place(host=host, found=found, info=found.info)
         return None
 
     def _asked(self) -> Place:

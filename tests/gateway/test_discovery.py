@@ -105,3 +105,8 @@ def test_interfaces_are_addresses() -> None:
 def test_an_ipv6_address_with_a_zone_makes_a_url() -> None:
     address = Address(None, "fe80::1%eth0", None)
     assert address.url("https") == "https://[fe80::1%25eth0]"
+
+
+@pytest.mark.parametrize("address", ["192.168.1.2", "fd00::1", "fe80::1%eth0"])
+def test_an_announced_address_can_be_written_as_host(address: str) -> None:
+    assert Address.parse(discovery.as_host(address)).host == address

@@ -10,6 +10,7 @@ import pytest
 from logger.cli import run
 from logger.clock import utc_now
 from logger.gateway import discovery
+from logger.simulator.site import Shape
 from tests.conftest import Bench, Benches
 
 Roofs = Callable[..., Bench]
@@ -68,7 +69,7 @@ def roofs(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> Roofs:
     """Makes gateways whose clock is this machine's."""
 
     def make(**model: str) -> Bench:
-        roof = bench(**model)
+        roof = bench(shape=Shape(inverters=1), **model)
         roof.clock.speed = 1.0
         roof.clock.set(utc_now())
         for key, value in roof.environ.items():

@@ -156,6 +156,19 @@ def test_an_account_that_gives_none_is_an_error_with_the_other_way(
     assert not home.config.exists()
 
 
+def test_secrets_of_the_environment_serve_without_being_kept(
+    home: Home, roofs: Roofs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = roofs()
+    token = roof.simulation.token()
+    monkeypatch.setenv("ENVOYLOG_GATEWAYS__ROOF__TOKEN", token)
+    assert home.setup("--host", roof.server.url) == 0
+    assert not (home.state / "tokens" / "roof.jwt").exists()
+    monkeypatch.setenv("ENVOYLOG_GATEWAYS__ROOF__PASSWORD", ACCOUNT[1])
+    assert home.setup("--username", ACCOUNT[0]) == 0
+    assert not any(ACCOUNT[1].encode() in content for content in home.files().values())
+
+
 def test_another_certificate_than_the_expected_one_gets_nothing(home: Home, roofs: Roofs) -> None:
     roof = roofs()
     token = token_of(home, roof)
@@ -417,12 +430,12 @@ def test_a_person_is_asked_again_until_it_is_right(home: Home, roofs: Roofs) -> 
     assert home.config.exists()
 
 
-def test_a_certificate_that_is_not_trusted_ends_it(home: Home, roofs: Roofs) -> None:
+def test_a_certificate_that_is_not_trusted_ends_it(home: Home, roofs: Roofs, monkeypatch: pytest.MonkeyPatch) -> None:
     roof = roofs()
-    host = "Address of the gateway: "
-    shown = talk(home, roof, (host, f"{roof.server.url}\r"), ("call it.*: ", "\r"), ("Trust it.*: ", "n\r"))
-    assert shown.endswith("exit 8")
+    monkeypatch.setattr(Terminal, "confirm", lambda _, question, **__: question != "Trust it?")
+    assert home.setup("--host", roof.server.url, "--token-file", token_of(home, roof)) == 8
     assert home.files() == {}
+    assert {request.credentials for request in roof.simulation.requests} == {"none"}
 
 
 def test_what_is_not_written_leaves_nothing(home: Home, roofs: Roofs) -> None:
