@@ -36,7 +36,7 @@ run collect Collect from every gateway until stopped.
 status status Show on one screen how things stand.
 report report Show or write energy per hour, day, month or year.
 health status Check for a monitor: one line, and an exit code.
-panels panels Compare each inverter with its neighbours: fine, weak, silent or dead.
+panels panels Compare each panel with its neighbours.
 # When something is wrong
 doctor doctor Check everything, and say what to do about it.
 config configuration Check the configuration, and show where values come from.

@@ -28,7 +28,7 @@ INDENT = 23
 @click.option("--json", "as_json", is_flag=True, help="Print a list of records, one per finding.")
 @click.option(
     "--bundle", type=click.Path(path_type=Path), metavar="FILE",
-    help="Also write a recording for who helps, without serials, names, addresses or secrets.",
+    help="Also write a recording for whoever helps you, without serials, names, addresses or secrets.",
 )  # fmt: skip
 def doctor(as_json: bool, bundle: Path | None) -> int:
     """Check everything, and say what to do about it.

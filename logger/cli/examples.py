@@ -37,7 +37,7 @@ report quality --from last-month  # what was missing, and why
 report battery  # batteries, day by day
 report battery monthly --from 2026  # and month by month
 doctor  # what is wrong, and what to do about it
-doctor --bundle recording.json  # for who helps: no serials, no secrets
+doctor --bundle recording.json  # for whoever helps you: no serials, no secrets
 config check  # can it be used?
 config show  # where each value comes from
 token show  # whose it is, and how long it lasts

@@ -18,7 +18,10 @@ from logger.reports.panels import standing_panels
 @click.option("--for-installer", is_flag=True, help="Only panels that are not fine, with what an installer asks for.")
 @click.option("--json", "as_json", is_flag=True, help="Print one record per panel.")
 def panels(gateway: str | None, for_installer: bool, as_json: bool) -> None:
-    """Compare each inverter with its neighbours: fine, weak, silent or dead."""
+    """Compare each panel with its neighbours.
+
+    A panel is fine, weak, shaded, silent, dead or removed; the reports of its inverter tell.
+    """
     now_s = to_epoch_s(utc_now())
     with reading(load_settings()) as connection:
         found = [

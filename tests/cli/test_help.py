@@ -77,6 +77,8 @@ def test_help_fits_into_80_columns_and_cuts_nothing(name: str) -> None:
     lines = help_of(name).splitlines()
     assert [line for line in lines if len(line) > 80 or (line.endswith("...") and not line.startswith("Usage"))] == []
     assert "Examples:" in " ".join(lines) or not name
+    if not name or isinstance(KNOWN[name], click.Group):
+        assert [line for line in lines if line.startswith(" " * 9) and not line.lstrip().startswith("-")] == []
 
 
 def test_every_example_can_be_typed() -> None:
