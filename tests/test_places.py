@@ -220,6 +220,14 @@ def test_the_services_folders_let_its_group_come_to_the_database_alone(system: P
     assert modes == {"envoylog": 0o710, "db": 0o2770, "tokens": 0o700}
 
 
+def test_nobody_else_reads_what_lies_in_the_services_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "SYSTEM_STATE_DIR", tmp_path / "state")
+    places.make_folder(tmp_path / "state/backups")
+    places.make_folder(tmp_path / "state/tokens", 0o700)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+    assert modes == {"backups": 0o750, "tokens": 0o700}
+
+
 def test_the_services_folders_can_be_made_where_the_sandbox_refuses_bits_of_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

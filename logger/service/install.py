@@ -121,7 +121,7 @@ class Installer:
             if has_config and self.machine.runs_systemd:
                 word = "restart" if is_other else "start"
                 self._step(f"{word} it", lambda: start(self.machine, word))
-        if not before.enabled:
+        if not before.enabled and self.machine.has_systemd:
             self._step("start it at each boot", lambda: self.machine.do("systemctl", "enable", "--quiet", NAME))
 
     def remove(self) -> None:
@@ -133,7 +133,7 @@ class Installer:
         """
         self._need_root("remove")
         before = look(self.machine)
-        if before.installed:
+        if before.installed and self.machine.has_systemd:
             now = ("--now",) if self.machine.runs_systemd else ()
             self._step(
                 "stop it, also at boot",

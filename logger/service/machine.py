@@ -50,6 +50,11 @@ class Machine:
         """Whether systemd runs here: not in a container or a chroot (sd_booted(3))."""
         return self.path("/run/systemd/system").is_dir()
 
+    @property
+    def has_systemd(self) -> bool:
+        """Whether systemd is there, running or not."""
+        return shutil.which("systemctl", path=self._path) is not None
+
     def ask(self, *command: str, environ: Mapping[str, str] | None = None, patience_s: float = 60) -> Answer:
         """Return what a command answers; never raises."""
         try:
@@ -120,7 +125,3 @@ class Machine:
     def _path(self) -> str:
         """Where commands are looked for: also where a user's PATH leaves out what only root needs."""
         return f"{self.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"
-
-    def which(self, command: str) -> str | None:
-        """Return where a command is found."""
-        return shutil.which(command, path=self._path)

@@ -117,7 +117,9 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
 
     OSError: it can't be made.
     """
-    mode = {SYSTEM_STATE_DIR: STATE_MODE, SYSTEM_STATE_DIR / "db": SHARED_FOLDER_MODE}.get(path, mode)
+    service = {SYSTEM_STATE_DIR: STATE_MODE, SYSTEM_STATE_DIR / "db": SHARED_FOLDER_MODE}
+    if path.is_relative_to(SYSTEM_STATE_DIR):
+        mode = service.get(path, mode & 0o750)  # Of what else lies there, the group may read what it is given.
     try:
         path.mkdir(mode & 0o777)  # The unit's sandbox refuses any other bit, also where the folder is there.
     except FileExistsError:

@@ -16,6 +16,7 @@ class Folder(Machine):
     owners: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Callable[[], Answer]] = field(default_factory=dict)
     is_root: bool = True
+    has_systemd: bool = True
     passed: list[float] = field(default_factory=lambda: [0.0])
 
     @classmethod

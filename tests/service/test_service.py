@@ -249,3 +249,14 @@ def test_what_the_service_said_last_is_why_it_did_not_start(machine: Folder) -> 
     machine.answers["journalctl"] = lambda: Answer(0, "envoylog: Two gateways are called 'roof'.\n", "")
     with pytest.raises(ServiceError, match="does not start: Two gateways are called 'roof'"):
         installer(machine).install()
+
+
+def test_a_machine_without_systemd_is_prepared_all_the_same(tmp_path: Path) -> None:
+    machine = Folder.at(tmp_path, systemd=False)
+    object.__setattr__(machine, "has_systemd", False)
+    configure(machine)
+    installer(machine).install()
+    assert machine.path("/etc/systemd/system/envoylog.service").is_file()
+    assert look(machine).running is None
+    installer(machine).remove()
+    assert not [line for line in machine.done if line.startswith("systemctl") and "version" not in line]
