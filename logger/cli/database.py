@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from logger import clock
+from logger.cli.everywhere import say
 from logger.cli.options import complete_day, complete_gateway, load_settings, opened, reading, rolling_up
 from logger.errors import CheckFailedError, NoDataError, SettingsError, StoreDamagedError, UsageError
 from logger.reports import periods
 from logger.rollups import checkpoints, rollup, site, verify
 from logger.rollups import prune as pruning
+from logger.settings import has_password
 from logger.store import database, queries, schema, transfer
 from logger.store import size as sizes
 
@@ -122,6 +124,8 @@ def copy(target_url: str, yes: bool) -> None:
         database.file_of(target_url)
     except SettingsError as error:
         raise UsageError(str(error).replace("database_url", "URL")) from error
+    if has_password(target_url):
+        say("warning: other users see the password on the command line; keep it in ~/.pgpass instead.")
     with opened(load_settings(), read_only=True) as source, database.opened(target_url) as target:
         if not yes:
             click.confirm(f"Copy {source.url!r} into {target.url!r}?", abort=True, err=True)

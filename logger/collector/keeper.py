@@ -18,10 +18,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
-from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreError
+from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreDamagedError, StoreError
 from logger.readings import ClockSet, Event, Outcome, Poll, SourceFailure
 from logger.rollups.rollup import bring_up_to_date, samples_moved
 from logger.settings import GatewaySettings, Settings, normal_gap_s
+from logger.store import transfer
 from logger.store.ahead import runs_ahead
 from logger.store.database import first_line, translated_errors
 from logger.store.lock import Ready
@@ -132,7 +133,7 @@ class Keeper:
             except (StoreError, SettingsError) as error:
                 self.error = error
                 if not self._is_down:
-                    log.error("database lost, polls wait gateway=%s: %s", self.name, error)  # noqa: TRY400 - the sentence is enough
+                    log.error("database lost, polls wait gateway=%s: %s", self.name, self._sentence(error))  # noqa: TRY400 - the sentence is enough
                 self._is_down = True
                 # When it is back it may be another one.
                 self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
@@ -141,6 +142,11 @@ class Keeper:
                 log.info("database back gateway=%s", self.name)
             self._is_down, self.error = False, None
         return True
+
+    def _sentence(self, error: LoggerError) -> str:
+        if isinstance(error, StoreDamagedError):
+            return transfer.what_to_restore(self.engine, self.settings.state_dir / "backups")
+        return str(error)
 
     def store_all(self) -> bool:
         """Store what waits and bring the rollups up to this minute; for a clean stop."""

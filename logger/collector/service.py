@@ -25,7 +25,7 @@ import schedule
 from logger.clock import epoch_now_s, from_epoch_s, machine_zone, running_s, to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, guarded
+from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError, guarded
 from logger.readings import CLOCKS_AGREE_S
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ class Service:
         A restart does not bring a database back, and would lose what waits in memory while the disk is full.
         """
         stored, taken = sum(thread.keeper.stored for thread in self.storing), sum(t.taken for t in self.polling)
-        is_away = any(isinstance(thread.keeper.error, StoreAwayError) for thread in self.storing)
+        is_away = any(isinstance(thread.keeper.error, (StoreAwayError, StoreDamagedError)) for thread in self.storing)
         if stored > self._stored or (is_away and taken > self._taken):
             self._stored, self._taken = stored, taken
             notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")

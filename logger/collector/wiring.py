@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from logger.clock import Clock, utc_now
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import StoreAwayError
+from logger.errors import StoreAwayError, StoreDamagedError
 from logger.gateway.client import Gateway
 from logger.settings import Settings
 from logger.store.lock import CollectorDatabase
@@ -21,7 +21,7 @@ def pollers(
     """Return a poller per configured gateway.
 
     The polls of the one collector wait in files of the state directory, and its database may be
-    away now and come back later; beside it, with just an engine, they wait in memory.
+    away or damaged now and come back later; beside it, with just an engine, they wait in memory.
 
     Raises:
         CollectorRunningError: another collector has the database or the files.
@@ -38,7 +38,7 @@ def pollers(
         else:
             keeper = Keeper(settings, gateway, database, clock=clock)
         found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
-    with contextlib.suppress(StoreAwayError):
+    with contextlib.suppress(StoreAwayError, StoreDamagedError):
         for poller in found:
             poller.keeper.load_identity()
     return found

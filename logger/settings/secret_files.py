@@ -39,7 +39,8 @@ def read_secret(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             if is_open_to_others(file.fileno(), path):
-                raise SettingsError(f"{path} holds a secret but others can read it; run: chmod 600 {path}")
+                owner = f"chown {os.geteuid()} {path} && " if os.fstat(file.fileno()).st_uid != os.geteuid() else ""
+                raise SettingsError(f"{path} holds a secret but others can read it; run: {owner}chmod 600 {path}")
             return file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

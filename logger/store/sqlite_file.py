@@ -99,9 +99,7 @@ def _make(path: Path) -> None:
         places.inherit_owner(path)
     except FileExistsError:
         if not _can_write(path):
-            raise StoreError(
-                f"The database {path} can't be written by this user; run the command as {_owner(path)}."
-            ) from None
+            raise StoreError(f"The database {path} can't be written by this user; {_remedy(path)}") from None
         _take_back(path)
     except OSError as error:
         kind = StoreAwayError if error.errno in places.NO_ROOM else StoreError
@@ -111,14 +109,19 @@ def _make(path: Path) -> None:
         ) from error
 
 
-def _owner(path: Path) -> str:
-    """Return how to run a command as whom a file belongs to."""
-    owner = path.stat().st_uid
+def _remedy(path: Path) -> str:
+    """Return what to do for the right to write a file, which takes that of its folder."""
+    closed = path.parent if _may(path, os.W_OK) else path
+    owner = closed.stat().st_uid
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "its file system is mounted read-only"
+    if owner == os.geteuid():
+        return f"run: chmod u+w {closed}"
     try:
         name = pwd.getpwuid(owner).pw_name
     except KeyError:
         name = f"'#{owner}'"
-    return f"its owner: sudo -u {name} envoylog …"
+    return f"run the command as the owner of {closed}, with: sudo -u {name}"
 
 
 def _take_back(path: Path) -> None:

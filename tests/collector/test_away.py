@@ -18,11 +18,12 @@ from sqlalchemy import Engine, text
 from logger import status
 from logger.cli import run
 from logger.collector.wiring import pollers
-from logger.errors import CollectorRunningError, StoreAwayError
+from logger.errors import CollectorRunningError, StoreAwayError, StoreDamagedError
 from logger.rollups import rollup
 from logger.store.database import opened
 from logger.store.lock import CollectorDatabase, collector_lock
 from logger.store.postgresql_lock import ServerLock
+from logger.store.spool import Spool
 from tests.conftest import Bench, Benches, Opening, collect
 
 STEP = timedelta(minutes=5)
@@ -256,3 +257,36 @@ def test_run_polls_into_the_spool_until_the_database_is_there(bench: Benches, se
     with opened(server.url) as engine, engine.connect() as connection:
         after = connection.execute(text("SELECT count(*) FROM polls")).scalar_one()
     assert after >= before + waited
+
+
+def test_polls_wait_while_the_database_is_damaged_and_follow_when_it_is_restored(
+    bench: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    roof = bench(cts="net")
+    path = Path(roof.settings.database_url.removeprefix("sqlite:///"))
+    command = ["--database-url", roof.settings.database_url, "db"]
+    backups = roof.settings.state_dir / "backups"
+
+    def collected(count: int) -> str:
+        with contextlib.closing(CollectorDatabase(roof.settings.database_url)) as database:
+            (poller,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
+            for _ in range(count):
+                collect(poller, roof.clock())
+                roof.clock.set(roof.clock() + STEP)
+            poller.keeper.store_all()
+            error = str(poller.keeper.error)
+            assert isinstance(poller.keeper.error, StoreDamagedError) == ("damaged" in error)
+            assert isinstance(poller.keeper.queue, Spool)
+            poller.keeper.queue.close()
+            return error
+
+    assert collected(2) == "None"
+    assert run([*command, "backup", "-o", str(backups)]) == 0
+    path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
+    assert "damaged" in collected(3)
+    (backup,) = backups.iterdir()
+    assert f"put its newest sound backup in its place: envoylog db restore {backup}" in caplog.text
+    assert run([*command, "restore", str(backup), "--yes"]) == 0
+    assert collected(1) == "None"
+    with opened(roof.settings.database_url, read_only=True) as engine:
+        assert len(times_of(engine)) == 6

@@ -175,7 +175,7 @@ def test_a_member_of_the_group_can_neither_write_nor_take_the_collectors_lock(
         lock.hold()
         lock.release()
     with as_user(MEMBER, groups=[GROUP]):
-        with pytest.raises(StoreError, match=f"sudo -u '#{SERVICE}' envoylog"):
+        with pytest.raises(StoreError, match=f"as the owner of {path}, with: sudo -u '#{SERVICE}'"):
             open_engine(f"sqlite:///{path}")
         with pytest.raises(PermissionError):
             Path(f"{path}.collector").read_bytes()
