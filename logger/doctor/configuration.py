@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from logger.doctor import storage
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, finding_of, may, nearest
 from logger.errors import LoggerError, SettingsError, StoreError, TokenExpiredError
@@ -97,8 +98,11 @@ def _secrets(here: Installation, loaded: Settings, gateway: GatewaySettings) -> 
         tokens = Tokens(gateway, loaded.state_dir, here.environ, here.clock)
         stored = tokens.stored()
         if stored is not None:
+            if stored.serial and gateway.serial not in {None, stored.serial}:
+                text = f"The token is of gateway {stored.serial}, and serial is {gateway.serial}."
+                yield error("token", text, f"correct serial, or run: envoylog token set {name}", name)
             with contextlib.suppress(*([TokenExpiredError] if tokens.has_account else [])):
-                stored.check(gateway.serial or stored.serial or "", here.clock())
+                stored.check(stored.serial or "", here.clock())
     except LoggerError as problem:
         if "must be an https" in str(problem):
             yield finding_of(CHECK, problem, "correct this variable, or unset it", name)
@@ -144,15 +148,12 @@ def problems(here: Installation) -> list[Finding]:
 def _database(here: Installation, loaded: Settings) -> Iterator[Finding]:
     """Yield why the database could not be used."""
     try:
-        file = database.file_of(loaded.database_url)
+        storage.refuse_folder(file := database.file_of(loaded.database_url))
         if file is not None and not os.path.lexists(file):
             there = nearest(file.parent)
             if not there.is_dir() or not may(there, os.W_OK | os.X_OK):
                 text = f"{here.user} can't make the database {file}: {there} is not a folder to write into."
                 yield error(CHECK, text, "choose another database_url, or another user")
-            return
-        if file is not None and file.is_dir():
-            yield error(CHECK, f"The database {file} is a folder.", f"name a file in it: {file / places.DATABASE_NAME}")
             return
         with database.opened(loaded.database_url, read_only=True) as engine:
             schema.known(engine)

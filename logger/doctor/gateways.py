@@ -85,7 +85,7 @@ def _instead(visit: Visit) -> Finding:
     }
     kind = visit.found.kind if visit.found else ""
     otherwise = "envoylog discover, and write what it shows as host"
-    if kind == "router" or not remedy:
+    if kind == "router" or not remedy or remedy.endswith("?"):
         remedy = to_do.get(kind, otherwise)
     return error("gateway", f"{what.rstrip('.')}.", remedy, visit.settings.name)
 

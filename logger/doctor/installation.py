@@ -95,4 +95,8 @@ def of_sentence(check: str, text: str, otherwise: str, gateway: str | None, leve
     """Return a finding of a sentence that has what to do after its semicolon."""
     what, _, remedy = text.partition("; ")
     remedy = remedy.removeprefix("run: ").strip().rstrip(".")
+    if remedy.startswith("did you mean "):
+        remedy = f"write {remedy.removeprefix('did you mean ').rstrip('?')}"
+    elif remedy.endswith("?"):
+        remedy = ""  # A question is nothing to do.
     return Finding(check, level, what.strip().rstrip(".") + ".", remedy or otherwise, gateway)

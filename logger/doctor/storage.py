@@ -12,7 +12,7 @@ from logger.doctor import machine
 from logger.doctor.findings import Finding, error, ok, warning
 from logger.doctor.installation import Installation, finding_of, nearest
 from logger.errors import SchemaOutdatedError, StoreAwayError, StoreError
-from logger.settings import Settings, urls
+from logger.settings import Settings, places, urls
 from logger.store import database, queries, schema, size
 
 CHECK = "database"
@@ -31,6 +31,7 @@ def examine(here: Installation, loaded: Settings) -> Iterator[Finding]:
     days: float | None = None
     taken_bytes = 0
     try:
+        refuse_folder(database.file_of(loaded.database_url))
         with database.opened(loaded.database_url, read_only=True) as engine:
             database.backend(engine).bound(engine, PATIENCE_S)
             schema.require_current(engine)
@@ -46,6 +47,15 @@ def examine(here: Installation, loaded: Settings) -> Iterator[Finding]:
         yield error(check, f"{shown}: {found.finding}" if check == CHECK else found.finding, str(found.to_do))
     yield from _backups(here, loaded, days)
     yield from _disks(loaded, taken_bytes, days)
+
+
+def refuse_folder(file: Path | None) -> None:
+    """Refuse a folder in the place of a database's file, or raise StoreError."""
+    is_folder = False
+    with contextlib.suppress(OSError):  # It may not be for us to see.
+        is_folder = file is not None and file.is_dir()
+    if file is not None and is_folder:
+        raise StoreError(f"The database {file} is a folder; name a file in it: {file / places.DATABASE_NAME}")
 
 
 def _soundness(connection: Connection, taken_bytes: int) -> Iterator[Finding]:

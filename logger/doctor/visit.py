@@ -116,5 +116,6 @@ def pay(
                         with contextlib.suppress(GatewayError):
                             endpoints.get(path, deadline)
         except LoggerError as error:
-            visit.error = error
+            # What is wrong with the copy is wrong with what was copied.
+            visit.error = type(error)(str(error).replace(name, str(settings.state_dir)))
     return visit

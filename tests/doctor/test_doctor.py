@@ -154,6 +154,7 @@ def test_a_wrong_value_is_named_with_what_to_write(patient: Patient, change: dic
     finding = patient.wrong()["configuration"]
     assert named in finding.finding
     assert finding.to_do
+    assert not finding.to_do.endswith("?")
 
 
 def test_a_secret_that_others_can_read_is_named_with_the_command(polled: Patient) -> None:
@@ -216,6 +217,11 @@ def test_a_damaged_database_is_named_with_the_way_back(polled: Patient) -> None:
     finding = wrong.get("soundness") or wrong["database"]
     assert "damaged" in finding.finding
     assert "envoylog db restore" in str(finding.to_do)
+
+
+def test_a_folder_in_the_place_of_the_database_is_named(patient: Patient) -> None:
+    patient.database.mkdir()
+    assert "is a folder" in patient.wrong()["database"].finding
 
 
 def test_a_file_that_is_no_database_is_named(polled: Patient) -> None:
@@ -402,6 +408,14 @@ def test_another_certificate_is_named_and_no_secret_is_sent(polled: Patient) -> 
     finding = polled.wrong()["certificate"]
     assert "envoylog trust accept roof" in str(finding.to_do)
     assert {request.credentials for request in polled.roof.simulation.requests} == {"none"}
+
+
+def test_a_damaged_pin_is_named_where_it_lies(polled: Patient) -> None:
+    pin = polled.state / "certificates" / "roof.sha256"
+    pin.write_text("")
+    finding = polled.wrong()["certificate"]
+    assert str(pin) in finding.finding
+    assert "envoylog trust accept roof" in str(finding.to_do)
 
 
 def test_a_missing_token_is_named(polled: Patient) -> None:
