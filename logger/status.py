@@ -40,6 +40,7 @@ class GatewayStatus:
     serial: str | None
     firmware: str | None
     last_poll_at: datetime | None
+    last_poll_age_s: int | None = None
     last_outcome: str | None
     last_error: str | None
     last_good_age_s: int | None  #: since the last poll that measured something
@@ -127,6 +128,7 @@ def _status(
         serial=row.serial if row else None,
         firmware=row.firmware if row else None,
         last_poll_at=last.polled_at if last else None,
+        last_poll_age_s=to_epoch_s(now) - to_epoch_s(last.polled_at) if last else None,
         last_outcome=last.outcome if last else None,
         last_error=last.error if last else None,
         last_good_age_s=to_epoch_s(now) - to_epoch_s(good_at) if good_at else None,
@@ -235,22 +237,27 @@ def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] =
     store_s = max(settings.commit_every_s, settings.poll_every_s) + poll_s
     if age_s is None:
         if gateway.last_error is not None:
-            return 2, f"never measured: {gateway.last_error}"
+            return 2, f"never measured: {_reason(gateway)}"
         return 3, f"never measured; {to_do()}"
     if waits_s > store_s:
         size_mb = gateway.spool_bytes / 1e6
         return 2, f"nothing stored for {waits_s // 60} min, {size_mb:.1f} MB wait for the database"
     if age_s > poll_s:
-        failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error
-        reason = f": {gateway.last_error}" if failed else f"; {to_do()}"
-        return 2, f"nothing measured for {_long(age_s)}{reason}"
+        failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error is not None
+        is_tried = failed and (gateway.last_poll_age_s or 0) <= poll_s
+        return 2, f"nothing measured for {_long(age_s)}{f': {_reason(gateway)}' if is_tried else f'; {to_do()}'}"
     if gateway.token_is_short and gateway.token_left_s is not None:
         return 1, _token_sentence(gateway, gateway.token_left_s)
     if gateway.last_outcome != Outcome.COMPLETE:
-        return 1, f"last poll {gateway.last_outcome}: {gateway.last_error}"
+        return 1, f"last poll {gateway.last_outcome}: {_reason(gateway)}"
     if look := gateway.suspect or gateway.ill_panels:
         return 1, look
     return 0, f"measured {age_s} s ago"
+
+
+def _reason(gateway: GatewayStatus) -> str:
+    """Return why the last poll lacks something, as a part of a sentence."""
+    return (gateway.last_error or "").removeprefix("gateway: ").rstrip(".")
 
 
 def _long(seconds: int) -> str:

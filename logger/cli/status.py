@@ -12,7 +12,7 @@ import click
 from logger import status as standing
 from logger.cli.everywhere import echo_json
 from logger.cli.options import load_settings, reading
-from logger.clock import time_zone, utc_now
+from logger.clock import utc_now
 from logger.errors import LoggerError, StoreAwayError, StoreError
 from logger.exports import screen
 from logger.gateway import credentials
@@ -144,11 +144,12 @@ def _up_to_now(loaded: "Settings", now: datetime) -> list[_Seen] | None:
 
 def _lines(seen: _Seen, loaded: "Settings", now: datetime) -> Iterator[str]:
     gateway, site = seen
-    local = now.astimezone(time_zone(site.time_zone))
+    local = screen.local(now, site.time_zone)
     when = f"{local:%A} {local.day} {local:%B %Y, %H:%M}"
     name = click.style(gateway.gateway, bold=True)
     yield f"{name}{when:>{max(1, screen.WIDTH - len(gateway.gateway))}}"
-    yield screen.labelled("gateway", f"firmware {gateway.firmware or 'unknown'}, serial {gateway.serial or 'unknown'}")
+    known = f"firmware {gateway.firmware or 'unknown'}, serial {gateway.serial}"
+    yield screen.labelled("gateway", known if gateway.serial else "not seen yet")
     level, reason = standing.judge(gateway, loaded, lambda: _to_do(loaded))
     if level:
         yield from screen.wrapped("attention", reason, fg="red" if level > 1 else "yellow", bold=True)

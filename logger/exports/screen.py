@@ -128,7 +128,7 @@ def day(date_: date) -> str:
 
 def energy_lines(found: Overview, now: datetime) -> Iterator[str]:
     """Yield the table of periods, the curve of today, comparisons and the best day."""
-    today = now.astimezone(time_zone(found.time_zone)).date()
+    today = local(now, found.time_zone).date()
     labels = "today", "yesterday", f"{today:%B}", f"{today.year}"
     known = _distinct(zip(labels, (found.today, found.yesterday, found.this_month, found.this_year), strict=True))
     if not known:

@@ -65,7 +65,7 @@ class Overview:
     """How one site does."""
 
     gateway: str
-    time_zone: str
+    time_zone: str | None  #: None where nobody has told it yet
     now: Power | None
     today: Energy | None  #: None before there is any energy
     yesterday: Energy | None
@@ -87,7 +87,7 @@ def overview(connection: Connection, gateway: str, zone: str | None, now: dateti
         (site,) = sites_of(connection, gateway)
     except (NoDataError, UsageError):
         return Overview(
-            gateway=gateway, time_zone=zone or "UTC", now=power, today=None, yesterday=None, this_month=None,
+            gateway=gateway, time_zone=zone, now=power, today=None, yesterday=None, this_month=None,
             this_year=None, production_curve_w=(), consumption_curve_w=(), best_day=None, best_day_kwh=None, panels=0,
             panels_not_fine=(),
         )  # fmt: skip

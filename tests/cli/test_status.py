@@ -89,6 +89,19 @@ def test_who_does_not_see_what_waits_is_not_warned_before_it_should_be_stored(po
     assert status.judge(replace(hidden, last_good_age_s=hidden.last_good_age_s + 300), loaded)[0] == 2
 
 
+def test_a_last_poll_that_failed_long_ago_is_no_reason_any_more(polled: Path) -> None:
+    from logger.store.database import opened  # noqa: PLC0415 - only here
+
+    loaded = load(polled, {})
+    with opened(loaded.database_url) as engine, engine.connect() as connection:
+        (found,) = status.statuses(connection, loaded, utc_now() + timedelta(hours=4), [None])
+    error = "gateway: connection refused."
+    failed = replace(found, last_outcome="failed", last_error=error, last_poll_age_s=60)
+    assert status.judge(failed, loaded) == (2, "nothing measured for 4 hours: connection refused")
+    stopped = replace(failed, last_poll_age_s=3600)
+    assert status.judge(stopped, loaded) == (2, "nothing measured for 4 hours; start the collector: envoylog run")
+
+
 def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{tmp_path}/none.db"
     assert run(["--config", str(polled), "--database-url", url, "health"]) == 3
