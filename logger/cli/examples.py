@@ -22,20 +22,20 @@ status  # how things stand
 status --json  # for a program
 health  # for Nagios, cron and the like
 panels  # is a panel weak, dead or silent?
-panels --for-installer  # what to send to who repairs it
+panels --for-installer  # for whoever repairs it
 panels --json  # for a program
 report daily  # the last 31 days
 report daily --from last-month  # the days of the last month
-report daily --from 2026 -o 2026.xlsx  # a workbook of a whole year
+report daily --from this-year -o year.xlsx  # a workbook
 report hourly --from yesterday  # hour by hour
 report monthly --from 2025 --to 2026  # two years, month by month
 report monthly --format csv --locale de -o m.csv  # for German Excel
 report yearly  # every year there is
 report inverters --from yesterday  # what each panel made
-report phases --from 2026-06  # each phase of a month
+report phases --from 7d  # each phase, of the last week
 report quality --from last-month  # what was missing, and why
 report battery  # batteries, day by day
-report battery monthly --from 2026  # and month by month
+report battery monthly --from this-year  # and month by month
 doctor  # what is wrong, and what to do about it
 doctor --bundle recording.json  # for whoever helps you: no serials, no secrets
 config check  # can it be used?
@@ -49,9 +49,9 @@ trust accept  # after a firmware update changed it
 docs  # which pages there are
 docs configuration  # one of them
 docs --man | man -l -  # the manual page
-export production --from 2026-06 -o june.csv  # a month of samples
+export production --from last-month -o month.csv  # a month of samples
 export meters --format jsonl | gzip > meters.gz  # everything, in a stream
-export inverters --from 2026 -o inverters.parquet  # Parquet files
+export inverters --from this-year -o inverters.parquet  # Parquet files
 db size  # what takes how much room
 db check  # is it sound and complete?
 db backup -o /media/stick --keep 3  # while envoylog collects
