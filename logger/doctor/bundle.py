@@ -81,7 +81,8 @@ def _gateway(visit: Visit, names: dict[str, str], redaction: Redaction) -> dict[
 def _parsed(visits: Sequence[Visit]) -> Iterator[Any]:
     """Yield what holds serial numbers: all of them are known before the first is replaced."""
     for visit in visits:
-        yield {"serial": [serial for serial in (visit.settings.serial, visit.info and visit.info.serial) if serial]}
+        serials = (visit.settings.serial, visit.info and visit.info.serial, *visit.settings.panel_names)
+        yield {"serial": [serial for serial in serials if serial]}
         for answer in visit.answers.values():
             yield Redaction.parsed(answer.text)
 
@@ -100,5 +101,8 @@ def _private(settings: Settings | None) -> dict[str, str]:
             host = urlsplit(gateway.host if "://" in gateway.host else f"//{gateway.host}")
             found |= dict.fromkeys(filter(None, (gateway.host, host.hostname, host.netloc)), "(address)")
             found |= dict.fromkeys(filter(None, (gateway.username, gateway.token)), "(secret)")
+            found |= dict.fromkeys(
+                [*gateway.panel_names.values(), *(array.name for array in gateway.arrays)], "(panel)"
+            )
             found |= dict.fromkeys(map(str, filter(None, (gateway.token_file, gateway.password_file))), "(path)")
     return {text: instead for text, instead in found.items() if text not in {"", "/", "root", "None", "localhost"}}

@@ -94,7 +94,7 @@ def finding_of(
 def of_sentence(check: str, text: str, otherwise: str, gateway: str | None, level: Level) -> Finding:
     """Return a finding of a sentence that has what to do after its semicolon."""
     what, _, remedy = text.partition("; ")
-    remedy = remedy.removeprefix("run: ").strip().rstrip(".")
+    remedy = remedy.removeprefix("run: ").removeprefix("look at: ").strip().rstrip(".")
     if remedy.startswith("did you mean "):
         remedy = f"write {remedy.removeprefix('did you mean ').rstrip('?')}"
     elif remedy.endswith("?"):

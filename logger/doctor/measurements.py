@@ -49,6 +49,11 @@ def examine(here: Installation, loaded: Settings, start: str) -> Iterator[Findin
                     yield from _last_poll(here, loaded, stands, start)
                     if (row := gateway_named(connection, gateway.name)) is not None:
                         yield from _of_site(here, connection, gateway, row)
+                        if stands.ill_panels is not None:
+                            text = f"{stands.ill_panels[:1].upper()}{stands.ill_panels[1:]}"
+                            yield of_sentence("inverters", text, "envoylog panels", gateway.name, Level.WARNING)
+                        else:
+                            yield from _silent_inverters(connection, row.gateway_id, gateway.name)
     except StoreError:
         return  # The database's own check has said why.
 
@@ -87,7 +92,6 @@ def _of_site(here: Installation, connection: Connection, gateway: GatewaySetting
     if not suspects:
         yield ok("CTs", "Nothing suspect in the last week.", name)
     yield from _still(here, connection, row.gateway_id, name)
-    yield from _silent_inverters(connection, row.gateway_id, name)
 
 
 def _changed(gateway: GatewaySettings, row: Any) -> Iterator[Finding]:

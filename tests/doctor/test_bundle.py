@@ -213,14 +213,25 @@ def test_a_bundle_names_nobody(bench: Benches, tmp_path: Path, capsys: pytest.Ca
     config.write_text(
         f'database_url = "{roof.settings.database_url}"\nstate_dir = "{roof.settings.state_dir}"\n'
         f'[[gateways]]\nname = "Doe family"\nhost = "{roof.server.url}"\ntoken_file = "roof.token"\n'
-        'username = "jane@example.org"\n'
+        'username = "jane@example.org"\n[gateways.panel_names]\n122000000003 = "Jane\'s attic"\n'
     )
     run(["--config", str(config), "poll"])
     run(["--config", str(config), "doctor", "--bundle", str(tmp_path / "b.json")])
     written = (tmp_path / "b.json").read_text()
     assert "look through it" in capsys.readouterr().err
     serials = [row["serialNumber"] for row in roof.simulation.page(roof.clock(), profile.V1_INVERTERS)]
-    private = [*serials, "122334455667", "Doe", "jane", "127.0.0.1", str(roof.directory), token, token.split(".")[2]]
+    private = [
+        *serials,
+        "122334455667",
+        "Doe",
+        "jane",
+        "Jane",
+        "attic",
+        "127.0.0.1",
+        str(roof.directory),
+        token,
+        token.split(".")[2],
+    ]
     assert [text for text in private if text in written] == []
     bundled = json.loads(written)
     assert bundled["gateways"][0]["name"] == "gateway-1"

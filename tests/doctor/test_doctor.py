@@ -517,6 +517,16 @@ def test_a_silent_inverter_is_named_until_it_is_gone_for_good(polled: Patient) -
     assert "inverters" not in polled.wrong(Level.WARNING)
 
 
+def test_a_weak_panel_is_named_with_the_report_of_panels(polled: Patient) -> None:
+    polled.execute(
+        "INSERT INTO panel_daily (gateway_id, day, serial, state) VALUES (1, :day, '122000000003', 'weak')",
+        day=f"{utc_now() - timedelta(days=1):%Y-%m-%d}",
+    )
+    finding = polled.wrong(Level.WARNING)["inverters"]
+    assert "122000000003 weak" in finding.finding
+    assert finding.to_do == "envoylog panels"
+
+
 @pytest.mark.parametrize(("step_wh", "power_w", "is_stuck"), [(0, 900, True), (0, 0, False), (1, 900, False)])
 def test_a_counter_that_stands_still_beside_power_is_named(
     polled: Patient, step_wh: int, power_w: int, is_stuck: bool
