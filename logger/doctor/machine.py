@@ -44,7 +44,8 @@ def program() -> Iterator[Finding]:
     yield ok("program", f"envoylog {__version__}, Python {platform.python_version()}, {own}.")
     if on_path is None:
         text = "The command envoylog is not on your PATH."
-        yield warning("PATH", text, f"sudo ln -s {own} /usr/local/bin/envoylog")
+        to_do = f"sudo ln -s {own} /usr/local/bin/envoylog" if own.exists() else f"type {sys.executable} -m logger"
+        yield warning("PATH", text, to_do)
     elif own.exists() and not is_same(Path(on_path), own):
         text = f"`envoylog` on your PATH is {on_path}, another one than this."
         yield warning("PATH", text, f"remove one of the two, or type {own}")

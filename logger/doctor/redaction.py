@@ -10,8 +10,14 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
+from logger.clock import time_zone
+from logger.errors import SettingsError
+
+#: No document of a gateway is nested any deeper.
+DEEPEST = 50
 #: in the place of a text
 HIDDEN = "(hidden)"
 #: Keys whose value is a serial number, whatever it looks like.
@@ -43,7 +49,6 @@ WORDS = {
 }  # fmt: skip
 #: Words, constants and versions; a name begins with one capital.
 _WORDS = re.compile(r"[a-z][a-z0-9_ ./-]{0,59}|[A-Z][A-Z0-9_ ./-]{0,59}|[A-Za-z]?[0-9][\w./-]{0,59}", re.ASCII)
-_TIME_ZONE = re.compile(r"(UTC|GMT|[A-Z][A-Za-z]+/[A-Z][\w+-]+(/[A-Z][\w+-]+)?)", re.ASCII)
 #: the names of dry contacts
 _CONTACT = re.compile("N[CO][0-9]{1,2}")
 #: What says nothing stays under any key.
@@ -96,7 +101,10 @@ class Redaction:
 
     @staticmethod
     def parsed(text: str) -> Any:
-        """Return a JSON body as a document; None for any other."""
+        """Return a JSON body as a document; None for any other, and for one that is nested like none of a gateway."""
+        depths = accumulate((letter in "[{") - (letter in "]}") for letter in text if letter in "[]{}")
+        if max(depths, default=0) > DEEPEST:
+            return None
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
@@ -162,7 +170,7 @@ class Redaction:
         if _NUMBER.fullmatch(text) or (key == "id" and _CONTACT.fullmatch(text)):
             return text
         if key == "timezone":
-            return text if _TIME_ZONE.fullmatch(text) else HIDDEN
+            return text if _is_time_zone(text) else HIDDEN
         is_word = key in WORDS and _WORDS.fullmatch(text) and is_clean(text)
         return text if is_word and text == self._without_serials(text) else HIDDEN
 
@@ -199,6 +207,14 @@ class Redaction:
             element.attrib.clear()
             element.attrib.update(kept)
         return ET.tostring(root, encoding="unicode")
+
+
+def _is_time_zone(text: str) -> bool:
+    try:
+        time_zone(text)
+    except SettingsError:
+        return False
+    return True
 
 
 def _is_serial_key(key: str) -> bool:

@@ -118,6 +118,25 @@ def test_what_is_measured_stays() -> None:
     assert Redaction().document(measured) == measured
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "0", '"x"', "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900, '{"a": 1', "<", "<envoy_info>", "\ud800",
+     '<envoy_info><!ENTITY a "b"></envoy_info>', '{"serialNumber": {"a": []}, "sn": null, "": NaN, "x": 1e999}'],
+)  # fmt: skip
+def test_whatever_a_page_answers_can_be_recorded(text: str) -> None:
+    redaction = Redaction()
+    redaction.learn([Redaction.parsed(text)])
+    written = json.dumps(redaction.body(text, is_for_people=True))
+    assert json.loads(written) == redaction.body(text, is_for_people=True)
+
+
+@pytest.mark.parametrize(
+    ("zone", "stays"), [("Europe/Brussels", True), ("US/Eastern", True), ("Japan", True), ("Janeville", False)]
+)
+def test_a_time_zone_stays_and_no_other_word_in_its_place(zone: str, stays: bool) -> None:
+    assert Redaction().document({"timezone": zone}) == {"timezone": zone if stays else HIDDEN}
+
+
 def test_one_serial_number_is_the_same_on_every_page() -> None:
     redaction = Redaction()
     pages = [{"serial_num": "492320000140"}, {"492320000140": {"x": 1}}, [{"sn": "492320000140"}]]
