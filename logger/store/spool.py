@@ -3,8 +3,8 @@
 Each poll is one line: a checksum and JSON. A poll is appended when it was taken, and taken out when the database has
 committed it; storing it twice is storing it once. A last line that was cut by a crash is left out. The file is bounded:
 beyond ``LARGEST_BYTES`` every second of the oldest half of the polls is dropped, and logged. A file beside it reserves
-room on the disk, which is given up when the disk is full: hours of polls still go into the file then. While it can't be
-written, polls wait in memory and go into the file later. A file that somebody removes is made anew.
+room on the disk, which is given up bit by bit when the disk is full: hours of polls still go into the file then. While
+it can't be written, polls wait in memory and go into the file later. A file that somebody removes is made anew.
 
 One thread appends while another takes out: ``waiting`` gives what waited when it was called, and ``clear`` forgets just
 that.
@@ -32,6 +32,10 @@ LARGEST_BYTES = 256 * 1024 * 1024
 LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
 #: Hours of a poll a minute.
 RESERVED_BYTES = 1024 * 1024
+#: A file grows by blocks of this size.
+BLOCK_BYTES = 4096
+#: of errors
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 OTHER_PROCESS = (
     "Another envoylog is collecting from this gateway with the same state_dir; stop it first (systemctl stop envoylog)."
@@ -156,7 +160,8 @@ class Spool:
                 with contextlib.suppress(FileNotFoundError):
                     os.truncate(self.path, 0)
             else:
-                with self.path.open("rb") as source:  # What was appended since stays.
+                # What was appended since stays; on a full disk all does, and is stored again, which is once.
+                with contextlib.suppress(OSError), self.path.open("rb") as source:
                     source.seek(end)
                     self._replace(source)
             while self._memory and self._memory[0][0] <= last:
@@ -192,11 +197,22 @@ class Spool:
             self._make()
             self._write(line)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not self._reserve_path.exists():
-                raise
-            log.error("spool %s: the disk is full; polls go into the room that was reserved", self.path)  # noqa: TRY400 - the sentence is enough
-            self._reserve_path.unlink()
-            self._write(line)
+            while error.errno in FULL and self._give_up_a_block():
+                try:
+                    return self._write(line)
+                except OSError as again:
+                    error = again
+            raise error from None
+
+    def _give_up_a_block(self) -> bool:
+        """Give up some of the reserved room, no more than a line needs: a database on this disk would fill it."""
+        with contextlib.suppress(OSError):
+            if left := self._reserve_path.stat().st_size:
+                if left == RESERVED_BYTES:
+                    log.error("spool %s: the disk is full; polls go into the room that was reserved", self.path)
+                os.truncate(self._reserve_path, max(0, left - BLOCK_BYTES))
+                return True
+        return False
 
     def _make(self) -> None:
         places.make_folder(self.path.parent, 0o700)

@@ -79,8 +79,13 @@ class Arena:
     def attack_with(self, replies: Any, **options: Any) -> Hostile:
         """Serve what the bad gateway replies, and collect from it."""
         server = self._stack.enter_context(Hostile(replies, serial=BAD_SERIAL, **options))
-        self.collect_from(BAD, server.url, Entrez().token(BAD_SERIAL, self.at, days=4000))
+        self.collect_from(BAD, server.url, self.bad_token)
         return server
+
+    @property
+    def bad_token(self) -> str:
+        """A token for the gateway that replies."""
+        return Entrez().token(BAD_SERIAL, self.at, days=4000)
 
     def recorded(self, name: str, share: float = 0.0) -> Any:
         """Return replies of a recorded gateway, of which a share is mutated; its times are of now."""
@@ -135,12 +140,29 @@ class Arena:
             self.logs += collector.log
         assert code == 0, f"the collector ended with {code}: {collector.log[-2000:]}"
 
-    def run(self, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def kill(self) -> None:
+        """End the collector as a power cut would."""
+        collector, self._collector = self.collector, None
+        self.peak_kb = max(self.peak_kb, collector.peak_kb)
+        collector.kill()
+        self.logs += collector.log
+
+    def run(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of envoylog."""
         return subprocess.run(
             [sys.executable, "-m", "logger", "--config", str(self.config), *arguments],
-            capture_output=True, text=True, check=False, timeout=120, cwd=self.checkout,
+            capture_output=True, text=True, check=False, timeout=120, input=stdin, cwd=self.checkout,
             env={**os.environ, "PYTHONPATH": str(self.checkout), **(environ or {})},
+        )  # fmt: skip
+
+    def begin(self, *arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start a command of envoylog that goes on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "logger", "--config", str(self.config), *arguments],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=self.checkout,
+            env={**os.environ, "PYTHONPATH": str(self.checkout), **environ},
         )  # fmt: skip
 
     # -- what came of it

@@ -2,8 +2,11 @@
 
 import contextlib
 import gzip
+import itertools
 import json
+import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -16,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from logger.gateway import profile as profiles
+from logger.store.database import opened
 from tests.attack.arena import BAD, GOOD, Arena
 from tests.attack.documents import RECORDINGS
 from tests.attack.hostile import Hostile, Reply
@@ -105,22 +110,28 @@ def odd_texts(arena: Arena) -> str:
 @attack("odd numbers")
 def odd_numbers(arena: Arena) -> str:
     """Times in milliseconds, numbers that no column holds."""
-    odd = iter([1_781_524_800_000, 10**30, -5, "1781524800000", 2**31, 1e308] * 100)
-    keys = ("timestamp", "activePower", "actEnergyDlvd", "eid")
-    change = lambda page: [{**ct, keys[n % 4]: next(odd)} for n, ct in enumerate(page)]  # noqa: E731
+    odd = itertools.cycle([10**30, -5, "1781524800000", 2**31, 1e308, "nan"])
+
+    def change(page: Any) -> Any:
+        minute = len(arena.asked)
+        if minute in {3, 4}:
+            return [{**ct, "timestamp": 1000 * ct["timestamp"]} for ct in page]
+        keys = ("timestamp", "activePower", "actEnergyDlvd", "eid")
+        return page if minute % 2 else [{**ct, keys[(n + minute) % 4]: next(odd)} for n, ct in enumerate(page)]
+
     arena.attack_with(_changed(arena, METERED, profiles.READINGS, change))
     arena.poll(20)
     arena.stop()
     for command in (("db", "check"), ("db", "rebuild")):
         ended = arena.run(*command)
-        assert ended.returncode in {0, 8}, f"{command}: {ended.returncode} {ended.stderr[-300:]}"
         assert "Traceback" not in ended.stderr, ended.stderr[-500:]
+        assert not re.search("year [0-9]|unexpected", ended.stderr), f"{command}: {ended.stderr[-300:]}"
     return arena.check(GOOD, BAD)
 
 
 @attack("another serial")
 def another_serial(arena: Arena) -> str:
-    """Another gateway answers for one poll, then the right one again."""
+    """Another gateway answers at the start, for one poll, then the right one again."""
     is_other = False
     replies = arena.recorded(METERED)
 
@@ -129,9 +140,11 @@ def another_serial(arena: Arena) -> str:
         return found._replace(body=found.body.replace(b"122334455668", b"122334455999")) if is_other else found
 
     arena.attack_with(reply)
+    arena.lines[-1] = "mdns = true"  # Where nothing can look, nothing is found.
     arena.poll(3)
+    arena.stop()
     is_other = True
-    arena.poll(62)
+    arena.poll(1)
     is_other = False
     arena.poll(4)
     arena.stop()
@@ -145,7 +158,7 @@ def another_serial(arena: Arena) -> str:
 
 @attack("full disks")
 def full_disks(arena: Arena) -> str:
-    """Database and state lie on a disk that is full for three hours."""
+    """Database and state lie on a disk that is full for three hours; then the power is cut."""
     with arena.small_disk(3 * 1024) as disk:
         arena.state_dir = disk / "state"
         if arena.database_url.startswith("sqlite"):
@@ -155,6 +168,24 @@ def full_disks(arena: Arena) -> str:
             while True:
                 ballast.write(bytes(4096))
         arena.poll(180)
+        arena.kill()
+        (disk / "ballast").unlink()
+        arena.poll(5)
+        arena.stop()
+        return arena.check()
+
+
+@attack("full state")
+def full_state(arena: Arena) -> str:
+    """The disk of the state is full for an hour, the database's is not; then the power is cut."""
+    with arena.small_disk(2 * 1024) as disk:
+        arena.state_dir = disk / "state"
+        arena.poll(5)
+        with contextlib.suppress(OSError), (disk / "ballast").open("ab", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        arena.poll(60)
+        arena.kill()
         (disk / "ballast").unlink()
         arena.poll(5)
         arena.stop()
@@ -265,10 +296,10 @@ def plain_http(arena: Arena) -> str:
     for mode in ("verify", "off", "pin"):
         server = Hostile(arena.recorded(METERED))
         name = f"roof {mode}"
-        arena.collect_from(name, f"127.0.0.1:{server.port}", arena.secrets[0], f'tls = "{mode}"')
+        arena.collect_from(name, f"127.0.0.1:{server.port}", arena.bad_token, f'tls = "{mode}"')
         arena.poll(2)
         server.close()
-        with Hostile(arena.recorded("5.0-standard"), port=server.port, is_secure=False) as plain:
+        with Hostile(arena.recorded(METERED), port=server.port, is_secure=False) as plain:
             arena.poll(4)
             arena.stop()
             arena.poll(2)
@@ -285,7 +316,7 @@ def plain_http(arena: Arena) -> str:
 def pin(arena: Arena) -> str:
     """The file of the pinned certificate is emptied, and another certificate answers."""
     server = Hostile(arena.recorded(METERED))
-    arena.collect_from("roof", server.url, arena.secrets[0])
+    arena.collect_from("roof", server.url, arena.bad_token)
     arena.poll(2)
     arena.stop()
     server.close()
@@ -333,11 +364,33 @@ def configuration(arena: Arena) -> str:
 
 @attack("reader")
 def reader(arena: Arena) -> str:
-    """A reader with a difficult password, who tries to take the collector's lock."""
-    password = "100%s %(x)s'\"\\ ü"
+    """A reader with a difficult password takes what locks it can, before the collector starts."""
+    password, role = "100%s %(x)s'\"\\ ü", f"attack_{arena.dice.randrange(10**9)}"
     arena.run("db", "upgrade")
-    made = arena.run("sql", "create-reader", "attack_reader", environ={"ENVOYLOG_READER_PASSWORD": password})
-    return f"create-reader ended with {made.returncode}: {(made.stdout + made.stderr)[:100]!r}"
+    made = arena.run("sql", "create-reader", role, stdin=f"{password}\n")
+    assert made.returncode == 0, made.stderr
+    url = make_url(arena.database_url).set(username=role, password=password)
+    with opened(url.render_as_string(hide_password=False)) as engine, engine.connect() as connection:
+        key = int.from_bytes(b"envoylog")
+        for statement in (f"SELECT pg_try_advisory_lock({key})", "SELECT * FROM polls LIMIT 1"):
+            connection.exec_driver_sql(statement).all()
+        query = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        tables = connection.exec_driver_sql(query).scalars().all()
+        for table in tables:
+            with contextlib.suppress(SQLAlchemyError), connection.begin_nested():
+                connection.exec_driver_sql(f'LOCK TABLE "{table}" IN ACCESS SHARE MODE NOWAIT')
+        arena.poll(5)
+        arena.stop()
+        written = False
+        with contextlib.suppress(SQLAlchemyError):
+            connection.exec_driver_sql("DELETE FROM polls")
+            written = True
+        assert not written, "the reader could delete"
+    said = arena.check()
+    with opened(arena.database_url) as engine, engine.begin() as connection:
+        for statement in (f"DROP OWNED BY {role}", f"DROP ROLE {role}"):
+            connection.exec_driver_sql(statement)
+    return f"{said}, with every lock that the reader may take"
 
 
 @attack("bombs")
@@ -360,7 +413,7 @@ def bombs(arena: Arena) -> str:
     arena.attack_with(lambda path: replies[next(number) % len(replies)] if path != profiles.INFO else honest(path))
     info = Hostile(lambda _: replies[next(number) % len(replies)])
     with info:
-        arena.collect_from("worse", info.url, arena.secrets[-1])
+        arena.collect_from("worse", info.url, arena.bad_token)
         arena.poll(40)
         arena.stop()
     return f"{arena.check()}, 40 polls of bombs"
@@ -385,11 +438,55 @@ def mutations(arena: Arena, polls: int, share: float = 0.02) -> str:
     return f"{arena.check()}; {bad} of {polls} attacked ones stored, {threads} threads at most"
 
 
+@attack("stop")
+def stop(arena: Arena) -> str:
+    """What systemd runs is asked to stop while a gateway is silent and the database hangs, or is locked."""
+    took_s = []
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with closing_socket() as port, contextlib.ExitStack() as stack:
+            del arena.lines[6:]
+            arena.collect_from(BAD, f"https://127.0.0.1:{port}", arena.bad_token)
+            hang = _hanging(arena, stack)
+            process = arena.begin("run", environ={"ENVOYLOG_POLL_EVERY_S": "5"})
+            time.sleep(12)
+            hang()
+            time.sleep(12)
+            started = time.monotonic()
+            process.send_signal(number)
+            _, log = process.communicate(timeout=60)
+            took_s.append(time.monotonic() - started)
+            arena.logs += log
+            assert process.returncode == 0, f"{process.returncode}: {log[-500:]}"
+    arena.check_quiet()
+    assert max(took_s) < 10, f"a stop took {max(took_s):.1f} s"
+    return f"stopped within {max(took_s):.1f} s"
+
+
+def _hanging(arena: Arena, stack: contextlib.ExitStack) -> Callable[[], None]:
+    """Return what lets the database hang from then on, until the stack is closed."""
+    if arena.database_url.startswith("sqlite"):
+
+        def lock() -> None:
+            engine = stack.enter_context(opened(arena.database_url))
+            stack.enter_context(engine.begin())
+
+        return lock
+    url = make_url(arena.database_url)
+    host, port = str(url.host or url.query.get("host") or "127.0.0.1"), url.port or 5432
+    proxy = stack.enter_context(contextlib.closing(Proxy(host, port)))
+    direct = arena.database_url
+    stack.callback(lambda: setattr(arena, "database_url", direct))
+    through = url.set(host="127.0.0.1", port=proxy.port, query={})
+    arena.database_url = through.render_as_string(hide_password=False)
+    stack.callback(lambda: setattr(proxy, "is_hanging", False))
+    return lambda: setattr(proxy, "is_hanging", True)
+
+
 @attack("silence")
 def silence(arena: Arena) -> str:
     """A gateway that takes connections and says nothing, or one byte a second, beside one that answers well."""
     with closing_socket() as port:
-        arena.collect_from(BAD, f"https://127.0.0.1:{port}", arena.secrets[0])
+        arena.collect_from(BAD, f"https://127.0.0.1:{port}", arena.bad_token)
         arena.poll(3)
         arena.stop()
     assert arena.slowest_s < 30, f"a slot took {arena.slowest_s:.0f} s"

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ class Hostile:
     def __init__(self, replies: Replies, *, port: int = 0, is_secure: bool = True, serial: str = "1") -> None:
         self.replies = replies
         self.received: list[bytes] = []  #: head and body of each request
+        self._open: set[Any] = set()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -58,6 +60,7 @@ class Hostile:
                 if context is not None:
                     request.settimeout(60)
                     request = context.wrap_socket(request, server_side=True)
+                owner._open.add(request)
                 with contextlib.closing(request):
                     super().finish_request(request, client_address)
 
@@ -71,9 +74,12 @@ class Hostile:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
-        """Leave the port."""
+        """Leave the port, and cut every connection."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from logger.errors import SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
 from logger.store.lines import decode, encode
-from logger.store.spool import RESERVED_BYTES, Spool
+from logger.store.spool import BLOCK_BYTES, RESERVED_BYTES, Spool
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -115,7 +115,9 @@ def test_a_number_too_large_for_any_database_waits_like_any_other() -> None:
     assert decode(encode(poll)) == poll
 
 
-def test_a_full_disk_gives_up_the_room_that_was_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_gives_up_as_much_of_the_room_that_was_reserved_as_a_line_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = Spool(tmp_path, "roof")
     reserve = tmp_path / "spool" / "roof.reserve"
     assert reserve.stat().st_size == RESERVED_BYTES
@@ -123,14 +125,17 @@ def test_a_full_disk_gives_up_the_room_that_was_reserved(tmp_path: Path, monkeyp
     write = Spool._write
 
     def full(self: Spool, line: bytes) -> None:
-        if reserve.exists():
+        if reserve.stat().st_size + self.path.stat().st_size + len(line) > RESERVED_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, line)
 
     monkeypatch.setattr(Spool, "_write", full)
-    spool.append(polls(1)[0])
-    assert not spool.is_failing
-    assert list(Spool(tmp_path, "roof").waiting()) == polls(1)
+    for number, poll in enumerate(polls(100), start=1):
+        spool.append(poll)
+        assert not spool.is_failing
+        used = sum(len(encode(poll)) for poll in polls(number))
+        assert 0 <= RESERVED_BYTES - reserve.stat().st_size - used < BLOCK_BYTES
+    assert list(Spool(tmp_path, "roof").waiting()) == polls(100)
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
