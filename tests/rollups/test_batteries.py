@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, delete, text
 
 from logger.readings import Battery, BatteryKind, Poll, StorageSample
 from logger.rollups import rollup
@@ -15,6 +15,7 @@ from logger.rollups.prune import prune
 from logger.simulator.faults import Fault
 from logger.simulator.houses import HOUSES
 from logger.simulator.site import Shape, Site
+from logger.store.models import POLLS
 from logger.store.writer import save
 from tests import houses
 from tests.rollups.test_rollups import FLOWS, daily, fill_more, rebuild, table
@@ -141,6 +142,13 @@ def test_live_is_the_same_as_rebuilt_whatever_batteries_do(engine: Engine, seed:
         assert before == table(engine, name), name
 
 
+def save_anew(connection: Connection, poll: Poll) -> None:
+    """Save a poll as if its instant had none yet; samples that lie there stay."""
+    columns = POLLS.c
+    connection.execute(delete(POLLS).where(columns.gateway_id == 1, columns.polled_at == poll.polled_at))
+    assert save(connection, 1, poll)
+
+
 def test_power_that_comes_late_fills_the_gap_before_it(engine: Engine) -> None:
     home = house()
     home.site = Site(Shape(), SINCE - timedelta(days=1))
@@ -152,7 +160,7 @@ def test_power_that_comes_late_fills_the_gap_before_it(engine: Engine) -> None:
     live(engine, home, [first, moments[len(first) :]])
     with engine.begin() as connection:
         sample = StorageSample(kind=BatteryKind.ENCHARGE, power_w=900.0)
-        save(connection, 1, Poll(gateway_serial="1", polled_at=late, took_s=1, storage=(sample,)))
+        save_anew(connection, Poll(gateway_serial="1", polled_at=late, took_s=1, storage=(sample,)))
     rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
     found = [table(engine, name) for name in ALL]
     quarters = [row["battery_discharge_wh"] for row in found[0] if row["phase"] == "total"]
@@ -167,14 +175,14 @@ def test_a_rated_power_that_is_known_later_counts_for_the_time_before(engine: En
     fill(engine, site, moments, zone="UTC")
     battery = Battery(serial="1", kind=BatteryKind.ENCHARGE)
     with engine.begin() as connection:
-        save(connection, 1, Poll(gateway_serial="1", polled_at=moments[0], took_s=1, battery_devices=(battery,)))
+        save_anew(connection, Poll(gateway_serial="1", polled_at=moments[0], took_s=1, battery_devices=(battery,)))
         row = {"kind": "encharge", "power_w": 45.0, "energy_wh": None, "capacity_wh": 5_000.0}
         connection.execute(text(STORAGE), [row | {"at": instant(engine, at)} for at in moments])
     rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
     assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == 0
     later = replace(battery, rated_power_w=3_840.0)
     with engine.begin() as connection:
-        save(connection, 1, Poll(gateway_serial="1", polled_at=moments[-1], took_s=1, battery_devices=(later,)))
+        save_anew(connection, Poll(gateway_serial="1", polled_at=moments[-1], took_s=1, battery_devices=(later,)))
     rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
     assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == pytest.approx(6 * 45)
     assert rebuild(engine, moments[-1]) == []
