@@ -95,6 +95,7 @@ def test_an_outage_of_hours_makes_two_log_lines(
     upgrade(engine)
     poller = poller_of(roof, engine)
     run(roof, poller, 2)
+    caplog.clear()
     caplog.set_level(logging.INFO)
     roof.simulation.fault("outage")
     run(roof, poller, 30)
