@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPDigestAuth
 from requests.hooks import default_hooks
 
 from logger.clock import Clock
-from logger.errors import AuthenticationError, NotReadyError, TokenError
+from logger.errors import AuthenticationError, NotReadyError, SettingsError, TokenError
 from logger.gateway.credentials import Tokens
 from logger.gateway.http import LARGEST_BODY_BYTES, Http
 from logger.gateway.tls import Deadline
@@ -129,25 +129,32 @@ class TokenAuth(AuthBase):
             is_taken = False
         elif not (is_taken := self._is_taken(token)):
             self._refused[token] = now
-        if not is_taken and token is self.tokens.fresh:
-            token, is_taken = self._old_one(token, now)
-        elif not is_taken and self.tokens.has_account and not self.settings.token:
+        if not is_taken and token is not self.tokens.fresh and self.tokens.has_account and not self.settings.token:
             token = self.tokens.fetch(self._serial)
             is_taken = self._is_taken(token)
+        if token is self.tokens.fresh:
+            token, is_taken = (self._kept(token), True) if is_taken else self._old_one(token, now)
         self._report_renewal(now)
         if is_taken:
-            if token is self.tokens.fresh:
-                self.tokens.keep(token)
-                log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
             return token
-        self.tokens.fresh = None
         raise self.refusal()
+
+    def _kept(self, token: Token) -> Token:
+        """Keep a new token that was taken; where it can't be, it serves until this process ends."""
+        self.tokens.account.note(self._serial, is_taken=True)
+        try:
+            self.tokens.keep(token)
+        except SettingsError as error:
+            self.tokens.renewal_error = AuthenticationError(str(error))
+        log.info("gateway=%s got a new token until %s", self.settings.name, token.expires_at)
+        return token
 
     def _old_one(self, refused: Token, now: datetime) -> tuple[Token, bool]:
         """Return the token that was to be renewed and whether it still serves, where the new one is refused."""
+        self.tokens.account.note(self._serial, is_taken=False)
         self.tokens.fresh, old = None, self.tokens.stored()
         self.tokens.renewal_error = TokenError(f"Gateway {self.settings.name!r} refuses the token that Enlighten gave.")
-        if old is None or old == refused or old.serial != self._serial or (old.expires_at and old.expires_at <= now):
+        if old is None or old.is_over(now) or old in {refused, *self._refused} or old.serial != self._serial:
             return refused, False
         return old, self._is_taken(old)
 

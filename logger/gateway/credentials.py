@@ -3,7 +3,6 @@
 What is new is kept once the gateway took it.
 """
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,10 +72,17 @@ class Tokens:
             command = f"envoylog token set {self.settings.name}"
             raise TokenError(f"Gateway {serial} needs a token; get one at {ENTREZ_URL} and run: {command}")
         if self.has_account and not self.settings.token:
-            if token.serial in {None, serial} and not token.is_due(now):
+            is_ours = token.serial in {None, serial}
+            if is_ours and not token.is_due(now):
                 return token
-            with contextlib.suppress(AuthenticationError):
+            if is_ours and not token.is_short and not token.is_over(now) and self.account.gave_lately(serial):
+                return token  # Should tokens ever last for less than a month, a new one each day is enough.
+            try:
                 return self.fetch(serial)
+            except AuthenticationError:
+                pass  # ``renewal_error`` has it, and the old one may still serve.
+            except SettingsError as error:
+                self.renewal_error = AuthenticationError(str(error))
         token.check(serial, now)  # It still serves, or raises why not.
         return token
 

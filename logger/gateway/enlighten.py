@@ -52,6 +52,7 @@ class _Past(msgspec.Struct):
     #: of the name and password that were refused; empty where they were not the reason
     proof: str = ""
     gave: dict[str, int] = {}  #: serial -> when it got its last token
+    useless: dict[str, int] = {}  #: serial -> how many tokens in a row its gateway refused
 
 
 class Account:
@@ -81,22 +82,37 @@ class Account:
             found = self._read(self.asked(serial), serial)
         except AuthenticationError as error:
             proof = self._proof(secrets.token_hex(8)) if isinstance(error, RefusedAccountError) else ""
-            self._keep(_Past(now_s, pause_s, str(error), proof, past.gave))
+            self._keep(_Past(now_s, pause_s, str(error), proof, past.gave, past.useless))
             raise
-        self._keep(_Past(now_s, gave=past.gave | {serial: now_s}))
+        self._keep(_Past(now_s, gave=past.gave | {serial: now_s}, useless=past.useless))
         return found
+
+    def note(self, serial: str, *, is_taken: bool) -> None:
+        """Note whether the gateway takes what it was given: what it refuses is asked for less and less often."""
+        past = self._past()
+        useless = 0 if is_taken else past.useless.get(serial, 0) + 1
+        if past.useless.get(serial, 0) != useless:
+            with contextlib.suppress(SettingsError):
+                self._keep(msgspec.structs.replace(past, useless=past.useless | {serial: useless}))
 
     @property
     def trouble(self) -> str | None:
         """Why it gave no token when it was asked last; None where it did, or was never asked."""
         return self._past().reason or None
 
+    def gave_lately(self, serial: str) -> bool:
+        """Return whether a gateway got a token within a day: another one would be no better."""
+        return 0 <= self.clock().timestamp() - self._past().gave.get(serial, 0) < LONGEST_PAUSE_S
+
     def _wait(self, past: _Past, serial: str, now_s: int, *, is_urgent: bool) -> None:
         """Raise WaitingError while it is not yet time to ask."""
         until_s = past.asked_at_s + past.pause_s
         reason = past.reason
         if not reason and (gave_at_s := past.gave.get(serial)) is not None:
-            until_s, reason = gave_at_s + LEAST_PAUSE_S, "Enlighten gave a new token just now"
+            pause_s = min(LEAST_PAUSE_S << past.useless.get(serial, 0), LONGEST_PAUSE_S)
+            until_s, reason = gave_at_s + pause_s, "Enlighten gave a new token just now"
+            if past.useless.get(serial):
+                reason = "The gateway refuses the token that Enlighten gave"
         # A clock that was set back holds nobody up.
         if not reason or not now_s < until_s <= now_s + LONGEST_PAUSE_S:
             return

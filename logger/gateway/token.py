@@ -7,6 +7,7 @@ checking the signature (the gateway does that): ``aud`` the gateway's serial, ``
 
 import base64
 import html
+import itertools
 import json
 import re
 import unicodedata
@@ -29,13 +30,16 @@ SIGNATURES = {"ES256": 86, "ES384": 128, "ES512": 176, "HS256": 43, "HS384": 64,
 LONGEST_TEXT = 100_000
 #: what programs for letters put in the place of a hyphen
 _HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2212"), "-")
+#: what they put in the place of two hyphens, or of one: each is tried
+_DASH = re.compile("[\u2013\u2014]")
+_DASHES = ("--", "-", "---"), ("--", "-")
 #: Marks of quotation before a line, and of a line that goes on, of mail programs and shells.
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]*)+", re.MULTILINE)
 _GOES_ON = re.compile(r"(?:=|\\)[ \t]*\r?\n")
 _TAG = re.compile(r"<[^<>]*>")
 _ESCAPED = re.compile(r"\\(?:[nrt]|u00(?:0a|0d|09|20))", re.IGNORECASE)
 #: Three parts, each of which may have been wrapped into lines; of bounded length, or odd texts take minutes.
-_JWT = re.compile(r"(eyJ[\w\s-]{0,1000})\.([\w\s=-]{0,6000})\.([\w\s-]{0,2000})", re.ASCII)
+_JWT = re.compile(r"([eE]yJ[\w\s-]{0,1000})\.([\w\s=-]{0,6000})\.([\w\s-]{0,2000})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ class Token:
                 f"{ENTREZ_URL} and run: envoylog token set"
             )
 
+    def is_over(self, now: datetime) -> bool:
+        """Return whether its time has passed."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def is_due(self, now: datetime) -> bool:
         """Return whether it should be renewed."""
         before = RENEW_BEFORE["installer" if self.is_short else "owner"]
@@ -116,12 +124,16 @@ def _candidates(text: str) -> Iterator[tuple[str, str, str]]:
     for plain in _texts(text[:LONGEST_TEXT]):
         for match in _JWT.finditer(plain):
             head, payload = ("".join(match[part].split()) for part in (1, 2))
-            yield head, payload, match[3]
+            yield f"e{head[1:]}", payload, match[3]  # A telephone begins a sentence with a capital.
 
 
 def _texts(text: str) -> Iterator[str]:
     """Yield the texts to look at: those that a JSON page holds, the one called token first, or the text itself."""
-    text = text.translate(_HYPHENS)
+    for long, short in itertools.product(*_DASHES) if _DASH.search(text) else [("-", "-")]:
+        yield from _of_text(text.translate(_HYPHENS).replace("\u2014", long).replace("\u2013", short))
+
+
+def _of_text(text: str) -> Iterator[str]:
     text = "".join(map(_plain, text))
     found: list[str] = []
     try:

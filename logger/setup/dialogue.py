@@ -4,8 +4,9 @@ Nothing is asked that a gateway tells, and nothing is written before everything 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from logger.clock import Clock, time_zone
 from logger.errors import CertificateChangedError, CheckFailedError, SettingsError, UsageError
@@ -67,11 +68,23 @@ class Dialogue:
         """
         self._former = former
         for gateway in former.gateways:
-            values = {
+            values: dict[str, Any] = {
                 key: value
                 for key in ("host", "serial", "time_zone", "peak_power_kwp", "grid_meter", "tls", "mdns", "livedata")
                 if (value := getattr(gateway, key)) != getattr(_DEFAULTS, key)
             }
+            if gateway.panel_names:
+                values["panel_names"] = dict(gateway.panel_names)
+            if gateway.arrays:
+                arrays = (asdict(array) for array in gateway.arrays)
+                values["arrays"] = [
+                    {
+                        key: list(value) if key == "inverters" else value
+                        for key, value in array.items()
+                        if value is not None
+                    }
+                    for array in arrays
+                ]
             if gateway.username and gateway.has_password:
                 file = password_path(self.state_dir, gateway.name)
                 values |= {"username": gateway.username, "password_file": str(file)}

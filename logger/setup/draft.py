@@ -76,6 +76,8 @@ class Draft:
             # Where somebody wrote them as one line, the new one joins them there.
             table = tomlkit.table() if isinstance(tables, AoT) else tomlkit.inline_table()
             table.update({"name": name} | given)
+            if isinstance(tables, AoT) and not before.endswith("\n\n"):
+                table.trivia.indent = "\n"  # A line between it and what is before.
             tables.append(table)
         else:
             table.update({key: value for key, value in given.items() if table.get(key) != value})
@@ -105,7 +107,8 @@ class Draft:
         if not self.before:
             return [_masked(line) for line in self.text.splitlines()]
         lines = difflib.unified_diff(self.before.splitlines(), self.text.splitlines(), n=0, lineterm="")
-        return [_masked(line) for line in lines if not line.startswith(("---", "+++", "@@"))]
+        headings = ("---", "+++", "@@")
+        return [_masked(line) for line in lines if not line.startswith(headings) and line.strip("+- ")]
 
     def checked(self) -> Settings:
         """Return the settings that the file will give.

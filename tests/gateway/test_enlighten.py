@@ -75,7 +75,7 @@ def test_a_new_token_is_kept_only_when_the_gateway_took_it(
     assert not (roof.settings.state_dir / "tokens" / "roof.jwt").exists()
     assert "refuses the token that Enlighten gave" in caplog.text
     monkeypatch.undo()
-    roof.clock.set(roof.clock() + 16 * MINUTE)
+    roof.clock.set(roof.clock() + 31 * MINUTE)
     assert roof.poll(process(roof, **OWNER)).outcome is Outcome.COMPLETE
     assert (roof.settings.state_dir / "tokens" / "roof.jwt").exists()
 
@@ -165,3 +165,66 @@ def test_a_damaged_memory_of_an_account_holds_nobody_up(bench: Benches, damage: 
     gateway = process(roof, **OWNER)
     write_secret(gateway.endpoints.tokens.account.path, damage)
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
+
+
+def test_tokens_that_the_gateway_refuses_are_asked_for_ever_less(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = bench()
+    monkeypatch.setattr(roof.simulation, "entrez", Entrez())
+    monkeypatch.setattr(roof.simulation.entrez, "accepts", lambda *_: False)
+    tries = []
+    for minute in range(0, 120, 5):
+        before = logins(roof)
+        with pytest.raises(AuthenticationError, match="refuses the token"):
+            roof.poll(process(roof, **OWNER))
+        tries += [minute] * (logins(roof) - before)
+        roof.clock.set(roof.clock() + 5 * MINUTE)
+    assert tries == [0, 30, 90]
+    monkeypatch.undo()
+    roof.clock.set(roof.clock() + timedelta(days=1))
+    assert roof.poll(process(roof, **OWNER)).outcome is Outcome.COMPLETE
+    (roof.settings.state_dir / "tokens" / "roof.jwt").unlink()
+    roof.clock.set(roof.clock() + 16 * MINUTE)
+    assert roof.poll(process(roof, **OWNER)).outcome is Outcome.COMPLETE
+
+
+def test_a_token_that_can_not_be_kept_serves_until_the_process_ends(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    roof = bench()
+    gateway = process(roof, **OWNER)
+    (roof.settings.state_dir / "tokens" / "roof.jwt").mkdir(parents=True)
+    monkeypatch.setattr("logger.gateway.credentials.is_there", lambda _: False)
+    for _ in range(3):
+        assert roof.poll(gateway).outcome is Outcome.COMPLETE
+        gateway.endpoints.token_auth.end_session()
+    assert "can't be kept" in caplog.text
+    assert logins(roof) == 1
+
+
+def test_where_the_pause_can_not_be_kept_the_old_token_goes_on_and_nobody_logs_in(
+    bench: Benches, caplog: pytest.LogCaptureFixture
+) -> None:
+    roof = bench()
+    write_secret(roof.directory / "roof.token", roof.simulation.token(days=10))
+    gateway = roof.gateway(**OWNER)
+    gateway.endpoints.tokens.account.path.mkdir(parents=True)
+    assert roof.poll(gateway).outcome is Outcome.COMPLETE
+    assert "so it is not asked" in caplog.text
+    assert logins(roof) == 0
+
+
+def test_tokens_that_last_for_less_than_a_month_are_renewed_once_a_day(
+    bench: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = bench()
+    real = Entrez.token
+    monkeypatch.setattr(Entrez, "token", lambda *args, **_: real(*args, days=20))
+    days = []
+    for hour in range(0, 24 * 3, 2):
+        before = logins(roof)
+        assert roof.poll(process(roof, **OWNER)).outcome is Outcome.COMPLETE
+        days += [hour / 24] * (logins(roof) - before)
+        roof.clock.set(roof.clock() + timedelta(hours=2))
+    assert days == [0, 1, 2]

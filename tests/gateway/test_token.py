@@ -25,7 +25,7 @@ def made(algorithm: str = "ES256", signature: int = 64, **claims: Any) -> str:
     known = {"aud": SERIAL, "iss": "Entrez", "enphaseUser": "owner", "exp": NOW.timestamp() + 3e7,
              "iat": NOW.timestamp() - 60, "jti": "4f", "username": "me@example.org"}  # fmt: skip
     left = {key: value for key, value in (known | claims).items() if value is not None}
-    end = (b"\xfb\xef~\xfc\x0f" * 40)[:signature]
+    end = (b"\xfb\xef\xbe\xfc\x0f" * 40)[:signature]  # with two hyphens, and with one
     return ".".join(part(content) for content in (json.dumps(head).encode(), json.dumps(left).encode(), end))
 
 
@@ -68,6 +68,9 @@ PASTED: dict[str, Callable[[], str]] = {
     "with soft hyphens": lambda: wrapped(30, "\u00ad"),
     "with no-break spaces": lambda: f"\u00a0{wrapped(100, chr(0xA0))}",
     "with another hyphen": lambda: TOKEN.replace("-", "\u2011"),
+    "with a dash for two hyphens": lambda: TOKEN.replace("--", "\u2014"),
+    "with a dash for each hyphen": lambda: TOKEN.replace("-", "\u2013"),
+    "with a capital": lambda: f"E{TOKEN[1:]}",
     "with padding": lambda: f"{TOKEN}==",
     "twice": lambda: f"{TOKEN}\n{TOKEN}\n",
     "colored": lambda: f"\x1b[32m{TOKEN}\x1b[0m".replace("\x1b[32m", "\x1b"),
@@ -83,6 +86,7 @@ def test_a_token_is_found_in_what_surrounds_it(form: str) -> None:
 
 def test_the_example_has_each_character_of_the_alphabet_that_a_program_may_replace() -> None:
     assert set("-_") < set(TOKEN)
+    assert "--" in TOKEN
     assert len(TOKEN.rpartition(".")[2]) == 86
 
 

@@ -196,6 +196,12 @@ name = 'south'
 peak_power_kwp = 4.2
 
 [gateways.panel_names]
+121938119871 = "over the door"   # the first
+
+[[gateways.arrays]]
+name = "roof"
+inverters = ["121938119871"]
+tilt_deg = 35.0
 """
 
 
@@ -204,7 +210,7 @@ def configured(home: Home, roofs: Roofs) -> tuple[Home, Bench]:
     """A home with a configuration of somebody's own, and its token."""
     roof = roofs()
     home.config.parent.mkdir(parents=True)
-    home.config.write_text(MINE.format(url=roof.server.url).replace("\n[gateways.panel_names]\n", ""))
+    home.config.write_text(MINE.format(url=roof.server.url))
     home.config.chmod(0o640)
     page = token_of(home, roof)
     assert run(["token", "set", "--file", str(page)]) == 0
@@ -212,12 +218,10 @@ def configured(home: Home, roofs: Roofs) -> tuple[Home, Bench]:
 
 
 def test_again_it_changes_only_what_is_asked(configured: tuple[Home, Bench]) -> None:
-    home, _ = configured
+    home, roof = configured
     assert home.setup() == 0
     before = home.config.read_text()
-    assert before.replace('serial = "122334455667"\n', "") == MINE.format(url=configured[1].server.url).replace(
-        "\n[gateways.panel_names]\n", ""
-    )
+    assert before.replace('serial = "122334455667"\n', "") == MINE.format(url=roof.server.url)
     assert home.setup() == 0
     assert "Nothing changes" in home.out
     assert home.config.read_text() == before
@@ -234,6 +238,7 @@ def test_again_it_adds_a_gateway(configured: tuple[Home, Bench], roofs: Roofs, m
     announced(monkeypatch, roof, barn)
     assert home.setup("--token-file", token_of(home, roof), "--token-file", token_of(home, barn)) == 0
     assert [gateway.name for gateway in load(home.config, {}).gateways] == ["south", "roof"]
+    assert '\n\n[[gateways]]\nname = "roof"\n' in home.config.read_text()
 
 
 def test_again_a_new_token_takes_the_place_of_the_old_one(configured: tuple[Home, Bench]) -> None:
@@ -355,7 +360,9 @@ def test_the_service_goes_on_with_what_a_user_has(
     plan.write()
     loaded = talk.keep()
     assert loaded.poll_every_s == 30
-    assert [(gateway.name, gateway.peak_power_kwp) for gateway in loaded.gateways] == [("south", 4.2)]
+    (gateway,) = loaded.gateways
+    assert (gateway.name, gateway.peak_power_kwp) == ("south", 4.2)
+    assert (gateway.panel_names, gateway.arrays) == (mine.gateways[0].panel_names, mine.gateways[0].arrays)
     token, pin = Path("tokens/south.jwt"), Path("certificates/south.sha256")
     for name in (token, pin):
         assert (tmp_path / "var" / name).read_text() == (home.state / name).read_text()
