@@ -85,7 +85,7 @@ class MalformedDocumentError(GatewayError):
 
 
 class GatewayReplacedError(GatewayError):
-    """Another gateway answers at the configured address."""
+    """Another gateway answers at the configured address, or one that has another name already."""
 
     exit_code = 3
 

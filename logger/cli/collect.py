@@ -16,7 +16,7 @@ from logger.clock import utc_now
 from logger.collector import service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
-from logger.gateway import client
+from logger.gateway import claims, client
 from logger.reports import overview, power
 from logger.store import database, lock
 
@@ -127,9 +127,10 @@ class _Answer:
 
 def _asked(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and keep nothing."""
-    at = utc_now()
+    at, shared = utc_now(), claims.Claims()
     for settings in loaded.gateways:
         gateway = client.Gateway(loaded, settings, os.environ)
+        gateway.claims = shared
         try:
             yield _Answer(gateway, gateway.poll(at=at, inverters=True), None)
         except LoggerError as error:

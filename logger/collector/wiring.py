@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 from logger.clock import Clock, utc_now
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import StoreAwayError, StoreDamagedError
+from logger.errors import GatewayReplacedError, StoreAwayError, StoreDamagedError
+from logger.gateway.claims import Claims
 from logger.gateway.client import Gateway
 from logger.settings import Settings
 from logger.store.lock import CollectorDatabase
@@ -28,7 +29,7 @@ def pollers(
         SettingsError: a host, a cloud address, a password's file or a state directory that can't be used.
         StoreError: the database can't be used, now or later.
     """
-    found = []
+    found, claims = [], Claims()
     for gateway in settings.gateways:
         if isinstance(database, CollectorDatabase):
             gateway.read_password()  # One that can't be read is not first noticed when a token ends.
@@ -37,8 +38,13 @@ def pollers(
             keeper = Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
         else:
             keeper = Keeper(settings, gateway, database, clock=clock)
-        found.append(Poller(Gateway(settings, gateway, environ, clock=clock), keeper))
+        client = Gateway(settings, gateway, environ, clock=clock)
+        client.claims = claims
+        found.append(Poller(client, keeper))
     with contextlib.suppress(StoreAwayError, StoreDamagedError):
         for poller in found:
             poller.keeper.load_identity()
+            if (identity := poller.keeper.identity) is not None:
+                with contextlib.suppress(GatewayReplacedError):  # It is said when that gateway answers.
+                    claims.take(identity.serial, poller.name)
     return found

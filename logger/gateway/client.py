@@ -16,6 +16,7 @@ from logger.clock import Clock, time_zone, to_epoch_s, utc_now
 from logger.gateway import equipment
 from logger.gateway import profile as profiles
 from logger.gateway.anomalies import Anomaly, Watch
+from logger.gateway.claims import Claims
 from logger.gateway.devices import Devices
 from logger.gateway.discovery import Relocation
 from logger.gateway.endpoints import Endpoints
@@ -49,6 +50,7 @@ class Gateway:
         self.endpoints = Endpoints(gateway, settings.state_dir, environ, clock)
         self.relocation = Relocation(self.endpoints, self.identify, environ)
         self.known_serial = gateway.serial
+        self.claims = Claims()
         #: the source and firmware of production before this start, from the database
         self.previous: tuple[str, str] | None = None
         self.devices = Devices()
@@ -79,6 +81,7 @@ class Gateway:
                 f"answers at {self.endpoints.http.address.host}; if it was replaced, write "
                 f'serial = "{info.serial}" into the configuration, else correct host.'
             )
+        self.claims.take(info.serial, self.settings.name)
         self.known_serial = info.serial
         self.endpoints.belong_to(info)
         return info

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from logger.clock import time_zone, utc_now
 from tests.cli.test_bad_input import answered, config_of
@@ -68,6 +69,27 @@ def test_all_samples_are_shown_when_they_are_asked_for(
     assert "  net-consumption CT      L1" in out or "  net-consumption CT      total" in out
     assert out.count("  inverter 12") == 12
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_one_gateway_by_two_names_is_polled_by_the_first_that_had_it(
+    roof: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, path = roof
+    alone = path.read_text()
+    url = bench.server.url.replace("127.0.0.1", "localhost")
+    again = f'\n[[gateways]]\nname = "barn"\nhost = "{url}"\ntoken_file = "roof.token"\n'
+    path.write_text(alone + again)
+    for args in (["--no-store"], [], []):
+        code, out, err = answered(capsys, "poll", "--config", path, *args)
+        assert code == 3
+        assert [line.split(":")[0] for line in out.splitlines() if line[0] != " "] == ["roof"]
+        assert "'roof' and 'barn' are one gateway (serial 122334455667); remove 'barn'" in err
+    engine = bench.engine()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT name FROM gateways")).scalars().all() == ["roof"]
+    # Renamed, it goes on by its new name.
+    path.write_text(alone.replace('"roof"', '"barn"', 1))
+    assert answered(capsys, "poll", "--config", path)[0] == 0
 
 
 def test_what_a_poll_could_not_have_is_said_once(roof: tuple[Bench, Path], capsys: pytest.CaptureFixture[str]) -> None:
