@@ -13,7 +13,7 @@ from logger.ledger.limits import Stream
 from logger.settings import normal_gap_s
 from logger.simulator.houses import BATTERIES, HOUSES
 from logger.simulator.site import Shape, Site
-from tests.houses import DAY, LEAST_KWH, START
+from tests.houses import DAY, START
 
 #: stream -> the site's counter that is its register
 REGISTERS = {
@@ -27,6 +27,8 @@ POWERS = {
     "grid_import": ("net", 1), "grid_export": ("net", -1),
     "battery_discharge": ("storage", 1), "battery_charge": ("storage", -1),
 }  # fmt: skip
+#: A day's flow that is less is taken for this: all days are looked at, final or not.
+LEAST_KWH = 5.0
 GRID = ("grid_import", "grid_export")
 
 

@@ -14,7 +14,7 @@ from logger.ledger.battery import NO_BATTERIES, Account, Batteries, PowerState, 
 from logger.ledger.consumption import Energy, consumption
 from logger.ledger.curve import Anchor, Curve, Decision, Readings, Stretch, Tie, seconds_of
 from logger.ledger.doubts import Doubts, Island
-from logger.ledger.grid import balanced
+from logger.ledger.grid import Guess, balanced
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, StreamKey, limits_of
 from logger.ledger.mean_day import History, lay
 from logger.ledger.net_power import (
@@ -63,6 +63,8 @@ class Settlement:
     reopen_s: int | None  #: an earlier instant from which on to settle anew
     max_power_w: MaxPower  #: of the streams in total
     batteries: dict[str, PowerState]  #: at ``settled_s``, by kind
+    #: What import and export of phases that are balanced were estimated of, None where none are.
+    guesses: list[Guess] | None = None
 
 
 def settle(
@@ -115,14 +117,21 @@ def settle(
     ]
     decisions += battery.decisions
     nets: dict[str, Integrated] = {}
+    guesses: list[Guess] | None = None
     for phase in sorted({phase for _, phase in curves}):
         streams = _of_phase(curves, phase)
         if phase == "total" and is_balanced:
-            found = balanced(curves, edges_s, newest_s=newest_s, gap_s=gap_s)
+            found = balanced(
+                curves,
+                edges_s,
+                newest_s=newest_s,
+                gap_s=gap_s,
+                has_battery=battery.is_there or Stream.CHARGE in streams,
+            )
             if found is not None:
                 pairs = zip((Stream.IMPORT, Stream.EXPORT), found.curves, strict=True)
                 streams |= {stream: follow(total, curves[stream, "total"]) for stream, total in pairs}
-                whole_s += found.whole_s
+                whole_s, guesses = whole_s + found.whole_s, found.guesses
         energy = {stream: curve.energy(edges_s) for stream, curve in streams.items()}
         if Stream.IMPORT not in streams:
             energy, bridged = lay(energy, streams, edges_s, phase, history)  # What goes to the grid follows from it.
@@ -159,6 +168,7 @@ def settle(
         min((c.reopen_s for c in curves.values() if c.reopen_s is not None), default=None),
         max_power_w(totals, peak_power_w),
         states_at(batteries, settled_s),
+        guesses,
     )
 
 

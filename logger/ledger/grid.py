@@ -2,7 +2,7 @@
 
 A CT counts each phase for itself, and its totals are the sums of that: what one phase exports while another imports is
 in both. A meter that balances sees only what all phases make together. From reading to reading import less export is
-known exactly; how much went both ways in between is estimated (``two_way``).
+known exactly; how much went both ways in between is estimated (``two_way``), and each estimate is kept beside it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,18 +22,32 @@ Pair = tuple[Curve, Curve]
 Point = tuple[int, int, int]
 
 
+class Guess(NamedTuple):
+    """How much is estimated, or may have gone unseen, both ways from an instant to the next reading."""
+
+    at_s: int
+    ways_mwh: int
+    #: Import and export may be off by all of it, and day in, day out to the same side. Other estimates are off by about
+    #: as much, now to one side and now to the other.
+    is_one_sided: bool
+
+
 class Balanced(NamedTuple):
     """Import and export of all phases together."""
 
     curves: Pair
     whole_s: list[Stretch]  #: must not be cut by where counting goes on
+    guesses: list[Guess]  #: in order of time
 
 
-def balanced(curves: Mapping[StreamKey, Curve], edges_s: range, *, newest_s: int, gap_s: int) -> Balanced | None:
+def balanced(
+    curves: Mapping[StreamKey, Curve], edges_s: range, *, newest_s: int, gap_s: int, has_battery: bool
+) -> Balanced | None:
     """Return what a meter counts that balances its phases; None where fewer than two are counted.
 
     A phase belongs to it from its first reading until it is given up. Where one of them was not measured, the total's
-    own registers stand for all.
+    own registers stand for all. Batteries follow the house some seconds late, nobody knows how many: all that is
+    estimated of them is in doubt.
     """
     own = curves.get((Stream.IMPORT, "total")), curves.get((Stream.EXPORT, "total"))
     phases = [
@@ -43,11 +57,11 @@ def balanced(curves: Mapping[StreamKey, Curve], edges_s: range, *, newest_s: int
     ]
     if own[0] is None or own[1] is None or len(phases) < 2:
         return None
-    balance = _Balance((own[0], own[1]), phases, edges_s, gap_s)
+    balance = _Balance((own[0], own[1]), phases, edges_s, gap_s, has_battery=has_battery)
     balance.count(_stretches(balance.own, phases, newest_s - RETIRED_S))
     if not (balance.grid_import.at_s and balance.grid_export.at_s):
         return None  # nothing but one reading
-    return Balanced(balance.curves(), balance.whole_s)
+    return Balanced(balance.curves(), balance.whole_s, sorted(balance.guesses))
 
 
 def _stretches(own: Pair, phases: Sequence[Pair], living_s: int) -> Iterator[tuple[int, int, list[Pair]]]:
@@ -101,19 +115,21 @@ class _Count:
 class _Balance:
     """Puts the total together, stretch by stretch: of its phases, or of its own registers."""
 
-    def __init__(self, own: Pair, phases: Sequence[Pair], edges_s: range, gap_s: int) -> None:
-        self.own, self.phases, self.gap_s = own, phases, gap_s
+    def __init__(self, own: Pair, phases: Sequence[Pair], edges_s: range, gap_s: int, *, has_battery: bool) -> None:
+        self.own, self.phases, self.gap_s, self.has_battery = own, phases, gap_s, has_battery
         self.end_s = edges_s[-1] + gap_s
         self.grid_import, self.grid_export = _Count(), _Count()
         self.whole_s: list[Stretch] = []
+        self.guesses: list[Guess] = []
 
     def count(self, stretches: Iterable[tuple[int, int, list[Pair]]]) -> None:
         """Count all stretches, in order."""
         last_s: int | None = None  # when all phases were read last
         for start_s, end_s, phases in stretches:
             at_s = _common_s(phases, start_s, end_s) if len(phases) > 1 else []
+            is_netted = len(phases) > 1
             if not at_s:
-                self._by_own(start_s, end_s)
+                self._by_own(start_s, end_s, is_netted=is_netted)
                 continue
             self._by_own(start_s, at_s[0])
             if last_s is not None and last_s < at_s[0]:
@@ -137,9 +153,12 @@ class _Balance:
             found.append(curve)
         return found[0], found[1]
 
-    def _by_own(self, start_s: int, end_s: int) -> None:
+    def _by_own(self, start_s: int, end_s: int, *, is_netted: bool = True) -> None:
         self.grid_import.extend_by(self.own[0], start_s, end_s)
         self.grid_export.extend_by(self.own[1], start_s, end_s)
+        counts = (curve.counts([start_s, end_s]) for curve in self.own)
+        if is_netted and start_s < end_s and (most_mwh := min(after - before for before, after in counts)) > 0:
+            self.guesses.append(Guess(start_s, most_mwh, is_one_sided=True))
 
     def _by_phases(self, phases: Sequence[Pair], at_s: list[int]) -> None:
         """Count from instant to instant at which all of some phases were read."""
@@ -166,7 +185,11 @@ class _Balance:
                 if most_mwh:
                     j, over_s = i + 1, at_s[i + 1] - at_s[i]
                     steps = [(c[j] - c[i], d[j] - d[i], w[i], w[j]) for c, d, w in columns]
-                    ways[i] = min(most_mwh, two_way_mwh(over_s, steps)) if over_s <= self.gap_s else 0
+                    is_known = over_s <= self.gap_s and not any(None in step for step in steps)
+                    ways[i] = min(most_mwh, two_way_mwh(over_s, steps)) if is_known else 0
+                    if ways[i] or not is_known:
+                        in_doubt = self.has_battery or not is_known
+                        self.guesses.append(Guess(at_s[i], ways[i] if is_known else most_mwh, in_doubt))
         times, nets = at_s[1:], list(map(sub, each_in, each_out))
         if inner := self._inner_edges(phases, at_s):
             times, nets, ways = _shared(list(zip(at_s, into, out, strict=True)), ways, inner)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 #: Less is not worth being called a way, W.
 NOISE_W = 1.0
+#: A mean that lies beyond the power at both ends by no more than this was at that level all the time, W.
+SLACK_W = 30.0
 #: Phases whose power jumps by at least this much, and nearly alike, have one load on both of them.
 JUMP_W = 100.0
 ALIKE = 0.15
@@ -68,7 +70,7 @@ def _levels(into_w: float, out_w: float, before_w: float, after_w: float, *, is_
     Of the sum of phases only the difference of both ways is known.
     """
     low_w, high_w, mean_w = min(before_w, after_w), max(before_w, after_w), into_w - out_w
-    is_once = low_w <= mean_w <= high_w
+    is_once = low_w - SLACK_W <= mean_w <= high_w + SLACK_W
     if into_w > NOISE_W < out_w and (high_w > into_w or -low_w > out_w):
         # It was above zero for as long as gives the one way at the level that is known, and below for the other.
         shares = [into_w / high_w] if high_w > into_w else []
@@ -77,7 +79,7 @@ def _levels(into_w: float, out_w: float, before_w: float, after_w: float, *, is_
         rises = before_w < after_w if is_once else low_w + high_w < 2 * mean_w
         return _Levels(-out_w / (1 - share), into_w / share, share, is_once, rises)
     if is_once:
-        share = (mean_w - low_w) / (high_w - low_w) if low_w < high_w else 0.5
+        share = min(max((mean_w - low_w) / (high_w - low_w), 0.0), 1.0) if low_w < high_w else 0.5
         return _Levels(low_w, high_w, share, is_once=True, rises=before_w < after_w)
     ends_w = (low_w + high_w) / 2
     rises, share = ends_w < mean_w, 0.5

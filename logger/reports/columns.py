@@ -20,6 +20,8 @@ COVERED_PCT = 95.0
 #: Between two samples of a total's counter something was not counted, or what the house used is not known: that hour
 #: and day are partial, however much was covered.
 UNCOUNTED = ("counter_reset", "suspect_increment", "source_change", "consumption_unknown")
+#: Import and export of a day are not known to a percent: it is partial, and none of its hours.
+UNKNOWN_DAY = ("balance_estimated",)
 #: What a site cannot do, or its gateway flags: the figures of such a day stay as they were counted, and are not to be
 #: believed.
 SUSPECT = ("clamp_missing", "clamp_reversed", "ct_disagrees", "unseen_source", "wiring_flagged")
@@ -28,7 +30,8 @@ STATUSES: dict[Status, str] = {
     "final": "over, and measured",
     "provisional": "the period runs",
     "suspect": "a day of it shows what the site cannot do, or its gateway flags a meter; an event has what to look at",
-    "partial": f"below {COVERED_PCT:.0f} % coverage, or (hours and days) a counter was broken off",
+    "partial": f"below {COVERED_PCT:.0f} % coverage, or (hours and days) a counter was broken off, or (days) "
+    "import and export of several phases are not known to 1 %",
 }
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, text
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
-from logger.reports.columns import COVERAGE, ENERGY, FLOWS, STATUS, SUSPECT, UNCOUNTED, status_of
+from logger.reports.columns import COVERAGE, ENERGY, FLOWS, STATUS, SUSPECT, UNCOUNTED, UNKNOWN_DAY, status_of
 from logger.reports.periods import (
     DEFAULT_DAYS,
     PERIOD_LABELS,
@@ -91,7 +91,7 @@ def energy_report(
         lacking = _lacking(connection, kind, site, first, last)
         # What is lost between two samples is nothing to a month.
         is_short, begin_s = kind in {"hourly", "daily"}, day_start_s(first, zone)
-        breaks = breaks_s(connection, site, begin_s) if is_short else []
+        breaks = breaks_s(connection, site, begin_s, by_day=kind == "daily") if is_short else []
         until_s = day_start_s(next_period(kind, period_of(kind, last)), zone)
         suspects = list(suspect_days(connection, site, day_start_s(period_of(kind, first), zone), until_s))
         today_s = day_start_s(local_day(now_s, zone), zone)
@@ -237,12 +237,15 @@ def view_rows(
     return connection.execute(query, bounds).all()
 
 
-def breaks_s(connection: Connection, site: Site, since_s: int) -> list[int]:
-    """Return when a total's counter was broken off since an instant, epoch seconds in order."""
+def breaks_s(connection: Connection, site: Site, since_s: int, *, by_day: bool) -> list[int]:
+    """Return when a total's counter was broken off since an instant, epoch seconds in order.
+
+    ``by_day``: also when a day ended that is not known well enough.
+    """
     events = EVENTS.c
     query = select(events.at).where(
         events.gateway_id.in_(site.gateway_ids),
-        events.kind.in_(UNCOUNTED),
+        events.kind.in_((*UNCOUNTED, *UNKNOWN_DAY) if by_day else UNCOUNTED),
         events.subject.like("% total"),
         events.at > from_epoch_s(since_s),
     )

@@ -62,7 +62,7 @@ def quality_report(
         begin_s = day_start_s(first, zone)
         today_s = day_start_s(local_day(now_s, zone), zone)
         events = _events(connection, site, begin_s, day_end_s(last, zone))
-        breaks = breaks_s(connection, site, begin_s)
+        breaks = breaks_s(connection, site, begin_s, by_day=True)
         suspects = suspect_days(connection, site, begin_s, day_end_s(last, zone))
         of_batteries = storage_notes(connection, site, first, last)
         for _, (day,), start_s, end_s in periods("daily", first, last, zone):

@@ -19,7 +19,8 @@ from logger.ledger.battery import PowerState
 from logger.ledger.curve import Anchor, Decision
 from logger.ledger.inverter import Rhythm
 from logger.ledger.limits import Stream
-from logger.rollups import clock_check
+from logger.rollups import balance, clock_check
+from logger.rollups.balance import Balance
 from logger.rollups.site import Site
 from logger.store.database import upsert
 from logger.store.models import EVENTS, ROLLUP_CHECKPOINTS
@@ -28,7 +29,7 @@ _columns = ROLLUP_CHECKPOINTS.c
 #: Events that a ledger decides; a rebuild decides them anew.
 KINDS = (
     "counter_wrap", "counter_reset", "counter_dip", "suspect_increment", "suspect_power", "source_change",
-    "stalled_counter", "outage", doubts.KIND, clock_check.KIND,
+    "stalled_counter", "outage", doubts.KIND, clock_check.KIND, balance.KIND,
 )  # fmt: skip
 #: Until there gaps are spread evenly, as version 0.1 did: a ledger of its own, which a whole rebuild forgets.
 EVENLY = "evenly"
@@ -46,10 +47,11 @@ class Silent(NamedTuple):
     at_s: int  #: of its last report
 
 
-State = Anchor | PowerState | Rhythm | Silent
+State = Anchor | PowerState | Balance | Rhythm | Silent
 BATTERY = "battery power"
+BALANCE = ("balance", "total")
 KIND_OF: dict[type[Any], str] = {Anchor: "register", Rhythm: "reports", Silent: "silent"}
-#: (stream, phase), of batteries' power (``BATTERY``, kind), or serial -> ``State``
+#: (stream, phase), of batteries' power (``BATTERY``, kind), of the day so far ``BALANCE``, or serial -> ``State``
 States = Mapping[Any, Any]
 
 
@@ -147,6 +149,8 @@ def _from_json(text: str) -> States:
         stream, phase = state.pop("stream"), state.pop("phase")
         if stream == BATTERY:
             states[BATTERY, phase] = PowerState(**state)
+        elif (stream, phase) == BALANCE:
+            states[BALANCE] = Balance(**state)
         else:
             states[Stream(stream), phase] = Anchor(**state)
     return states

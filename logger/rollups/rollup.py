@@ -19,9 +19,9 @@ from logger.ledger.curve import Anchor
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.ledger.turns import changes_back
-from logger.rollups import checkpoints, inverters, panels
+from logger.rollups import balance, checkpoints, inverters, panels
 from logger.rollups.batteries import read_equipment
-from logger.rollups.checkpoints import BATTERY, Checkpoint, Rolled, replace_events
+from logger.rollups.checkpoints import BALANCE, BATTERY, Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import CLEARLY, KIND, WRONG_S, ClockCheck, apart_since, misplaced_decisions
 from logger.rollups.history import history_of
 from logger.rollups.judge import judge
@@ -150,7 +150,9 @@ def _count(window: Window) -> Rolled:
     consumption = found.consumption_peaks.highest(most_used_w, always_w)
     rows = quarter_rows(site, result.intervals, production, consumption)
     powers = {(BATTERY, kind): state for kind, state in result.batteries.items()}
-    return Rolled(result.settled_s, result.anchors | powers, rows, result.decisions)
+    unknown, today = balance.settle_days(result, states.get(BALANCE), site, since_s)
+    known = result.anchors | powers | ({} if today is None else {BALANCE: today})
+    return Rolled(result.settled_s, known, rows, result.decisions + unknown)
 
 
 ENERGY = Ledger(

@@ -49,6 +49,14 @@ def test_a_mean_at_the_level_of_one_end_was_that_level_all_the_time() -> None:
     assert both_ways_w(taking(200.0, 100.0, 300.0), steady(-150.0), IDLE) == near(25.0)
 
 
+def test_up_to_30_w_beyond_the_power_of_an_end_it_was_at_that_level_too() -> None:
+    assert both_ways_w(taking(70.0, 100.0, 300.0), steady(-85.0), IDLE) == 0
+    assert both_ways_w(taking(330.0, 100.0, 300.0), steady(-310.0), IDLE) == 0
+    # 200 W at both ends, and 138 W half of the time
+    assert both_ways_w(taking(169.0, 200.0), steady(-160.0), IDLE) == near((160 - 138) / 2)
+    assert both_ways_w(taking(170.0, 200.0), steady(-160.0), IDLE) == 0
+
+
 def test_loads_of_more_than_100_w_that_are_alike_are_one() -> None:
     # Both at once half of the time, 10 or 111 W beside -130; or each for itself, 10 or 110 W.
     assert both_ways_w(*[taking(60.5, 10.0)] * 2, steady(-130.0)) == near((222 - 130) / 2)
