@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from logger.clock import from_epoch_s
 from logger.ledger.battery import Batteries, PowerState, Sample
@@ -21,6 +20,29 @@ RATED_W = {"encharge": 5_000.0, "acb": 270.0}
 CUT_OFF = {"grid_relay": {"open", "off_grid"}, "grid_mode": {"off_grid"}}
 GENERATOR = {"grid_mode": {"generator"}, "generator": {"running"}}
 SUBJECTS = sorted(CUT_OFF.keys() | GENERATOR.keys())
+
+# Of each window: not to be made anew for each.
+_RATED = (
+    select(epoch(BATTERIES.c.first_seen_at), BATTERIES.c.kind, BATTERIES.c.rated_power_w)
+    .where(BATTERIES.c.gateway_id == bindparam("gateway"))
+    .order_by(BATTERIES.c.first_seen_at)
+)
+_of_site = SITE_STATES.c.gateway_id == bindparam("gateway"), SITE_STATES.c.subject.in_(SUBJECTS)
+_begun = (
+    select(SITE_STATES.c.subject, func.max(SITE_STATES.c.at).label("at"))
+    .where(*_of_site, SITE_STATES.c.at <= bindparam("first"))
+    .group_by(SITE_STATES.c.subject)
+    .subquery()
+)
+#: what each subject is when a window begins, and what changes in it
+_STATES = (
+    select(epoch(SITE_STATES.c.at), SITE_STATES.c.subject, SITE_STATES.c.state)
+    .outerjoin(_begun, _begun.c.subject == SITE_STATES.c.subject)
+    .where(
+        *_of_site, SITE_STATES.c.at <= bindparam("last"), or_(_begun.c.at.is_(None), SITE_STATES.c.at >= _begun.c.at)
+    )
+    .order_by(SITE_STATES.c.at, SITE_STATES.c.subject)
+)
 
 
 class Equipment(NamedTuple):
@@ -50,11 +72,8 @@ def read_equipment(window: Window) -> Equipment:
 
 def _rated_w(connection: Connection, gateway_id: int) -> dict[str, list[tuple[int, float]]]:
     """Return by kind since when batteries could give how much together, W."""
-    columns = BATTERIES.c
-    query = select(epoch(columns.first_seen_at), columns.kind, columns.rated_power_w)
     found: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
-    rows = connection.execute(query.where(columns.gateway_id == gateway_id).order_by(columns.first_seen_at))
-    for since_s, kind, rated_w in rows:
+    for since_s, kind, rated_w in connection.execute(_RATED, {"gateway": gateway_id}):
         before_w = found[kind][-1][1] if found[kind] else 0.0
         found[kind].append((since_s or 0, before_w + (rated_w or RATED_W.get(kind, RATED_W["encharge"]))))
     return found
@@ -62,22 +81,15 @@ def _rated_w(connection: Connection, gateway_id: int) -> dict[str, list[tuple[in
 
 def _islands(window: Window) -> Iterator[Island]:
     """Yield when the house was off the utility's grid, or a generator ran; one of before ``since_s`` may begin late."""
-    columns = SITE_STATES.c
-    query = select(epoch(columns.at), columns.subject, columns.state)
-    query = query.where(columns.gateway_id == window.site.gateway_id)
-    if window.connection.execute(query.limit(1)).first() is None:
-        return
-    first, last = from_epoch_s(window.since_s), from_epoch_s(window.until_s)
-    rows: list[Any] = []
-    for subject in SUBJECTS:
-        earlier = query.where(columns.subject == subject, columns.at <= first)
-        rows += window.connection.execute(earlier.order_by(columns.at.desc()).limit(1))
-    within = query.where(columns.subject.in_(SUBJECTS), columns.at > first, columns.at <= last)
-    rows += window.connection.execute(within)
+    of = {
+        "gateway": window.site.gateway_id,
+        "first": from_epoch_s(window.since_s),
+        "last": from_epoch_s(window.until_s),
+    }
     states: dict[str, str | None] = {}
     before: bool | None
     start_s, before = 0, None  # whether a generator ran, None on the grid
-    for at_s, subject, state in sorted(rows, key=itemgetter(0)):
+    for at_s, subject, state in window.connection.execute(_STATES, of):
         states[subject] = state
         is_run = any(states.get(name) in words for name, words in GENERATOR.items())
         is_off = any(states.get(name) in words for name, words in CUT_OFF.items())
