@@ -126,7 +126,7 @@ def test_a_gateway_that_was_replaced_goes_on_in_the_next_one(engine: Engine) -> 
     for number, seen in enumerate(parts, start=1):
         fill(engine, site, seen, zone="UTC", gateway_id=number)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE gateways SET name = 'roof'"))
+        connection.execute(text("UPDATE gateways SET name = 'roof', grid_meter = 'per_phase'"))
         for number in (1, 2):
             rollup.rebuild(connection, number, now=NOW, gap_s=1200, since=None)
         result = energy_report(connection, "daily", now=NOW)
