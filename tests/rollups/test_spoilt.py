@@ -138,6 +138,8 @@ def last_samples(ledger: str, state: Any) -> Iterator[list[Any]]:
     """Stream, source, instant and value (mWh) of each stream's last good sample."""
     if ledger == "energy":
         for entry in state:
+            if entry["stream"] == "balance":
+                continue  # What was counted of the day so far has no sample.
             name = f"{entry['stream']} {entry['phase']}"
             yield [name, entry["source"], entry["at_s"], entry["value_mwh"]]
         return
