@@ -24,7 +24,7 @@ from logger.store import size as sizes
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from logger.rollups.rollup import DayChange
+    from logger.rollups.changes import DayChange
     from logger.store.transfer import Step
 
 SIZES = {"raw_mb": "raw samples", "rollups_mb": "rollups", "rest_mb": "the rest", "free_mb": "free for new rows"}

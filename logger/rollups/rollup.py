@@ -6,7 +6,6 @@ that arrives late deletes the checkpoints after it (store.writer), so that its d
 them all. Never ``+=``.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,6 +20,7 @@ from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
 from logger.ledger.turns import changes_back
 from logger.rollups import balance, checkpoints, inverters, panels
 from logger.rollups.batteries import read_equipment
+from logger.rollups.changes import DayChange, changes, totals
 from logger.rollups.checkpoints import BALANCE, BATTERY, Checkpoint, Rolled, replace_events
 from logger.rollups.clock_check import CLEARLY, KIND, WRONG_S, ClockCheck, apart_since, misplaced_decisions
 from logger.rollups.history import history_of
@@ -252,18 +252,6 @@ def _reopened(connection: Connection, gateway_id: int, since_s: int, until_s: in
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class DayChange:
-    """A day whose totals a rebuild changes; kWh, None where unknown."""
-
-    gateway: str
-    day: date
-    production_kwh: tuple[float | None, ...]  #: before, after
-    consumption_kwh: tuple[float | None, ...]
-    grid_import_kwh: tuple[float | None, ...]
-    grid_export_kwh: tuple[float | None, ...]
-
-
 def rebuild(
     connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
 ) -> list[DayChange]:
@@ -273,7 +261,7 @@ def rebuild(
     kept; its hours and days are summed anew, unless ``since`` is given. One transaction: the caller commits, or rolls
     back to only look.
     """
-    job, before = job_of(connection, gateway_id, now, gap_s), _days(connection, gateway_id)
+    job, before = job_of(connection, gateway_id, now, gap_s), totals(connection, gateway_id)
     since_s = day_start_s(since, job.site.zone) if since else -1
     checkpoints.forget_newer(connection, gateway_id)
     for ledger in LEDGERS:
@@ -287,20 +275,4 @@ def rebuild(
             if ledger is INVERTERS:
                 checkpoints.forget_after(connection, gateway_id, PANEL_LEDGER, since_s)
             catch_up(job, [ledger])
-    after = _days(connection, gateway_id)
-    return [
-        DayChange(job.site.name, day, *zip(before[day], after[day], strict=True))
-        for day in sorted({*before, *after})
-        if before[day] != after[day]
-    ]
-
-
-def _days(connection: Connection, gateway_id: int) -> defaultdict[date, tuple[float | None, ...]]:
-    """Return production, consumption, import and export (kWh) of each day, unknown for others."""
-    columns = ENERGY_DAILY.c
-    flows = (columns.production_wh, columns.consumption_wh, columns.grid_import_wh, columns.grid_export_wh)
-    query = select(columns.day, *flows)
-    days: defaultdict[date, tuple[float | None, ...]] = defaultdict(lambda: (None,) * 4)
-    for day, *each_wh in connection.execute(query.where(columns.gateway_id == gateway_id, columns.phase == "total")):
-        days[day] = tuple(None if wh is None else round(wh / 1000, 6) for wh in each_wh)
-    return days
+    return changes(job.site.name, before, totals(connection, gateway_id))
