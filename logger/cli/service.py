@@ -1,7 +1,9 @@
 """``envoylog service``."""
 
+import contextlib
 import json
 import os
+import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ def install(dry_run: bool, reader: str | None, no_backup: bool) -> None:
     """
     chosen = installer(dry_run=dry_run, reader=reader or os.environ.get("SUDO_USER"), backup=not no_backup)
     installation.check_executable(chosen.executable)
+    # A connection that breaks must not leave the service between two versions.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     found = chosen.install()
     if dry_run:
         click.echo("nothing was changed", err=True)
@@ -86,12 +90,18 @@ def installer(*, dry_run: bool, reader: str | None = None, backup: bool = True) 
     return installation.Installer(
         machines.Machine(),
         installation.own_executable(),
-        say=lambda text: click.echo(f"would {text}" if dry_run else text, err=True),
+        say=lambda text: _say(f"would {text}" if dry_run else text),
         reader=reader,
         extras=_extras(),
         dry_run=dry_run,
         backup=backup,
     )
+
+
+def _say(text: str) -> None:
+    """Print to whoever is still there."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _lines(found: "State") -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from logger.errors import CheckFailedError, ServiceError
+from logger.errors import CheckFailedError, LoggerError, ServiceError
 from logger.service.machine import Machine
 from logger.service.program import Program
 from logger.service.state import CONFIG, NAME, look
@@ -65,9 +65,13 @@ class Upgrade:
                 self.new.do("db", "upgrade")
                 self.say(f"database migrated from schema {schema} to {needed}")
             self.put_new()
-            why = self._start_and_look(was_well=level in WELL)
-        except ServiceError as error:
+            # A program that was replaced in its place can't say how the old one was before it has migrated.
+            is_unknown = self.old.executable == self.new.executable and schema != needed
+            why = self._start_and_look(was_well=level in WELL or is_unknown)
+        except (LoggerError, OSError) as error:
             why = str(error).rstrip(".")
+        except KeyboardInterrupt:
+            why = "it was interrupted"
         if why:
             self._back(schema, needed, saved, why)
 

@@ -127,6 +127,17 @@ def test_a_schema_that_does_not_go_back_is_restored_from_the_backup(machine: Fol
     assert [line for line in machine.done if OLD in line and line.endswith(f"db restore {BACKUP} --yes")]
 
 
+def test_who_interrupts_an_upgrade_has_the_old_version(machine: Folder) -> None:
+    def interrupted() -> Answer:
+        raise KeyboardInterrupt
+
+    machine.answers["status --json"] = interrupted
+    with pytest.raises(CheckFailedError, match="it was interrupted"):
+        install(machine, NEW)
+    assert started(machine) == OLD
+    assert machine.done[-1] != "systemctl stop envoylog.service"
+
+
 def test_without_room_for_a_backup_nothing_is_touched(machine: Folder) -> None:
     machine.answers[f"{OLD} --config /etc/envoylog/config.toml db backup"] = lambda: Answer(
         6, "", "envoylog: the disk is full; free 1.2 MB.\n"
