@@ -1,5 +1,6 @@
 """``envoylog report``."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,18 @@ def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
 
 def _refuse_terminal(form: str, output: Path | None) -> None:
     """Refuse to write what is no text to a terminal."""
-    if form in {"xlsx", "ods", "parquet"} and str(output or "-") == "-" and sys.stdout.isatty():
+    if form in {"xlsx", "ods", "parquet"} and _is_terminal(output):
         raise UsageError(f"{form} is no text for a terminal; write it to a file: -o energy.{form}")
+
+
+def _is_terminal(output: Path | None) -> bool:
+    if output is None:
+        return sys.stdout.isatty()
+    with contextlib.suppress(OSError):
+        if output.is_char_device():
+            with output.open("wb", buffering=0) as device:
+                return device.isatty()
+    return False
 
 
 def _command(kind: str) -> click.Command:
@@ -101,11 +112,16 @@ def _command(kind: str) -> click.Command:
                 content = _workbook(connection, chosen)
             elif chosen_form == "csv":
                 content = exports.to_csv(found, locale)
+            elif chosen_form == "table" and output is None:
+                # Text, so that a terminal of few characters or without colour gets what it can show.
+                click.echo(terminal.table(found, terminal.width()), nl=False)
+                return
+            elif chosen_form == "table":
+                content = click.unstyle(terminal.table(found, terminal.WIDE)).encode()
             else:
                 content = exports.EXPORTERS[chosen_form](found)
         if output is None:
-            # Text, so that a terminal of few characters or without colour gets what it can show.
-            click.echo(terminal.table(found, terminal.width()) if chosen_form == "table" else content, nl=False)
+            click.echo(content, nl=False)
             return
         with exports.replacing(output) as out:
             out.write(content)

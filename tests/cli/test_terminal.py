@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from fcntl import ioctl
+from pathlib import Path
 from termios import TIOCSWINSZ
 
 import pytest
@@ -68,6 +69,20 @@ def test_a_table_is_readable_on_a_terminal_of_latin_1(url: str) -> None:
     assert "\n---------" in written.replace("\r", "")
 
 
+def test_a_table_in_a_file_is_wide_and_without_colour(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    path = tmp_path / "day.txt"
+    args = ["--database-url", url, "report", "daily", "--from", "2026-05-01", "--format", "table", "-o", str(path)]
+    assert run(args) == 0
+    written = path.read_text(encoding="utf-8")
+    assert "\x1b" not in written
+    assert "No room for" not in written
+    assert max(map(len, written.splitlines())) > 60
+
+
 @pytest.mark.parametrize("form", ["xlsx", "ods", "parquet"])
 def test_what_is_no_text_is_refused_on_a_terminal(
     url: str, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -77,3 +92,8 @@ def test_what_is_no_text_is_refused_on_a_terminal(
     out, err = capsys.readouterr()
     assert out == ""
     assert f"write it to a file: -o energy.{form}" in err
+    ours, theirs = pty.openpty()
+    assert run(["--database-url", url, "report", "daily", "--format", form, "-o", os.ttyname(theirs)]) == 2
+    assert "is no text for a terminal" in capsys.readouterr().err
+    os.close(theirs)
+    os.close(ours)
