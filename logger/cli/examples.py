@@ -31,6 +31,8 @@ report hourly --from yesterday  # hour by hour
 report monthly --from 2025 --to 2026  # two years, month by month
 report monthly --format csv --locale de -o m.csv  # for German Excel
 report yearly  # every year there is
+report quarter-hourly --from yesterday  # for a dynamic tariff
+report panels --from 7d  # each panel beside its neighbours
 report inverters --from yesterday  # what each panel made
 report phases --from 7d  # each phase, of the last week
 report quality --from last-month  # what was missing, and why

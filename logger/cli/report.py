@@ -13,7 +13,7 @@ from logger.clock import utc_now
 from logger.errors import UsageError
 from logger.exports import terminal
 from logger.exports.text import LOCALES
-from logger.reports import battery, details, energy, periods, quality
+from logger.reports import battery, details, energy, panels, periods, quality
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
 
@@ -28,14 +28,16 @@ DATES = (
     "last-year. --from last-month alone is all of it."
 )
 KINDS = {
+    "quarter-hourly": "Show or write the energy of each quarter hour.",
     "hourly": "Show or write the energy of each hour.",
     "daily": "Show or write the energy of each day.",
     "monthly": "Show or write the energy of each month.",
     "yearly": "Show or write the energy of each year.",
-    "inverters": "Show or write the energy of each inverter, day by day.",
+    "inverters": "Show or write each inverter's energy, day by day.",
     "phases": "Show or write the energy of each phase, day by day.",
-    "quality": "Show or write what was missing, reset or suspect, day by day.",
-    "battery": "Show or write what batteries took and gave, daily or monthly.",
+    "quality": "Show or write what was missing or suspect, day by day.",
+    "panels": "Show or write each panel beside its neighbours.",
+    "battery": "Show or write what batteries took and gave.",
 }
 #: reports whose workbook is about the whole site, not that report alone
 WORKBOOKS = ("daily", "monthly", "yearly")
@@ -44,6 +46,8 @@ WORKBOOKS = ("daily", "monthly", "yearly")
 def _report(kind: str, connection: Any, chosen: dict[str, Any], period: "battery.Kind | None" = None) -> Any:
     if kind == "battery":
         return battery.battery_report(connection, period or "daily", now=utc_now(), **chosen)
+    if kind == "panels":
+        return panels.panel_report(connection, now=utc_now(), **chosen)
     if kind == "quality":
         return quality.quality_report(connection, now=utc_now(), **chosen)
     if kind in {"inverters", "phases"}:

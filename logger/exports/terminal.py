@@ -56,7 +56,7 @@ def table(report: Report, most: int) -> str:
         for name, texts in cells.items()
         if not {"", UNKNOWN}.issuperset(texts)
         and (name != "gateway" or len(gateways) > 1)
-        and (name != "hour_starts_at" or _has_an_hour_twice(report))
+        and (not name.endswith("_starts_at") or _has_an_hour_twice(report))
         and name != NOTES
     ]
     never = [column for column in columns if column.name in RARE and {"0"}.issuperset(column.texts)]
@@ -73,7 +73,8 @@ def table(report: Report, most: int) -> str:
         kept = again if _needed(again, gap) <= most else kept
     dropped = [column for column in columns if column not in kept]
     subject = report.heading(report.labels[-1]).lower()
-    title = {"quality": "how sure the totals are", "battery": f"batteries by {subject}"}.get(report.kind)
+    titles = {"quality": "how sure the totals are", "panels": "panels beside their neighbours"}
+    title = (titles | {"battery": f"batteries by {subject}"}).get(report.kind)
     heading = click.style(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", bold=True)
     parts = [f"{heading}\n", _laid_out(kept, gap)]
     if NOTES in cells and any(cells[NOTES][:-1]):
@@ -102,9 +103,10 @@ class Shown:
 
 def _has_an_hour_twice(report: Report) -> bool:
     """Whether local time does not tell two hours apart, as in autumn."""
-    if "local_hour" not in report.labels:
+    local = next((name for name in report.labels if name.startswith("local_")), None)
+    if local is None:
         return False
-    hours = list(zip(report.column("gateway"), report.column("local_hour"), strict=True))
+    hours = list(zip(report.column("gateway"), report.column(local), strict=True))
     return len(set(hours)) < len(hours)
 
 

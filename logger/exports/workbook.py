@@ -19,7 +19,9 @@ from logger.exports.text import escape_formula
 from logger.reports import Report
 from logger.reports.columns import BATTERY, ENERGY, NOTES, STATUS, STATUSES, Column, Ratio, Status
 
-WIDTHS = {"gateway": 16, "day": 12, "hour_starts_at": 17, "local_hour": 17, "serial": 16, NOTES: 46}
+WIDTHS = {"gateway": 16, "day": 12, "serial": 16, NOTES: 46} | dict.fromkeys(
+    ("quarter_starts_at", "local_quarter", "hour_starts_at", "local_hour"), 17
+)
 COLOURS = {
     "production_kwh": "#F2A900",
     "self_consumption_kwh": "#F2A900",

@@ -207,6 +207,12 @@ INVERTER = (
     Column("peak_power_w", "Peak power", "W", 0, "max"),
     Column("covered_s", "Measured", "s", 0, None),
 )
+#: per panel and day
+PANEL = (
+    Column("energy_kwh", "Energy", "kWh", 3, "sum"),
+    Column("peers_median_kwh", "Neighbours' median", "kWh", 3, "sum"),
+    Column("relative_pct", "Against the usual", "%", 1, None),
+)
 INVERTERS_EXCESS = Ratio(("inverters_kwh", "production_kwh"), "production_kwh")
 #: what happened on a day, and whether counters and inverters agree
 QUALITY = (
@@ -225,4 +231,10 @@ QUALITY = (
 STATUS = "status"
 NOTES = "notes"
 #: headings of columns that hold no numbers, where they are not the name itself
-LABELS = {"hour_starts_at": "Hour (UTC)", "local_hour": "Hour", "serial": "Inverter"}
+LABELS = {
+    "quarter_starts_at": "Quarter (UTC)",
+    "local_quarter": "Quarter",
+    "hour_starts_at": "Hour (UTC)",
+    "local_hour": "Hour",
+    "serial": "Inverter",
+}

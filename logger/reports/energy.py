@@ -23,6 +23,7 @@ from logger.reports.columns import COVERAGE, ENERGY, FLOWS, STATUS, SUSPECT, UNC
 from logger.reports.periods import (
     DEFAULT_DAYS,
     PERIOD_LABELS,
+    WITHIN_A_DAY,
     Kind,
     Text,
     next_period,
@@ -40,6 +41,8 @@ KNOWN = {
     "known_consumption_kwh": ("consumption_kwh", "grid_import_kwh"),
     "known_import_kwh": ("grid_import_kwh", "consumption_kwh"),
 }
+#: where a kind of report has another view than its own name says
+VIEWS = {"quarter-hourly": "v_energy_15min"}
 NOTHING = (None,) * len(KNOWN)
 
 
@@ -90,7 +93,7 @@ def energy_report(
         found = _energy(connection, kind, site, first, last)
         lacking = _lacking(connection, kind, site, first, last)
         # What is lost between two samples is nothing to a month.
-        is_short, begin_s = kind in {"hourly", "daily"}, day_start_s(first, zone)
+        is_short, begin_s = kind in {*WITHIN_A_DAY, "daily"}, day_start_s(first, zone)
         breaks = breaks_s(connection, site, begin_s, by_day=kind == "daily") if is_short else []
         until_s = day_start_s(next_period(kind, period_of(kind, last)), zone)
         suspects = list(suspect_days(connection, site, day_start_s(period_of(kind, first), zone), until_s))
@@ -127,7 +130,7 @@ def _energy(connection: Connection, kind: Kind, site: Site, first: date, last: d
     since, until = period_of(kind, first), next_period(kind, period_of(kind, last))
     names = ", ".join(column.name for column in ENERGY)
     rows = view_rows(
-        connection, f"v_energy_{kind}", f"{PERIOD_LABELS[kind][0]}, {names}", site,
+        connection, VIEWS.get(kind, f"v_energy_{kind}"), f"{PERIOD_LABELS[kind][0]}, {names}", site,
         text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][-1],
     )  # fmt: skip
     return {

@@ -5,12 +5,15 @@ Walk: panel_daily, panels -> here -> overview, status, exports
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
-from logger.reports.energy import Site
+from logger.reports import Report
+from logger.reports.columns import PANEL
+from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
+from logger.reports.periods import Text
 from logger.store.models import PANEL_DAILY, PANELS
 
 #: A state that was decided longer ago is no longer how things stand.
@@ -25,6 +28,7 @@ ADVICE = {
     "silent": "reports nothing: switch its branch off and on by daylight; if it stays silent, call your installer",
     "removed": "no longer listed by the gateway: nothing to do if it was taken down or replaced",
 }
+REMARKS = ("name", "array", "state")
 _days = PANEL_DAILY.c
 
 
@@ -64,6 +68,27 @@ def standing_panels(connection: Connection, site: Site, today: date) -> list[Pan
     query = query.select_from(PANEL_DAILY.outerjoin(PANELS, same)).where(mine, _days.day == last)
     found = [_panel(connection, site, last, row) for row in connection.execute(query.order_by(_days.serial))]
     return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
+
+
+def panel_report(
+    connection: Connection, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
+) -> Report:
+    """Return each panel beside its neighbours, a row per day and panel; kWh and %, None where unknown.
+
+    Raises:
+        UsageError: no such gateway, or no such date.
+        NoDataError: nothing in the range.
+    """
+    sites = sites_of(connection, gateway)
+    names = ", ".join(["day", "serial", *(column.name for column in PANEL), *REMARKS])
+    rows: list[tuple[Any, ...]] = []
+    for site in sites:
+        first, last = days_of(site, "panels", since, until, now)
+        found = view_rows(connection, "v_panels", names, site, first, last + timedelta(days=1))
+        rows += sorted(((site.name, as_date(day), *rest) for day, *rest in found), key=lambda row: row[1:3])
+    if not rows:
+        raise nothing_in_range(sites)
+    return Report("panels", ["gateway", "day", "serial"], PANEL, REMARKS, rows)
 
 
 def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:

@@ -11,23 +11,34 @@ from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, utc_of
 from logger.errors import UsageError
 
 Text = str | None  #: what a user typed for a date or chose, if anything
-Kind = Literal["hourly", "daily", "monthly", "yearly"]
+Kind = Literal["quarter-hourly", "hourly", "daily", "monthly", "yearly"]
 #: kind of report -> the columns that name a period: in its view, and in local time
 PERIOD_LABELS: dict[Kind, tuple[str, ...]] = {
+    "quarter-hourly": ("quarter_starts_at", "local_quarter"),
     "hourly": ("hour_starts_at", "local_hour"),
     "daily": ("day",),
     "monthly": ("month",),
     "yearly": ("year",),
 }
 #: kind of report -> the days that it is about unless others are asked for; all there are where none stands here
-DEFAULT_DAYS = {"hourly": 1, "daily": 31, "phases": 7, "inverters": 7, "quality": 7, "battery": 31}
+DEFAULT_DAYS = {
+    "quarter-hourly": 1,
+    "hourly": 1,
+    "daily": 31,
+    "phases": 7,
+    "inverters": 7,
+    "quality": 7,
+    "battery": 31,
+    "panels": 7,
+}
+WITHIN_A_DAY: tuple[Kind, ...] = ("quarter-hourly", "hourly")
 
 
 class Period(NamedTuple):
-    """An hour, day, month or year of local time."""
+    """A quarter hour, hour, day, month or year of local time."""
 
     text: str  #: how views name it
-    labels: tuple[Any, ...]  #: how reports name it: its start, for an hour in UTC and in local time
+    labels: tuple[Any, ...]  #: how reports name it: its start, below a day in UTC and in local time
     start_s: int  #: epoch seconds
     end_s: int
 
@@ -85,7 +96,7 @@ def span(since: Text, until: Text, today: date) -> tuple[date | None, date | Non
 
 
 def text_of(kind: Kind, day: date) -> str:
-    """Return how views name the period that holds a day; hours go by their day."""
+    """Return how views name the period that holds a day; what is shorter goes by its day."""
     return str(day)[: {"monthly": 7, "yearly": 4}.get(kind, 10)]
 
 
@@ -105,7 +116,7 @@ def periods(kind: Kind, first: date, last: date, zone: ZoneInfo) -> Iterator[Per
     """Yield each period that has one of the days ``first`` to ``last``."""
     day = period_of(kind, first)
     start_s = day_start_s(day, zone)
-    while kind != "hourly" and day <= last:
+    while kind not in WITHIN_A_DAY and day <= last:
         text, day_of_next = text_of(kind, day), next_period(kind, day)
         label = {"daily": day, "yearly": day.year}.get(kind, text)
         end_s = day_start_s(day_of_next, zone)
@@ -113,9 +124,9 @@ def periods(kind: Kind, first: date, last: date, zone: ZoneInfo) -> Iterator[Per
         day, start_s = day_of_next, end_s
     # The hour that comes twice in autumn is yielded twice.
     until_s = day_end_s(last, zone)
-    while kind == "hourly" and start_s < until_s:
+    while kind in WITHIN_A_DAY and start_s < until_s:
         offset_s, end_s = utc_offset_s(start_s, zone), start_s + QUARTER_S
-        while (end_s + offset_s) % 3600 and utc_offset_s(end_s, zone) == offset_s:
+        while kind == "hourly" and (end_s + offset_s) % 3600 and utc_offset_s(end_s, zone) == offset_s:
             end_s += QUARTER_S
         at, local = (from_epoch_s(s).replace(tzinfo=None) for s in (start_s, start_s + offset_s))
         yield Period(str(at), (at, local), start_s, end_s)

@@ -184,6 +184,21 @@ def test_an_hour_is_named_in_local_time_alone_unless_it_comes_twice(filled: Engi
     assert "(UTC)" in terminal.table(twice, 200)
 
 
+def test_quarter_hours_add_up_to_hours_and_are_named_in_local_time(filled: Engine) -> None:
+    with filled.connect() as connection:
+        quarters, hours = (
+            energy_report(connection, kind, now=NOW, since="2026-05-27", until="2026-05-27")
+            for kind in ("quarter-hourly", "hourly")
+        )
+    assert len(quarters.rows) == 4 * len(hours.rows) == 96
+    assert quarters.labels[1:] == ["quarter_starts_at", "local_quarter"]
+    assert quarters.column("quarter_starts_at")[::4] == hours.column("hour_starts_at")
+    assert quarters.column("local_quarter")[::4] == hours.column("local_hour")
+    for name in ("production_kwh", "consumption_kwh", "grid_import_kwh", "coverage_pct"):
+        assert quarters.totals[name] == pytest.approx(hours.totals[name])
+    assert "UTC" not in terminal.table(quarters, 200)
+
+
 def test_only_the_status_of_a_row_has_colour_and_a_file_has_none(filled: Engine) -> None:
     report = daily(filled)
     assert click.style("partial", fg="yellow") in terminal.table(report, 80)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, text
 
+from logger.reports.panels import panel_report
 from logger.rollups import rollup
 from logger.rollups.verify import findings
 from logger.store.database import open_engine
@@ -176,4 +177,25 @@ def test_without_neighbours_nothing_is_said(sqlite_url: str, panels: int) -> Non
             connection.execute(insert(INVERTER_SAMPLES), rows)
     rebuilt(engine, SINCE + timedelta(days=5))
     assert {row["state"] for row in table(engine, "panel_daily")} <= {None}
+    engine.dispose()
+
+
+def test_the_report_of_panels_has_a_row_per_day_and_panel(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    new_site(engine)
+    fill(engine, range(FAULT + 20))
+    rebuilt(engine, SINCE + timedelta(days=FAULT + 20))
+    with engine.begin() as connection:
+        # What only inverters measure has no energy of the site: a day of it says from when to when there is any.
+        for day in ("2026-03-01", "2026-05-18"):
+            connection.execute(text(f"INSERT INTO energy_daily (gateway_id, day, phase) VALUES (1, '{day}', 'total')"))
+        connection.execute(insert(PANELS).values(gateway_id=1, serial=WEAK, name="over the door", array=None))
+        report = panel_report(connection, now=SINCE + timedelta(days=FAULT + 20), since="2026-05-18")
+    last = {row[2]: row for row in report.rows}
+    assert list(last) == SERIALS
+    assert last[WEAK][6] == "over the door"
+    assert last[WEAK][5] == pytest.approx(80, abs=3)
+    assert [last[serial][8] for serial in SERIALS[4:]] == ["weak", "dead", "silent", "removed"]
+    assert last[SILENT][3] is None
+    assert last[DEAD][3] == 0
     engine.dispose()
