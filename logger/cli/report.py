@@ -116,16 +116,14 @@ def _command(kind: str) -> click.Command:
                 content = _workbook(connection, chosen)
             elif chosen_form == "csv":
                 content = exports.to_csv(found, locale)
-            elif chosen_form == "table" and output is None:
-                # Text, so that a terminal of few characters or without colour gets what it can show.
-                click.echo(terminal.table(found, terminal.width()), nl=False)
-                return
             elif chosen_form == "table":
-                content = click.unstyle(terminal.table(found, terminal.WIDE)).encode()
+                table = terminal.table(found, terminal.WIDE if output else terminal.width())
+                content = click.unstyle(table).encode()
             else:
                 content = exports.EXPORTERS[chosen_form](found)
         if output is None:
-            click.echo(content, nl=False)
+            # Text, so that a terminal of few characters or without colour gets what it can show.
+            click.echo(table if chosen_form == "table" else content, nl=False)
             return
         with exports.replacing(output) as out:
             out.write(content)
