@@ -78,6 +78,16 @@ def test_what_is_relative_belongs_to_the_configuration_wherever_one_stands(
     assert load(Path("config.toml"), {}).database_url == f"sqlite:///{tmp_path}/configuration/e.db?timeout=5"
 
 
+def test_who_has_no_home_can_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    assert places.find_config(None, {}) in {None, places.system_config()}
+    found = load(None, {}, database_url="sqlite:////e.db")
+    assert found.database_url == "sqlite:////e.db"
+    assert found.state_dir.parts[:2] == ("/", "nonexistent")
+
+
 def test_a_folder_with_marks_of_a_url_in_its_name_is_no_trouble(tmp_path: Path) -> None:
     folder = tmp_path / "50%25 off?"
     folder.mkdir()

@@ -81,17 +81,12 @@ def is_system(config: Path | None) -> bool:
 
 
 def state_dir(config: Path | None, environ: Mapping[str, str]) -> Path:
-    """Return where the state lies unless the configuration or the environment puts it elsewhere.
-
-    Raises:
-        SettingsError: this user has no home.
-    """
+    """Return where the state lies unless the configuration or the environment puts it elsewhere."""
     if is_system(config):
         return SYSTEM_STATE_DIR
     found = _expanded(environ.get("XDG_STATE_HOME", "").strip() or "~/.local/state") / "envoylog"
-    if found.parts[0] == "~":
-        raise SettingsError("This user has no home directory; set state_dir in the configuration, or HOME.")
-    return found
+    # Who has no home, in a container for example, may still read: nothing is looked for where one stands.
+    return Path("/nonexistent") / found if found.parts[0] == "~" else found
 
 
 def database_file(config: Path | None, state: Path) -> Path:
