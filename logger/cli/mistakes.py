@@ -12,6 +12,18 @@ NEEDED = {
     "db restore": "the backup to put in the place of the database",
     "sql create-reader": "the name of the role to make",
 }
+#: what other programs call it -> how it is typed here
+CALLED = {
+    "help": "--help",
+    "version": "--version",
+    "start": "run",
+    "collect": "run",
+    "init": "setup",
+    "configure": "setup",
+    "scan": "discover",
+    "xlsx": "report daily -o energy.xlsx",
+    "excel": "report daily -o energy.xlsx",
+}
 
 
 def sentence_of(error: click.UsageError) -> str:
@@ -43,6 +55,8 @@ def _unknown_command(error: click.UsageError) -> str | None:
 def _unknown(context: click.Context, group: click.Group, word: str) -> str:
     """Return what a group has instead of an unknown word; at the top also what lies in other groups."""
     is_top = context.parent is None
+    if is_top and word in CALLED:
+        return f"There is no command {word!r}; type `{context.command_path} {CALLED[word]}`."
     paths = list(_paths(context, group, context.command_path)) if is_top else []
     paths += [f"{context.command_path} {name}" for name in group.list_commands(context)]
     by_last = {path.rpartition(" ")[2]: path for path in paths}

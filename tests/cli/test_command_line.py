@@ -26,6 +26,8 @@ def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
     [
         ("polll", "no command 'polll'; did you mean `envoylog poll`?"),
         ("dayly", "did you mean `envoylog report daily`?"),
+        ("help", "type `envoylog --help`"),
+        ("start", "type `envoylog run`"),
         ("backup", "did you mean `envoylog db backup`?"),
         ("db bakcup", "did you mean `envoylog db backup`?"),
         ("report mothly", "no report 'mothly'; did you mean `envoylog report monthly`?"),
