@@ -27,7 +27,8 @@ panels --json  # for a program
 report daily  # the last 31 days
 report daily --from last-month  # the days of the last month
 report daily --from this-year -o year.xlsx  # a workbook
-report hourly --from yesterday  # hour by hour
+report hourly  # today, hour by hour
+report hourly --from yesterday  # yesterday
 report monthly --from 2025 --to 2026  # two years, month by month
 report monthly --format csv --locale de -o m.csv  # for German Excel
 report yearly  # every year there is
