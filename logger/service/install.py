@@ -214,6 +214,9 @@ class Installer:
         for path in self.machine.path(DATABASE).iterdir():
             if path.is_file() and not path.is_symlink():
                 path.chmod(0o640)
+        # Older versions left some open to everybody.
+        for path in (path for path in state.iterdir() if path.is_dir() and path.name != Path(DATABASE).name):
+            path.chmod(path.stat().st_mode & 0o750)
         for path in map(self.machine.path, map(str, unit.secret_files(self.machine))):
             if path.is_file() and path.is_relative_to(self.machine.path("/etc/envoylog")):
                 self.machine.own(path, USER, USER, 0o600)

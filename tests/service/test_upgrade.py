@@ -9,6 +9,7 @@ from logger.cli import run
 from logger.errors import CheckFailedError, ServiceError
 from logger.service.install import Installer
 from logger.service.machine import Answer
+from logger.store import schema
 from tests.service.folder import RUNNING, Folder
 
 OLD, NEW = "/opt/envoylog/1/bin/envoylog", "/opt/envoylog/2/bin/envoylog"
@@ -23,10 +24,10 @@ def machine(tmp_path: Path) -> Folder:
     folder.path("/etc/envoylog").mkdir()
     folder.path("/etc/envoylog/config.toml").write_text("poll_every_s = 60\n")
     install(folder, OLD)
-    schema = ["0005"]
+    there = ["0005"]
 
     def migrated(to: str) -> Answer:
-        schema[0] = to
+        there[0] = to
         return Answer(0, f"schema {to}\n", "")
 
     folder.answers.update(
@@ -37,7 +38,7 @@ def machine(tmp_path: Path) -> Folder:
                 0, f"{BACKUP}: 1.2 MB, verified\n", ""
             ),
             f"{NEW} --config /etc/envoylog/config.toml db current": lambda: Answer(
-                0, f"database {schema[0]}, program 0007\n", ""
+                0, f"database {there[0]}, program 0007\n", ""
             ),
             "db upgrade --to 0005": lambda: migrated("0005"),
             "db upgrade": lambda: migrated("0007"),
@@ -181,7 +182,7 @@ def test_a_database_among_the_secrets_moves_to_the_groups_folder_and_back(machin
 def test_a_schema_goes_back_and_forth(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--database-url", sqlite_url, "db", "upgrade", "--to", "0005"]) == 0
     assert run(["--database-url", sqlite_url, "db", "current"]) == 0
-    assert "database 0005, program 0007" in capsys.readouterr().out
+    assert f"database 0005, program {schema.head()}" in capsys.readouterr().out
     assert run(["--database-url", sqlite_url, "db", "upgrade", "--to", "0099"]) == 6
     assert "There is no schema 0099" in capsys.readouterr().err
     assert run(["--database-url", sqlite_url, "db", "upgrade"]) == 0
