@@ -21,6 +21,8 @@ FORGET_AFTER = timedelta(hours=1)
 #: A meter whose own clock stands still this long gives nothing new.
 FROZEN_AFTER_S = 60
 CLOCK_SKEW_S = 60
+#: With more in memory than any site has, what is old is forgotten.
+MOST_SEEN = 500
 REMOVED_AFTER_LISTS = 3
 #: These cast doubt on what is counted, so each day on which they last has an event.
 DAILY = frozenset({"clamp_missing", "clamp_reversed", "ct_disagrees", "wiring_flagged"})
@@ -138,6 +140,9 @@ class Watch:
             if before is None or at - before > FORGET_AFTER or is_new_day:
                 events.append(Event(at=at, kind=kind, subject=subject, detail=detail))
             self._seen[key] = at
+        if len(self._seen) > MOST_SEEN:
+            recent = [(key, seen) for key, seen in self._seen.items() if at - seen <= FORGET_AFTER]
+            self._seen = dict(recent[-10 * MOST_SEEN :])
         return events
 
     def clamp(
@@ -179,6 +184,8 @@ class Watch:
                 self._reading_times[eid] = (timestamp_s, now_s)
             if now_s - self._reading_times[eid][1] >= FROZEN_AFTER_S:
                 frozen.add(eid)
+        if len(self._reading_times) > MOST_SEEN:  # They change without end.
+            self._reading_times.clear()
         return frozenset(frozen)
 
     def day_count(self, page: Any, local_day: date) -> list[Anomaly]:

@@ -30,6 +30,8 @@ REMOVED_AFTER_LISTS = 3
 SEEN_EVERY = timedelta(hours=1)
 #: A page that did not come is due again after so many seconds.
 RETRY_S = 900
+#: No site has more devices or states: of more, what was heard of first is forgotten.
+MOST_DEVICES = 500
 #: This many polls in a row without a page of powers are no hiccup.
 UNREAD_AFTER = 3
 
@@ -78,6 +80,7 @@ class Devices:
             self._has_powers = self._has_powers or self._unread == 0
         if pages.STATUS in documents:
             self._rated_w |= batteries.rated_powers(documents[pages.STATUS])
+            bound(self._rated_w)
         inventory = documents.get(pages.INVENTORY)
         if isinstance(inventory, list):
             listed = batteries.encharges(inventory)
@@ -87,6 +90,7 @@ class Devices:
             for serial in [serial for serial, lists in self._missing.items() if lists >= REMOVED_AFTER_LISTS]:
                 del self._devices[serial], self._missing[serial]
             self._devices |= {serial: batteries.listed_of(device) for serial, device in listed.items()}
+            bound(self._devices)
             self._listed_at_s = at_s
 
     def remembered(self, ahead_s: int) -> Remembered:
@@ -144,6 +148,9 @@ class Devices:
             if state != before.get(subject) or (subject not in self._reported and state is not None)
         ]
         self._reported |= now.keys()
+        for remembered in (self.states, self._known, self._contacts):
+            bound(remembered)
+        self._reported &= self.states.keys()
         return changes, _events(known, self._known, at)
 
     def news(self, listed: Iterable[Battery], at: datetime) -> list[Battery]:
@@ -154,6 +161,7 @@ class Devices:
             if battery != before or at - seen_at >= SEEN_EVERY:
                 self._seen[battery.serial] = battery, at
                 found.append(battery)
+        bound(self._seen)
         return found
 
     def silence(self, heard: Mapping[str, str | None], at: datetime) -> list[Event]:
@@ -169,7 +177,14 @@ class Devices:
             else:
                 self._silent[subject] = at
             events.append(Event(at=at, kind="battery_silent", subject=subject, detail=detail or ""))
+        bound(self._silent)
         return events
+
+
+def bound(remembered: dict[Any, Any], most: int = MOST_DEVICES) -> None:
+    """Forget what was heard of first, where a gateway names others without end."""
+    for key in list(remembered)[: max(0, len(remembered) - most)]:
+        del remembered[key]
 
 
 def _events(before: States, now: States, at: datetime) -> list[Event]:

@@ -20,8 +20,8 @@ LATEST_S = 4_102_444_800
 LARGEST_INTEGER = 2**31 - 1
 LONGEST_NUMBER = 40
 LONGEST_TEXT = 200
-#: A page of 500 units has a tenth of these commas and brackets; each may cost 60 bytes, whatever the page's size.
-MOST_VALUES = 200_000
+#: A page of 500 units has half of these commas and brackets; each may cost 60 bytes and more, whatever the page's size.
+MOST_VALUES = 100_000
 #: No list of a gateway is longer: a site has some dozens of inverters.
 MOST_ITEMS = 2_000
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")

@@ -393,6 +393,37 @@ def reader(arena: Arena) -> str:
     return f"{said}, with every lock that the reader may take"
 
 
+@attack("new serials")
+def new_serials(arena: Arena) -> str:
+    """Every list names other devices each time: inverters, batteries, meters and contacts without end."""
+    number = itertools.count()
+    serials = {"serialNumber", "serial_num", "sn", "eid", "id", "name", "load_name", "contact_name"}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: next(number) if key in serials else renamed(part) for key, part in value.items()}
+        return [renamed(part) for part in value] if isinstance(value, list) else value
+
+    replies = arena.recorded("8.2-iq-batteries")
+
+    def reply(path: str) -> Reply:
+        found: Reply = replies(path)
+        if path in {profiles.INFO, profiles.METERS} or found.status != 200 or found.body[:1] not in b"[{":
+            return found
+        page = json.loads(found.body)
+        page = renamed(page * 40) if isinstance(page, list) else renamed(page)
+        return found._replace(body=json.dumps(page).encode())
+
+    arena.attack_with(reply)
+    arena.poll(60)
+    first_kb = arena.collector.peak_kb
+    arena.poll(240)
+    arena.stop()
+    grew_mb = (arena.peak_kb - first_kb) / 1000
+    assert grew_mb < 12, f"memory grew by {grew_mb:.0f} MB in four hours"
+    return f"{arena.check()}, memory grew by {grew_mb:.1f} MB in four hours"
+
+
 @attack("bombs")
 def bombs(arena: Arena) -> str:
     """Bodies that are some gigabytes when they are unpacked, on every status; documents as large as may be."""

@@ -7,18 +7,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from logger.errors import CertificateChangedError, GatewayError, MalformedDocumentError
 from logger.gateway import parse
+from logger.gateway.anomalies import Anomaly, Watch
+from logger.gateway.devices import Devices
 from logger.gateway.http import LARGEST_BODY_BYTES, LARGEST_REFUSAL_BYTES, Http
 from logger.gateway.profile import parse_info
 from logger.gateway.quirks import firmware_of
 from logger.gateway.sources import inverters, meters
 from logger.gateway.tls import Deadline, Pins
-from logger.readings import Meter, Outcome
+from logger.readings import Battery, BatteryKind, Meter, Outcome
 from logger.settings import GatewaySettings
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
@@ -201,4 +204,20 @@ def test_a_page_of_endless_values_is_refused_before_they_cost_memory() -> None:
     for body in ("[" + "{}," * 300_000 + "{}]", '{"a":[' + "[],1," * 150_000 + "1]}"):
         with pytest.raises(MalformedDocumentError, match="more values"):
             parse.document(200, body)
-    assert len(parse.document(200, json.dumps([{"a": 1}] * 50_000))) == 50_000
+    assert len(parse.document(200, json.dumps([{"a": 1}] * 40_000))) == 40_000
+
+
+def test_devices_with_other_serials_each_time_are_forgotten() -> None:
+    watch, devices = Watch(), Devices()
+    at = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    for number in range(40):
+        at += timedelta(minutes=2)
+        serials = [f"{number}-{unit}" for unit in range(600)]
+        watch.begun([Anomaly("unusable_values", serial, "") for serial in serials], at)
+        watch.frozen([{"eid": 1000 * number + unit, "timestamp": 1_781_500_000} for unit in range(600)], 1_781_500_000)
+        devices.changed({f"contact {serial} name": "on" for serial in serials}, at)
+        devices.news([Battery(serial=serial, kind=BatteryKind.ENCHARGE) for serial in serials], at)
+        devices.silence(dict.fromkeys(serials, "it says nothing"), at)
+    for remembering in (watch, devices):
+        for name, remembered in vars(remembering).items():
+            assert not hasattr(remembered, "__len__") or len(remembered) <= 6_000, name
