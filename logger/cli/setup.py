@@ -3,19 +3,16 @@
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
-import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from logger import settings
-from logger.cli import collect, pasting
+from logger.cli import asking, collect, pasting
 from logger.cli import service as cli_service
 from logger.cli.program import command
 from logger.clock import utc_now
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from logger.setup.draft import Draft
 
 FILE = click.Path(path_type=Path)
-WIDEST, LABEL = 80, 14
 
 
 @click.command()
@@ -55,7 +51,7 @@ def setup(service: bool | None, yes: bool, dry_run: bool, **given: Any) -> int:
     """
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError("Nobody can answer here; add --yes, and a flag for each answer.")
-    asked = Terminal(is_there=not yes and sys.stdin.isatty())
+    asked = asking.Terminal(is_there=not yes and sys.stdin.isatty())
     with _quietly():
         return _asked(asked, service, _wishes(given), dry_run=dry_run)
 
@@ -121,7 +117,7 @@ def _done(talk: "dialogue.Dialogue", old: "Settings | None", *, service: bool, a
     asked.say(f"Written: {loaded.config_path}.")
     for line in former.bring(old, loaded) if old else ():
         asked.say(line)
-    asked.say("The first poll:")
+    asked.say("A poll:" if talk.draft.before else "The first poll:")
     context = click.get_current_context()
     context.find_root().obj["config"] = str(loaded.config_path)
     code = context.invoke(collect.poll)
@@ -129,11 +125,16 @@ def _done(talk: "dialogue.Dialogue", old: "Settings | None", *, service: bool, a
         asked.say()
         cli_service.installer(dry_run=False, reader=os.environ.get("SUDO_USER")).install()
     _restart(loaded.config_path, talk, asked)
-    if service:
-        asked.say(f"The service is {states.look().in_words}.")
+    state = states.look()
+    if service and not state.running:
+        asked.say(f"The service is {state.in_words}{f'; type: {state.to_type}' if state.to_type else ''}.")
+    elif service:
+        asked.say("The service collects from now on.")
     asked.say()
-    asked.say("Energy is the difference of two polls: figures begin with the second. What to type next:")
-    asked.lines(_next(loaded.config_path, service=service))
+    if not talk.draft.before:
+        asked.say("Energy is the difference of two polls: figures begin with the second.")
+    asked.say("What to type next:")
+    asked.lines(_next(loaded.config_path, service=service or bool(state.running)))
     return int(code)
 
 
@@ -226,70 +227,3 @@ def _next(path: Path | None, *, service: bool) -> list[str]:
         lines.append((f"sudo {command(is_full=True)} setup --service", "collects for good, as a service"))
     widest = max(len(words) for words, _ in lines)
     return [f"  {words:<{widest}}   {what}" for words, what in lines]
-
-
-@dataclass(frozen=True, slots=True)
-class Terminal:
-    """Asks at the terminal; where nobody is there, takes defaults."""
-
-    is_there: bool
-    _shown: set[str] = field(default_factory=set)  #: questions whose options were shown already
-
-    def say(self, text: str = "") -> None:
-        """Say a sentence, as wide as the window."""
-        click.echo(_filled(text, "", ""))
-
-    def rows(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Show names, and a text beside each."""
-        for name, text in rows:
-            click.echo(_filled(text, f"  {name:<{LABEL}}", " " * (LABEL + 2)))
-
-    def lines(self, lines: Sequence[str]) -> None:
-        """Show lines as they are."""
-        click.echo("\n".join(lines))
-
-    def ask(self, question: str, flag: str, default: str | None = None) -> str:
-        """Return a text."""
-        if self.is_there:
-            return str(click.prompt(question, default=default, err=True))
-        if default is None:
-            raise _unasked(question, flag)
-        return default
-
-    def confirm(self, question: str, *, default: bool = True) -> bool:
-        """Return yes or no."""
-        return bool(click.confirm(question, default=default, err=True)) if self.is_there else default
-
-    def choose(self, question: str, options: Sequence[str], flag: str, default: int = 0) -> int:
-        """Return the number of an option, from 0."""
-        if not self.is_there:
-            raise _unasked(question, flag)
-        for number, option in enumerate(options, start=1) if question not in self._shown else ():
-            click.echo(_filled(option, f"  {number}  ", "     "))
-        self._shown.add(question)
-        number = click.prompt(question, type=click.IntRange(1, len(options)), default=default + 1, err=True)
-        return int(number) - 1
-
-    def secret(self, question: str, flag: str) -> str:
-        """Return a text that is not shown."""
-        if not self.is_there:
-            raise _unasked(question, flag)
-        return str(click.prompt(question, hide_input=True, err=True))
-
-    def paste(self, flag: str) -> str:
-        """Return what is pasted, which is not shown."""
-        if not self.is_there:
-            raise _unasked("A token", flag)
-        return pasting.pasted_token()
-
-
-def _filled(text: str, first: str, others: str) -> str:
-    """Return a text in lines as wide as the window; the first begins otherwise than the others."""
-    width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
-    return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _unasked(question: str, flag: str) -> UsageError:
-    return UsageError(f"{question.rstrip('?')} is needed, and nobody is asked; add {flag}.")

@@ -175,7 +175,8 @@ class Account:
             raise AuthenticationError(f"Enlighten answers the login with {_status(login)}; try again later, or {PASTE}")
         if not (session := answer.get("session_id")):
             raise RefusedAccountError(
-                f"Enlighten asks {self.username!r} for a second factor, which a logger can't give; {PASTE}"
+                f"Enlighten asks {self.username!r} for a second factor, which no logger has: paste a token instead"
+                f"; {PASTE}"
             )
         wanted = {"session_id": session, "serial_num": serial, "username": self.username}
         tokens = _post(f"{self.entrez_url}/tokens", json=wanted)

@@ -8,7 +8,7 @@ import pexpect
 import pytest
 
 from logger.cli import run
-from logger.cli.setup import Terminal
+from logger.cli.asking import Terminal
 from logger.clock import utc_now
 from logger.gateway import discovery
 from logger.settings import load
