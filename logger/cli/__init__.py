@@ -93,7 +93,9 @@ def _lazily() -> Iterator[None]:
 
 with _lazily():
     from logger.cli import examples, mistakes
-    from logger.store import database
+
+    # Under a name of its own: this package's module ``database`` becomes ``database`` here once it is imported.
+    from logger.store import database as stored
 
 
 class LazyGroup(click.Group):
@@ -179,7 +181,7 @@ def _run(args: list[str] | None) -> int:
 def _unexpected(error: Exception) -> int:
     """Say in a sentence what no command foresaw, and return the exit code."""
     logging.getLogger(__name__).debug("unexpected", exc_info=error)
-    if (sentence := database.sentence_of(error)) is not None:
+    if (sentence := stored.sentence_of(error)) is not None:
         everywhere.say(sentence)
         return 6
     if isinstance(error, PermissionError) and error.filename:

@@ -102,10 +102,11 @@ def _make(path: Path) -> None:
             raise StoreError(f"The database {path} can't be written by this user; {_remedy(path)}") from None
         _take_back(path)
     except OSError as error:
-        kind = StoreAwayError if error.errno in places.NO_ROOM else StoreError
-        raise kind(
-            f"The database {path} can't be made ({error.strerror}); make room, choose another database_url or fix the "
-            "permissions of its folder."
+        if error.errno in places.NO_ROOM:
+            raise StoreAwayError(f"The database {path} can't be made: its disk is full; make room.") from error
+        raise StoreError(
+            f"The database {path} can't be made ({error.strerror}); choose another database_url or fix the permissions "
+            "of its folder."
         ) from error
 
 
