@@ -7,7 +7,7 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from logger.clock import running_s
-from logger.errors import RowRefusedError, StoreAwayError, StoreError
+from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreError
 from logger.store import database, postgresql, sqlite
 from logger.store.database import opened, translated_errors
 from tests.conftest import with_database
@@ -66,7 +66,7 @@ def test_a_file_that_sqlite_cannot_open_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a database, or damaged; `envoylog db check`"):
         ask(f"sqlite:///{tmp_path}/x.db", "SELECT 1")
     (tmp_path / "directory").mkdir()
-    with pytest.raises(StoreError, match="can't be opened: check its path"):
+    with pytest.raises(SettingsError, match="is a folder; name a file in it"):
         ask(f"sqlite:///{tmp_path}/directory", "SELECT 1")
 
 
