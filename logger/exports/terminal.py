@@ -23,9 +23,12 @@ DROP_ORDER = (
     "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
     "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "self_sufficiency_pct",
     "grid_export_kwh", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
+    "hour_starts_at",
 )  # fmt: skip
 #: counts that are left out where all of them are 0
 RARE = ("polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls", "source_changes")
+#: A gateway's name keeps at least so many characters.
+SHORTEST_NAME = 12
 #: between two columns; the narrower where not all columns have room
 GAPS = ("  ", " ")
 #: of what goes to no terminal: no column is left out
@@ -62,6 +65,9 @@ def table(report: Report, most: int) -> str:
     never = [column for column in columns if column.name in RARE and {"0"}.issuperset(column.texts)]
     columns = [column for column in columns if column not in never]
     gap = GAPS[_needed(columns, GAPS[0]) > most]
+    for column in columns:
+        if column.name == "gateway":
+            column.shorten(_needed(columns, gap) - most)
     dropped: list[Shown] = []
     kept = list(columns)
     for name in DROP_ORDER:
@@ -75,8 +81,8 @@ def table(report: Report, most: int) -> str:
     subject = report.heading(report.labels[-1]).lower()
     titles = {"quality": "how sure the totals are", "panels": "panels beside their neighbours"}
     title = (titles | {"battery": f"batteries by {subject}"}).get(report.kind)
-    heading = click.style(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", bold=True)
-    parts = [f"{heading}\n", _laid_out(kept, gap)]
+    heading = textwrap.fill(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", most)
+    parts = [f"{click.style(heading, bold=True)}\n", _laid_out(kept, gap)]
     if NOTES in cells and any(cells[NOTES][:-1]):
         parts.append("\n".join(_notes(report, len(gateways) > 1, most)) + "\n")
     left_out = ""
@@ -99,6 +105,15 @@ class Shown:
         words = self.title.replace("-", "- ").split()
         self.width = max(*map(len, texts), *map(len, words), len(self.unit))
         self.heading = [*textwrap.wrap(self.title, self.width), *([self.unit] if unit else [])]
+
+    def shorten(self, by: int) -> None:
+        """Make a long name shorter; it stands in full above the table."""
+        if by > 0:
+            self.width = max(SHORTEST_NAME, self.width - by)
+            self.texts = [
+                text if len(text) <= self.width else f"{text[: self.width - 1]}\N{HORIZONTAL ELLIPSIS}"
+                for text in self.texts
+            ]
 
 
 def _has_an_hour_twice(report: Report) -> bool:

@@ -153,6 +153,20 @@ def test_a_table_fits_its_terminal_and_breaks_no_word(filled: Engine) -> None:
     assert "import export" in click.unstyle(terminal.table(report, 80))
 
 
+def test_long_names_of_several_gateways_are_shortened_and_stand_in_full_above(filled: Engine) -> None:
+    report = daily(filled)
+    names = "the garden house behind the old barn, south", "roof"
+    rows = [(name, *row[1:]) for name in names for row in report.rows]
+    weights = {name: [*values, *values] for name, values in report.weights.items()}
+    shown = click.unstyle(
+        terminal.table(Report(report.kind, report.labels, report.numbers, report.remarks, rows, weights), 80)
+    )
+    assert max(map(len, shown.splitlines())) <= 80
+    assert ", ".join(names) in " ".join(shown.splitlines()[:2])
+    assert "\nthe garden \N{HORIZONTAL ELLIPSIS} 2026-05-25" in shown
+    assert "Production Consumption" in shown
+
+
 def test_what_has_no_room_is_named_as_it_is_headed_elsewhere(filled: Engine) -> None:
     report = daily(filled)
     shown = click.unstyle(terminal.table(report, 80))
