@@ -118,7 +118,7 @@ class Installer:
         else:
             said = "" if old_text == new_text else f"write the unit {UNIT}"
             self._step(said, lambda: put(new_text, self.executable))
-            if has_config and self.machine.runs_systemd:
+            if has_config and self.machine.runs_systemd and (is_other or not before.running):
                 word = "restart" if is_other else "start"
                 self._step(f"{word} it", lambda: start(self.machine, word))
         if not before.enabled and self.machine.has_systemd:
