@@ -59,7 +59,7 @@ def poll(as_json: bool, no_store: bool, verbose: bool) -> int:
     """Poll every gateway once, store what it reports, and show it."""
     gateways_of(loaded := load_settings())
     with quiet():
-        answers = list(_asked(loaded) if no_store else _stored(loaded))
+        answers = list(_asked(loaded) if no_store else stored(loaded))
     for answer in answers:
         for problem in answer.problems():
             say(problem)
@@ -137,7 +137,7 @@ def _asked(loaded: "Settings") -> Iterator[_Answer]:
             yield _Answer(gateway, None, error)
 
 
-def _stored(loaded: "Settings") -> Iterator[_Answer]:
+def stored(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and store what it reports."""
     at = utc_now()
     with opened(loaded, prepare=True) as engine:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from logger.cli import asking, collect, pasting
 from logger.cli import service as cli_service
 from logger.cli.program import command
 from logger.clock import utc_now
-from logger.errors import CheckFailedError, UsageError
+from logger.errors import CheckFailedError, LoggerError, UsageError
 from logger.service import install as installation
 from logger.service import machine as machines
 from logger.service import state as states
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from logger.setup.draft import Draft
 
 FILE = click.Path(path_type=Path)
+#: between the first poll and the second: CTs count within it
+AGAIN_AFTER_S = 5.0
 
 
 @click.command()
@@ -131,11 +134,21 @@ def _done(talk: "dialogue.Dialogue", old: "Settings | None", *, service: bool, a
     elif service:
         asked.say("The service collects from now on.")
     asked.say()
-    if not talk.draft.before:
+    if not talk.draft.before and code == 0 and _poll_again(loaded):
+        asked.say("A second poll is stored too: energy, the difference of two, is counted from now on.")
+    elif not talk.draft.before:
         asked.say("Energy is the difference of two polls: figures begin with the second.")
     asked.say("What to type next:")
     asked.lines(_next(loaded.config_path, service=service or bool(state.running)))
     return int(code)
+
+
+def _poll_again(loaded: "Settings") -> bool:
+    """Poll a second time, so that reports have a first figure at once; return whether that is stored."""
+    time.sleep(AGAIN_AFTER_S)
+    with contextlib.suppress(LoggerError):
+        return all(answer.is_stored and answer.error is None for answer in collect.stored(loaded))
+    return False
 
 
 def _restart(path: Path | None, talk: "dialogue.Dialogue", asked: "person.Person") -> None:

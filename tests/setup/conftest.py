@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from logger.cli import run
+from logger.cli import setup as cli_setup
 from logger.clock import utc_now
 from logger.gateway import discovery
 from logger.simulator.site import Shape
@@ -61,6 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("ENVOYLOG_DATABASE_URL", sqlite_url)  # It is there already: its tables take a second.
     monkeypatch.setattr(discovery, "discover", lambda *_, **__: [])
     monkeypatch.setattr("logger.gateway.client.Gateway.is_nightly_outage", lambda *_: False)
+    monkeypatch.setattr(cli_setup, "_poll_again", lambda _: False)  # That takes seconds; one test has it.
     return Home(path, capsys)
 
 
