@@ -38,9 +38,12 @@ def sentence_of(error: click.UsageError) -> str:
     elif isinstance(error, click.NoSuchOption):
         text = f"There is no option {error.option_name}{_or_else(error.possibilities or ())}"
     elif (word := _unknown_command(error)) is not None and isinstance(context.command, click.Group):
+        if context.parent is None and word in CALLED:
+            return f"There is no command {word!r}; type: {context.command_path} {CALLED[word]}"
         text = _unknown(context, context.command, word)
     elif error.message.startswith("Got unexpected extra"):
-        text = f"{error.message}.{_days_hint(context.command)}"
+        words = error.message.partition("(")[2].rstrip(").")
+        text = f"`{context.command_path}` takes no {words!r}.{_days_hint(context.command)}"
     else:
         text = error.format_message()
     return f"{text} See: {context.command_path} --help"
@@ -55,8 +58,6 @@ def _unknown_command(error: click.UsageError) -> str | None:
 def _unknown(context: click.Context, group: click.Group, word: str) -> str:
     """Return what a group has instead of an unknown word; at the top also what lies in other groups."""
     is_top = context.parent is None
-    if is_top and word in CALLED:
-        return f"There is no command {word!r}; type `{context.command_path} {CALLED[word]}`."
     paths = list(_paths(context, group, context.command_path)) if is_top else []
     paths += [f"{context.command_path} {name}" for name in group.list_commands(context)]
     by_last = {path.rpartition(" ")[2]: path for path in paths}

@@ -26,8 +26,9 @@ def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
     [
         ("polll", "no command 'polll'; did you mean `envoylog poll`?"),
         ("dayly", "did you mean `envoylog report daily`?"),
-        ("help", "type `envoylog --help`"),
-        ("start", "type `envoylog run`"),
+        ("help", "type: envoylog --help"),
+        ("start", "type: envoylog run"),
+        ("poll now", "`envoylog poll` takes no 'now'. See"),
         ("backup", "did you mean `envoylog db backup`?"),
         ("db bakcup", "did you mean `envoylog db backup`?"),
         ("report mothly", "no report 'mothly'; did you mean `envoylog report monthly`?"),
