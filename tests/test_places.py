@@ -276,7 +276,7 @@ def test_a_folder_that_is_closed_to_this_user_is_named_and_not_taken_for_empty(
     with pytest.raises(SettingsError, match="check the path"):
         places.find_config(None, {})
     monkeypatch.setattr(places, "user_config", lambda _: system / "etc/envoylog/config.toml")
-    with pytest.raises(SettingsError, match="adduser"):
+    with pytest.raises(SettingsError, match="usermod -aG envoylog"):
         places.find_config(None, {})
     monkeypatch.setattr(Path, "stat", closed)
     with pytest.raises(SettingsError, match="run the command as that user"):

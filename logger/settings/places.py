@@ -70,7 +70,7 @@ def not_for_us(path: Path) -> SettingsError:
     if is_system(path):
         return SettingsError(
             f"The configuration {path} is for members of the group envoylog; join it with "
-            "`sudo adduser $USER envoylog`, then log in again."
+            "`sudo usermod -aG envoylog $USER`, then log in again."
         )
     return SettingsError(f"The configuration {path} can't be read; it belongs to another user, so check the path.")
 

@@ -80,7 +80,7 @@ def _require(path: Path) -> None:
 def _join(path: Path) -> str:
     """Return what to do for the right to read a file."""
     if path.is_relative_to(places.SYSTEM_STATE_DIR):
-        return "join its group with `sudo adduser $USER envoylog`, then log in again"
+        return "join its group with `sudo usermod -aG envoylog $USER`, then log in again"
     return "check the permissions of the file and its folder"
 
 
