@@ -23,7 +23,7 @@ DROP_ORDER = (
     "wraps", "stalls", "polls", "missing_s", "bridged_kwh", "self_consumption_pct", "dips",
     "suspects", "resets", "inverters_kwh", "gaps", "polls_failed", "self_sufficiency_pct",
     "grid_export_kwh", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
-    "hour_starts_at",
+    "hour_starts_at", "quarter_starts_at",
 )  # fmt: skip
 #: counts that are left out where all of them are 0
 RARE = ("polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls", "source_changes")
@@ -78,6 +78,9 @@ def table(report: Report, most: int) -> str:
         again = [own for own in columns if own in kept or own is column]
         kept = again if _needed(again, gap) <= most else kept
     dropped = [column for column in columns if column not in kept]
+    label = next(column for column in kept if column.name != "gateway")
+    if label.name in report.labels:
+        label.texts[-1] = "Total"  # The label before it may have been left out.
     subject = report.heading(report.labels[-1]).lower()
     titles = {"quality": "how sure the totals are", "panels": "panels beside their neighbours"}
     title = (titles | {"battery": f"batteries by {subject}"}).get(report.kind)

@@ -190,7 +190,9 @@ def test_the_notes_of_a_day_stand_below_the_table_and_nothing_of_them_is_cut(fil
 def test_an_hour_is_named_in_local_time_alone_unless_it_comes_twice(filled: Engine) -> None:
     with filled.connect() as connection:
         report = energy_report(connection, "hourly", now=NOW, since="2026-05-27", until="2026-05-27")
-    assert "UTC" not in terminal.table(report, 200)
+    shown = click.unstyle(terminal.table(report, 200))
+    assert "UTC" not in shown
+    assert shown.splitlines()[-1].startswith("Total  ")
     at = report.labels.index("local_hour")
     rows = [(*row[:at], report.rows[0][at], *row[at + 1 :]) for row in report.rows[:2]]
     weights = {name: values[:2] for name, values in report.weights.items()}
