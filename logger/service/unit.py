@@ -81,6 +81,8 @@ def configuration(machine: Machine) -> dict[str, Any]:
         return tomllib.loads(machine.path(CONFIG).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise SettingsError(f"{CONFIG} is not for this user; put sudo before the command.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"The configuration {CONFIG} can't be read ({error}); correct it first.") from error
 
