@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from logger import readings
 from logger.errors import SettingsError
@@ -36,9 +36,21 @@ _POLLED = (
     (models.BATTERY_SAMPLES, _rows_of(readings.BatterySample), attrgetter("batteries")),
     (models.STORAGE_SAMPLES, _rows_of(readings.StorageSample), attrgetter("storage")),
 )
-#: Of each poll: not to be made anew for each.
-_LAST_STORAGE = select(func.max(models.STORAGE_SAMPLES.c.polled_at)).where(
-    models.STORAGE_SAMPLES.c.gateway_id == bindparam("gateway")
+_storage, _left = models.STORAGE_SAMPLES.c, models.ROLLUP_CHECKPOINTS.c
+_AT = bindparam("polled_at", type_=_storage.polled_at.type)
+_of_storage = select(func.max(_storage.polled_at)).where(_storage.gateway_id == bindparam("gateway"))
+#: Power of batteries that comes late also fills the gap before it, though nothing of longer ago than a day.
+_known_before = _of_storage.where(
+    _storage.power_w.is_not(None),
+    _storage.polled_at < _AT,
+    _storage.polled_at >= bindparam("day_before", type_=_AT.type),
+)
+#: Of each poll with batteries: not to be made anew for each.
+_REOPEN_WITH_STORAGE = delete(models.ROLLUP_CHECKPOINTS).where(
+    _left.gateway_id == bindparam("gateway"),
+    _left.ledger == "energy",
+    _left.at
+    >= case((_of_storage.scalar_subquery() > _AT, func.coalesce(_known_before.scalar_subquery(), _AT)), else_=_AT),
 )
 _battery_rows, _BATTERY_STATE = _rows_of(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
 
@@ -134,7 +146,12 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
-        _reopen(connection, gateway_id, "energy", _changed_since(connection, gateway_id, poll))
+        if poll.storage:
+            day_before = poll.polled_at - timedelta(days=1)
+            of = {"gateway": gateway_id, "polled_at": poll.polled_at, "day_before": day_before}
+            connection.execute(_REOPEN_WITH_STORAGE, of)
+        else:
+            _reopen(connection, gateway_id, "energy", poll.polled_at)
     return True
 
 
@@ -178,17 +195,6 @@ def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None
         if last is None or last.state != state.state:
             row = {"gateway_id": gateway_id, "at": state.at, "subject": state.subject, "state": state.state}
             insert_or_ignore(connection, models.SITE_STATES, [row])
-
-
-def _changed_since(connection: Connection, gateway_id: int, poll: Poll) -> datetime:
-    """Return from when on a poll changes what was counted: power of batteries that comes late fills a gap before."""
-    columns, at = models.STORAGE_SAMPLES.c, poll.polled_at
-    if not poll.storage or connection.execute(_LAST_STORAGE, {"gateway": gateway_id}).scalar_one() <= at:
-        return at
-    last = select(func.max(columns.polled_at)).where(columns.gateway_id == gateway_id)
-    # Nothing of longer ago is filled.
-    within = columns.polled_at >= at - timedelta(days=1), columns.polled_at < at
-    return connection.execute(last.where(columns.power_w.is_not(None), *within)).scalar_one() or at
 
 
 def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[readings.Battery]) -> None:
