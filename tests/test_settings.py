@@ -145,7 +145,7 @@ def test_names_that_are_one_in_files_and_variables_are_refused(tmp_path: Path, n
         load(path, {})
 
 
-@pytest.mark.parametrize("name", ["a\\u001b[31mb", "a\\u202eb", "x" * 65])
+@pytest.mark.parametrize("name", ["a\\u001b[31mb", "a\\u202eb", "x" * 65, "\\U0001d49c" * 60])
 def test_a_name_that_no_terminal_should_get_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[[gateways]]\nname = "{name}"\nhost = "192.168.1.2"\n')

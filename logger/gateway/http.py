@@ -71,6 +71,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, trust: ssl.SSLContext, fingerprint: str | None) -> None:
         self.deadline = Deadline(0)  #: of the request that is being made
+        self.received_bytes = 0  #: for the request that is being made
         self.answers = 0  #: that the present connection has given
         self.connection: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
@@ -189,7 +190,7 @@ class Http:
         if deadline.is_over:
             raise errors.NotReadyError("no time left in this poll.")
         session, adapter = self._opened = self._opened or self._open(deadline)
-        adapter.deadline, left_s = deadline, deadline.left_s
+        adapter.deadline, adapter.received_bytes, left_s = deadline, 0, deadline.left_s
         if left_s <= LEAST_S:
             self.forget_connection()  # What its silence suggested about the scheme, too.
             raise errors.GatewayUnreachableError("no answer in time.")
@@ -200,7 +201,6 @@ class Http:
                 with session.get(url, auth=auth, timeout=timeouts, allow_redirects=False, stream=True) as response:
                     answer = Answer(response.status_code, response.raw.read(LARGEST_BODY_BYTES, decode_content=True))
                     if response.raw.read(1, decode_content=True):
-                        self.forget_connection()
                         raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
                 if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
                     self.cookies.clear()
@@ -208,6 +208,9 @@ class Http:
                 self._kept = Kept(adapter.connection, response.request, auth, self.cookies) if is_steady else None
             else:
                 adapter.answers += 1
+        except errors.GatewayError:
+            self.forget_connection()
+            raise
         except (OSError, HTTPError, HTTPException, ValueError) as error:
             self.forget_connection()
             raise self._translated(error, deadline, left_s) from error

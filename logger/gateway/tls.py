@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from logger.errors import CertificateChangedError, GatewayUnreachableError, SettingsError
+from logger.errors import CertificateChangedError, GatewayUnreachableError, MalformedDocumentError, SettingsError
 from logger.settings import file_stem, write_secret
 
 #: pattern in what the libraries report, the first that fits -> a few words for people
@@ -35,6 +35,8 @@ REASONS = {
     "wrong_version|record layer failure": "not a TLS server",
 }
 
+#: of all answers to one request: heads, bodies, and refusals before it is asked again
+MOST_RECEIVED_BYTES = 4 * 1024 * 1024
 CONNECT_S = 10.0
 READ_S = 45.0
 #: With less time than this nothing is begun.
@@ -167,14 +169,22 @@ def fingerprint_at(host: str, port: int, timeout_s: float = CONNECT_S) -> str:
 
 def _patient(base: Any) -> Any:
     class Patient(base):  # type: ignore[misc]
-        """Ends each read at the adapter's deadline: an answer that drips takes no longer."""
+        """Ends each read at the adapter's deadline, however fast or slow an answer comes, and at a size of it."""
 
         adapter: Any = None  #: whose deadline it is
 
         def recv_into(self, *args: Any, **options: Any) -> int:
-            if self.adapter is not None:
-                self.settimeout(max(0.001, min(READ_S, self.adapter.deadline.left_s)))
-            return int(super().recv_into(*args, **options))
+            if self.adapter is None:
+                return int(super().recv_into(*args, **options))
+            left_s = self.adapter.deadline.left_s
+            if left_s <= 0:  # What always has something to read never waits.
+                raise TimeoutError("timed out")
+            self.settimeout(max(0.001, min(READ_S, left_s)))
+            size = int(super().recv_into(*args, **options))
+            self.adapter.received_bytes += size
+            if self.adapter.received_bytes > MOST_RECEIVED_BYTES:
+                raise MalformedDocumentError("the answer does not end.")
+            return size
 
     return Patient
 

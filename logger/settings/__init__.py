@@ -197,7 +197,8 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         raise SettingsError(f"gateway {name!r}: grid_meter must be balancing or per_phase, not {grid_meter!r}.")
     if not 0 < values.get("peak_power_kwp", 1) < 100_000:
         raise SettingsError(f"gateway {name!r}: peak_power_kwp must be the kWp of the panels.")
-    if not name.isprintable() or len(name) > LONGEST_NAME:
+    # Names of files have 255 bytes at most, their endings included.
+    if not name.isprintable() or len(name) > LONGEST_NAME or len(name.encode()) > 3 * LONGEST_NAME:
         raise SettingsError(f"{where}: name must be printable and of {LONGEST_NAME} characters at most, not {name!r}.")
     values["panel_names"] = panels.names(values.get("panel_names", {}), f"gateway {name!r}")
     values["arrays"] = panels.arrays(values.get("arrays", ()), f"gateway {name!r}")

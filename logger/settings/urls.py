@@ -12,7 +12,7 @@ from logger.settings.places import anchored
 _SQLITE_FILE = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<file>[^?]+)(?P<rest>.*)", re.DOTALL)
 #: user, and password as SQLAlchemy reads it: up to the first @
 _USER = re.compile(r"[^:/]*://(?P<user>[^:/@]*(?::[^@]*)?)@(?P<rest>.*)", re.DOTALL)
-_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=[^&]", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|password\s*=\s*[^&\s]", re.IGNORECASE)
 
 
 def check(url: str) -> None:
@@ -39,7 +39,7 @@ def has_password(url: str) -> bool:
 
 def masked(url: str) -> str:
     """Return a URL as it may be shown."""
-    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^&\s]*)", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
 
 
 def file_of(url: str) -> Path | None:

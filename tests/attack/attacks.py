@@ -393,6 +393,31 @@ def reader(arena: Arena) -> str:
     return f"{said}, with every lock that the reader may take"
 
 
+@attack("floods")
+def floods(arena: Arena) -> str:
+    """Answers that never end, of every kind, as fast as they are read."""
+    ok, chunked = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    replies = [
+        Reply(200, endless=b"HTTP/1.1 100 Continue\r\n\r\n" * 500),
+        Reply(200, head=chunked + b"2\r\n[]\r\n0\r\n", endless=b"X-Trailer: 1\r\n" * 500),
+        Reply(200, head=ok, endless=b"X-Header: 1\r\n" * 500),
+        Reply(200, head=chunked, endless=b"1;" + b"x" * 60_000 + b"\r\n[\r\n"),
+        Reply(200, head=chunked, endless=b"1\r\n \r\n" * 500),
+        Reply(200, head=ok + b"\r\n", endless=b" " * 60_000),
+        Reply(401, head=chunked.replace(b"200 OK", b"401 No") + b"0\r\n", endless=b"X-Trailer: 1\r\n" * 500),
+        Reply(200, endless=b"\r\n" * 30_000),
+    ]  # fmt: skip
+    number, honest = itertools.count(), arena.recorded(METERED)
+    arena.attack_with(lambda path: replies[next(number) % len(replies)] if path != profiles.INFO else honest(path))
+    info = Hostile(lambda _: replies[next(number) % len(replies)])
+    with info:
+        arena.collect_from("worse", info.url, arena.bad_token)
+        arena.poll(12)
+        arena.stop()
+    assert arena.slowest_s < 20, f"a slot took {arena.slowest_s:.0f} s"
+    return f"{arena.check()}, a slot took {arena.slowest_s:.1f} s at most"
+
+
 @attack("new serials")
 def new_serials(arena: Arena) -> str:
     """Every list names other devices each time: inverters, batteries, meters and contacts without end."""

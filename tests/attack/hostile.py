@@ -17,6 +17,8 @@ class Reply(NamedTuple):
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = {}
+    head: bytes = b""  #: instead of all that: this,
+    endless: bytes = b""  #: and then this until nobody listens
 
 
 #: path -> reply
@@ -39,6 +41,9 @@ class Hostile:
                 owner.received.append(f"{self.requestline}\n{self.headers}".encode())
                 reply = owner.replies(self.path)
                 with contextlib.suppress(OSError):
+                    self.wfile.write(reply.head)
+                    while reply.endless:
+                        self.wfile.write(reply.endless)
                     self.send_response_only(reply.status)
                     for name, value in reply.headers.items():
                         self.send_header(name, value)

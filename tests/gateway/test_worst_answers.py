@@ -149,6 +149,18 @@ def test_cookies_without_end_are_not_kept(answering: Serve, tmp_path: Any) -> No
     assert len(http.cookies) == 0
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 100 Continue\r\n\r\n" * 250_000, CHUNKED + b"2\r\n[]\r\n0\r\n" + b"X: 1\r\n" * 1_000_000]
+)
+def test_an_answer_that_does_not_end_is_left(answering: Serve, tmp_path: Any, answer: bytes) -> None:
+    http = Http(GatewaySettings(name="roof", host=answering(answer)), tmp_path)
+    with pytest.raises(MalformedDocumentError, match="does not end"):
+        http.get("/info", Deadline(20))
+
+
 # -- trust
 @pytest.mark.parametrize("mode", ["off", "pin"])
 def test_what_spoke_tls_once_gets_nothing_over_plain_http(bench: Benches, mode: str) -> None:
