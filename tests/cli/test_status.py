@@ -103,27 +103,28 @@ def test_a_last_poll_that_failed_long_ago_is_no_reason_any_more(polled: Path) ->
     assert status.judge(stopped, loaded) == (2, "nothing measured for 4 hours; start the collector: envoylog run")
 
 
-@pytest.mark.parametrize(
-    ("service", "words"),
-    [
-        (State(installed=True, running=False, in_words="stopped", to_type="sudo systemctl start envoylog"),
-         "the service is stopped; type: sudo systemctl start envoylog"),
-        (State(installed=True, running=True, running_for_s=9000, in_words="running for 2 hours"),
-         "the service is running for 2 hours; type: journalctl -u envoylog -n 20"),
-        (State(installed=True, running=True, running_for_s=20, in_words="running for 20 seconds"),
-         "the service has just started, and stores its first poll within 120 s"),
-    ],
-)  # fmt: skip
+#: a state of the service, and what is said of it
+SERVICE = [
+    (State(installed=True, running=False, in_words="stopped", to_type="sudo systemctl start envoylog"),
+     "the service is stopped; type: sudo systemctl start envoylog"),
+    (State(installed=True, running=True, running_for_s=9000, in_words="running for 2 hours"),
+     "the service is running for 2 hours; type: journalctl -u envoylog -n 20"),
+    (State(installed=True, running=True, running_for_s=20, in_words="running for 20 seconds"),
+     "the service has just started, and stores its first poll within 120 s"),
+]  # fmt: skip
+
+
 def test_where_the_service_collects_its_state_and_the_command_to_type_are_said(
-    polled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: State, words: str
+    polled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("logger.settings.places.is_system", lambda _: True)
-    monkeypatch.setattr("logger.service.state.look", lambda: service)
-    monkeypatch.setattr("logger.cli.status.utc_now", lambda: utc_now() + timedelta(hours=5))
-    capsys.readouterr()
     url = load(polled, {}).database_url
-    assert run(["--config", str(polled), "--database-url", url, "health"]) == 2
-    assert words in capsys.readouterr().out
+    monkeypatch.setattr("logger.settings.places.is_system", lambda _: True)
+    monkeypatch.setattr("logger.cli.status.utc_now", lambda: utc_now() + timedelta(hours=5))
+    for service, words in SERVICE:
+        monkeypatch.setattr("logger.service.state.look", lambda service=service: service)
+        capsys.readouterr()
+        assert run(["--config", str(polled), "--database-url", url, "health"]) == 2
+        assert words in capsys.readouterr().out
 
 
 def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
