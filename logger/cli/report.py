@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from logger import exports
+from logger.cli import page
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.clock import utc_now
 from logger.errors import UsageError
@@ -137,3 +138,4 @@ def _command(kind: str) -> click.Command:
 
 for _kind in KINDS:
     report.add_command(_command(_kind))
+report.add_command(page.page)

@@ -49,12 +49,17 @@ def _clock(at: datetime, day: date, zone: ZoneInfo) -> str:
     return f"{local:%H:%M}" if local.date() == day else f"{local:%Y-%m-%d %H:%M}"
 
 
+def gap_of(event: Any) -> datetime | None:
+    """Return until when nothing was measured; None where an event says so of nothing."""
+    found = _GAP.fullmatch(event.detail or "")
+    return datetime.fromisoformat(f"{found[1]}+00:00") if found and event.kind == "outage" else None
+
+
 def _gaps(events: Sequence[Any], day: date, zone: ZoneInfo) -> Iterator[str]:
     """Yield when nothing was measured: once for the gateway, once for what else shared a gap."""
     gaps: dict[str, list[tuple[datetime, datetime]]] = {}
     for event in events:
-        if event.kind == "outage" and (found := _GAP.fullmatch(event.detail or "")):
-            until = datetime.fromisoformat(f"{found[1]}+00:00")
+        if (until := gap_of(event)) is not None:
             gaps.setdefault(event.subject, []).append((event.at.astimezone(UTC), until))
     for subject, spans in gaps.items():
         what = "nothing measured" if subject == "gateway" else f"{subject} not measured"
@@ -70,11 +75,7 @@ def _gaps(events: Sequence[Any], day: date, zone: ZoneInfo) -> Iterator[str]:
 
 def _others(events: Sequence[Any], day: date, zone: ZoneInfo, *, suspect: bool) -> Iterator[str]:
     """Yield the events that are no gap, the first of those that are alike."""
-    chosen = [
-        event
-        for event in events
-        if (event.kind in SUSPECT) == suspect and not (event.kind == "outage" and _GAP.fullmatch(event.detail or ""))
-    ]
+    chosen = [event for event in events if (event.kind in SUSPECT) == suspect and gap_of(event) is None]
     alike = Counter((event.kind, event.subject) for event in chosen)
     for event in chosen:
         if not (times := alike.pop((event.kind, event.subject), 0)):

@@ -1,6 +1,6 @@
 """How each panel does against its neighbours, since when, what that cost, and what to do.
 
-Walk: panel_daily, panels -> here -> overview, status, exports
+Walk: panel_daily, panels -> here -> overview, status, page, exports
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
 from logger.reports import Report
 from logger.reports.columns import PANEL
 from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
 from logger.reports.periods import Text
-from logger.store.models import PANEL_DAILY, PANELS
+from logger.store.models import INVERTER_DAILY, PANEL_DAILY, PANELS
 
 #: A state that was decided longer ago is no longer how things stand.
 STANDS = timedelta(days=30)
@@ -89,6 +89,49 @@ def panel_report(
     if not rows:
         raise nothing_in_range(sites)
     return Report("panels", ["gateway", "day", "serial"], PANEL, REMARKS, rows)
+
+
+def panels_within(connection: Connection, site: Site, first: date, last: date) -> list[Panel]:
+    """Return what each panel made, beside its neighbours where it has any; those that are not fine first."""
+    of = INVERTER_DAILY.c
+    made = select(of.serial, func.sum(of.energy_wh).label("wh")).group_by(of.serial)
+    made = made.where(of.gateway_id.in_(site.gateway_ids), of.day.between(first, last))
+    made_wh: dict[str, float | None] = {row.serial: row.wh for row in connection.execute(made)}
+    names = connection.execute(select(PANELS.c.serial, PANELS.c.name).where(PANELS.c.gateway_id.in_(site.gateway_ids)))
+    called = {row.serial: row.name for row in names}
+    judged = _days.gateway_id.in_(site.gateway_ids), _days.day.between(first, last)
+    both = _days.peers_median_wh.is_not(None)
+    sums = select(
+        _days.serial,
+        func.max(_days.day).label("day"),
+        func.sum(func.coalesce(_days.energy_wh, 0.0)).filter(both).label("own_wh"),
+        func.sum(_days.peers_median_wh).label("peers_wh"),
+    )
+    sums = sums.where(*judged).group_by(_days.serial)
+    beside = {row.serial: row for row in connection.execute(sums)}
+    newest = max((row.day for row in beside.values()), default=last)
+    states = select(_days.serial, _days.array, _days.state).where(*judged, _days.day == newest)
+    stands = {serial: (array, state) for serial, array, state in connection.execute(states)}
+    found = []
+    for serial in sorted(made_wh.keys() | beside.keys()):
+        row = beside.get(serial)
+        array, state = stands.get(serial, (None, None))
+        share = 100 * (row.own_wh or 0.0) / row.peers_wh if row is not None and row.peers_wh else None
+        wh = made_wh.get(serial)
+        found.append(
+            Panel(
+                gateway=site.name,
+                serial=serial,
+                state=state,
+                since=newest,
+                name=called.get(serial),
+                array=array,
+                relative_pct=share,
+                energy_kwh=_kwh([wh]),
+                peers_median_kwh=None if row is None else _kwh([row.peers_wh]),
+            )
+        )
+    return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
 
 
 def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:

@@ -1,0 +1,241 @@
+"""What a page says: numbers with their units, comparisons, and how sure the figures are, in sentences.
+
+Walk: reports.page -> here -> page.html
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import groupby
+
+from logger.clock import local_day, time_zone, to_epoch_s
+from logger.reports import Report
+from logger.reports.columns import ENERGY
+from logger.reports.happenings import Happening
+from logger.reports.page import Figure, Page
+from logger.reports.panels import ADVICE, Panel
+
+TITLES = {
+    "production_kwh": "Made",
+    "consumption_kwh": "Used",
+    "grid_import_kwh": "From the grid",
+    "grid_export_kwh": "To the grid",
+    "self_sufficiency_pct": "Self-sufficient",
+    "best_day_kwh": "Best day",
+    "specific_yield_kwh_per_kwp": "For each kWp",
+    "peak_production_w": "Highest power",
+    "coverage_pct": "Measured",
+}
+#: column -> whether more of it is better; where that can't be said it is left out
+BETTER = {
+    "production_kwh": True,
+    "grid_import_kwh": False,
+    "self_sufficiency_pct": True,
+    "specific_yield_kwh_per_kwp": True,
+}
+#: what is said of a panel before the advice, where that does not say it itself
+STATES = {"weak": "weak: ", "shaded": "shaded: "}
+SAME = "the same"
+#: At most this many happenings are shown, those that matter most.
+MOST_HAPPENINGS = 12
+#: At most this many panels are shown.
+MOST_PANELS = 24
+#: At most this many days are named one by one.
+MOST_SPANS = 6
+
+
+def number(value: float) -> str:
+    """Return a number as exactly as it matters, its thousands apart."""
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:z.1f}"
+
+
+def quantity(name: str, value: float) -> tuple[str, str]:
+    """Return a value of a column, and its unit."""
+    if name.endswith("_pct"):
+        return (f"{value:z.0f}" if not 99 < value < 100 else "99.9" if value > 99.9 else f"{value:.1f}"), "%"
+    if name.endswith("_w"):
+        return f"{value / 1000:.2f}", "kW"
+    return number(value), "kWh"
+
+
+def text(name: str, value: float) -> str:
+    """Return a value of a column with its unit."""
+    return " ".join(quantity(name, value))
+
+
+def period(page: Page) -> str:
+    """Return the name of a page's month or year."""
+    return f"{page.first:%B %Y}" if page.kind == "monthly" else page.name
+
+
+def change(figure: Figure) -> str | None:
+    """Return how a figure changed, or None where that can't be said."""
+    if figure.same is None or figure.before is None:
+        return None
+    if figure.name.endswith("_pct"):
+        points = round(figure.same) - round(figure.before)
+        return SAME if points == 0 else _signed(f"{points:+d} points")
+    if figure.before <= 0:
+        return None
+    percent = 100 * (figure.same / figure.before - 1)
+    if abs(percent) > 999:
+        return None
+    return _signed(f"{percent:+.0f} %") if round(percent) else SAME
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def is_better(figure: Figure) -> str:
+    """Return the class of a change: good, bad, or none where it is neither."""
+    better = BETTER.get(figure.name)
+    if better is None or figure.same is None or figure.before is None or change(figure) in {None, SAME}:
+        return ""
+    return "good" if (figure.same > figure.before) == better else "bad"
+
+
+def against(page: Page, figure: Figure) -> str | None:
+    """Return what a figure was a year before."""
+    if figure.before is None or figure.same is None:
+        return None
+    was = text(figure.name, figure.before)
+    if figure.days == figure.of_days and not page.is_running:
+        year = page.first.year - 1
+        return f"as in {year}: {was}" if change(figure) == SAME else f"from {was} in {year}"
+    return f"from {quantity(figure.name, figure.before)[0]} to {text(figure.name, figure.same)}, {days(figure.days)}"
+
+
+def subtitle(page: Page) -> str:
+    """Return what the figures are about."""
+    if page.is_running:
+        today = local_day(to_epoch_s(page.now), time_zone(page.site.zone))
+        compared = any(figure.before is not None for figure in page.figures)
+        against = (
+            f"; compared are the days that are over with the same ones of {page.first.year - 1}" if compared else ""
+        )
+        return f"so far, to {day(today)} {today.year}{against}"
+    if page.site.first > page.first:
+        return f"since {day(page.site.first)}, when recording began"
+    shown = days(len(page.days.rows))
+    covered_pct = page.certainty.coverage_pct
+    return shown if covered_pct is None else f"{shown}, {text('coverage_pct', covered_pct)} of the time measured"
+
+
+def days(count: int) -> str:
+    """Return a number of days."""
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def day(of: date) -> str:
+    """Return a day without its year."""
+    return f"{of.day} {of:%b}"
+
+
+def spans(found: Sequence[date]) -> str:
+    """Return days in words, those that follow each other together."""
+    runs = [
+        [each for _, each in run]
+        for _, run in groupby(enumerate(sorted(found)), key=lambda pair: pair[1].toordinal() - pair[0])
+    ]
+    texts = [day(run[0]) if len(run) == 1 else f"{day(run[0])} to {day(run[-1])}" for run in runs]
+    more = [f"and {len(texts) - MOST_SPANS} more times"] if len(texts) > MOST_SPANS else []
+    return ", ".join([*texts[:MOST_SPANS], *more])
+
+
+def told(page: Page) -> tuple[Sequence[Happening], int]:
+    """Return the happenings that matter most, in order, and how many others there were."""
+    chosen = sorted(page.happenings, key=lambda happening: happening.weight)[:MOST_HAPPENINGS]
+    return sorted(chosen, key=lambda happening: happening.at), len(page.happenings) - len(chosen)
+
+
+def panel_name(panel: Panel) -> str:
+    """Return what a panel is called."""
+    return panel.name or panel.serial
+
+
+def panel_note(panel: Panel) -> str:
+    """Return how a panel stands, where it is not fine, and what to do."""
+    advice = ADVICE.get(panel.state or "")
+    return f"{STATES.get(panel.state or '', '')}{advice}" if advice else ""
+
+
+def panels(page: Page) -> tuple[Sequence[Panel], int]:
+    """Return the panels to show, those that are not fine and the weakest first, and how many others there are."""
+    if len(page.panels) <= MOST_PANELS:
+        return page.panels, 0
+    ill = [panel for panel in page.panels if panel.state not in {None, "fine"}]
+    fine = [panel for panel in page.panels if panel.state in {None, "fine"}]
+    fine.sort(key=lambda panel: (panel.relative_pct if panel.relative_pct is not None else math.inf, panel.serial))
+    shown = [*ill, *fine[: max(0, MOST_PANELS - len(ill))]]
+    return shown, len(page.panels) - len(shown)
+
+
+def panels_in_words(page: Page) -> str:
+    """Return how the panels stand together."""
+    ill = [panel for panel in page.panels if panel.state not in {None, "fine", "removed"}]
+    count = sum(panel.state != "removed" for panel in page.panels)
+    if all(panel.state is None for panel in page.panels):
+        return "These days are too few, or the panels too few, to compare them."
+    if not ill:
+        return f"All {count} panels are fine." if count > 1 else "The panel is fine."
+    return f"{count - len(ill)} of {count} panels are fine."
+
+
+def certainty(page: Page) -> Iterator[str]:
+    """Yield how sure the figures are, a sentence each."""
+    found = page.certainty
+    if found.coverage_pct is not None:
+        share = text("coverage_pct", found.coverage_pct)
+        yield f"{share} of the time was measured; the counters also count what was not watched."
+    counts = found.counts
+    whole = counts.get("final", 0)
+    over = sum(count for status, count in counts.items() if status != "provisional")
+    if over:
+        yield f"All {days(over)} are complete." if whole == over > 1 else f"{whole} of {days(over)} are complete."
+    if found.partial:
+        yield f"Incomplete, so that the day or what flowed in it is less sure: {spans(found.partial)}."
+    if found.missing:
+        yield f"Nothing is known of {spans(found.missing)}."
+    for of, detail in list(found.suspect.items())[:3]:
+        yield f"Not to be believed, {day(of)}: {detail}."
+    if len(found.suspect) > 3:
+        yield f"Not to be believed either: {spans(list(found.suspect)[3:])}."
+    if found.bridged_kwh:
+        production = page.total.column("production_kwh")[0]
+        share = f" ({100 * found.bridged_kwh / production:.1f} %)" if production else ""
+        yield (
+            f"{text('bridged_kwh', found.bridged_kwh)}{share} of what was made was counted over gaps: "
+            "the sum is right, the hours are not known."
+        )
+    if found.inverters_kwh is not None and found.inverters_difference_pct is not None:
+        off = found.inverters_difference_pct
+        how = "as much as" if abs(off) < 0.05 else f"{abs(off):.1f} % {'more' if off > 0 else 'less'} than"
+        yield f"The inverters themselves report {text('inverters_kwh', found.inverters_kwh)}, {how} the meter."
+    if page.is_running:
+        yield "The period runs: its figures grow."
+
+
+def columns(report: Report) -> list[str]:
+    """Return the columns of energy that this site has."""
+    return [column.name for column in ENERGY if any(value is not None for value in report.column(column.name))]
+
+
+def exact(report: Report, name: str, value: float) -> str:
+    """Return a number with its column's decimals."""
+    return f"{value:z,.{report.columns[name].decimals}f}"
+
+
+def made_at(page: Page) -> str:
+    """Return when a page was made, in the time of its site."""
+    return f"{page.now.astimezone(time_zone(page.site.zone)):%Y-%m-%d %H:%M}"
+
+
+def kept(page: Page) -> str:
+    """Return what the legend calls what was made and did not go to the grid."""
+    if page.total.column("grid_export_kwh")[0] is None:
+        return "made"
+    has_battery = page.total.column("battery_charge_kwh")[0] is not None
+    return f"made, used{' or stored' if has_battery else ''} at home"
