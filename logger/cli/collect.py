@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
-from logger.collector import service, wiring
+from logger.collector import pages, service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
 from logger.gateway import claims, client
@@ -39,16 +40,34 @@ def run() -> None:
     loaded = load_settings()
     names = ", ".join(gateway.name for gateway in gateways_of(loaded))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
+        builder = _page_builder(loaded)
         collector = service.Service(
             wiring.pollers(loaded, collected, os.environ),
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
+            hourly=builder.start if builder is not None else None,
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, collector.stop)
         log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
-        collector.run()
+        try:
+            collector.run()
+        finally:
+            if builder is not None:
+                builder.stop()
     log.info("stopped")
+
+
+def _page_builder(loaded: "Settings") -> "pages.PageBuilder | None":
+    """Return what rebuilds the configured pages each hour."""
+    if loaded.pages is None:
+        return None
+    command = [sys.executable, "-P", "-m", "logger", "report", "page", "--all"]
+    # Other users see a command line; the configuration and the database may be named by flags.
+    environ = os.environ | {"ENVOYLOG_DATABASE_URL": loaded.database_url}
+    if loaded.config_path is not None:
+        environ["ENVOYLOG_CONFIG"] = str(loaded.config_path.absolute())
+    return pages.PageBuilder(command, environ)
 
 
 @click.command()

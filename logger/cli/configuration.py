@@ -41,9 +41,11 @@ def show() -> None:
     loaded = load_settings(needs_file=False)
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:
-        if key != "gateways":
+        if key not in {"gateways", "pages"}:
             value = urls.masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
             click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
+    if loaded.pages is not None:
+        click.echo(f"\n[pages]\ndirectory = {loaded.pages}")
     for gateway in loaded.gateways:
         click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):

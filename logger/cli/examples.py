@@ -41,6 +41,7 @@ report battery  # batteries, day by day
 report battery monthly --from this-year  # and month by month
 report page --month last-month -o month.html  # to look at, to print, to send
 report page --year 2026 -o 2026.html  # a year on two sheets
+report page --all -o /srv/energy  # every month and year, for a web server
 doctor  # what is wrong, and what to do about it
 doctor --bundle recording.json  # for whoever helps you: no serials, no secrets
 config check  # can it be used?

@@ -25,7 +25,8 @@ import schedule
 from logger.clock import epoch_now_s, from_epoch_s, machine_zone, running_s, to_epoch_s
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError, guarded
+from logger.collector.work import log_once
+from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError
 from logger.readings import CLOCKS_AGREE_S
 
 log = logging.getLogger(__name__)
@@ -34,25 +35,8 @@ log = logging.getLogger(__name__)
 STOP_WITHIN_S = 4.0
 #: How often it is looked whether the database is back, and whether something waited long enough.
 LOOK_EVERY_S = 60.0
-
-
-def log_once(what: str, name: str) -> Callable[[Callable[[], object]], None]:
-    """Return what does a piece of work without ever raising.
-
-    A bug is logged once, and again after the work went well.
-    """
-    logged = ""
-
-    def report(error: Exception) -> str:
-        if repr(error) != logged:
-            log.error("%s failed unexpectedly gateway=%s", what, name, exc_info=error)
-        return repr(error)
-
-    def do(work: Callable[[], object]) -> None:
-        nonlocal logged
-        logged = guarded(lambda: (work(), "")[1], report)
-
-    return do
+#: When in an hour its last quarter has been counted.
+HOURLY_AT = "03:30"
 
 
 class PollThread(threading.Thread):
@@ -151,10 +135,12 @@ class Service:
         *,
         poll_every_s: int,
         inverters_every_s: int,
+        hourly: Callable[[], None] | None = None,
         epoch_s: Callable[[], float] = epoch_now_s,
         running_s: Callable[[], float] = running_s,
     ) -> None:
         self.poll_every_s = poll_every_s
+        self.hourly = hourly
         self.epoch_s = epoch_s
         self.running_s = running_s
         self.storing = [StoreThread(poller.keeper, self._now, self._fail) for poller in pollers]
@@ -192,6 +178,8 @@ class Service:
         for thread in (*self.storing, *self.polling):
             thread.start()
         notify("READY=1")
+        if self.hourly is not None:
+            self.hourly()
         while not self._stop.is_set():
             self._read_clock_s()
             self._scheduler.run_pending()
@@ -208,6 +196,8 @@ class Service:
         self._scheduler.clear()
         for job in slots(self._scheduler, self.poll_every_s):
             job.do(self._slot)
+        if self.hourly is not None:
+            self._scheduler.every().hour.at(HOURLY_AT).do(self.hourly)
 
     def _read_clock_s(self) -> float:
         """Return what the clock shows, epoch seconds; see whether it was set.

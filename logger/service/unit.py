@@ -49,6 +49,8 @@ def folders(machine: Machine) -> list[Path]:
         found.append(file.parent)
     if isinstance(state := table.get("state_dir"), str):
         found.append(places.anchored(state, base))
+    if isinstance(pages := table.get("pages"), dict) and isinstance(directory := pages.get("directory"), str):
+        found.append(places.anchored(directory, base))
     for folder in found:
         if any(folder.is_relative_to(hidden) for hidden in HIDDEN):
             raise SettingsError(f"{CONFIG} has the service write to {folder}, which it does not see; use {DATABASE}.")

@@ -87,6 +87,7 @@ class Settings:
     inverters_every_s: int = 300
     commit_every_s: int = 60
     keep_samples_days: int = 0
+    pages: Path | None = None  #: the folder that pages are written into
     gateways: tuple[GatewaySettings, ...] = ()
     config_path: Path | None = None
     #: key -> where its value came from, for ``envoylog config show``
@@ -107,6 +108,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     values = document.typed(document.read(path), TOP_KEYS, where=str(path))
     origins = dict.fromkeys(values, str(path))
     tables = values.pop("gateways", [])
+    pages_table = values.pop("pages", None)
     for key in (key for key, kind in TOP_KEYS.items() if kind is int):
         if (text := environ.get(name := f"ENVOYLOG_{key.upper()}")) is not None:
             try:
@@ -114,6 +116,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
             except ValueError as error:
                 raise SettingsError(f"{name} must be a whole number, not {text!r}.") from error
     base = path.parent if path else Path.cwd()
+    if pages_table is not None:
+        values["pages"] = _pages(pages_table, base.absolute())
     url = database_url or environ.get("ENVOYLOG_DATABASE_URL")
     if "database_url" in values:
         if not url:
@@ -180,6 +184,13 @@ def _address(host: str) -> str:
     except ValueError:
         return host
     return name if port in {None, 80, 443} else f"{name}:{port}"
+
+
+def _pages(table: Mapping[str, Any], base: Path) -> Path:
+    found = document.typed(table, document.PAGES_KEYS, where="[pages]")
+    if not found.get("directory"):
+        raise SettingsError('[pages]: directory is missing; write directory = "/path/to/a/folder".')
+    return places.anchored(found["directory"], base)
 
 
 def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:

@@ -24,8 +24,10 @@ TOP_KEYS: dict[str, type] = {
     "commit_every_s": int,
     "keep_samples_days": int,
     "state_dir": str,
+    "pages": dict,
     "gateways": list,
 }
+PAGES_KEYS: dict[str, type] = {"directory": str}
 GATEWAY_KEYS: dict[str, type] = {
     "name": str,
     "host": str,

@@ -16,7 +16,8 @@ import schedule
 from sqlalchemy import text
 
 from logger.clock import epoch_now_s
-from logger.collector.service import Service, log_once, slots
+from logger.collector.service import Service, slots
+from logger.collector.work import log_once
 from tests.conftest import Benches, Opening
 
 

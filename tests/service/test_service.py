@@ -239,6 +239,8 @@ def test_a_database_elsewhere_may_be_written(machine: Folder) -> None:
     assert "ReadWritePaths" not in unit.text(machine, PROGRAM)
     config.write_text('database_url = "postgresql://envoylog@db/energy"\n' + CONFIG)
     assert "ReadWritePaths" not in unit.text(machine, PROGRAM)
+    config.write_text('[pages]\ndirectory = "/srv/energy"\n' + CONFIG)
+    assert "ReadWritePaths=/srv/energy\n" in unit.text(machine, PROGRAM)
     config.write_text('database_url = "sqlite:////home/pi/energy.db"\n' + CONFIG)
     with pytest.raises(SettingsError, match="/home/pi, which it does not see"):
         unit.text(machine, PROGRAM)

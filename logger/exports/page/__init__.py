@@ -4,6 +4,7 @@ Walk: reports.page -> charts, words -> page.html -> here -> cli
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -22,7 +23,11 @@ _environment = Environment(
 
 def to_html(pages: Sequence[Page]) -> bytes:
     """Return the pages of a month or year, one below the other, as one file."""
-    template = _environment.get_template("page.html")
     title = f"{', '.join(page.site.name for page in pages)} · {words.period(pages[0])}"
-    text = template.render(pages=pages, title=title, words=words, charts=charts, version=__version__)
+    return render("page.html", pages=pages, title=title)
+
+
+def render(template: str, **values: Any) -> bytes:
+    """Return a template with what it shows."""
+    text = _environment.get_template(template).render(**values, words=words, charts=charts, version=__version__)
     return "\n".join(line for line in map(str.strip, text.splitlines()) if line).encode() + b"\n"

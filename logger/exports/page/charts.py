@@ -278,3 +278,9 @@ def panel_bar(share_pct: float | None, state: str | None) -> Markup:
     middle = percent(100 * 100 / most)
     parts.append(element("line", x1=middle, x2=middle, y1=0, y2="100%", class_="median"))
     return element("svg", joined(parts), class_="panel", height=12, aria_hidden="true")
+
+
+def month_bar(share_pct: float) -> Markup:
+    """Return what a month made beside the best of all."""
+    mark = element("rect", x=0, width=percent(share_pct), height="100%", class_="own")
+    return element("svg", mark, class_="panel", height=12, aria_hidden="true")
