@@ -16,7 +16,7 @@ from logger import clock, exports, settings
 from logger.collector import service, wiring
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
-from logger.reports import Report
+from logger.reports import Report, summary
 from logger.reports.energy import energy_report
 from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
@@ -128,9 +128,10 @@ class Demo:
     def _report(self, engine: Engine, now: datetime) -> Report:
         with engine.connect() as connection:
             report = energy_report(connection, "daily", now=now)
+            whole = summary.book(connection, now=now)
         self.show(f"\n{exports.to_table(report).decode().rstrip()}")
         with exports.replacing(self.workbook) as out:
-            out.write(exports.to_xlsx(report))
+            out.write(exports.to_full_xlsx(whole))
         return report
 
     def _compare(self, report: Report, simulation: Simulation, last: datetime) -> None:

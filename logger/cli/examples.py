@@ -32,6 +32,7 @@ report hourly --from yesterday  # yesterday
 report monthly --from 2025 --to 2026  # two years, month by month
 report monthly --format csv --locale de -o m.csv  # for German Excel
 report yearly  # every year there is
+report monthly --from this-year --compare year-before  # better than last year?
 report quarter-hourly --from yesterday  # for a dynamic tariff
 report panels --from 7d  # each panel beside its neighbours
 report inverters --from yesterday  # what each panel made

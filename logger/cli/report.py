@@ -14,7 +14,7 @@ from logger.clock import utc_now
 from logger.errors import UsageError
 from logger.exports import terminal
 from logger.exports.text import LOCALES
-from logger.reports import battery, details, energy, panels, periods, quality
+from logger.reports import battery, compare, details, energy, panels, periods, quality, summary
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
 
@@ -42,6 +42,7 @@ KINDS = {
 }
 #: reports whose workbook is about the whole site, not that report alone
 WORKBOOKS = ("daily", "monthly", "yearly")
+ENERGY_KINDS = ("quarter-hourly", "hourly", *WORKBOOKS)
 
 
 def _report(kind: str, connection: Any, chosen: dict[str, Any], period: "battery.Kind | None" = None) -> Any:
@@ -53,19 +54,9 @@ def _report(kind: str, connection: Any, chosen: dict[str, Any], period: "battery
         return quality.quality_report(connection, now=utc_now(), **chosen)
     if kind in {"inverters", "phases"}:
         return details.detail_report(connection, kind, now=utc_now(), **chosen)
+    if how := chosen.pop("compare", None):
+        return compare.compared_report(connection, kind, how, now=utc_now(), **chosen)  # type: ignore[arg-type]
     return energy.energy_report(connection, kind, now=utc_now(), **chosen)  # type: ignore[arg-type]
-
-
-def _workbook(connection: Any, chosen: dict[str, Any]) -> bytes:
-    if chosen["since"] is None:
-        # A workbook without a range is about everything there is.
-        first = min(site.first for site in energy.sites_of(connection, chosen["gateway"]))
-        chosen = {**chosen, "since": str(first)}
-    reports = {name: _report(name, connection, chosen) for name in ("daily", "monthly", "yearly", "quality")}
-    if battery.has_batteries(connection, chosen["gateway"]):
-        reports["battery"] = _report("battery", connection, chosen)
-    ranking = details.inverter_ranking(connection, now=utc_now(), **chosen)
-    return exports.to_full_xlsx(reports, ranking)
 
 
 def _refuse_terminal(form: str, output: Path | None) -> None:
@@ -111,25 +102,35 @@ def _command(kind: str) -> click.Command:
     ) -> None:
         chosen_form = exports.format_for(form, output)
         _refuse_terminal(chosen_form, output)
+        if locale and chosen_form != "csv":
+            raise UsageError(
+                f"--locale writes csv alone, and this is {chosen_form}: a spreadsheet shows numbers as your language "
+                "has them, and the other formats are the same everywhere. Leave --locale out, or add --format csv."
+            )
         with reading(load_settings()) as connection:
-            found = _report(kind, connection, chosen, period)
-            if chosen_form == "xlsx" and kind in WORKBOOKS and not sheet:
-                content = _workbook(connection, chosen)
-            elif chosen_form == "csv":
-                content = exports.to_csv(found, locale)
-            elif chosen_form == "table":
-                table = terminal.table(found, terminal.WIDE if output else terminal.width())
-                content = click.unstyle(table).encode()
+            if chosen_form == "xlsx" and kind in WORKBOOKS and not (sheet or chosen.get("compare")):
+                chosen.pop("compare")
+                book = summary.book(connection, now=utc_now(), **chosen)
+                content, rows = exports.to_full_xlsx(book), len(book.daily.rows)
             else:
-                content = exports.EXPORTERS[chosen_form](found)
+                found = _report(kind, connection, chosen, period)
+                rows = len(found.rows)
+                if chosen_form == "table":
+                    table = terminal.table(found, terminal.WIDE if output else terminal.width())
+                    content = click.unstyle(table).encode()
+                else:
+                    content = exports.to_csv(found, locale) if locale else exports.EXPORTERS[chosen_form](found)
         if output is None:
             # Text, so that a terminal of few characters or without colour gets what it can show.
             click.echo(table if chosen_form == "table" else content, nl=False)
             return
         with exports.replacing(output) as out:
             out.write(content)
-        click.echo(f"{output}: {len(found.rows)} rows", err=True)
+        click.echo(f"{output}: {rows} rows", err=True)
 
+    if kind in ENERGY_KINDS:
+        text = "Add the same of then: of the period before, or of a year before."
+        click.option("--compare", type=click.Choice(periods.HOWS), help=text)(command)
     if kind == "battery":
         choice = click.Choice(("daily", "monthly"))
         click.argument("period", type=choice, default="daily", required=False)(command)

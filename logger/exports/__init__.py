@@ -11,13 +11,16 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from logger.errors import UsageError
 from logger.exports.files import replacing
 from logger.exports.terminal import to_table
-from logger.exports.text import escape_formula, to_csv, to_json, to_markdown
+from logger.exports.text import to_csv, to_json, to_markdown
 from logger.reports import Report
+
+if TYPE_CHECKING:
+    from logger.reports.summary import Book
 
 __all__ = [
     "EXPORTERS", "format_for", "need", "replacing", "to_csv", "to_full_xlsx", "to_json",
@@ -32,29 +35,23 @@ def to_xlsx(report: Report) -> bytes:
     return single(report)
 
 
-def to_full_xlsx(reports: dict[str, Report], ranking: Report) -> bytes:
-    """Return a workbook of a range, from its daily, monthly, yearly and quality reports."""
-    from logger.exports.workbook import full  # noqa: PLC0415 - only spreadsheets need it
+def to_full_xlsx(book: "Book") -> bytes:
+    """Return the workbook of a range."""
+    from logger.exports.summary_sheet import full  # noqa: PLC0415 - only spreadsheets need it
 
-    return full(reports, ranking)
+    return full(book)
 
 
 def to_ods(report: Report) -> bytes:
-    """Return an OpenDocument sheet: headings for people, and a totals row.
+    """Return an OpenDocument sheet: real dates and numbers, a totals row of live formulas.
 
     Raises:
         UsageError: the extra that it needs is not installed.
     """
     need("odf", "ods")
-    import pandas as pd  # noqa: PLC0415 - takes longer than a report for the terminal
+    from logger.exports.opendocument import sheet  # noqa: PLC0415 - only spreadsheets need it
 
-    totals = [None, "Total", *(report.totals.get(name) for name in report.names[2:])]
-    rows = [[escape_formula(cell) for cell in row] for row in [*report.rows, totals]]
-    frame = pd.DataFrame(rows, columns=[*map(report.heading, report.names)], dtype=object)
-    out = io.BytesIO()
-    engine: Any = "odf"
-    frame.to_excel(out, engine=engine, index=False, sheet_name=report.kind.capitalize())
-    return _timeless(out.getvalue())
+    return _timeless(sheet(report))
 
 
 def to_parquet(report: Report) -> bytes:

@@ -25,6 +25,12 @@ DROP_ORDER = (
     "grid_export_kwh", "grid_import_kwh", "outage_minutes", "outages", "estimated_pct",
     "hour_starts_at", "quarter_starts_at",
 )  # fmt: skip
+#: of a comparison the columns of then go first, and of the rest with each column its change
+COMPARED_ORDER = (
+    *(f"{name}_then" for name in ("peak_production_w", "coverage_pct", "bridged_kwh", *DROP_ORDER)),
+    *(each for name in DROP_ORDER for each in (f"{name.removesuffix('_kwh')}_change_pct", name)),
+    "compared_with", "consumption_change_pct", "consumption_kwh_then", "coverage_pct",
+)  # fmt: skip
 #: counts that are left out where all of them are 0
 RARE = ("polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls", "source_changes")
 #: A gateway's name keeps at least so many characters.
@@ -70,7 +76,7 @@ def table(report: Report, most: int) -> str:
             column.shorten(_needed(columns, gap) - most)
     dropped: list[Shown] = []
     kept = list(columns)
-    for name in DROP_ORDER:
+    for name in COMPARED_ORDER:
         if _needed(kept, gap) > most:
             dropped += [column for column in kept if column.name == name]
             kept = [column for column in kept if column.name != name]

@@ -28,12 +28,10 @@ _VIEW = ("charge_kwh", "discharge_kwh", "estimated_pct", "min_soc_pct", "max_soc
 _Values = dict[str, float | None]
 
 
-def battery_report(
-    connection: Connection, kind: Kind = "daily", *, gateway: str | None = None, **chosen: Any
-) -> Report:
+def battery_report(connection: Connection, kind: Kind = "daily", *, gateway: str | None = None, **dates: Any) -> Report:
     """Return what batteries took and gave in each day or month; None where unknown.
 
-    ``chosen`` is what ``energy_report`` takes.
+    ``dates`` is what ``energy_report`` takes.
 
     Raises:
         UsageError: no such gateway, or no such date.
@@ -42,7 +40,7 @@ def battery_report(
     sites = {site.name: site for site in sites_of(connection, gateway) if _has_batteries(connection, site)}
     if not sites:
         raise NoDataError("There is no battery in the database: nothing was charged or discharged.")
-    energy = energy_report(connection, kind, gateway=gateway, **chosen)
+    energy = energy_report(connection, kind, gateway=gateway, **dates)
     periods: defaultdict[str, dict[Any, str]] = defaultdict(dict)
     for name, label, status in zip(*(energy.column(own) for own in (*energy.labels, STATUS)), strict=True):
         if name in sites:
@@ -53,7 +51,10 @@ def battery_report(
         ends = [date.fromisoformat(str(label)[:7] + "-01" if kind == "monthly" else str(label)) for label in labels]
         days = _days(connection, sites[name], min(ends), next_period(kind, period_of(kind, max(ends))))
         for label, status in labels.items():
-            values = _total([own for day, own in days.items() if str(day).startswith(str(label))], kind)
+            chosen = [days[label]] if label in days else []
+            if kind == "monthly":
+                chosen = [own for day, own in days.items() if str(day).startswith(label)]
+            values = _total(chosen, kind)
             rows.append((name, label, *(values[column.name] for column in BATTERY), status))
             for weight, column in weights.items():
                 column.append(values[weight])

@@ -237,4 +237,5 @@ LABELS = {
     "hour_starts_at": "Hour (UTC)",
     "local_hour": "Hour",
     "serial": "Inverter",
+    "compared_with": "Compared with",
 }

@@ -1,6 +1,7 @@
 """Reports below the total: phases and inverters, a row per day and each of them.
 
-A phase or inverter that reported nothing on a day is a row without numbers, if it did on another.
+A phase or inverter that reported nothing on a day is a row without numbers, if it did on another; an inverter also if
+it did so in the weeks before.
 
 Walk: v_phase_daily, v_inverter_daily -> here -> exports
 """
@@ -17,13 +18,15 @@ from logger.reports import Report
 from logger.reports.columns import INVERTER, PHASE, STATUS, Column, status_of
 from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, suspect_days, view_rows
 from logger.reports.periods import Text, periods
-from logger.store.models import ENERGY_DAILY
+from logger.store.models import ENERGY_DAILY, INVERTER_DAILY, PANEL_DAILY
 
 #: kind of report -> view, column that names a member, columns of numbers
 DETAILS: dict[str, tuple[str, str, tuple[Column, ...]]] = {
     "phases": ("v_phase_daily", "phase", PHASE),
     "inverters": ("v_inverter_daily", "serial", INVERTER),
 }
+#: An inverter that reported within so many days has a row, whether it reports or not.
+EXPECTED = timedelta(days=30)
 _Coverage = dict[tuple[date, str], float]  #: percent by day and member
 
 
@@ -45,7 +48,9 @@ def detail_report(
         first = max(first, site.first)
         found = view_rows(connection, view, f"day, {member}, {numbers}", site, first, last + timedelta(days=1))
         measured = {(as_date(row[0]), row[1]): row[2:] for row in found}
-        members = sorted({name for _, name in measured})
+        members = sorted(
+            {name for _, name in measured} | (_expected(connection, site, first) if kind == "inverters" else set())
+        )
         covered_pct = _covered_phases(connection, site, first, last) if kind == "phases" else _covered_inverters(found)
         zone = time_zone(site.zone)
         # Phases are the counters of the same CTs; inverters count for themselves.
@@ -71,21 +76,17 @@ def _has_phases(connection: Connection, sites: Iterable[Site]) -> bool:
     return connection.execute(query).first() is not None
 
 
-def inverter_ranking(
-    connection: Connection, *, now: datetime, since: Text = None, until: Text = None, gateway: Text = None
-) -> Report:
-    """Return each inverter's energy and peak over a range, best first; empty where there is none.
-
-    Raises:
-        UsageError: no such gateway, or no such date.
-    """
-    ranked: list[tuple[Any, ...]] = []
-    for site in sites_of(connection, gateway):
-        first, last = days_of(site, "inverters", since, until, now)
-        what, group = "gateway, serial, SUM(energy_kwh), MAX(peak_power_w)", "GROUP BY gateway, serial"
-        found = view_rows(connection, "v_inverter_daily", what, site, first, last + timedelta(days=1), group=group)
-        ranked += sorted(map(tuple, found), key=lambda row: (-(row[2] or 0.0), row[1]))
-    return Report("ranking", ["gateway", "serial"], INVERTER[:2], [], ranked)
+def _expected(connection: Connection, site: Site, first: date) -> set[str]:
+    """Return the inverters that reported in the weeks before a day, and were not taken down since."""
+    made, beside = INVERTER_DAILY.c, PANEL_DAILY.c
+    since = first - EXPECTED
+    query = select(made.serial).where(made.gateway_id.in_(site.gateway_ids), made.day >= since, made.day < first)
+    known = select(beside.serial, beside.state).where(
+        beside.gateway_id.in_(site.gateway_ids), beside.day >= since, beside.day <= first
+    )
+    states = {row.serial: row.state for row in connection.execute(known.order_by(beside.day))}
+    found = {*states, *connection.execute(query.distinct()).scalars()}
+    return {serial for serial in found if states.get(serial) != "removed"}
 
 
 def _covered_phases(connection: Connection, site: Site, first: date, last: date) -> _Coverage:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.reports import Report
+from logger.reports.compare import year_before
 from logger.reports.energy import Site, as_date, energy_report, sites_of, suspect_days, view_rows
 from logger.reports.panels import Panel, panels_of
 from logger.reports.power import Power, stored_power
@@ -159,7 +160,7 @@ class _Days:
     def _before(self, since: date, until: date) -> Comparison | None:
         """Compare with the same days a year before; the last day still runs."""
         over = [day for day in self.production if since <= day < until]
-        pairs = [(self.production[day], self.production.get(then)) for day in over if (then := _year_before(day))]
+        pairs = [(self.production[day], self.production.get(then)) for day in over if (then := year_before(day))]
         both = [(now, then) for now, then in pairs if now is not None and then is not None]
         if not both:
             return None
@@ -172,10 +173,6 @@ class _Days:
             days=len(both),
             of_days=(until - since).days,
         )
-
-
-def _year_before(day: date) -> date | None:
-    return None if (day.month, day.day) == (2, 29) else day.replace(year=day.year - 1)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -136,7 +136,7 @@ def panels_within(connection: Connection, site: Site, first: date, last: date) -
 
 def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:
     gateway_id, serial, name, array, state, relative_pct = row
-    mine = and_(_days.gateway_id == gateway_id, _days.serial == serial)
+    mine = and_(_days.gateway_id == gateway_id, _days.serial == serial, _days.day <= last)
     other = select(_days.day).where(mine, _days.state.is_distinct_from(state)).order_by(_days.day.desc()).limit(1)
     before = connection.execute(other).scalar()
     first = select(_days.day).where(mine, *(() if before is None else (_days.day > before,)))
@@ -144,7 +144,7 @@ def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:
     is_fine = state in {None, "fine"}
     oldest = last - timedelta(days=DAYS - 1)
     query = select(_days.day, _days.energy_wh, _days.peers_median_wh)
-    query = query.where(mine, _days.day <= last, _days.day >= (oldest if is_fine else min(since, oldest)))
+    query = query.where(mine, _days.day >= (oldest if is_fine else min(since, oldest)))
     days = connection.execute(query).all()
     recent = [day for day in days if day.day >= oldest]
     lost_wh = [

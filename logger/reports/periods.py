@@ -12,6 +12,9 @@ from logger.errors import UsageError
 
 Text = str | None  #: what a user typed for a date or chose, if anything
 Kind = Literal["quarter-hourly", "hourly", "daily", "monthly", "yearly"]
+#: what an energy report is compared with
+How = Literal["previous", "year-before"]
+HOWS: tuple[How, ...] = ("previous", "year-before")
 #: kind of report -> the columns that name a period: in its view, and in local time
 PERIOD_LABELS: dict[Kind, tuple[str, ...]] = {
     "quarter-hourly": ("quarter_starts_at", "local_quarter"),

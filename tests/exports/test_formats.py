@@ -57,24 +57,28 @@ def workbook(engine: Engine, url: str, path: Path) -> Any:
 
 def test_a_workbook_has_a_sheet_for_every_question(filled: Engine, database_url: str, tmp_path: Path) -> None:
     book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
-    assert book.sheetnames == ["Summary", "Daily", "Monthly", "Yearly", "Quality", "About"]
-    assert len(book["Summary"]._charts) == 3
-    assert book["Daily"].freeze_panes == "C2"
+    assert book.sheetnames == ["Summary", "Daily", "Monthly", "Yearly", "Calendar", "Quality", "Charts", "About"]
+    assert len(book["Summary"]._charts) == 2
+    assert book["Daily"].freeze_panes == "B2"
     assert book["Daily"].auto_filter.ref is not None
 
 
 def test_a_workbook_has_the_same_figures_as_json(filled: Engine, database_url: str, tmp_path: Path) -> None:
     _, values = workbook(filled, database_url, tmp_path / "x.xlsx")
-    records = json.loads(exports.to_json(daily(filled)))
-    sheet, last = values["Daily"], 1 + len(records)
-    rows = list(sheet.iter_rows(max_col=len(records[0]), min_row=2, max_row=last, values_only=True))
-    for record, row in zip(records, rows, strict=True):
-        cells = list(record.values())
-        assert row[1].date() == date.fromisoformat(cells[1])
-        for cell, expected in zip(row[2:], cells[2:], strict=True):
-            # A workbook keeps 16 digits.
-            assert cell == (pytest.approx(expected, rel=1e-15) if isinstance(expected, float) else expected)
-        assert isinstance(row[2], float)
+    report = daily(filled)
+    records, sheet = json.loads(exports.to_json(report)), values["Daily"]
+    heads = [cell.value for cell in sheet[1]]
+    headings = {report.heading(name): name for name in report.names}
+    assert heads[0] == "Day"
+    assert {"Grid export (kWh)", "Self-sufficiency (%)", "Coverage (%)", "Status"} <= set(heads)
+    for record, row in zip(records, sheet.iter_rows(min_row=2, max_row=1 + len(records)), strict=True):
+        assert row[0].value.date() == date.fromisoformat(record["day"])
+        for heading, cell in list(zip(heads, row, strict=False))[1:]:
+            if heading is not None:
+                expected = record[headings[heading]]
+                # A workbook keeps 16 digits.
+                assert cell.value == (pytest.approx(expected, rel=1e-15) if isinstance(expected, float) else expected)
+        assert row[1].number_format == "#,##0.00"
 
 
 def test_every_total_is_a_live_formula_whose_value_is_right(filled: Engine, database_url: str, tmp_path: Path) -> None:
@@ -102,9 +106,21 @@ def test_the_same_input_gives_the_same_bytes(filled: Engine, database_url: str, 
 
 def test_names_that_look_like_formulas_are_disarmed(filled: Engine, database_url: str, tmp_path: Path) -> None:
     book, _ = workbook(filled, database_url, tmp_path / "x.xlsx")
-    assert book["Daily"]["A2"].value == "'=roof"
-    assert book["Daily"]["A2"].data_type == "s"
+    assert book["Summary"]["A1"].value.startswith("'=roof")
+    assert book["Summary"]["A1"].data_type == "s"
     assert exports.to_csv(daily(filled)).splitlines()[1].startswith(b"'=roof,")
+
+
+def test_a_locale_is_for_csv_and_refused_elsewhere(
+    filled: Engine, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del filled
+    for form in set(FORMATS) - {"csv"}:
+        path = tmp_path / "x"
+        given = ["report", "daily", "--locale", "de", "--format", form, "-o", str(path)]
+        assert run(["--database-url", database_url, *given]) == 2
+        assert "--format csv" in " ".join(capsys.readouterr().err.split())
+        assert not path.exists()
 
 
 def test_csv_for_a_european_spreadsheet_has_commas_and_a_mark(filled: Engine) -> None:

@@ -90,6 +90,19 @@ def test_each_inverter_has_a_row_per_day(filled: Engine) -> None:
     assert a["energy_kwh"] / b["energy_kwh"] == pytest.approx(0.6 / 0.41, rel=1e-3)
 
 
+def test_an_inverter_that_fell_silent_before_the_range_has_rows_without_numbers(filled: Engine) -> None:
+    with filled.begin() as connection:
+        connection.execute(
+            text("DELETE FROM inverter_samples WHERE serial = 'b' AND reported_at >= :since"),
+            {"since": instant(filled, utc(2026, 6, 2))},
+        )
+        rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
+        rows = records(detail_report(connection, "inverters", now=NOW, since="2026-06-04", until="2026-06-04"))
+    assert [(row["serial"], row["energy_kwh"] is None, row["status"]) for row in rows] == [
+        ("a", False, "final"), ("b", True, "partial")
+    ]  # fmt: skip
+
+
 def test_quality_shows_the_hole_and_compares_with_the_inverters(filled: Engine) -> None:
     with filled.connect() as connection:
         rows = records(quality_report(connection, now=NOW))

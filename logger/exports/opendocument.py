@@ -1,0 +1,151 @@
+"""A report as an OpenDocument sheet, with the columns, formats and live totals of a workbook's.
+
+Walk: reports.Report -> workbook.Table -> here -> exports
+"""
+
+import io
+import re
+from datetime import date, datetime
+from typing import Any
+
+from odf import number, style, table, text
+from odf.opendocument import OpenDocumentSpreadsheet
+
+from logger.exports.text import escape_formula
+from logger.exports.workbook import WIDTHS, Table
+from logger.reports import Report
+from logger.reports.columns import Column
+
+_CELLS = re.compile(r"\b([A-Z]+\d+):([A-Z]+\d+)\b")
+
+
+def sheet(report: Report) -> bytes:
+    """Return the file."""
+    document = OpenDocumentSpreadsheet()
+    _lay_out(document)
+    styles = _Styles(document)
+    own = Table(report)
+    rows = [_row(report.heading(name) if name else "" for name in own.names)]
+    for head in rows[0].childNodes:
+        head.setAttribute("stylename", styles.of("head"))
+    totals = [_total(own, styles, name) for name in own.names]
+    formats = [styles.of(report.columns.get(name)) for name in own.names]
+    plain = styles.of(None)
+    for y in range(len(report.rows)):
+        row = table.TableRow()
+        for x, cells in enumerate(own.columns):
+            row.addElement(_cell(cells[y], formats[x] if x < len(formats) else plain, styles))
+        rows.append(row)
+    last = table.TableRow()
+    for cell in totals:
+        last.addElement(cell)
+    result = table.Table(name=report.kind.capitalize())
+    for x in range(len(own.columns)):
+        name = own.names[x] if x < len(own.names) else ""
+        result.addElement(table.TableColumn(**styles.width(WIDTHS.get(name, 12.5), hidden=x >= len(own.names))))
+    # Formulas are made last, and know of the columns that they need.
+    heads = table.TableHeaderRows()
+    heads.addElement(rows[0])
+    for element in [heads, *rows[1:], last]:
+        result.addElement(element)
+    document.spreadsheet.addElement(result)
+    out = io.BytesIO()
+    document.write(out)
+    return out.getvalue()
+
+
+def _lay_out(document: Any) -> None:
+    """Have pages of A4 across."""
+    page = style.PageLayout(name="page")
+    size = {"pagewidth": "29.7cm", "pageheight": "21cm", "printorientation": "landscape", "margin": "1.2cm"}
+    page.addElement(style.PageLayoutProperties(**size))
+    document.automaticstyles.addElement(page)
+    document.masterstyles.addElement(style.MasterPage(name="Default", pagelayoutname=page))
+
+
+class _Styles:
+    """The styles of a document, each made once."""
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+        self._made: dict[Any, Any] = {}
+
+    def of(self, what: Column | str | None, *, bold: bool = False) -> Any:
+        """Return the style of a column's cells, of a ``date``, a ``time`` or a ``head``."""
+        digits = what.decimals if isinstance(what, Column) else what
+        key = (digits, bold)
+        if key not in self._made:
+            self._made[key] = self._make(digits, bold=bold)
+        return self._made[key]
+
+    def width(self, characters: float, *, hidden: bool) -> dict[str, Any]:
+        """Return what a column of some width is made with."""
+        key = ("width", characters)
+        if key not in self._made:
+            own = style.Style(name=f"width{len(self._made)}", family="table-column")
+            own.addElement(style.TableColumnProperties(columnwidth=f"{characters / 5:.2f}cm"))
+            self._document.automaticstyles.addElement(own)
+            self._made[key] = own
+        return {"stylename": self._made[key], **({"visibility": "collapse"} if hidden else {})}
+
+    def _make(self, what: Any, *, bold: bool) -> Any:
+        name = f"cell{len(self._made)}"
+        form: Any = None
+        if isinstance(what, int):
+            form = number.NumberStyle(name=f"{name}format")
+            form.addElement(number.Number(decimalplaces=what, minintegerdigits=1, grouping="true"))
+        elif what in {"date", "time"}:
+            form = number.DateStyle(name=f"{name}format")
+            parts = [number.Year(style="long"), "-", number.Month(style="long"), "-", number.Day(style="long")]
+            if what == "time":
+                parts += [" ", number.Hours(style="long"), ":", number.Minutes(style="long")]
+            for part in parts:
+                form.addElement(number.Text(text=part) if isinstance(part, str) else part)
+        if form is not None:
+            self._document.automaticstyles.addElement(form)
+        own = style.Style(name=name, family="table-cell", **({} if form is None else {"datastylename": form}))
+        if bold or what == "head":
+            own.addElement(style.TextProperties(fontweight="bold"))
+        if what == "head":
+            own.addElement(style.TableCellProperties(wrapoption="wrap", backgroundcolor="#F3F3F3"))
+        self._document.automaticstyles.addElement(own)
+        return own
+
+
+def _row(values: Any) -> Any:
+    row = table.TableRow()
+    for value in values:
+        row.addElement(_text(value))
+    return row
+
+
+def _text(value: str, **look: Any) -> Any:
+    cell = table.TableCell(valuetype="string", **look)
+    cell.addElement(text.P(text=escape_formula(value)))
+    return cell
+
+
+def _cell(value: Any, form: Any, styles: _Styles) -> Any:
+    if value is None or value == "":
+        return table.TableCell()
+    if isinstance(value, date):
+        is_time = isinstance(value, datetime)
+        return table.TableCell(
+            valuetype="date", datevalue=value.isoformat(), stylename=styles.of("time" if is_time else "date")
+        )
+    if isinstance(value, (int, float)):
+        return table.TableCell(valuetype="float", value=repr(value), stylename=form)
+    return _text(str(value))
+
+
+def _total(own: Table, styles: _Styles, name: str) -> Any:
+    """Return the cell below a column: what it adds up to, with its formula."""
+    if name == own.names[0]:
+        return _text("Total", stylename=styles.of("total", bold=True))
+    column = own.report.columns.get(name)
+    total = own.report.totals[name] if column else None
+    if column is None or total is None:
+        return table.TableCell()
+    formula = _CELLS.sub(r"[.\1:.\2]", own.formula(column)).replace(",", ";")
+    look = styles.of(column, bold=True)
+    return table.TableCell(valuetype="float", value=repr(total), formula=f"of:{formula}", stylename=look)
