@@ -36,13 +36,11 @@ def doctor(as_json: bool, bundle: Path | None) -> int:
     It looks at the configuration, the database, the clock and the disks, polls each gateway once, and stores nothing.
     It ends with 8 where something is an error.
     """
-    root = logging.getLogger()
-    if root.level > logging.DEBUG:
-        root.setLevel(logging.ERROR)  # What a look notices is in the findings.
     chosen = click.get_current_context().find_root().ensure_object(dict)
     here = installation.found(chosen.get("config"), os.environ, database_url=chosen.get("database_url"))
     tell = examination.unheard if as_json else _tell
-    found, visits = examination.examine(here, tell, with_more_pages=bundle is not None)
+    with everywhere.quiet(logging.ERROR):  # What a look notices is in the findings.
+        found, visits = examination.examine(here, tell, with_more_pages=bundle is not None)
     if as_json:
         everywhere.echo_json([finding.record() for finding in found])
     else:

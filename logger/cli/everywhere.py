@@ -68,9 +68,9 @@ def _log_all(_context: click.Context, _param: click.Parameter, value: bool) -> N
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(least: int = logging.WARNING) -> Iterator[None]:
     """Log for a while only what the command does not say itself, unless each request is logged."""
-    loggers = {logging.getLogger(): logging.WARNING, logging.getLogger("logger.collector"): logging.CRITICAL}
+    loggers = {logging.getLogger(): least, logging.getLogger("logger.collector"): logging.CRITICAL}
     before = {log: log.level for log in loggers}
     if logging.getLogger().level != logging.DEBUG:
         for log, level in loggers.items():

@@ -1,19 +1,17 @@
 """``envoylog setup``."""
 
 import contextlib
-import logging
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from logger import settings
-from logger.cli import asking, collect, pasting
+from logger.cli import asking, collect, everywhere, pasting
 from logger.cli import service as cli_service
 from logger.cli.program import command
 from logger.clock import utc_now
@@ -55,21 +53,8 @@ def setup(service: bool | None, yes: bool, dry_run: bool, **given: Any) -> int:
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError("Nobody can answer here; add --yes, and a flag for each answer.")
     asked = asking.Terminal(is_there=not yes and sys.stdin.isatty())
-    with _quietly():
+    with everywhere.quiet():
         return _asked(asked, service, _wishes(given), dry_run=dry_run)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep what is logged for an administrator out of the talk, unless -v asks for it."""
-    log = logging.getLogger()
-    level = log.level
-    if level == logging.INFO:
-        log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _asked(asked: "person.Person", service: bool | None, wishes: "person.Wishes", *, dry_run: bool) -> int:

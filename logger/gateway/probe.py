@@ -132,6 +132,8 @@ def _asked(address: Address, scheme: str, deadline: Deadline) -> _Heard:
         if heard.info is None:
             heard.page = page
             heard.page = _page(address, scheme, "/", deadline, heard)
+    except MalformedDocumentError as error:  # An answer that does not end.
+        heard.problem = str(error)
     except (OSError, http.client.HTTPException, ValueError) as error:
         heard.problem = reason_of(error)
     return heard
@@ -163,11 +165,12 @@ def _connected(host: str, port: int, scheme: str, deadline: Deadline, heard: _He
         yield sock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Patience:
-    """Ends each read of a connection at a deadline."""
+    """Ends each read of a connection at a deadline, and one that never ends at a size."""
 
     deadline: Deadline
+    received_bytes: int = 0
 
 
 def _name(page: _Page) -> str:
