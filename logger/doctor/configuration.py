@@ -40,6 +40,8 @@ def examine(here: Installation) -> Iterator[Finding]:
     for gateway in loaded.gateways:
         yield from of_gateway(here, loaded, gateway, with_secrets=not hidden)
     yield from _state_dir(here, loaded)
+    if loaded.pages is not None:
+        yield from _pages(here, loaded.pages)
 
 
 def _files(here: Installation, loaded: Settings) -> Iterator[Finding]:
@@ -130,6 +132,16 @@ def _state_dir(here: Installation, loaded: Settings) -> Iterator[Finding]:
         who = _owner(there)
         text = f"{path}: only {who} may write there, so only {who} can poll and collect; {here.user} can read reports."
         yield ok("state_dir", text)
+
+
+def _pages(here: Installation, path: Path) -> Iterator[Finding]:
+    there = nearest(path)
+    if not there.is_dir():
+        yield error("pages", f"[pages] directory {path} can't be made: {there} is a file.", "choose another directory")
+    elif may(there, os.W_OK | os.X_OK):
+        yield ok("pages", f"{path}: {here.user} may write pages there.")
+    else:
+        yield ok("pages", f"{path}: only {_owner(there)} may write pages there.")
 
 
 def _owner(path: Path) -> str:

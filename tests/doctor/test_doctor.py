@@ -198,6 +198,15 @@ def test_a_state_directory_that_can_not_be_made_is_named(patient: Patient) -> No
 # -------------------------------------------------------------------------------- database
 
 
+def test_a_folder_of_pages_that_can_not_be_made_is_named(patient: Patient) -> None:
+    (patient.roof.directory / "file").touch()
+    text = patient.config.read_text()
+    for directory, is_wrong in (("pages", False), ("file", True), ("file/pages", True)):
+        place = patient.roof.directory / directory
+        patient.config.write_text(f'{text}\n[pages]\ndirectory = "{place}"\n')
+        assert ("pages" in patient.wrong()) == is_wrong
+
+
 def test_a_database_that_is_not_there_yet_is_named(patient: Patient) -> None:
     finding = patient.wrong()["database"]
     assert str(patient.database) in finding.finding

@@ -185,7 +185,7 @@ def test_what_runs_is_compared_without_today(connection: Connection) -> None:
 def test_the_first_year_has_nothing_to_compare_with(connection: Connection) -> None:
     page = one(connection, month="2025-06")
     assert all(figure.before is None for figure in page.figures)
-    assert shown(connection, month="2025-06").text.count("nothing to compare with") == 5
+    assert shown(connection, month="2025-06").text.count("not known in 2024") == 5
 
 
 def test_the_mean_day_is_the_mean_of_its_quarter_hours_in_local_time(connection: Connection) -> None:
@@ -208,7 +208,7 @@ def test_days_that_are_not_whole_are_hatched_and_named(connection: Connection) -
     assert "12 Jun: " in page.text
     assert "(incomplete)" in page.text
     assert "28 of 30 days are complete." in page.text
-    assert "0.5 kWh (0.1 %) of what was made was counted over gaps" in page.text
+    assert "0.50 kWh (0.1 %) of what was made was counted over gaps" in page.text
 
 
 def test_a_day_of_which_nothing_is_known_is_no_zero(connection: Connection) -> None:

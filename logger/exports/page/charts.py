@@ -21,6 +21,8 @@ from logger.reports.page import Page
 
 #: heights in pixels of the bars and of the curve
 BARS_PX, CURVE_PX = 220, 190
+#: The highest bar stands for at least that much.
+LEAST_KWH = 0.5
 #: edge and distance of a day in the calendar
 CELL_PX = 11
 #: classes of the calendar's colours, from little to much
@@ -44,7 +46,7 @@ class Bar(NamedTuple):
 def bars(page: Page) -> Markup:
     """Return the energy of each day of a month, or month of a year, those that are not whole hatched."""
     found = _bars(page)
-    most = max([1e-3, *(max(bar.made or 0.0, bar.before or 0.0) for bar in found)])
+    most = max([LEAST_KWH, *(max(bar.made or 0.0, bar.before or 0.0) for bar in found)])
     scale = Scale(most, -max([0.0, *(bar.grid_import or 0.0 for bar in found)]), BARS_PX)
     width = 100 / len(found)
     parts = [scale.grid()]
@@ -269,8 +271,10 @@ def stack(found: Sequence[Share], said: str) -> Markup:
 def panel_bar(share_pct: float | None, state: str | None) -> Markup:
     """Return what a panel made beside its neighbours, whose median is the line."""
     most = 125.0
+    if share_pct is None:
+        return element("svg", class_="panel", height=12, aria_hidden="true")
     parts = [element("rect", x=0, width="100%", height="100%", class_="ground")]
-    if share_pct is not None and share_pct > 0:
+    if share_pct > 0:
         width = percent(100 * min(share_pct, most) / most)
         parts.append(
             element("rect", x=0, width=width, height="100%", class_="fine" if state in {None, "fine"} else "ill")

@@ -9,8 +9,9 @@ from datetime import date
 from itertools import groupby
 
 from logger.clock import local_day, time_zone, to_epoch_s
+from logger.exports.screen import percent
 from logger.reports import Report
-from logger.reports.columns import ENERGY
+from logger.reports.columns import BRIDGED, COVERAGE, ENERGY, FLOWS
 from logger.reports.happenings import Happening
 from logger.reports.page import Figure, Page
 from logger.reports.panels import ADVICE, Panel
@@ -36,6 +37,8 @@ BETTER = {
 #: what is said of a panel before the advice, where that does not say it itself
 STATES = {"weak": "weak: ", "shaded": "shaded: "}
 SAME = "the same"
+#: what a table has of a row beside its flows
+TABLE = ("self_sufficiency_pct", COVERAGE.name, BRIDGED.name)
 #: At most this many happenings are shown, those that matter most.
 MOST_HAPPENINGS = 12
 #: At most this many panels are shown.
@@ -48,13 +51,13 @@ def number(value: float) -> str:
     """Return a number as exactly as it matters, its thousands apart."""
     if abs(value) >= 99.95:
         return f"{value:,.0f}"
-    return f"{value:z.1f}"
+    return f"{value:z.1f}" if abs(value) >= 0.995 or value == 0 else f"{value:z.2f}"
 
 
 def quantity(name: str, value: float) -> tuple[str, str]:
     """Return a value of a column, and its unit."""
     if name.endswith("_pct"):
-        return (f"{value:z.0f}" if not 99 < value < 100 else "99.9" if value > 99.9 else f"{value:.1f}"), "%"
+        return f"{value:z.0f}", "%"
     if name.endswith("_w"):
         return f"{value / 1000:.2f}", "kW"
     return number(value), "kWh"
@@ -105,6 +108,8 @@ def against(page: Page, figure: Figure) -> str | None:
     if figure.days == figure.of_days and not page.is_running:
         year = page.first.year - 1
         return f"as in {year}: {was}" if change(figure) == SAME else f"from {was} in {year}"
+    if change(figure) == SAME:
+        return f"as then: {was}, {days(figure.days)}"
     return f"from {quantity(figure.name, figure.before)[0]} to {text(figure.name, figure.same)}, {days(figure.days)}"
 
 
@@ -121,7 +126,7 @@ def subtitle(page: Page) -> str:
         return f"since {day(page.site.first)}, when recording began"
     shown = days(len(page.days.rows))
     covered_pct = page.certainty.coverage_pct
-    return shown if covered_pct is None else f"{shown}, {text('coverage_pct', covered_pct)} of the time measured"
+    return shown if covered_pct is None else f"{shown}, {percent(covered_pct)} of the time measured"
 
 
 def days(count: int) -> str:
@@ -188,8 +193,8 @@ def certainty(page: Page) -> Iterator[str]:
     """Yield how sure the figures are, a sentence each."""
     found = page.certainty
     if found.coverage_pct is not None:
-        share = text("coverage_pct", found.coverage_pct)
-        yield f"{share} of the time was measured; the counters also count what was not watched."
+        share = percent(found.coverage_pct)
+        yield f"{share[:1].upper()}{share[1:]} of the time was measured; the counters also count what was not watched."
     counts = found.counts
     whole = counts.get("final", 0)
     over = sum(count for status, count in counts.items() if status != "provisional")
@@ -219,8 +224,9 @@ def certainty(page: Page) -> Iterator[str]:
 
 
 def columns(report: Report) -> list[str]:
-    """Return the columns of energy that this site has."""
-    return [column.name for column in ENERGY if any(value is not None for value in report.column(column.name))]
+    """Return the columns of a table that this site has; those that follow from others are in the reports."""
+    chosen = (*FLOWS, *(column for column in ENERGY if column.name in TABLE))
+    return [column.name for column in chosen if any(value is not None for value in report.column(column.name))]
 
 
 def exact(report: Report, name: str, value: float) -> str:
