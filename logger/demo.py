@@ -16,8 +16,10 @@ from logger import clock, exports, settings
 from logger.collector import service, wiring
 from logger.collector.poller import Poller
 from logger.errors import CheckFailedError, SettingsError, UsageError
+from logger.exports.page import to_html
 from logger.reports import Report, summary
 from logger.reports.energy import energy_report
+from logger.reports.page import pages
 from logger.settings import Settings, write_secret
 from logger.simulator.numbers import Model
 from logger.simulator.server import GatewayServer, Simulation
@@ -42,6 +44,7 @@ class Demo:
         self.config = directory / "config.toml"
         self.database = directory / "envoylog.db"
         self.workbook = directory / "energy.xlsx"
+        self.page = directory / "month.html"
         self.show = show
         self.program = program
 
@@ -74,7 +77,7 @@ class Demo:
                     raise CheckFailedError(f"the database did not take everything: {poller.keeper.error}")
                 report = self._report(engine, last)
             self._compare(report, simulation, last)
-        self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}")
+        self.show(f"\ndatabase     {self.database}\nspreadsheet  {self.workbook}\npage         {self.page}")
         self.show(f"\ntry next:  {self.program} --config {self.config} report monthly")
         self.show(f"           sqlite3 -box {self.database} '{LOOK}'")
 
@@ -129,9 +132,14 @@ class Demo:
         with engine.connect() as connection:
             report = energy_report(connection, "daily", now=now)
             whole = summary.book(connection, now=now)
+            known = zip(report.column("day"), report.column("production_kwh"), strict=True)
+            month = f"{max(day for day, kwh in known if kwh is not None):%Y-%m}"
+            page = to_html(pages(connection, now=now, month=month))
         self.show(f"\n{exports.to_table(report).decode().rstrip()}")
         with exports.replacing(self.workbook) as out:
             out.write(exports.to_full_xlsx(whole))
+        with exports.replacing(self.page) as out:
+            out.write(page)
         return report
 
     def _compare(self, report: Report, simulation: Simulation, last: datetime) -> None:

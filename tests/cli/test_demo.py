@@ -17,3 +17,4 @@ def test_a_demo_without_live_slots_is_compared_up_to_its_last_poll(
     lines: list[str] = []
     Demo(tmp_path / "demo", lines.append).run(days=1, live_s=0)
     assert any("largest difference 0.0" in line for line in lines)
+    assert (tmp_path / "demo/month.html").stat().st_size > 10_000
