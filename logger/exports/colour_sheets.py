@@ -89,7 +89,7 @@ def panels(out: Workbook, book: Book) -> None:
     shares = [[_share_pct(cells.get((serial, month))) for month in months] for serial in serials]
     y = 0
     if any(value is not None for row in shares for value in row):
-        _heads(out, sheet, y, "Beside its neighbours: energy in % of their median", months)
+        _heads(out, sheet, y, "In % of its neighbours", months)
         _rows(out, sheet, y + 2, labels, shares, "0")
         sheet.conditional_format(y + 2, 2, y + 1 + len(serials), len(months) + 1, SHARES)
         y += len(serials) + 4

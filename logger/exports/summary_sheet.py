@@ -106,10 +106,8 @@ def _highlights(out: Workbook, sheet: Any, y: int, book: Book) -> int:
 
 def _lines(book: Book) -> Iterator[tuple[str, str, bool]]:
     """Yield what stands out: a label, what there is to say, and whether it needs care."""
-    for label, found in (("Best day", book.best), ("Poorest day", book.worst)):
-        if found is not None:
-            day, kwh = found
-            yield label, f"{kwh:,.2f} kWh on {day:%A}, {_day(day)}", False
+    for label, (day, kwh) in zip(("Best day", "Poorest day"), book.extremes or (), strict=False):
+        yield label, f"{kwh:,.2f} kWh on {day:%A}, {_day(day)}", False
     bad = [panel for panel in book.panels if panel.state not in {None, "fine", "removed"}]
     expected = sum(panel.state != "removed" for panel in book.panels)
     if book.panels and not bad:

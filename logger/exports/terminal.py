@@ -37,6 +37,8 @@ RARE = ("polls_failed", "gaps", "resets", "wraps", "dips", "suspects", "stalls",
 SHORTEST_NAME = 12
 #: between two columns; the narrower where not all columns have room
 GAPS = ("  ", " ")
+#: of fewer days none is called the best
+FEW_DAYS = 7
 #: of what goes to no terminal: no column is left out
 WIDE = 250
 #: how a status is shown, where there is colour
@@ -92,6 +94,13 @@ def table(report: Report, most: int) -> str:
     title = (titles | {"battery": f"batteries by {subject}"}).get(report.kind)
     heading = textwrap.fill(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", most)
     parts = [f"{click.style(heading, bold=True)}\n", _laid_out(kept, gap)]
+    if report.kind == "daily" and len(gateways) == 1 and len(report.rows) >= FEW_DAYS:
+        found = report.extremes("production_kwh")
+        said = [
+            f"{how} day {day}: {kwh:.2f} kWh."
+            for how, (day, kwh) in zip(("Best", "Poorest"), found or (), strict=False)
+        ]
+        parts += [textwrap.fill(" ".join(said), most) + "\n"] if said else []
     if NOTES in cells and any(cells[NOTES][:-1]):
         parts.append("\n".join(_notes(report, len(gateways) > 1, most)) + "\n")
     left_out = ""

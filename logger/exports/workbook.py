@@ -182,6 +182,7 @@ class Workbook:
             return
         starts = range(labels, len(widths), each)
         widest = max(sum(widths[start : start + each]) for start in starts) + sum(widths[:labels])
+        sheet.print_across()  # What belongs to a row comes one after another.
         sheet.set_print_scale(max(40, min(100, int(100 * PAGE_WIDTH / (CHARACTER * widest)))))
         sheet.set_v_pagebreaks(list(starts)[1:])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from logger.reports.columns import LABELS, Column
+from logger.reports.columns import LABELS, STATUS, Column
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,12 @@ class Report:
     def totals(self) -> dict[str, float | None]:
         """The row of totals for people: a value for each column of numbers, None where unknown."""
         return {column.name: column.total_of(self.column) for column in self.numbers}
+
+    def extremes(self, name: str) -> tuple[tuple[Any, float], tuple[Any, float]] | None:
+        """Return the final periods with the most and the least of a column, as label and value; None where none is."""
+        rows = zip(self.column(name), self.column(self.labels[-1]), self.column(STATUS), strict=True)
+        known = [(value, label) for value, label, status in rows if status == "final" and value is not None]
+        if not known:
+            return None
+        (most, best), (least, poorest) = max(known), min(known)
+        return (best, most), (poorest, least)

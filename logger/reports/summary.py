@@ -60,8 +60,7 @@ class Book:
     charted: Report  #: what charts show: days of a short range, else the months of the last two years
     now: Part | None  #: days of the newest year that are over,
     then: Part | None  #: and the same a year before
-    best: tuple[date, float] | None  #: the days with the most and the least production, of those that are final
-    worst: tuple[date, float] | None
+    extremes: tuple[tuple[date, float], tuple[date, float]] | None  #: the days with the most and the least production
     panels: Sequence[Panel]
     panel_months: Sequence[PanelMonth]
 
@@ -112,14 +111,6 @@ def book(
     if by_gateway:
         wide, months = map(together, (wide, months))
     today = min(local_day(to_epoch_s(now), time_zone(site.zone)) for site in sites)
-    over = [at for at, status in enumerate(daily.column(STATUS)) if status == "final"]
-    produced = [
-        (kwh, day)
-        for day, kwh in zip(
-            rows_of(daily, over).column("day"), rows_of(daily, over).column("production_kwh"), strict=True
-        )
-        if kwh is not None
-    ]
     chosen = {"since": since, "until": until, "gateway": gateway}
     now_part, then_part = _compared(wide, sites, first, min(last, today - timedelta(days=1)))
     return Book(
@@ -133,8 +124,7 @@ def book(
         charted=daily if (last - first).days < SHORT_DAYS else months,
         now=now_part,
         then=then_part,
-        best=max(produced)[::-1] if produced else None,
-        worst=min(produced)[::-1] if produced else None,
+        extremes=daily.extremes("production_kwh"),
         panels=[panel for site in sites for panel in standing_panels(connection, site, last)],
         panel_months=[month for site in sites for month in _panel_months(connection, site, first, last)],
     )

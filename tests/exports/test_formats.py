@@ -183,6 +183,14 @@ def test_long_names_of_several_gateways_are_shortened_and_stand_in_full_above(fi
     assert "Production Consumption" in shown
 
 
+def test_a_table_of_days_names_the_best_and_the_poorest_that_are_final(filled: Engine) -> None:
+    report = daily(filled)
+    final = [row[1:3] for row in report.rows if row[-1] == "final"]
+    best, poorest = (how(final, key=lambda row: row[1]) for how in (max, min))
+    said = f"Best day {best[0]}: {best[1]:.2f} kWh. Poorest day {poorest[0]}: {poorest[1]:.2f} kWh."
+    assert said in click.unstyle(terminal.table(report, 80)).splitlines()
+
+
 def test_what_has_no_room_is_named_as_it_is_headed_elsewhere(filled: Engine) -> None:
     report = daily(filled)
     shown = click.unstyle(terminal.table(report, 80))
