@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,21 @@ def test_parquet_and_ods_hold_the_same_numbers(filled: Engine) -> None:
     assert production[:-1] == pytest.approx(report.column("production_kwh"))
     assert production[-1] == pytest.approx(sum(report.column("production_kwh")))
     assert sheet["Day"].iloc[-1] == "Total"
+
+
+def test_an_ods_has_real_dates_and_totals_that_are_live(filled: Engine) -> None:
+    report = daily(filled)
+    content = exports.to_ods(report)
+    assert content == exports.to_ods(report)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheet = archive.read("content.xml").decode()
+    assert re.findall(r'office:date-value="([^"]+)"', sheet) == [str(day) for day in report.column("day")]
+    last = 1 + len(report.rows)
+    assert f'table:formula="of:=SUBTOTAL(109;[.B2:.B{last}])"' in sheet
+    ratio = f"100*(SUBTOTAL(109;[.C2:.C{last}])-SUBTOTAL(109;[.D2:.D{last}]))/(SUBTOTAL(109;[.C2:.C{last}]))"
+    assert ratio in sheet
+    assert 'number:decimal-places="2"' in sheet
+    assert 'number:grouping="true"' in sheet
 
 
 def test_a_missing_extra_names_what_to_install(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
