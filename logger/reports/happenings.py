@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
-from logger.reports.columns import SUSPECT
 from logger.reports.energy import Site
 from logger.reports.notes import gap_of, in_local_time
 from logger.store.models import EVENTS, PANELS
@@ -141,5 +140,5 @@ def _others(events: Sequence[Any], zone: Any, called: dict[str, str]) -> Iterato
             if len(same) > MOST_ALIKE:
                 text += f" (and {len(same) - 1} more alike)"
             title = TITLES.get(kind, kind.replace("_", " ").capitalize())
-            weight = 0 if kind in SUSPECT else WEIGHT.get(kind, len(WEIGHT) + 2)
+            weight = WEIGHT.get(kind, len(WEIGHT) + 2)
             yield Happening(at=local, title=title, text=text.strip(), weight=weight)

@@ -4,6 +4,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -289,6 +290,10 @@ def test_eighty_panels_show_those_that_matter(sqlite_url: str, opening: Opening)
     fill(engine, date(2026, 6, 1), date(2026, 7, 2), panels=80)
     with engine.connect() as connection:
         page = one(connection, month="2026-06")
+    many = [replace(panel, state="weak") for panel in page.panels]
+    said = Parsed(to_html([replace(page, panels=many)]).decode()).text
+    assert said.count(" weak ") == words.MOST_PANELS
+    assert "look for dirt" not in said
     assert "79 of 80 panels are fine." in Parsed(to_html([page]).decode()).text
     assert len(words.panels(page)[0]) == words.MOST_PANELS
     assert words.panels(page)[1] == 80 - words.MOST_PANELS
@@ -335,3 +340,19 @@ def test_the_command_writes_the_file(
     assert capsys.readouterr().out.startswith("<!doctype html>")
     assert run([*words, "-o", str(tmp_path / "june.xlsx")]) == 2
     assert "june.html" in capsys.readouterr().err
+
+
+def test_many_doubts_and_many_panels_are_said_briefly(connection: Connection) -> None:
+    connection.execute(text("DELETE FROM events"))
+    details = dict.fromkeys((3, 4, 9), "look at it") | {number: f"no {number}" for number in (11, 12, 15, 16)}
+    rows = [
+        {"gateway_id": 1, "at": utc(2026, 6, number, 9), "kind": "ct_disagrees", "subject": "x", "detail": detail}
+        for number, detail in details.items()
+    ]
+    connection.execute(insert(EVENTS), rows)
+    connection.execute(text("UPDATE panel_daily SET state = 'weak'"))
+    said = shown(connection, month="2026-06").text
+    assert "Not to be believed, 3 Jun to 4 Jun, 9 Jun: look at it." in said
+    assert "Not to be believed, 12 Jun: no 12." in said
+    assert "Not to be believed either: 15 Jun to 16 Jun." in said
+    assert said.count("weak: look for dirt") == 3

@@ -40,9 +40,21 @@ SAME = "the same"
 #: what a table has of a row beside its flows
 TABLE = ("self_sufficiency_pct", COVERAGE.name, BRIDGED.name)
 #: At most this many happenings are shown, those that matter most.
-MOST_HAPPENINGS = 12
+MOST_HAPPENINGS = 10
 #: At most this many panels are shown.
 MOST_PANELS = 24
+#: Up to this many panels that are not fine get advice; more of them are only named.
+MOST_ADVICE = 6
+#: state of a panel that is not fine -> what is said of it beside its name
+BRIEFLY = {
+    "weak": "weak",
+    "shaded": "shaded",
+    "dead": "makes nothing",
+    "silent": "reports nothing",
+    "removed": "no longer listed",
+}
+#: At most this many reasons not to believe days are named.
+MOST_DOUBTS = 3
 #: At most this many days are named one by one.
 MOST_SPANS = 6
 
@@ -161,8 +173,10 @@ def panel_name(panel: Panel) -> str:
     return panel.name or panel.serial
 
 
-def panel_note(panel: Panel) -> str:
-    """Return how a panel stands, where it is not fine, and what to do."""
+def panel_note(page: Page, panel: Panel) -> str:
+    """Return what to do about a panel that is not fine, unless that would be said too often."""
+    if sum(other.state in ADVICE for other in page.panels) > MOST_ADVICE:
+        return ""
     advice = ADVICE.get(panel.state or "")
     return f"{STATES.get(panel.state or '', '')}{advice}" if advice else ""
 
@@ -174,7 +188,7 @@ def panels(page: Page) -> tuple[Sequence[Panel], int]:
     ill = [panel for panel in page.panels if panel.state not in {None, "fine"}]
     fine = [panel for panel in page.panels if panel.state in {None, "fine"}]
     fine.sort(key=lambda panel: (panel.relative_pct if panel.relative_pct is not None else math.inf, panel.serial))
-    shown = [*ill, *fine[: max(0, MOST_PANELS - len(ill))]]
+    shown = [*ill, *fine][:MOST_PANELS]
     return shown, len(page.panels) - len(shown)
 
 
@@ -204,10 +218,13 @@ def certainty(page: Page) -> Iterator[str]:
         yield f"Incomplete, so that the day or what flowed in it is less sure: {spans(found.partial)}."
     if found.missing:
         yield f"Nothing is known of {spans(found.missing)}."
-    for of, detail in list(found.suspect.items())[:3]:
-        yield f"Not to be believed, {day(of)}: {detail}."
-    if len(found.suspect) > 3:
-        yield f"Not to be believed either: {spans(list(found.suspect)[3:])}."
+    alike: dict[str, list[date]] = {}
+    for of, detail in found.suspect.items():
+        alike.setdefault(detail, []).append(of)
+    for detail, same in list(alike.items())[:MOST_DOUBTS]:
+        yield f"Not to be believed, {spans(same)}: {detail.rstrip('.')}{'' if detail.endswith('?') else '.'}"
+    if more := [of for same in list(alike.values())[MOST_DOUBTS:] for of in same]:
+        yield f"Not to be believed either: {spans(more)}."
     if found.bridged_kwh:
         production = page.total.column("production_kwh")[0]
         share = f" ({100 * found.bridged_kwh / production:.1f} %)" if production else ""
