@@ -117,10 +117,10 @@ def by_day(curve: Curve, edges_s: Sequence[int], history: History | None) -> Day
 
 
 def measured_hours(curve: Curve, edges_s: Sequence[int]) -> list[int | None]:
-    """Return what a register counted between edges, unknown where it was bridged there."""
+    """Return what a register counted between edges, unknown where more than an hour was bridged there."""
     energy_mwh = curve.energy(edges_s)
-    for start_s, end_s in joined(curve.stretches_s(Tie.BRIDGED)):
-        for i in touched(edges_s, start_s, end_s):
+    for start_s, end_s in curve.stretches_s(Tie.BRIDGED):
+        for i in touched(edges_s, start_s, end_s) if end_s - start_s > SLOWEST_S else ():
             energy_mwh[i] = None
     return energy_mwh
 

@@ -118,9 +118,10 @@ def compare(
         comparison = Comparison(peers_wh, fault, not is_silent and not is_nothing, None)
         if comparison.is_alive and counts and unit.reports >= MEASURED * heard and peers_wh >= max(bright_wh, 1.0):
             reference = all_hours or _median_hours(peers)
-            if reference and unit.hours_wh:
+            both = zip(unit.hours_wh, reference, strict=bool(unit.hours_wh and reference))
+            if any(own is not None and hour is not None for own, hour in both):
                 comparison = _by_hours(comparison, unit.hours_wh, reference, clipped_w)
-            else:
+            else:  # Where reports are an hour apart, no hour was measured for itself.
                 comparison = comparison._replace(ratio=(unit.energy_wh or 0.0) / peers_wh)
         found[serial] = comparison
     return found

@@ -156,12 +156,13 @@ def test_a_panel_that_was_weak_from_the_first_day_is_found() -> None:
     assert changes(found["b"])[-1][0] == PanelState.WEAK
 
 
-def test_without_hours_days_are_compared() -> None:
+@pytest.mark.parametrize("hours", [(), (None,) * 24])
+def test_without_hours_days_are_compared(hours: tuple[float | None, ...]) -> None:
     array = Array("abcd")
     verdicts: list[Verdict] = []
     for day in range(80):
         sun = {serial: 1000.0 * (0.8 if serial == "b" and day >= 60 else 1) for serial in "abcd"}
-        verdicts.append(array.judge(day, {serial: Unit(wh, 40) for serial, wh in sun.items()})["b"])
+        verdicts.append(array.judge(day, {serial: Unit(wh, 40, hours) for serial, wh in sun.items()})["b"])
     assert changes(verdicts) == [(PanelState.FINE, 0), (PanelState.WEAK, 65)]
     assert verdicts[-1].relative == pytest.approx(0.8)
     assert array.compared["b", 79].peers_wh == 1000
