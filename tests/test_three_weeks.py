@@ -135,6 +135,7 @@ def collect(roof: Bench, engine: Engine, case: Case, step: timedelta) -> Poller:
     return poller
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "step"),
     [

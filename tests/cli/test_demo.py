@@ -9,6 +9,7 @@ from logger import clock
 from logger.demo import Demo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now", ["2026-06-01T10:04:59", "2026-05-31T22:04:00"], ids=["midday", "midnight"])
 def test_a_demo_without_live_slots_is_compared_up_to_its_last_poll(
     now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

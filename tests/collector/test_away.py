@@ -223,6 +223,7 @@ def test_a_full_disk_costs_no_poll_and_health_reports_it(
     database.close()
 
 
+@pytest.mark.slow
 def test_run_polls_into_the_spool_until_the_database_is_there(bench: Benches, server: Server) -> None:
     roof = bench(cts="net", database_url=server.url)
     roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock

@@ -40,6 +40,7 @@ def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(bench: B
     database.close()
 
 
+@pytest.mark.slow
 def test_a_day_of_random_faults_leaves_every_poll_and_names_each_fault(tmp_path: Path, sqlite_url: str) -> None:
     result = chaos.month(tmp_path, sqlite_url, 1, seed=4)
     assert result["polls"] > 2 * 288

@@ -115,6 +115,7 @@ def test_a_clock_that_is_set_costs_no_slot_and_is_reported(hours: int) -> None:
     assert len(moved) >= 2
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_the_poll_in_flight_commits_and_leaves(opening: Opening, bench: Benches) -> None:
     roof = bench(cts="net")
     roof.clock.set(datetime.now(UTC))  # noqa: TID251 - a real process has a real clock

@@ -395,6 +395,7 @@ def talk(home: Home, roof: Bench, *answers: tuple[str, str]) -> str:
     return f"{shown}{child.before}\nexit {child.exitstatus}".replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_person_is_asked_again_until_it_is_right(home: Home, roofs: Roofs) -> None:
     roof = roofs()
     token = roof.simulation.token()
