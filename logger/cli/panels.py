@@ -10,7 +10,7 @@ from logger.clock import local_day, time_zone, to_epoch_s, utc_now
 from logger.errors import NoDataError
 from logger.exports import panel_lines
 from logger.reports.energy import sites_of
-from logger.reports.panels import standing_panels
+from logger.reports.panels import NOT_JUDGED, standing_panels
 
 
 @click.command()
@@ -30,9 +30,7 @@ def panels(gateway: str | None, for_installer: bool, as_json: bool) -> None:
             for panel in standing_panels(connection, site, local_day(now_s, time_zone(site.zone)))
         ]
     if not found:
-        raise NoDataError(
-            "No panel was judged yet: that takes one whole day of reports of the inverters, and two weeks for a ratio."
-        )
+        raise NoDataError(NOT_JUDGED)
     if for_installer:
         found = [panel for panel in found if panel.state not in {None, "fine"}]
     if as_json:

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
+from logger.errors import NoDataError
 from logger.reports import Report
 from logger.reports.columns import PANEL
-from logger.reports.energy import Site, as_date, days_of, nothing_in_range, sites_of, view_rows
+from logger.reports.energy import Site, as_date, days_of, sites_of, view_rows
 from logger.reports.periods import Text
 from logger.store.models import INVERTER_DAILY, PANEL_DAILY, PANELS
 
@@ -28,6 +29,7 @@ ADVICE = {
     "silent": "reports nothing: switch its branch off and on by daylight; if it stays silent, call your installer",
     "removed": "no longer listed by the gateway: nothing to do if it was taken down or replaced",
 }
+NOT_JUDGED = "No panel was judged then: that takes a whole day of reports of the inverters, and two weeks for a ratio."
 REMARKS = ("name", "array", "state")
 _days = PANEL_DAILY.c
 
@@ -87,7 +89,7 @@ def panel_report(
         found = view_rows(connection, "v_panels", names, site, first, last + timedelta(days=1))
         rows += sorted(((site.name, as_date(day), *rest) for day, *rest in found), key=lambda row: row[1:3])
     if not rows:
-        raise nothing_in_range(sites)
+        raise NoDataError(NOT_JUDGED)
     return Report("panels", ["gateway", "day", "serial"], PANEL, REMARKS, rows)
 
 

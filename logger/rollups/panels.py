@@ -60,6 +60,8 @@ def advance(connection: Connection, site: Site) -> bool:
     first, newest = connection.execute(ends).one()
     left_s = checkpoints.last_at_s(connection, site.gateway_id, LEDGER, checkpoints.EVER_S)
     since = first if left_s is None or first is None else max(first, local_day(left_s, site.zone))
+    if left_s is not None and since is not None and since >= newest:
+        return False  # As nearly always: nothing is to be written.
     _forget(connection, site, since)
     if since is None or since >= newest:
         return False
