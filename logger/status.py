@@ -1,6 +1,7 @@
 """How things stand: the last polls, today's energy, the token, the spool, the database."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.errors import LoggerError, StoreAwayError
+from logger.gateway.credentials import TokenLeft
 from logger.readings import Outcome
 from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
@@ -17,10 +20,6 @@ from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import spool_path
 
-#: A token that ends sooner is worth a warning.
-TOKEN_LEFT = timedelta(days=14)
-#: One that renews itself does so before the last twelfth of its time; it is late in the last of so many parts.
-LATE_SHARE = 24
 #: what to do where nothing is collected, unless the service knows better
 START = "start the collector: envoylog run"
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
@@ -58,20 +57,6 @@ class GatewayStatus:
     spool_bytes: int  #: what waits for the database
     spool_is_hidden: bool = False  #: from this user: what waits is not known
     waiting_since_s: int | None  #: how long the oldest poll has waited; None when none waits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenLeft:
-    """How long a gateway's token lasts."""
-
-    expires_at: datetime
-    lifetime: timedelta  #: from when it was made
-    renews: bool  #: with the configured account, in good time
-
-    def is_short(self, now: datetime) -> bool:
-        """Return whether so little is left that somebody should look: of one that renews itself, it should have."""
-        late = min(TOKEN_LEFT, self.lifetime / LATE_SHARE) if self.renews else TOKEN_LEFT
-        return self.expires_at - now < late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +210,19 @@ def health(found: Sequence[GatewayStatus], settings: Settings, to_do: Callable[[
     return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
 
 
+def health_now(connect: Callable[[], AbstractContextManager[Connection]], settings: Settings, now: datetime,
+               tokens: Sequence[TokenLeft | None], to_do: Callable[[], str] = lambda: START) -> Health:  # fmt: skip
+    """Return the same of a database that is yet to be opened, and may not be there."""
+    try:
+        with connect() as connection:
+            found = statuses(connection, settings, now, tokens)
+        return health(found, settings, to_do)
+    except StoreAwayError as error:
+        return Health(level=2, line=f"CRITICAL {error}")
+    except LoggerError as error:
+        return Health(level=3, line=f"UNKNOWN {error}")
+
+
 def normal_age_s(gateway: GatewayStatus, settings: Settings) -> int:
     """Return how old the newest poll may be when all is well: of whom the spool is hidden from, the newest stored."""
     return 2 * settings.poll_every_s + 120 + (settings.commit_every_s if gateway.spool_is_hidden else 0)
@@ -247,7 +245,7 @@ def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] =
         is_tried = failed and (gateway.last_poll_age_s or 0) <= poll_s
         return 2, f"nothing measured for {_long(age_s)}{f': {_reason(gateway)}' if is_tried else f'; {to_do()}'}"
     if gateway.token_is_short and gateway.token_left_s is not None:
-        return 1, _token_sentence(gateway, gateway.token_left_s)
+        return 1, token_sentence(gateway.gateway, gateway.token_left_s, renews=gateway.token_renews)
     if gateway.last_outcome != Outcome.COMPLETE:
         return 1, f"last poll {gateway.last_outcome}: {_reason(gateway)}"
     if look := gateway.suspect or gateway.ill_panels:
@@ -268,8 +266,9 @@ def _long(seconds: int) -> str:
     return f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
 
 
-def _token_sentence(gateway: GatewayStatus, left_s: int) -> str:
-    ends, name = f"the token ends in {_long(left_s)}" if left_s > 0 else "the token has ended", gateway.gateway
-    if gateway.token_renews:
+def token_sentence(name: str, left_s: int, *, renews: bool) -> str:
+    """Return when a gateway's token ends, and what to do."""
+    ends = f"the token ends in {_long(left_s)}" if left_s > 0 else "the token has ended"
+    if renews:
         return f"{ends} and was not renewed yet; see why with: envoylog token renew {name}"
     return f"{ends}; get a new one and run: envoylog token set {name}"

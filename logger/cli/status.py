@@ -1,6 +1,5 @@
 """``envoylog status`` and ``envoylog health``."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -13,7 +12,7 @@ from logger import status as standing
 from logger.cli.everywhere import echo_json
 from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
-from logger.errors import LoggerError, StoreAwayError, StoreError
+from logger.errors import LoggerError, StoreError
 from logger.exports import screen
 from logger.gateway import credentials
 from logger.readings import Outcome
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from logger.reports.overview import Overview
     from logger.settings import GatewaySettings, Settings
-    from logger.status import GatewayStatus, TokenLeft
+    from logger.status import GatewayStatus
 
 
 class _Seen(NamedTuple):
@@ -62,36 +61,14 @@ def health() -> int:
     0 is ok, 1 a warning, 2 critical and 3 unknown, as Nagios and its kin expect.
     """
     try:
-        with reading(loaded := load_settings()) as connection:
-            found = standing.statuses(connection, loaded, utc_now(), _tokens(loaded))
-        judged = standing.health(found, loaded, lambda: _to_do(loaded))
-    except StoreAwayError as error:
-        judged = standing.Health(level=2, line=f"CRITICAL {error}")
+        loaded = load_settings()
     except LoggerError as error:
         judged = standing.Health(level=3, line=f"UNKNOWN {error}")
+    else:
+        tokens = credentials.tokens_left(loaded, os.environ, utc_now)
+        judged = standing.health_now(lambda: reading(loaded), loaded, utc_now(), tokens, lambda: _to_do(loaded))
     click.echo(judged.line)
     return judged.level
-
-
-def _tokens(loaded: "Settings") -> "list[TokenLeft | None]":
-    """Return how long each gateway's token lasts; None where there is none, or it can't be read."""
-    found: list[TokenLeft | None] = []
-    for gateway in loaded.gateways:
-        token = None
-        with contextlib.suppress(LoggerError):
-            tokens = credentials.Tokens(gateway, loaded.state_dir, os.environ, utc_now)
-            token = tokens.stored()
-        if token is None or token.expires_at is None:
-            found.append(None)
-            continue
-        lifetime = token.expires_at - token.issued_at if token.issued_at else LIFETIMES[token.is_short]
-        renews = tokens.has_account and not gateway.token
-        found.append(standing.TokenLeft(expires_at=token.expires_at, lifetime=lifetime, renews=renews))
-    return found
-
-
-#: of a token that does not say when it was made: whether it is an installer's -> how long it lasts
-LIFETIMES = {True: timedelta(hours=12), False: timedelta(days=365)}
 
 
 def _to_do(loaded: "Settings") -> str:
@@ -106,7 +83,7 @@ def _to_do(loaded: "Settings") -> str:
 
 
 def _all(connection: "Connection", loaded: "Settings", now: datetime) -> list[_Seen]:
-    found = standing.statuses(connection, loaded, now, _tokens(loaded))
+    found = standing.statuses(connection, loaded, now, credentials.tokens_left(loaded, os.environ, utc_now))
     sites = [_site(connection, gateway, loaded, now) for gateway in loaded.gateways]
     return [_Seen(*pair) for pair in zip(found, sites, strict=True)]
 

@@ -16,14 +16,13 @@ from logger.errors import (
     LoggerError,
     SettingsError,
 )
-from logger.gateway.credentials import Tokens
+from logger.gateway.credentials import TokenLeft, Tokens
 from logger.gateway.tls import Pins
 from logger.gateway.token import Token
 from logger.gateway.words import lifetime
 from logger.readings import Outcome, Poll
 from logger.reports.columns import SUSPECT
 from logger.settings import Settings
-from logger.status import TokenLeft
 
 #: A gateway's clock that differs by more is worth a word; by more than a day, somebody's is wrong.
 SKEW_S = 60

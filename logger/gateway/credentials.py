@@ -3,17 +3,27 @@
 What is new is kept once the gateway took it.
 """
 
+import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from logger.clock import Clock, from_epoch_s
-from logger.errors import AuthenticationError, SettingsError, TokenError
+from logger.errors import AuthenticationError, LoggerError, SettingsError, TokenError
 from logger.gateway.enlighten import ENLIGHTEN_URL, Account, WaitingError
 from logger.gateway.token import ENTREZ_URL, Token
-from logger.settings import GatewaySettings, file_stem, read_secret, write_secret
+from logger.settings import GatewaySettings, Settings, file_stem, read_secret, write_secret
 from logger.settings.secret_files import is_there
 
-__all__ = ["ENLIGHTEN_URL", "ENTREZ_URL", "Token", "Tokens"]
+__all__ = ["ENLIGHTEN_URL", "ENTREZ_URL", "Token", "TokenLeft", "Tokens", "tokens_left"]
+
+#: A token that ends sooner is worth a warning.
+TOKEN_LEFT = timedelta(days=14)
+#: One that renews itself does so before the last twelfth of its time; it is late in the last of so many parts.
+LATE_SHARE = 24
+#: of a token that does not say when it was made: whether it is an installer's -> how long it lasts
+LIFETIMES = {True: timedelta(hours=12), False: timedelta(days=365)}
 
 
 class Tokens:
@@ -113,3 +123,38 @@ class Tokens:
                 "directory writable or set state_dir."
             ) from error
         self.fresh = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLeft:
+    """How long a gateway's token lasts."""
+
+    expires_at: datetime
+    lifetime: timedelta  #: from when it was made
+    renews: bool  #: with the configured account, in good time
+
+    @property
+    def late(self) -> timedelta:
+        """How long before its end somebody should look: of one that renews itself, it should have."""
+        return min(TOKEN_LEFT, self.lifetime / LATE_SHARE) if self.renews else TOKEN_LEFT
+
+    def is_short(self, now: datetime) -> bool:
+        """Return whether so little is left that somebody should look."""
+        return self.expires_at - now < self.late
+
+
+def tokens_left(loaded: Settings, environ: Mapping[str, str], clock: Clock) -> list[TokenLeft | None]:
+    """Return how long each gateway's token lasts; None where there is none, or it can't be read."""
+    found: list[TokenLeft | None] = []
+    for gateway in loaded.gateways:
+        token = None
+        with contextlib.suppress(LoggerError):
+            tokens = Tokens(gateway, loaded.state_dir, environ, clock)
+            token = tokens.stored()
+        if token is None or token.expires_at is None:
+            found.append(None)
+            continue
+        lifetime = token.expires_at - token.issued_at if token.issued_at else LIFETIMES[token.is_short]
+        renews = tokens.has_account and not gateway.token
+        found.append(TokenLeft(expires_at=token.expires_at, lifetime=lifetime, renews=renews))
+    return found

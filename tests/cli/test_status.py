@@ -10,6 +10,7 @@ import pytest
 from logger import status
 from logger.cli import run
 from logger.clock import utc_now
+from logger.gateway.credentials import TokenLeft
 from logger.service.state import State
 from logger.settings import load
 from tests.cli.test_bad_input import config_of
@@ -27,7 +28,7 @@ def polled(bench: Benches) -> Path:
     return path
 
 
-def judged(path: Path, later: timedelta, token: status.TokenLeft | None = None) -> status.Health:
+def judged(path: Path, later: timedelta, token: TokenLeft | None = None) -> status.Health:
     from logger.store.database import opened  # noqa: PLC0415 - only here
 
     loaded = load(path, {})
@@ -47,7 +48,7 @@ def test_silence_is_critical_and_a_token_that_ends_a_warning(polled: Path) -> No
     assert judged(polled, timedelta(minutes=3)).level == 0
     assert judged(polled, timedelta(minutes=30)).level == 2
     assert "30 min" in judged(polled, timedelta(minutes=30)).line
-    ends = status.TokenLeft(expires_at=utc_now() + timedelta(days=5), lifetime=timedelta(days=365), renews=False)
+    ends = TokenLeft(expires_at=utc_now() + timedelta(days=5), lifetime=timedelta(days=365), renews=False)
     found = judged(polled, timedelta(0), ends)
     assert found.level == 1
     assert "the token ends in" in found.line
@@ -71,7 +72,7 @@ TOKENS = [
 
 def test_a_token_that_renews_itself_is_a_warning_only_when_it_should_have_been(polled: Path) -> None:
     for lifetime, left, renews, level in TOKENS:
-        token = status.TokenLeft(expires_at=utc_now() + left, lifetime=lifetime, renews=renews)
+        token = TokenLeft(expires_at=utc_now() + left, lifetime=lifetime, renews=renews)
         found = judged(polled, timedelta(0), token)
         assert found.level == level, token
         assert ("was not renewed yet" in found.line) == (renews and level > 0)
