@@ -1,82 +1,89 @@
-"""Times what has to stay fast, as ratios measured side by side in one run.
+"""Times what has to stay fast, beside the least that does the same work: a table of ratios measured in one run.
 
-A site with three phases and 20 inverters, polled each minute for N days (default 30; 365 takes
-ten minutes and 1 GB), is written into SQLite; then the rebuild, the collector's rollup per quarter
-hour and the daily report over ten years of rollups are timed, against `import pandas`.
-
-With --against the same and more is measured of this checkout and of another one in turns: also
-what a poll costs, the collector's memory, db check, db prune and the start of the command. They
-are CPU time, so that a busy machine matters less; below 1 a ratio says that this one needs less.
-
-With --batteries it is measured how much more a poll of a site with five batteries costs.
+Each row is CPU, memory, bytes or KiB of envoylog, the same of its floor (http.client, requests, sqlite3, COPY, numpy or
+pandas doing that work alone), their ratio, and what it may be at most. Times are of the CPU, so that a busy machine
+matters less; those with PostgreSQL are of the clock. All rows take three minutes; name some to measure these alone.
 """
 
 import argparse
-import resource
-import statistics
 import sys
 import tempfile
-from datetime import timedelta
+import time
 from pathlib import Path
 
-from benchmarks.against import compare
+from benchmarks import databases, starting
 from benchmarks.batteries import compare_batteries
-from benchmarks.checkout import Checkout, metered
-from benchmarks.site import START, copied, fill, ten_years
+from benchmarks.bench import Bench
+from benchmarks.checkout import Checkout
+from benchmarks.table import HEADING, Row, above, number
 
 HERE = Checkout(Path(__file__).resolve().parent.parent.parent)
+MEASUREMENTS = {
+    "start": starting.start,
+    "rollup": databases.rollup,
+    "rebuild": databases.rebuild,
+    "check": databases.check,
+    "prune": databases.prune,
+    "report": databases.report,
+    "workbook": databases.workbook,
+    "export": databases.export,
+    "copy": databases.copy,
+}
+#: of `envoylog`, as far as it says what a check that failed is
+FAILED = 8
 
 
-def alone(directory: Path, days: int) -> None:
-    """Measure this checkout, beside the import of pandas."""
-    path, small = directory / "site.db", directory / "small.db"
-    for database, length in ((path, days), (small, max(1, days // 10))):
-        if not database.exists():
-            HERE.upgrade(database)
-            fill(database, length)
-    pandas_s, pandas_mb = metered(sys.executable, "-c", "import pandas")
-    print(f"import pandas                    {pandas_s:7.2f} s CPU {pandas_mb:6.0f} MB")
-    for database in (small, path):
-        rebuild_s, rebuild_mb = HERE.metered(database, "db", "rebuild")
-    print(f"db rebuild of {days:4d} days          {rebuild_s:7.2f} s CPU {rebuild_mb:6.0f} MB"
-          f"   {rebuild_s / days * 365:.0f} s per year, "
-          f"{rebuild_s / days * 365 / pandas_s:.0f} x import pandas")  # fmt: skip
-    taken = HERE.quarter_hours_ms(path, days)
-    print(f"rollup per quarter hour          {statistics.median(taken):7.1f} ms CPU, at most "
-          f"{max(taken):.1f} ms   {statistics.median(taken) / 1000 / pandas_s:.3f} x import pandas"
-          )  # fmt: skip
-    span = ("--from", str((START - timedelta(days=3650)).year), "--to", START.strftime("%Y-%m"))
-    for label, database in (("little", small), ("much", path)):
-        target = copied(database, directory / f"ten-years-{label}.db")
-        ten_years(target)
-        report_s, report_mb = min(HERE.metered(target, "report", "daily", *span) for _ in range(3))
-        print(f"report daily, 10 years, {label:6s} raw {report_s:6.2f} s CPU {report_mb:6.0f} MB"
-              f"   {report_s / pandas_s:.2f} x import pandas")  # fmt: skip
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"(this script itself took {own:.0f} MB; files in {directory})")
+def table(bench: Bench, names: list[str]) -> list[Row]:
+    """Measure and print row by row."""
+    rows = []
+    print(HEADING)
+    for name in names:
+        for row in MEASUREMENTS[name](bench):
+            rows.append(row)
+            print(row.line(), flush=True)
+    return rows
 
 
-def main() -> None:
+def compare(ours: Bench, others: Bench, names: list[str], repeats: int) -> None:
+    """Measure two checkouts in turns, and print the least of each."""
+    print(f"{'':37}{'here':>11}{'there':>11}{'ratio':>7}")
+    for name in names:
+        turns = [list(MEASUREMENTS[name](bench)) for _ in range(repeats) for bench in (ours, others)]
+        here, there = turns[::2], turns[1::2]
+        for index, row in enumerate(here[0]):
+            values = [min(turn[index].value for turn in each) for each in (here, there)]
+            numbers = (f"{number(value)} {row.unit}" for value in values)
+            print(f"{row.name:37}" + "".join(f"{text:>11}" for text in numbers) + f"{values[0] / values[1]:7.2f}")
+
+
+def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the databases, use them again")
-    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another work tree")
-    parser.add_argument("--repeats", type=int, default=5, help="of each measurement (--against)")
-    parser.add_argument("--seconds", type=float, default=60, help="of collecting (--against)")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="beside another work tree, not the floor")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement (--against)")
     parser.add_argument("--batteries", action="store_true", help="what five batteries cost")
     chosen = parser.parse_args()
+    if unknown := set(chosen.rows) - set(MEASUREMENTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(MEASUREMENTS)}")
     if chosen.batteries:
         compare_batteries()
-        return
-    if chosen.against is not None:
-        there = Checkout(chosen.against.resolve())
-        compare(HERE, there, chosen.days, chosen.repeats, chosen.seconds)
-        return
-    directory = chosen.keep or Path(tempfile.mkdtemp(prefix="envoylog-bench-"))
-    directory.mkdir(parents=True, exist_ok=True)
-    alone(directory, chosen.days)
+        return 0
+    names = chosen.rows or list(MEASUREMENTS)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="envoylog-bench-") as name:
+        bench = Bench(HERE, Path(name) / "here")
+        others = Bench(Checkout(chosen.against.resolve()), Path(name) / "there") if chosen.against else None
+        with bench.stack:
+            if others is not None:
+                with others.stack:
+                    compare(bench, others, names, chosen.repeats)
+                return 0
+            rows = table(bench, names)
+    over = above(rows)
+    print(f"\n{len(rows) - len(over)} of {len(rows)} within their bounds, in {time.monotonic() - began:.0f} s")
+    return FAILED if over else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,14 +1,10 @@
 """A checkout of envoylog as a command: what it costs to run it."""
 
-import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-
-from benchmarks.site import START
 
 #: Runs its arguments, and prints the CPU seconds and the largest resident MB of what it ran. A process of its own,
 #: small and new: the largest memory is inherited from whoever starts a child.
@@ -64,12 +60,3 @@ class Checkout:
     def upgrade(self, database: Path) -> None:
         """Bring a database to this checkout's schema."""
         self.run("--database-url", f"sqlite:///{database}", "db", "upgrade")
-
-    def quarter_hours_ms(self, database: Path, days: int) -> list[float]:
-        """Return the CPU milliseconds of the collector's rollup for the last 48 quarter hours."""
-        since = START + timedelta(days=days, hours=-12)
-        script = Path(__file__).with_name("quarter_hours.py")
-        ended = subprocess.run([sys.executable, str(script), str(database), since.isoformat()],
-                               check=True, env=self.env, stdout=subprocess.PIPE)  # fmt: skip
-        taken: list[float] = json.loads(ended.stdout)
-        return taken

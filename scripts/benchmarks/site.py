@@ -80,15 +80,23 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-def ten_years(path: Path) -> None:
-    """Give a rolled up database ten years of daily rollups."""
+#: rollups -> when a row's period begins
+PERIODS = {
+    "energy_15min": "starts_at", "energy_hourly": "starts_at", "energy_daily": "day", "inverter_daily": "day",
+    "panel_daily": "day",
+}  # fmt: skip
+
+
+def repeated(path: Path, days: int, times: int) -> None:
+    """Give a rolled up database the same rollups again, so many times before its own."""
     with closing(sqlite3.connect(path)) as db, db:
-        names = [row[1] for row in db.execute("PRAGMA table_info(energy_daily)")]
-        rest = ", ".join(name for name in names if name != "day")
-        insert = f"INSERT OR IGNORE INTO energy_daily (day, {rest}) SELECT ?, {rest} FROM model"
-        db.execute("CREATE TEMP TABLE model AS SELECT * FROM energy_daily WHERE day = "
-                   "(SELECT min(day) FROM energy_daily WHERE period_s = 86400)")  # fmt: skip
-        for number in range(1, 3650):
-            day = (START - timedelta(days=number)).date().isoformat()
-            db.execute(insert, (day,))
-        db.commit()
+        for table, period in PERIODS.items():
+            if not (names := [row[1] for row in db.execute(f"PRAGMA table_info({table})")]):
+                continue  # It came later than this version.
+            form = "%Y-%m-%d" if period == "day" else TEXT
+            earlier = f"strftime('{form}', {period}, format('-%d days', {days} * number))"
+            values = ", ".join(earlier if name == period else name for name in names)
+            db.execute(
+                f"WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers "
+                f"WHERE number < {times}) INSERT OR IGNORE INTO {table} SELECT {values} FROM numbers, {table}"
+            )
