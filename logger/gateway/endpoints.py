@@ -174,7 +174,7 @@ class Endpoints:
             answer = self._ask(path, deadline, self.users)
             known.users_refused_at = now if answer.status in REFUSED else None
         # Firmware 3 shows its production to people alone.
-        return parse.document(answer.status, answer.text, or_html=path == PRODUCTION)
+        return parse.document(answer.status, answer.body, or_html=path == PRODUCTION)
 
     def open_text(self, path: str, deadline: Deadline) -> str:
         """Return the body of an endpoint that needs no credentials (/info).

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
 
 from logger import errors
 from logger.gateway.kept import STALE_WITHIN_S, Answer, Kept
@@ -232,17 +232,17 @@ class Http:
         """Return what an error of the libraries means; ``left_s`` is the time that it had."""
         name = self.settings.name
         match error:
-            case requests.exceptions.SSLError() if "ingerprint" in str(error):
+            case requests.exceptions.SSLError() | SSLError() if "ingerprint" in str(error):
                 return errors.CertificateChangedError(
                     f"The certificate of gateway {name!r} is not the pinned one, so nothing was sent; if you know why "
                     f"it changed (firmware update, new gateway), run: envoylog trust accept {name}"
                 )
-            case requests.exceptions.SSLError() if self.settings.tls == "verify":
+            case requests.exceptions.SSLError() | SSLError() if self.settings.tls == "verify":
                 return errors.CertificateChangedError(
                     f"The certificate of gateway {name!r} is not signed by an authority that this machine trusts; "
                     'write tls = "pin".'
                 )
-            case requests.exceptions.SSLError():
+            case requests.exceptions.SSLError() | SSLError():
                 return errors.GatewayUnreachableError(f"TLS failed ({reason_of(error)}).")
             case requests.exceptions.ReadTimeout() | ReadTimeoutError() | TimeoutError():
                 in_time = f"within {left_s:.0f} s" if deadline.is_over else "in time"

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from logger.errors import EndpointMissingError, EndpointRefusedError, MalformedDocumentError, NotReadyError
 
 #: No site behind one gateway reaches a megawatt: such a "power" is a wrapped negative number.
@@ -43,7 +45,7 @@ def check(status: int) -> None:
         raise NotReadyError(f"status {status}: not ready.")
 
 
-def document(status: int, body: str, *, or_html: bool = False) -> Any:
+def document(status: int, body: bytes, *, or_html: bool = False) -> Any:
     """Return the JSON of an answer, whatever its headers are; or the text of an HTML page.
 
     Raises:
@@ -52,22 +54,30 @@ def document(status: int, body: str, *, or_html: bool = False) -> Any:
         EndpointRefusedError, NotReadyError: by its status.
     """
     check(status)
-    text = body.strip()
-    if not text:
+    bare = body.strip()
+    if not bare:
         raise MalformedDocumentError("the answer is empty.")
-    if text.startswith("<"):
+    if bare.startswith(b"<"):
         if or_html:
-            return body
+            return body.decode("utf-8", "replace")
         raise MalformedDocumentError("the answer is an HTML page instead of JSON.")
-    if sum(map(text.count, ",[{")) > MOST_VALUES:
+    if sum(map(bare.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise MalformedDocumentError("the answer holds more values than any of a gateway.")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MalformedDocumentError("the answer is not whole JSON.") from error
+    found = _decoded(bare)
     if isinstance(found, dict) and "error" in found:
         raise EndpointMissingError("this gateway has no such page.")
     return found
+
+
+def _decoded(body: bytes) -> Any:
+    """Return the JSON that a body holds; what msgspec takes for none (NaN, other bytes than UTF-8), json may read."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        try:
+            return json.loads(body.decode("utf-8", "replace"))
+        except (ValueError, RecursionError) as error:
+            raise MalformedDocumentError("the answer is not whole JSON.") from error
 
 
 def number(value: Any) -> float | None:

@@ -77,6 +77,8 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
     """
     until = time.monotonic() + timeout_s
     addresses = _resolved(host, port, timeout_s)
+    if len(addresses) == 1:
+        return _connected(addresses[0], until)
     head_start_s = min(HEAD_START_S, timeout_s / (len(addresses) + 1))
     error: OSError = TimeoutError("timed out")
     with contextlib.ExitStack() as losers, selectors.DefaultSelector() as waiting:
@@ -101,6 +103,20 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
     raise TimeoutError("timed out") if waiting.get_map() else error
 
 
+def _connected(resolved: Any, until: float) -> socket.socket:
+    """Return a connection to the only address that there is."""
+    family, kind, protocol, _, address = resolved
+    found: socket.socket = _PlainSocket(family, kind, protocol)
+    try:
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.settimeout(max(0.001, until - time.monotonic()))
+        found.connect(address)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
 def _begun(losers: contextlib.ExitStack, family: int, kind: int, protocol: int, _: str, address: Any) -> socket.socket:
     """Return a socket that is connecting; ``losers`` closes it."""
     begun = losers.enter_context(socket.socket(family, kind, protocol))
@@ -112,7 +128,11 @@ def _begun(losers: contextlib.ExitStack, family: int, kind: int, protocol: int, 
 
 
 def _resolved(host: str, port: int, timeout_s: float) -> list[Any]:
-    """Return what the system's resolver answers, if it answers in time."""
+    """Return what the system's resolver answers, if it answers in time; an address is its own answer."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, UnicodeError):
+            socket.inet_pton(family, host)
+            return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     answer: Future[list[Any]] = Future()
 
     def ask() -> None:

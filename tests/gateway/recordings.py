@@ -54,7 +54,7 @@ def _document(path: str, answer: Mapping[str, Any]) -> Any:
     body = answer["body"]
     text = body if isinstance(body, str) else json.dumps(body)
     try:
-        return parse.document(answer["status"], text, or_html=path == profiles.PRODUCTION)
+        return parse.document(answer["status"], text.encode(), or_html=path == profiles.PRODUCTION)
     except GatewayError as error:
         return error
 

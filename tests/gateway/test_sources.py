@@ -74,15 +74,28 @@ def test_no_document_breaks_a_parser(document: Any) -> None:
         production.from_inverters_item(document, NOW)
 
 
-@pytest.mark.parametrize("body", ["", "  ", "<html>", '{"a": 1', "nul"])
-def test_a_body_that_is_not_json_is_malformed(body: str) -> None:
+@pytest.mark.parametrize("body", [b"", b"  ", b"<html>", b'{"a": 1', b"nul", b"[" * 10_000])
+def test_a_body_that_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedDocumentError):
         parse.document(200, body)
 
 
 def test_a_body_with_an_error_is_a_missing_page() -> None:
     with pytest.raises(EndpointMissingError):
-        parse.document(200, '{ "error" : "404 - Not Found" }')
+        parse.document(200, b'{ "error" : "404 - Not Found" }')
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1.5, "b": null}', {"a": 1.5, "b": None}),
+        (b'["\xff", 1e400]', ["\ufffd", math.inf]),
+        (b'["\\ud800"]', ["\ud800"]),
+        (b"[123456789012345678901234567890]", [123456789012345678901234567890]),
+    ],
+)
+def test_json_is_read_whatever_its_bytes_are(body: bytes, expected: Any) -> None:
+    assert parse.document(200, body) == expected
 
 
 def test_only_the_phases_in_use_are_read() -> None:
