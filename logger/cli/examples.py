@@ -74,7 +74,7 @@ db current  # which version it has
 sql datasette-metadata -o meta.json  # for: datasette -m meta.json FILE
 sql create-reader analyst  # PostgreSQL: a role that only reads
 demo  # takes about a minute and a half
-demo --days 30 --live-s 0 -o /tmp/demo  # a month of history, nothing live
+demo --days 730 --live-s 0 -o /tmp/demo  # two years of history, nothing live
 simulate --port 8443 --token-file token.txt  # one to try things with
 simulate --cts net --phases 3 --speed 60  # an hour takes a minute
 simulate --from recording.json  # what a gateway answered when it was recorded

@@ -16,3 +16,10 @@ def command(*, is_full: bool = False) -> str:
     if found is not None and Path(found).resolve() == own.resolve():
         return "envoylog"
     return str(own.absolute() if is_full else own)
+
+
+def for_own_gateway() -> tuple[str, str]:
+    """Return the two commands that log one's own gateway: of a clone for good, else as oneself."""
+    if (Path(__file__).parents[2] / "scripts" / "install").is_file():
+        return "sudo scripts/install", "sudo envoylog setup --service"
+    return f"{command()} setup", f"{command()} run"

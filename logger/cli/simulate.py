@@ -143,7 +143,7 @@ def _instant(text: str | None) -> datetime:
 
 
 @click.command()
-@click.option("--days", type=click.IntRange(1, 60), default=3, help="Simulated days before today.")
+@click.option("--days", type=click.IntRange(1, 1500), default=396, help="Simulated days before today.")
 @click.option("--live-s", type=click.IntRange(0, 3600), default=60, help="How long to collect in real time after that.")
 @click.option("-o", "directory", type=PATH, default="envoylog-demo", help="Where the database and the spreadsheet go.")
 def demo(days: int, live_s: int, directory: Path) -> None:
@@ -151,4 +151,4 @@ def demo(days: int, live_s: int, directory: Path) -> None:
 
     The report is compared with what was true. Nothing is needed: no gateway, no configuration.
     """
-    walk.Demo(directory, click.echo, program.command()).run(days=days, live_s=live_s)
+    walk.Demo(directory, click.echo, program.command(), program.for_own_gateway()).run(days=days, live_s=live_s)

@@ -10,6 +10,9 @@ from typing import Any
 
 from logger.reports.columns import LABELS, STATUS, Column
 
+#: No day is the best with less.
+NOTHING_KWH = 0.05
+
 
 @dataclass(frozen=True)
 class Report:
@@ -52,10 +55,13 @@ class Report:
         return {column.name: column.total_of(self.column) for column in self.numbers}
 
     def extremes(self, name: str) -> tuple[tuple[Any, float], tuple[Any, float]] | None:
-        """Return the final periods with the most and the least of a column, as label and value; None where none is."""
+        """Return the final periods with the most and the least of a column, as label and value.
+
+        None where none is final, or all of them have nothing.
+        """
         rows = zip(self.column(name), self.column(self.labels[-1]), self.column(STATUS), strict=True)
         known = [(value, label) for value, label, status in rows if status == "final" and value is not None]
-        if not known:
+        if not known or max(known)[0] < NOTHING_KWH:
             return None
         (most, best), (least, poorest) = max(known), min(known)
         return (best, most), (poorest, least)

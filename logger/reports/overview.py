@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
-from logger.reports import Report
+from logger.reports import NOTHING_KWH, Report
 from logger.reports.compare import year_before
 from logger.reports.energy import Site, as_date, energy_report, sites_of, suspect_days, view_rows
 from logger.reports.panels import Panel, panels_of
@@ -187,8 +187,8 @@ def _best_day(connection: Connection, site: Site) -> tuple[date | None, float | 
         connection, "v_energy_daily", "day, production_kwh", site, site.first, site.last + timedelta(days=1)
     )
     known = [(kwh, as_date(day)) for day, kwh in found if kwh is not None and as_date(day) not in suspects]
-    best_kwh, best = max(known, key=lambda pair: pair[0], default=(None, None))
-    return best, best_kwh
+    best_kwh, best = max(known, key=lambda pair: pair[0], default=(0.0, None))
+    return (best, best_kwh) if best_kwh >= NOTHING_KWH else (None, None)
 
 
 def _curves(connection: Connection, site: Site, today: date) -> Iterator[tuple[float | None, float | None]]:

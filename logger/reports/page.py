@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
-from logger.reports import Report
+from logger.reports import NOTHING_KWH, Report
 from logger.reports.certainty import Certainty, certainty_of
 from logger.reports.columns import COVERED_PCT, STATUS
 from logger.reports.energy import Site, energy_report, nothing_in_range, sites_of
@@ -175,7 +175,8 @@ def _ranked(days: Report, today: date) -> list[tuple[date, float]]:
     """Return the whole days that can be believed, the one with least production first."""
     rows = zip(*map(days.column, ("day", "production_kwh", STATUS)), strict=True)
     known = [(day, kwh) for day, kwh, status in rows if kwh is not None and status == "final" and day < today]
-    return sorted(known, key=lambda pair: (pair[1], pair[0]))
+    ranked = sorted(known, key=lambda pair: (pair[1], pair[0]))
+    return ranked if ranked and ranked[-1][1] >= NOTHING_KWH else []
 
 
 def _figures(

@@ -28,6 +28,7 @@ KINDS = {
     "new_serial": "another gateway answers, from then on",
     "firmware": "reports firmware ARG (default 8.3.5289), from then on",
     "meter_off": "the consumption CT is disabled",
+    "weak_inverter": "inverter number ARG (default 1) makes a fifth less, from then on",
     "lost_inverter": "the last inverter is gone",
     "refused": "answers 401 for the page ARG, whatever the credentials",
     "silent_battery": "battery number ARG (default 1) is heard of no more",
@@ -41,7 +42,7 @@ OUTAGES = {"grid_lost", "generator"}
 #: These are of houses with batteries.
 OF_BATTERIES = OUTAGES | {"silent_battery", "odd_battery", "stale_acb"}
 #: These do not end by themselves.
-LASTING = {"reset", "new_serial", "firmware", "wrap"}
+LASTING = {"reset", "new_serial", "firmware", "wrap", "weak_inverter"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from logger.simulator.faults import Fault
 from logger.simulator.site import INVERTERS_OVER_CT, Site, last_multiple
 
 WRAP_J = 2**32
+#: what a weak inverter makes less
+WEAK = 0.2
 FIRMWARES = {"3": "3.17.3", "5": "5.0.62", "7": "7.6.175", "8": "8.3.5289"}
 #: arrangement -> the CTs that are enabled
 CTS = {
@@ -216,12 +218,23 @@ class Numbers:
 
     def inverter_w(self, index: int, at_s: float) -> float:
         """Return an inverter's power at an instant, never negative."""
-        return max(0.0, self.site.powers(at_s).production * (self.site.inverter_share(index) * INVERTERS_OVER_CT))
+        watts = max(0.0, self.site.powers(at_s).production * (self.site.inverter_share(index) * INVERTERS_OVER_CT))
+        weak_s = self._weak_since_s(index)
+        return watts if weak_s is None or at_s < weak_s else watts * (1 - WEAK)
 
     def inverter_j(self, index: int, at_s: float) -> float:
         """Return an inverter's lifetime counter in joules at an instant, without a wrap."""
         counted_j = self.site.counter_wh("production", at_s) * 3600 + self.model.base_kwh * 3.6e6
+        weak_s = self._weak_since_s(index)
+        if weak_s is not None and at_s > weak_s:
+            lost_wh = self.site.counter_wh("production", at_s) - self.site.counter_wh("production", weak_s)
+            counted_j -= WEAK * 3600 * lost_wh
         return counted_j * self.site.inverter_share(index) * INVERTERS_OVER_CT
+
+    def _weak_since_s(self, index: int) -> float | None:
+        """Return since when an inverter is weak, None where it never gets so."""
+        of = [fault for fault in self._faults("weak_inverter") if int(fault.number(1)) == index + 1]
+        return min((fault.since_s + self.start_s for fault in of), default=None)
 
     def inverters_w(self) -> float:
         """Return the sum of the inverters' powers at their last reports."""

@@ -189,6 +189,11 @@ def test_the_first_year_has_nothing_to_compare_with(connection: Connection) -> N
     assert shown(connection, month="2025-06").text.count("not known in 2024") == 5
 
 
+def test_nothing_is_written_as_nothing() -> None:
+    assert [words.number(value) for value in (0.0, -0.004, 0.0049, 0.05, 1234.5)] == ["0", "0", "0", "0.05", "1,234"]
+    assert words.quantity("self_sufficiency_pct", -0.6) == ("0", "%")
+
+
 def test_the_mean_day_is_the_mean_of_its_quarter_hours_in_local_time(connection: Connection) -> None:
     quarters = one(connection, month="2026-06").mean_day
     assert [quarter.number for quarter in quarters] == [0, 24, 48, 72]

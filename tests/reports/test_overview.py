@@ -104,6 +104,8 @@ def test_the_best_day_is_not_a_suspect_one(connection: Connection) -> None:
     event = "INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'unseen_source', 'production')"
     connection.execute(text(event), at)
     assert seen(connection).best_day not in {best, None}
+    connection.execute(text("UPDATE energy_daily SET production_wh = 12"))
+    assert (seen(connection).best_day, seen(connection).best_day_kwh) == (None, None)
 
 
 def test_the_curve_of_today_has_the_mean_power_of_each_half_hour(connection: Connection) -> None:

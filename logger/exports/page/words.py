@@ -60,16 +60,18 @@ MOST_SPANS = 6
 
 
 def number(value: float) -> str:
-    """Return a number as exactly as it matters, its thousands apart."""
+    """Return a number as exactly as it matters, its thousands apart; what rounds to nothing is 0."""
     if abs(value) >= 99.95:
         return f"{value:,.0f}"
-    return f"{value:z.1f}" if abs(value) >= 0.995 or value == 0 else f"{value:z.2f}"
+    if abs(value) < 0.005:
+        return "0"
+    return f"{value:.1f}" if abs(value) >= 0.995 else f"{value:.2f}"
 
 
 def quantity(name: str, value: float) -> tuple[str, str]:
     """Return a value of a column, and its unit."""
     if name.endswith("_pct"):
-        return f"{value:z.0f}", "%"
+        return f"{max(0.0, value):.0f}", "%"  # What inverters draw at night is no share.
     if name.endswith("_w"):
         return f"{value / 1000:.2f}", "kW"
     return number(value), "kWh"
