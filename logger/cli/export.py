@@ -53,9 +53,10 @@ def export(
                 if output is None:
                     raise UsageError("Parquet goes into a directory: add -o DIRECTORY.")
                 raw.write_parquet(output, chosen.names, batches)
+            elif form == "csv":
+                _write(output, lambda out: raw.write_csv(out, connection, chosen, bar.update))
             else:
-                write = raw.write_csv if form == "csv" else raw.write_jsonl
-                _write(output, lambda out: write(out, chosen.names, batches))
+                _write(output, lambda out: raw.write_jsonl(out, chosen.names, batches))
     if output is not None:
         click.echo(f"{output}: {chosen.count} rows", err=True)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from logger.errors import StoreError
+from logger.store import postgresql_bulk
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
 from logger.store.patience import Patience
@@ -121,18 +122,6 @@ def _refused_us(error: psycopg.Error) -> bool:
     return bool(PGconn.ping(address.encode()) == Ping.OK)
 
 
-def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]) -> None:
-    """Insert rows by COPY."""
-    if not connection.in_transaction():
-        connection.begin()
-    driver: Any = connection.connection.driver_connection
-    columns = ", ".join(f'"{name}"' for name in names)
-    with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as out:
-        for rows in batches:
-            for row in rows:
-                out.write_row(row)
-
-
 @contextlib.contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """Read in one transaction that sees no other."""
@@ -157,6 +146,11 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(column.type, sa.Date):
         return sa.cast(column, sa.Text)
     return sa.cast(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
+
+
+def or_as_it_is(form: ColumnElement[Any], _column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the form of a column: a server keeps nothing that has none."""
+    return form
 
 
 @contextlib.contextmanager
@@ -223,4 +217,6 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
             )
 
 
+bulk_insert, stream, csv_lines = postgresql_bulk.bulk_insert, postgresql_bulk.stream, postgresql_bulk.csv_lines
+copied, copy_in = postgresql_bulk.copied, postgresql_bulk.copy_in
 collector_lock = ServerLock

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import sqlite
 from logger.clock import running_s
 from logger.errors import SettingsError, StoreError
 from logger.store import sqlite_file
-from logger.store.database import BACKUPS, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
+from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.lock import FileLock
 from logger.store.models import UtcDateTime
 
@@ -38,6 +38,7 @@ WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
 # A file's rows come as they are fetched; a buffer between costs a tenth of a rebuild.
 BATCH_BY_BATCH: Mapping[str, Any] = {}
 insert = sqlite.insert
+csv_lines = None
 
 
 def create(url: URL, *, read_only: bool) -> Engine:
@@ -110,6 +111,25 @@ def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batc
         connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
+def copied(column: ColumnElement[Any], source: Any) -> ColumnElement[Any]:
+    """Return a column of a source as a file keeps it."""
+    form: ColumnElement[Any] = source.plain(column)
+    return form
+
+
+def copy_in(connection: Connection, table: Table, batches: Iterable[Any]) -> None:
+    """Insert rows of ``copied`` columns."""
+    bulk_insert(connection, table, table.c.keys(), batches)
+
+
+def stream(connection: Connection, query: str) -> Iterator[Sequence[Any]]:
+    """Return the rows of SQL in batches."""
+    driver: Any = connection.connection.driver_connection
+    with contextlib.closing(driver.execute(query)) as cursor:
+        while batch := cursor.fetchmany(BATCH):
+            yield batch
+
+
 @contextlib.contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """Read in one transaction; opened for writing, it would take the right to write."""
@@ -145,6 +165,11 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(column.type, (UtcDateTime, sa.Date)):
         return sa.type_coerce(column, sa.Text)
     return sa.type_coerce(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
+
+
+def or_as_it_is(form: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the form of a column, or what it holds as text where that has none: a file keeps anything anywhere."""
+    return sa.func.coalesce(form, sa.cast(column, sa.Text))
 
 
 @contextlib.contextmanager

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from logger.errors import StoreAwayError, StoreError
 from logger.settings import places, urls
 from logger.store import schema, sqlite_file
-from logger.store.database import backend, batches, opened, translated_errors
+from logger.store.database import backend, opened, translated_errors, tuples
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA
 from logger.store.queries import problems
@@ -61,8 +61,9 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
                 )
             with engine.foreign_keys_deferred(there, TABLES):
                 for table in TABLES:
-                    found_rows = _reported(_batches(here, table), table.name, total, step)
-                    engine.bulk_insert(there, table, table.c.keys(), found_rows)
+                    columns = [engine.copied(column, backend(source)) for column in table.c]
+                    found_rows = _reported(_batches(here, table, columns), table.name, total, step)
+                    engine.copy_in(there, table, found_rows)
             for table in TABLES:
                 if (arrived := _count(there, table)) != counts[table.name]:
                     raise StoreError(
@@ -72,10 +73,9 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
     return counts
 
 
-def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
-    """Return a table's rows in the order of its key, as SQLite keeps them."""
-    columns = [backend(connection).plain(column) for column in table.c]
-    return batches(connection, select(*columns).order_by(*table.primary_key.columns))
+def _batches(connection: Connection, table: Table, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:
+    """Return a table's rows in the order of its key."""
+    return tuples(connection, select(*columns).order_by(*table.primary_key.columns))
 
 
 def _reported(source: Iterator[Sequence[Any]], name: str, total: int, step: Step) -> Iterator[Sequence[Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from logger.cli import run
 from logger.exports import raw
@@ -74,10 +74,10 @@ def test_a_range_without_samples_names_what_there_is(
 
 def test_no_csv_of_raw_samples_holds_a_formula() -> None:
     out = io.StringIO()
-    raw.write_csv(
+    raw.write_lines(
         out, ["gateway", "polled_at", "error", "took_s"], [[("roof", "t", "=1+1", -3.0), ("-x", "t", None, 1)]]
     )
-    assert out.getvalue().splitlines()[1:] == ["roof,t,'=1+1,-3.0", "'-x,t,,1"]
+    assert out.getvalue().splitlines() == ["roof,t,'=1+1,-3.0", "'-x,t,,1"]
 
 
 def test_parquet_stays_below_its_folder_whatever_a_gateway_is_called(tmp_path: Path) -> None:
@@ -86,3 +86,30 @@ def test_parquet_stays_below_its_folder_whatever_a_gateway_is_called(tmp_path: P
     assert [path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*.parquet")] == [
         ("out", "gateway=..%2F..%2Froof")
     ]
+
+
+def test_a_server_writes_csv_as_a_file_gives_it(engine: Engine, database_url: str, tmp_path: Path) -> None:
+    given = [
+        ("2026-05-31", 1, None),
+        ("2026-06-01", 0.1, "=1+1"),
+        ("2026-06-02", -2.0, ""),
+        ("2026-06-03", 1e15, 'a,"'),
+    ]
+    more = [("2026-06-04", 123456789012.125, "ä\n"), ("2026-06-05", 1e16, "-x"), ("2026-06-06", 5e-7, "x")]
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, '+roof', 's')"))
+        statement = text("INSERT INTO polls (gateway_id, polled_at, took_s, error) VALUES (1, :at, :took_s, :error)")
+        offset = "" if engine.dialect.name == "sqlite" else "+00"
+        rows = [
+            {"at": f"{day} 00:00:00{offset}", "took_s": took_s, "error": error} for day, took_s, error in given + more
+        ]
+        connection.execute(statement, rows)
+    assert exported(database_url, tmp_path / "x.csv", "polls") == 0
+    lines = list(csv.reader(io.StringIO((tmp_path / "x.csv").read_text(), newline="")))
+    assert [(line[0], line[2], line[4]) for line in lines[1:]] == [
+        ("'+roof", took_s, error)
+        for took_s, error in [
+            ("1.0", ""), ("0.1", "'=1+1"), ("-2.0", ""), ("1000000000000000.0", 'a,"'), ("123456789012.125", "ä\n"),
+            ("1e+16", "'-x"), ("5e-07", "x"),
+        ]
+    ]  # fmt: skip

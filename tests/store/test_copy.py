@@ -82,7 +82,8 @@ def rows(engine: Engine) -> dict[str, list[object]]:
     found: dict[str, list[object]] = {}
     with backend(engine).snapshot(engine) as connection:
         for table in transfer.TABLES:
-            batches = transfer._batches(connection, table)
+            plain = [backend(engine).plain(column) for column in table.c]
+            batches = transfer._batches(connection, table, plain)
             found[table.name] = [tuple(row) for batch in batches for row in batch]
     return found
 
