@@ -49,7 +49,7 @@ def from_epoch_s(epoch_s: float) -> datetime:
 
 @lru_cache(maxsize=1)
 def machine_zone() -> tzinfo:
-    """Return the time zone of this machine, as it was when this was first asked: the collector goes by UTC later."""
+    """Return the time zone of this machine, as it was when this was first asked."""
     try:
         if name := os.environ.get("TZ", "").removeprefix(":"):
             return ZoneInfo(name)

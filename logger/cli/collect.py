@@ -14,7 +14,7 @@ import click
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
-from logger.collector import pages, service, wiring
+from logger.collector import open_files, pages, service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
 from logger.gateway import claims, client
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: This many gateways are named in a line of the log.
+NAMED = 10
+
 
 @click.command()
 def run() -> None:
@@ -38,7 +41,8 @@ def run() -> None:
     Ctrl-C, SIGTERM and SIGHUP stop it: the poll in flight is finished and stored.
     """
     loaded = load_settings()
-    names = ", ".join(gateway.name for gateway in gateways_of(loaded))
+    names = [gateway.name for gateway in gateways_of(loaded)]
+    room = open_files.make_room(len(names))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
         builder = _page_builder(loaded)
         collector = service.Service(
@@ -46,10 +50,12 @@ def run() -> None:
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
             hourly=builder.start if builder is not None else None,
+            room=room,
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, collector.stop)
-        log.info("collecting gateways=%s every %d s", names, loaded.poll_every_s)
+        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        log.info("collecting gateways=%s every %d s", shown, loaded.poll_every_s)
         try:
             collector.run()
         finally:

@@ -110,7 +110,7 @@ def log_to_stderr() -> None:
     in_journal = "JOURNAL_STREAM" in os.environ
     handler.setFormatter(LocalTime("%(levelname)s %(message)s" if in_journal else "%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for chatty in ("urllib3", "schedule", "alembic", "asyncio", "zeroconf"):
+    for chatty in ("urllib3", "alembic", "asyncio", "zeroconf"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

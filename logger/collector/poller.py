@@ -55,6 +55,10 @@ class Poller:
         self._log_changes(poll)
         return poll
 
+    def hang_up(self) -> None:
+        """Close the connection; the next poll opens another one."""
+        self.gateway.endpoints.http.forget_connection()
+
     def skip(self, at: datetime) -> None:
         """Record a slot in which the poll before was still running."""
         failure = SourceFailure(source="slot", error="the poll before was still running")

@@ -1,133 +1,86 @@
-"""The long-running collector: wall-clock slots, two threads per gateway, a clean stop.
+"""The long-running collector: wall-clock slots, threads as they are needed, a clean stop.
 
-The schedule library thinks in naive local time, which loses an hour each autumn: the process is put into UTC before the
-first job. Slots are fixed (:00, :05 …), so a slow poll never shifts the next one; a slot that comes while the last poll
-still runs is skipped and recorded. One thread polls and another stores, so that a database that makes wait costs no
-slot.
+Slots are fixed (:00, :05 …), so a slow poll never shifts the next one; a slot that comes while the last poll still runs
+is skipped and recorded. Many gateways are asked spread over the seconds between two slots, each always at its own.
+Whoever asks waits for the gateway most of the time, so that a thread serves many; another thread stores, so that a
+database that makes wait costs no slot.
 
 Walk: here -> collector.poller
 """
 
 import contextlib
+import heapq
 import logging
 import os
-import queue
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from types import FrameType
 
-import schedule
-
-from logger.clock import epoch_now_s, from_epoch_s, machine_zone, running_s, to_epoch_s
-from logger.collector.keeper import Keeper
+from logger.clock import epoch_now_s, from_epoch_s, running_s
+from logger.collector.open_files import PLENTY, Room
 from logger.collector.poller import Poller
-from logger.collector.work import log_once
-from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError
+from logger.collector.work import Lane, Pool
+from logger.collector.writer import Writer
+from logger.errors import LoggerError
 from logger.readings import CLOCKS_AGREE_S
 
 log = logging.getLogger(__name__)
 
 #: systemd and people wait this long for a clean stop.
 STOP_WITHIN_S = 4.0
-#: How often it is looked whether the database is back, and whether something waited long enough.
-LOOK_EVERY_S = 60.0
-#: When in an hour its last quarter has been counted.
-HOURLY_AT = "03:30"
+#: How often it is looked whether this machine's clock was set.
+LOOK_EVERY_S = 5.0
+#: When in an hour its last quarter has been counted, s.
+HOURLY_AT_S = 210
+#: This many gateways are asked in the same second.
+TOGETHER = 10
+#: One that has just kept a thread for this long waits for one of a fourth of them: who hangs never holds up the rest.
+LONG_S = 10.0
 
 
-class PollThread(threading.Thread):
-    """Polls one gateway whenever a slot is handed to it; does all in the order in which it is asked to.
+class Turn:
+    """One gateway's polls, one after the other in the order in which they were asked for.
 
     So it always knows which polls were taken before the clock was set.
     """
 
-    def __init__(self, poller: Poller, storing: "StoreThread", inverters_every_s: int) -> None:
-        super().__init__(name=f"poll {poller.name}", daemon=True)
+    def __init__(self, poller: Poller, phase_s: int) -> None:
         self.poller = poller
-        self.storing = storing
-        self.inverters_every_s = inverters_every_s
-        self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._is_busy = threading.Event()
-        self._guarded = log_once("poll", poller.name)
-        self._is_first = True
+        self.phase_s = phase_s  #: after the slot
         self.taken = 0  #: polls that are over
+        self.took_s = 0.0  #: the last one
+        self.lane = Lane("poll", poller.name)
+        self._is_busy = False
 
-    def offer(self, slot: datetime) -> None:
+    def offer(self, slot: datetime, *, inverters: bool, pool: Pool, taken: Callable[[datetime, Poller], None]) -> None:
         """Hand over a slot; while a poll is running, the slot is skipped and recorded."""
-        if self._is_busy.is_set():
-            self._work.put(partial(self.poller.skip, slot))
+        if self._is_busy:
+            self.lane.put(partial(self.poller.skip, slot), pool)
         else:
-            self._is_busy.set()
-            self._work.put(partial(self._poll, slot))
+            self._is_busy = True
+            self.lane.put(partial(self._poll, slot, taken, inverters=inverters), pool)
 
-    def clock_was_set(self, by_s: int, at: datetime) -> None:
+    def clock_was_set(self, by_s: int, at: datetime, pool: Pool) -> None:
         """Let the polls before move, once the one in flight is over."""
-        self._work.put(partial(self.poller.clock_was_set, by_s, at))
+        self.lane.put(partial(self.poller.clock_was_set, by_s, at), pool)
 
-    def stop(self) -> None:
-        """Ask the thread to end after the poll in flight."""
-        self._work.put(None)
-
-    def run(self) -> None:
-        """Poll slot by slot until stopped: the next slot is the retry."""
-        while (work := self._work.get()) is not None:
-            self._guarded(work)
-
-    def _poll(self, slot: datetime) -> None:
-        due = to_epoch_s(slot) % self.inverters_every_s == 0
+    def _poll(self, slot: datetime, taken: Callable[[datetime, Poller], None], *, inverters: bool) -> None:
+        began_s = time.monotonic()
         try:
-            self.poller.poll(slot, inverters=due or self._is_first)
+            self.poller.poll(slot, inverters=inverters or self.taken == 0)
         finally:
-            self._is_first = False
-            self.taken += 1
-            self._is_busy.clear()
-            if self.poller.keeper.is_due(slot):
-                self.storing.wake()
-
-
-class StoreThread(threading.Thread):
-    """Stores what one gateway's poller took, and rolls up."""
-
-    def __init__(self, keeper: Keeper, now: Callable[[], datetime], fail: Callable[[LoggerError], None]) -> None:
-        super().__init__(name=f"store {keeper.name}", daemon=True)
-        self.keeper = keeper
-        self._now = now
-        self._fail = fail
-        self._is_due = threading.Event()
-        self._guarded = log_once("storing", keeper.name)
-        self._is_stopping = False
-
-    def wake(self) -> None:
-        """Let what waits be stored now."""
-        self._is_due.set()
-
-    def stop(self) -> None:
-        """Ask the thread to store all that waits, and end."""
-        self._is_stopping = True
-        self._is_due.set()
-
-    def run(self) -> None:
-        """Store whenever woken, and look by itself now and then."""
-        while not self._is_stopping:
-            woken = self._is_due.wait(LOOK_EVERY_S)
-            self._is_due.clear()
-            if woken or self.keeper.is_due(self._now()):
-                self._store(self.keeper.store)
-        self._store(self.keeper.store_all)
-
-    def _store(self, store: Callable[[], bool]) -> None:
-        """Store without ever raising: what waits goes on waiting."""
-        self._guarded(store)
-        if isinstance(self.keeper.error, CollectorRunningError):
-            self._fail(self.keeper.error)
+            self.taken, self.took_s = self.taken + 1, time.monotonic() - began_s
+            self._is_busy = False
+            taken(slot, self.poller)
 
 
 class Service:
-    """Runs the threads on a schedule until it is stopped."""
+    """Asks gateways on a schedule until it is stopped."""
 
     def __init__(
         self,
@@ -138,20 +91,25 @@ class Service:
         hourly: Callable[[], None] | None = None,
         epoch_s: Callable[[], float] = epoch_now_s,
         running_s: Callable[[], float] = running_s,
+        room: Room = PLENTY,
     ) -> None:
         self.poll_every_s = poll_every_s
+        self.inverters_every_s = inverters_every_s
         self.hourly = hourly
         self.epoch_s = epoch_s
         self.running_s = running_s
-        self.storing = [StoreThread(poller.keeper, self._now, self._fail) for poller in pollers]
-        pairs = zip(pollers, self.storing, strict=True)
-        self.polling = [PollThread(poller, storing, inverters_every_s) for poller, storing in pairs]
+        self.turns = [Turn(poller, phase_s(poller.name, len(pollers), poll_every_s)) for poller in pollers]
+        self.writer = Writer([poller.keeper for poller in pollers], self._now, self._fail)
         self.failure: LoggerError | None = None
         self.slots_offered = 0
         self.last_slot: datetime | None = None
+        self._keeps_connections = room.keeps_connections
+        self._long = Pool("long poll", max(1, room.threads // 4))
+        self._pool = Pool("poll", max(1, room.threads - self._long.most))
+        #: (when, and whose turn it is then), the next first; whose turn is -1 when the hourly work is
+        self._planned: list[tuple[int, int]] = []
         self._stored = self._taken = 0
         self._offset_s = epoch_s() - running_s()
-        self._scheduler = schedule.Scheduler()
         self._stop = threading.Event()
 
     def stop(self, *_: int | FrameType | None) -> None:
@@ -171,33 +129,30 @@ class Service:
         Raises:
             CollectorRunningError: another collector took the database meanwhile.
         """
-        machine_zone()  # The log goes on in it.
-        os.environ["TZ"] = "UTC"
-        time.tzset()
         self._plan()
-        for thread in (*self.storing, *self.polling):
-            thread.start()
+        self.writer.start()
         notify("READY=1")
         if self.hourly is not None:
             self.hourly()
         while not self._stop.is_set():
-            self._read_clock_s()
-            self._scheduler.run_pending()
+            self._offer_due(self._read_clock_s())
             self._feed_watchdog()
-            idle_s = self._scheduler.idle_seconds
-            self._stop.wait(1.0 if idle_s is None else max(0.01, min(idle_s, 1.0)))
+            left_s = self._planned[0][0] - self.epoch_s() if self._planned else LOOK_EVERY_S
+            self._stop.wait(max(0.01, min(left_s, LOOK_EVERY_S)))
         notify("STOPPING=1")
         self._finish()
         if self.failure is not None:
             raise self.failure
 
     def _plan(self) -> None:
-        """Plan every slot anew: jobs wait for the time that the old clock would have shown."""
-        self._scheduler.clear()
-        for job in slots(self._scheduler, self.poll_every_s):
-            job.do(self._slot)
+        """Plan the next slot of each anew: what was planned is of the clock as it was."""
+        now_s = self.epoch_s()
+        self._planned = [
+            (next_s(now_s, self.poll_every_s, turn.phase_s), number) for number, turn in enumerate(self.turns)
+        ]
         if self.hourly is not None:
-            self._scheduler.every().hour.at(HOURLY_AT).do(self.hourly)
+            self._planned.append((next_s(now_s, 3600, HOURLY_AT_S), -1))
+        heapq.heapify(self._planned)
 
     def _read_clock_s(self) -> float:
         """Return what the clock shows, epoch seconds; see whether it was set.
@@ -210,51 +165,73 @@ class Service:
         if abs(by_s) > CLOCKS_AGREE_S:
             log.warning("this machine's clock was set by %+d s", by_s)
             self.last_slot = None
-            for thread in self.polling:
-                thread.clock_was_set(by_s, from_epoch_s(now_s))
+            for turn in self.turns:
+                turn.clock_was_set(by_s, from_epoch_s(now_s), self._pool)
             self._plan()
         return now_s
+
+    def _offer_due(self, now_s: float) -> None:
+        """Hand each slot that has come to whose it is."""
+        while self._planned and self._planned[0][0] <= now_s:
+            number = self._planned[0][1]
+            if number >= 0:
+                due_s = next_s(now_s, self.poll_every_s, self.turns[number].phase_s)
+                self._offer(self.turns[number], due_s - self.poll_every_s)
+            else:
+                due_s = next_s(now_s, 3600, HOURLY_AT_S)
+                if self.hourly is not None:
+                    self.hourly()
+            heapq.heapreplace(self._planned, (due_s, number))
+
+    def _offer(self, turn: Turn, slot_s: int) -> None:
+        slot, with_inverters = from_epoch_s(slot_s), (slot_s - turn.phase_s) % self.inverters_every_s == 0
+        if slot != self.last_slot:
+            self.slots_offered, self.last_slot = self.slots_offered + 1, slot
+        pool = self._long if turn.took_s > LONG_S else self._pool
+        turn.offer(slot, inverters=with_inverters, pool=pool, taken=self._poll_taken)
+
+    def _poll_taken(self, slot: datetime, poller: Poller) -> None:
+        if not self._keeps_connections:
+            poller.hang_up()
+        if (keeper := poller.keeper).is_due(slot):
+            self.writer.wake(keeper)
 
     def _feed_watchdog(self) -> None:
         """Tell systemd that we live: the database took another poll, or is away and another poll waits for it.
 
         A restart does not bring a database back, and would lose what waits in memory while the disk is full.
         """
-        stored, taken = sum(thread.keeper.stored for thread in self.storing), sum(t.taken for t in self.polling)
-        is_away = any(isinstance(thread.keeper.error, (StoreAwayError, StoreDamagedError)) for thread in self.storing)
-        if stored > self._stored or (is_away and taken > self._taken):
+        stored, taken = self.writer.stored, sum(turn.taken for turn in self.turns)
+        if stored > self._stored or (taken > self._taken and self.writer.is_away):
             self._stored, self._taken = stored, taken
             notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
 
-    def _slot(self) -> None:
-        now_s = self._read_clock_s()
-        slot = from_epoch_s(now_s - now_s % self.poll_every_s)
-        if slot == self.last_slot:
-            return  # A job that ran late shares its slot with the next one.
-        self.slots_offered, self.last_slot = self.slots_offered + 1, slot
-        for thread in self.polling:
-            thread.offer(slot)
-
     def _finish(self) -> None:
-        until = time.monotonic() + STOP_WITHIN_S
-        for thread in self.polling:
-            thread.stop()
-        for thread in self.polling:
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                log.warning("gateway=%s was still being asked and is left", thread.poller.name)
-            thread.storing.stop()
-        for storing in self.storing:
-            storing.join(max(1.0, until - time.monotonic()))
-            if storing.is_alive():
-                log.warning("gateway=%s what waits is stored at the next start", storing.keeper.name)
+        until_s = time.monotonic() + STOP_WITHIN_S
+        for pool in (self._pool, self._long):
+            pool.drop()
+        for turn in self.turns:
+            if not turn.lane.finish(until_s):
+                log.warning("gateway=%s was still being asked and is left", turn.poller.name)
+        left_s = max(1.0, until_s - time.monotonic())
+        self.writer.stop(left_s)
+        self.writer.join(left_s)
+        if self.writer.is_alive():
+            log.warning("what waits is stored at the next start")
 
 
-def slots(scheduler: schedule.Scheduler, every_s: int) -> list[schedule.Job]:
-    """Return one unbound job per wall-clock slot."""
-    if 60 % every_s == 0:
-        return [scheduler.every().minute.at(f":{s:02d}") for s in range(0, 60, every_s)]
-    return [scheduler.every().hour.at(f"{s // 60:02d}:{s % 60:02d}") for s in range(0, 3600, every_s)]
+def next_s(now_s: float, every_s: int, after_s: int) -> int:
+    """Return the next instant (epoch seconds) that lies this long after a multiple of ``every_s``."""
+    whole_s = int(now_s)
+    return whole_s - (whole_s - after_s) % every_s + every_s
+
+
+def phase_s(name: str, count: int, every_s: int) -> int:
+    """Return how long after a slot one of some gateways is asked: few of them at once, many one after the other.
+
+    It is the same after each start, and of each collector of a configuration.
+    """
+    return zlib.crc32(name.encode()) % min(every_s, -(-count // TOGETHER))
 
 
 def notify(message: str) -> None:

@@ -18,8 +18,8 @@ import json, os, sys, threading
 from datetime import datetime
 from pathlib import Path
 from logger import settings
-from logger.collector.service import StoreThread
 from logger.collector.wiring import pollers
+from logger.collector.writer import Writer
 from logger.store import lock
 lock.PATIENCE_S = float(sys.argv[3])
 loaded = settings.load(Path(sys.argv[1]), {})
@@ -27,9 +27,8 @@ database = lock.CollectorDatabase(loaded.database_url)
 now = [datetime.fromisoformat(sys.argv[2])]
 polling = pollers(loaded, database, {}, clock=lambda: now[0])
 complain = lambda error: print(error, file=sys.stderr)
-storing = [StoreThread(poller.keeper, lambda: now[0], complain) for poller in polling]
-for thread in storing:
-    thread.start()
+writer = Writer([poller.keeper for poller in polling], lambda: now[0], complain)
+writer.start()
 for poller in polling:
     poller.gateway.budget_s = 5.0  # What is slow takes real time.
 for line in sys.stdin:
@@ -42,19 +41,17 @@ for line in sys.stdin:
         task.start()
     for task in tasks:
         task.join()
-    for poller, thread in zip(polling, storing):
+    for poller in polling:
         if poller.keeper.is_due(now[0]):
-            thread.wake()
+            writer.wake(poller.keeper)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak_kb = int(status["VmHWM"].split()[0])
     stored = {poller.name: poller.keeper.stored for poller in polling}
     print(json.dumps({"peak_kb": peak_kb, "threads": threading.active_count(), "stored": stored}), flush=True)
-for thread in storing:
-    thread.stop()
-for thread in storing:
-    thread.join(20)
+writer.stop(20)
+writer.join(20)
 database.close()
-os._exit(any(thread.is_alive() for thread in storing))
+os._exit(writer.is_alive())
 """
 CHECKOUT = Path(__file__).parents[2]
 

@@ -329,7 +329,9 @@ def test_the_running_service_moves_polls_and_knows_by_how_much(
 
 
 @pytest.mark.parametrize("by_s", [-25, 25])
-def test_a_small_step_is_no_event(bench: Benches, engine: Engine, database_url: str, by_s: int) -> None:
+def test_a_small_step_is_no_event(
+    bench: Benches, engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, by_s: int
+) -> None:
     roof = bench(cts="net", database_url=database_url)
     by = [0.0]
     service = Service(
@@ -339,10 +341,12 @@ def test_a_small_step_is_no_event(bench: Benches, engine: Engine, database_url: 
         epoch_s=lambda: roof.clock().timestamp() + by[0],
         running_s=lambda: roof.clock().timestamp(),
     )
+    moved: list[int] = []
+    monkeypatch.setattr(service.turns[0], "clock_was_set", lambda by_s, *_: moved.append(by_s))
     service._read_clock_s()
     by[0] = by_s
     service._read_clock_s()
-    assert service.polling[0]._work.empty()
+    assert moved == []
     by[0] = by_s + 31 * (by_s // abs(by_s))
     service._read_clock_s()
-    assert not service.polling[0]._work.empty()
+    assert moved == [31 * (by_s // abs(by_s))]

@@ -1,4 +1,4 @@
-"""Slots on the clock, one worker per gateway, a clean stop."""
+"""Slots on the clock, threads as they are needed, one that writes, a clean stop."""
 
 import contextlib
 import os
@@ -12,27 +12,46 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import schedule
 from sqlalchemy import text
 
 from logger.clock import epoch_now_s
-from logger.collector.service import Service, slots
-from logger.collector.work import log_once
+from logger.collector import service as services
+from logger.collector import writer as writers
+from logger.collector.open_files import ASKED, OTHERS, Room, make_room
+from logger.collector.service import Service, next_s, phase_s
+from logger.collector.work import Pool, log_once
+from logger.collector.writer import Writer
+from logger.errors import LoggerError, SettingsError, StoreAwayError
+from logger.store.spool import MemoryQueue
 from tests.conftest import Benches, Opening
 
 
-@pytest.mark.parametrize(("every_s", "jobs"), [(5, 12), (60, 1), (300, 12), (3600, 1), (90, 40)])
-def test_there_is_one_job_per_slot(every_s: int, jobs: int) -> None:
-    assert len(slots(schedule.Scheduler(), every_s)) == jobs
+@pytest.mark.parametrize(("every_s", "slots"), [(5, 720), (60, 60), (300, 12), (3600, 1), (90, 40)])
+def test_the_slots_of_an_hour_lie_on_the_clock(every_s: int, slots: int) -> None:
+    found, at_s = [], 3600 - 0.001
+    while (at_s := next_s(at_s, every_s, 0)) < 7200:
+        found.append(at_s)
+    assert found == list(range(3600, 7200, every_s))
+    assert len(found) == slots
+
+
+def test_few_gateways_are_asked_at_once_and_many_spread_over_the_seconds_between_two_slots() -> None:
+    names = [f"roof {number}" for number in range(1000)]
+    assert {phase_s(name, 10, 60) for name in names} == {0}
+    phases = [phase_s(name, len(names), 60) for name in names]
+    assert set(phases) == set(range(60))
+    assert max(phases.count(second) for second in range(60)) <= 2 * 1000 // 60
+    assert {phase_s(name, 1000, 5) for name in names} == set(range(5))
 
 
 class FakePoller:
     """A poller and its keeper that take a given time; remembers its slots."""
 
-    error = None
+    error: LoggerError | None = None
 
     def __init__(self, name: str, took_s: float = 0.0, store_s: float = 0.0) -> None:
         self.name = name
+        self.queue = MemoryQueue()
         self.took_s = took_s
         self.store_s = store_s
         self.clock_set_by_s: list[int] = []
@@ -78,6 +97,93 @@ def test_a_slow_gateway_delays_no_other_and_its_missed_slots_are_recorded() -> N
     assert slow.missed
     assert {at.microsecond for at in quick.polled + slow.missed} == {0}
     assert slow.finished
+
+
+def test_one_that_hangs_each_time_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "LONG_S", 1.0)
+    hanging = [FakePoller(f"hanging {number}", 1.6) for number in range(3)]
+    quick = [FakePoller(f"quick {number}", 0.01) for number in range(7)]
+    room = Room(4, keeps_connections=True)
+    service = Service([*hanging, *quick], poll_every_s=1, inverters_every_s=60, room=room)  # type: ignore[list-item]
+    threading.Timer(7, service.stop).start()
+    service.run()
+    for poller in quick:  # Until it is known who hangs, they are in the way.
+        assert len(poller.missed) <= 3
+        assert len(poller.polled) >= 3
+    assert service._pool.threads <= 3
+    assert service._long.threads <= 1
+
+
+def test_a_thread_serves_many_gateways_and_none_is_asked_twice_at_once() -> None:
+    pool, running, most = Pool("poll", 100), set[int](), 0
+    everything = threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        nonlocal most
+        running.add(number)
+        most = max(most, len(running))
+        running.remove(number)
+        everything.release()
+
+    for number in range(300):
+        pool.do(lambda number=number: work(number))  # type: ignore[misc]
+        everything.acquire()
+    assert most == 1
+    assert pool.threads <= 3
+
+
+@pytest.mark.parametrize(("soft", "hard", "room"), [
+    (1024, 4096, Room(256, keeps_connections=True)),
+    (1024, 1024, Room((1024 - OTHERS) // ASKED, keeps_connections=False)),
+])  # fmt: skip
+def test_the_limit_of_open_files_is_raised_and_respected(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, soft: int, hard: int, room: Room
+) -> None:
+    limits = [(soft, hard)]
+    monkeypatch.setattr("resource.getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr("resource.setrlimit", lambda _, new: limits.append(new))
+    assert make_room(1000) == room
+    assert limits[-1] == (min(hard, OTHERS + ASKED * 256 + 1000), hard)
+    assert [record.levelname for record in caplog.records] == ([] if room.keeps_connections else ["WARNING"])
+    assert make_room(3) == Room(3, keeps_connections=True)
+    limits.append((64, 64))
+    with pytest.raises(SettingsError, match="raise the limit to"):
+        make_room(1000)
+
+
+class Away(FakePoller):
+    """One whose polls the database does not take until it is back."""
+
+    is_back = threading.Event()
+    tried: list[str]
+
+    def store(self) -> bool:
+        self.tried.append(self.name)
+        self.error = None if self.is_back.is_set() else StoreAwayError("away")
+        return self.is_back.is_set()
+
+
+def test_a_database_that_is_away_is_tried_with_two_gateways_now_and_then_and_takes_all_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writers, "TRY_EVERY_S", 0.2)
+    keepers, Away.tried = [Away(f"roof {number}") for number in range(50)], []
+    Away.is_back.clear()
+    writer = Writer(keepers, lambda: datetime.now(UTC), lambda _error: None)  # type: ignore[arg-type]  # noqa: TID251
+    for keeper in keepers:
+        writer.wake(keeper)  # type: ignore[arg-type]
+    writer.start()
+    time.sleep(0.5)
+    assert writer.is_away
+    assert set(Away.tried) == {"roof 0", "roof 1"}
+    assert 2 <= len(Away.tried) <= 8
+    Away.is_back.set()
+    time.sleep(0.4)
+    assert not writer.is_away
+    assert Away.tried[-50:] == [keeper.name for keeper in keepers]
+    writer.stop(1)
+    writer.join(2)
+    assert all(keeper.finished for keeper in keepers)
 
 
 def test_a_database_that_makes_wait_delays_no_slot() -> None:
