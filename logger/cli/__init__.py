@@ -37,6 +37,7 @@ status status Show on one screen how things stand.
 report report Show or write energy per hour, day, month or year.
 health status Check for a monitor: one line, and an exit code.
 panels panels Compare each panel with its neighbours.
+fleet fleet Watch many gateways: who is silent, weak or incomplete.
 # When something is wrong
 doctor doctor Check everything, and say what to do about it.
 config configuration Check the configuration, and show where values come from.

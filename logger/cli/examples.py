@@ -24,6 +24,10 @@ health  # for Nagios, cron and the like
 panels  # is a panel weak, dead or silent?
 panels --for-installer  # for whoever repairs it
 panels --json  # for a program
+fleet status  # many gateways, the worst first
+fleet status --json  # for a program
+fleet report --from last-month  # who made less than the others
+fleet report --from this-year -o fleet.xlsx  # a workbook
 report daily  # the last 31 days
 report daily --from last-month  # the days of the last month
 report daily --from this-year -o year.xlsx  # a workbook
