@@ -23,7 +23,7 @@ LAYERS = [
     {"rollups"},
     {"reports"},
     {"collector", "exports", "cookbook", "status"},
-    {"demo", "service"},
+    {"demo", "lake", "service"},
     {"doctor", "setup"},
     {"cli"},
 ]

@@ -63,6 +63,7 @@ docs --man | man -l -  # the manual page
 export production --from last-month -o month.csv  # a month of samples
 export meters --format jsonl | gzip > meters.gz  # everything, in a stream
 export inverters --from this-year -o inverters.parquet  # Parquet files
+export all --format parquet -o lake --since-last  # a lake of Parquet files, each night
 db size  # what takes how much room
 db check  # is it sound and complete?
 db backup -o /media/stick --keep 3  # while envoylog collects
@@ -76,6 +77,7 @@ db prune --vacuum --yes  # and give the room back
 db upgrade  # after installing a new version
 db current  # which version it has
 sql datasette-metadata -o meta.json  # for: datasette -m meta.json FILE
+sql duckdb --lake lake -o lake.sql  # for: duckdb -init lake.sql
 sql create-reader analyst  # PostgreSQL: a role that only reads
 demo  # takes about a minute and a half
 demo --days 730 --live-s 0 -o /tmp/demo  # two years of history, nothing live

@@ -12,7 +12,11 @@ from logger import clock, exports
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.errors import UsageError
 from logger.exports import raw
+from logger.lake import layout, write
+from logger.lake.write import Span
 from logger.reports import periods
+from logger.store import queries
+from logger.store.models import METADATA
 
 #: suffix -> format
 SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -21,7 +25,7 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 
 @click.command()
 @click.argument(
-    "what", metavar="WHAT", type=click.Choice(("production", "consumption", "meters", "inverters", "polls"))
+    "what", metavar="WHAT", type=click.Choice(("production", "consumption", "meters", "inverters", "polls", "all"))
 )
 @click.option(
     "--from", "since", metavar="D", shell_complete=complete_day, help="First day, included.  [default: the first day]"
@@ -31,34 +35,56 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 )
 @click.option("--gateway", metavar="NAME", shell_complete=complete_gateway, help="Only this gateway.  [default: all]")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or csv]")
+@click.option("--since-last", is_flag=True, help="Only what is new since the lake was last written (parquet).")
 @output_option("Write this file; - is the terminal or pipe; a directory for parquet.")
 def export(
-    what: str, since: str | None, until: str | None, gateway: str | None, form: str | None, output: Path | None
+    what: str,
+    since: str | None,
+    until: str | None,
+    gateway: str | None,
+    form: str | None,
+    since_last: bool,
+    output: Path | None,
 ) -> None:
     """Write raw samples in a stream, as the gateway gave them.
 
-    WHAT is production, consumption, meters, inverters or polls.
+    WHAT is production, consumption, meters, inverters or polls; or, as parquet, all: a lake by gateway and month.
     D is 2026-03-29, 2026-03, 2026, 7d, today, yesterday, this-month, last-month, this-year or last-year. Years can be
     written in one go: memory does not grow with them.
     """
     form = form or (SUFFIXES.get(output.suffix, "csv") if output else "csv")
     begin, end = periods.span(since, until, clock.utc_now().date())
+    if form == "parquet":
+        if output is None:
+            raise UsageError("Parquet goes into a directory: add -o DIRECTORY.")
+        if since_last and (since or until):
+            raise UsageError("--since-last says itself where to begin: leave out --from and --to.")
+        _into_lake(output, what, Span(gateway, begin, end, since_last))
+        return
+    if what == "all" or since_last:
+        raise UsageError(f"{'all' if what == 'all' else '--since-last'} is for a lake: add --format parquet.")
     with reading(load_settings()) as connection:
         chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
         # How far it is shows on a terminal, unless the rows go there.
         shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
         with click.progressbar(length=chosen.count, label=what, file=sys.stderr, hidden=not shown) as bar:
-            batches = raw.stream(connection, chosen, bar.update)
-            if form == "parquet":
-                if output is None:
-                    raise UsageError("Parquet goes into a directory: add -o DIRECTORY.")
-                raw.write_parquet(output, chosen.names, batches)
-            elif form == "csv":
+            if form == "csv":
                 _write(output, lambda out: raw.write_csv(out, connection, chosen, bar.update))
             else:
+                batches = raw.stream(connection, chosen, bar.update)
                 _write(output, lambda out: raw.write_jsonl(out, chosen.names, batches))
     if output is not None:
         click.echo(f"{output}: {chosen.count} rows", err=True)
+
+
+def _into_lake(lake: Path, what: str, span: Span) -> None:
+    """Write Parquet files by gateway and month."""
+    tables = layout.TABLES if what == "all" else [METADATA.tables[raw.TABLES[what]]]
+    with reading(loaded := load_settings()) as connection:
+        count = len(tables) * len(queries.gateways(connection))
+        with click.progressbar(length=count, label="lake", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+            done = write.export(connection, lake, tables, span, loaded, bar.update)
+    click.echo(f"{lake}: {done.rows} rows in {done.files} files", err=True)
 
 
 def _write(output: Path | None, write: Callable[[Any], None]) -> None:

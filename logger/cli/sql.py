@@ -9,6 +9,7 @@ import click
 from logger import cookbook, exports
 from logger.cli.options import load_settings, opened, output_option, reading
 from logger.errors import UsageError
+from logger.lake import layout
 from logger.store import database
 
 
@@ -24,6 +25,22 @@ def metadata(output: Path | None) -> None:
     with reading(load_settings()) as connection:
         name = Path(connection.engine.url.database or "envoylog").stem
         text = json.dumps(cookbook.datasette_metadata(connection, name), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with exports.replacing(output) as out:
+        out.write(text.encode())
+
+
+@sql.command("duckdb")
+@click.option(
+    "--lake", required=True, metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="What `envoylog export all --format parquet` wrote.",
+)  # fmt: skip
+@output_option("Write this file; - is the terminal or pipe.")
+def duckdb(lake: Path, output: Path | None) -> None:
+    """Give DuckDB the tables of a lake."""
+    text = layout.duckdb_views(lake.resolve())
     if output is None:
         click.echo(text, nl=False)
         return

@@ -89,7 +89,7 @@ def need(module: str, extra: str) -> None:
         UsageError: it is not; with how to install it.
     """
     if importlib.util.find_spec(module) is None:
-        raise UsageError(f"This format needs an extra; install it: pip install 'envoylog[{extra}]'")
+        raise UsageError(f"This needs an extra; install it: pip install 'envoylog[{extra}]'")
 
 
 EXPORTERS: dict[str, Callable[[Report], bytes]] = {

@@ -1,4 +1,4 @@
-"""Raw samples into files, in a stream: csv, JSON lines, and Parquet by gateway and month.
+"""Raw samples into files, in a stream: csv and JSON lines (Parquet: lake.write).
 
 Memory stays the same however long the range is. pandas is not used.
 
@@ -11,15 +11,12 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
-from logger.exports import need
 from logger.exports.text import FORMULA_STARTS, escape_formula
 from logger.store.database import backend, rows
 from logger.store.models import GATEWAYS, METADATA
@@ -130,36 +127,3 @@ def write_jsonl(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]
     for batch in batches:
         lines = (json.dumps(dict(zip(names, row, strict=True))) for row in batch)
         out.write("\n".join(lines) + "\n")
-
-
-def write_parquet(directory: Path, names: Sequence[str], batches: Iterable[list[Any]]) -> None:
-    """Write ``gateway=…/month=…/part-N.parquet`` below a directory.
-
-    Raises:
-        UsageError: the extra that it needs is not installed.
-    """
-    need("pyarrow", "parquet")
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    from pyarrow import parquet  # noqa: PLC0415 - an extra
-
-    time = next(name for name in names if name in {"polled_at", "reported_at"})
-    schema = pa.schema([(name, _arrow_type(name, pa)) for name in names[1:]])
-    at, part = names.index(time), itertools.count()
-    for batch in batches:
-        months = itertools.groupby(batch, key=lambda row: (row[0], row[at][:7]))
-        for (gateway, month), group in months:
-            columns: dict[str, Any] = dict(zip(names, zip(*group, strict=True), strict=True))
-            columns[time] = [dt.datetime.fromisoformat(text) for text in columns[time]]
-            del columns["gateway"]
-            folder = directory / f"gateway={quote(gateway or '', safe=' ')}" / f"month={month}"
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"part-{next(part):06d}.parquet"
-            parquet.write_table(pa.table(columns, schema=schema), path)
-
-
-def _arrow_type(name: str, arrow: Any) -> Any:
-    if name in {"polled_at", "reported_at"}:
-        return arrow.timestamp("s")
-    if name in {"reading_age_s", "interval_s"}:
-        return arrow.int64()
-    return arrow.string() if name in TEXTS else arrow.float64()

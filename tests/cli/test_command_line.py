@@ -39,7 +39,7 @@ def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
         ("db restore", "needs FILE, the backup to put in the place"),
         ("sql create-reader", "needs ROLE, the name of the role"),
         ("export", "needs WHAT, one of production, consumption"),
-        ("export prodution", "WHAT is one of production, consumption, meters, inverters, polls, not 'prodution'; did"),
+        ("export prodution", "WHAT is one of production, consumption, meters, inverters, polls, all, not 'prodution'"),
         ("report daily --format xslx", "not 'xslx'; did you mean xlsx?"),
         ("report daily yesterday", "--from yesterday"),
         ("simulate --port 99999", "--port is a number, 0 to 65535, not 99999."),

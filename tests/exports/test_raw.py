@@ -80,14 +80,6 @@ def test_no_csv_of_raw_samples_holds_a_formula() -> None:
     assert out.getvalue().splitlines() == ["roof,t,'=1+1,-3.0", "'-x,t,,1"]
 
 
-def test_parquet_stays_below_its_folder_whatever_a_gateway_is_called(tmp_path: Path) -> None:
-    row = ("../../roof", "2026-06-01 00:00:00", "=x")
-    raw.write_parquet(tmp_path / "out", ["gateway", "polled_at", "error"], [[row]])
-    assert [path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*.parquet")] == [
-        ("out", "gateway=..%2F..%2Froof")
-    ]
-
-
 def test_a_server_writes_csv_as_a_file_gives_it(engine: Engine, database_url: str, tmp_path: Path) -> None:
     given = [
         ("2026-05-31", 1, None),
