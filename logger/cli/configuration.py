@@ -45,7 +45,7 @@ def show() -> None:
             value = urls.masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
             click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
     if loaded.pages is not None:
-        click.echo(f"\n[pages]\ndirectory = {loaded.pages}")
+        click.echo(f"\n[pages]\ndirectory = {loaded.pages}\nlocale = {loaded.pages_locale}")
     for gateway in loaded.gateways:
         click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):

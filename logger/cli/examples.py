@@ -35,6 +35,7 @@ report hourly  # today, hour by hour
 report hourly --from yesterday  # yesterday
 report monthly --from 2025 --to 2026  # two years, month by month
 report monthly --format csv --locale de -o m.csv  # for German Excel
+report monthly --locale fr -o energie.xlsx  # a workbook in French
 report yearly  # every year there is
 report monthly --from this-year --compare year-before  # better than last year?
 report quarter-hourly --from yesterday  # for a dynamic tariff

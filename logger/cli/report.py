@@ -12,9 +12,10 @@ from logger.cli import page
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.clock import utc_now
 from logger.errors import UsageError
-from logger.exports import terminal
+from logger.exports import language, terminal
 from logger.exports.text import LOCALES
 from logger.reports import battery, compare, details, energy, panels, periods, quality, summary
+from logger.settings.document import LANGUAGES
 
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
 
@@ -65,6 +66,18 @@ def _refuse_terminal(form: str, output: Path | None) -> None:
         raise UsageError(f"{form} is no text for a terminal; write it to a file: -o energy.{form}")
 
 
+def _refuse_locale(form: str, locale: str | None) -> None:
+    """Refuse a language in what is for programs, and one that we do not speak."""
+    if locale and form in {"json", "parquet"}:
+        raise UsageError(
+            f"--locale is for people, and {form} is for programs, the same everywhere. Leave --locale out, or choose "
+            "another --format."
+        )
+    if locale and form != "csv" and locale not in LANGUAGES:
+        spoken = ", ".join(LANGUAGES)
+        raise UsageError(f"Headings are in {spoken}; {locale!r} is for the numbers of csv alone: add --format csv.")
+
+
 def _is_terminal(output: Path | None) -> bool:
     if output is None:
         return sys.stdout.isatty()
@@ -95,19 +108,15 @@ def _command(kind: str) -> click.Command:
     )
     @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or table]")
     @output_option("Write this file; - is the terminal or pipe.")
-    @click.option("--locale", type=click.Choice(LOCALES), help="Write csv for a spreadsheet in this language.")
+    @click.option("--locale", type=click.Choice(LOCALES), help="Language of headings and numbers.  [default: en]")
     @click.option("--sheet", is_flag=True, help="Write only this report's sheet into a workbook.")
     def command(
         form: str | None, output: Path | None, locale: str | None, sheet: bool, period: Any = None, **chosen: Any
     ) -> None:
         chosen_form = exports.format_for(form, output)
         _refuse_terminal(chosen_form, output)
-        if locale and chosen_form != "csv":
-            raise UsageError(
-                f"--locale writes csv alone, and this is {chosen_form}: a spreadsheet shows numbers as your language "
-                "has them, and the other formats are the same everywhere. Leave --locale out, or add --format csv."
-            )
-        with reading(load_settings()) as connection:
+        _refuse_locale(chosen_form, locale)
+        with reading(load_settings()) as connection, language.speaking(locale if chosen_form != "csv" else None):
             if chosen_form == "xlsx" and kind in WORKBOOKS and not (sheet or chosen.get("compare")):
                 chosen.pop("compare")
                 book = summary.book(connection, now=utc_now(), **chosen)
@@ -119,7 +128,8 @@ def _command(kind: str) -> click.Command:
                     table = terminal.table(found, terminal.WIDE if output else terminal.width())
                     content = click.unstyle(table).encode()
                 else:
-                    content = exports.to_csv(found, locale) if locale else exports.EXPORTERS[chosen_form](found)
+                    export = exports.EXPORTERS[chosen_form]
+                    content = exports.to_csv(found, locale) if chosen_form == "csv" else export(found)
         if output is None:
             # Text, so that a terminal of few characters or without colour gets what it can show.
             click.echo(table if chosen_form == "table" else content, nl=False)

@@ -3,9 +3,10 @@
 Walk: reports.summary -> workbook -> here -> summary_sheet
 """
 
-import calendar
 from typing import Any, NamedTuple
 
+from logger.exports import language
+from logger.exports.language import say
 from logger.exports.workbook import Workbook
 from logger.reports import Report
 
@@ -46,7 +47,7 @@ class _Drawing:
     """A sheet of numbers, and the charts of them."""
 
     def __init__(self, out: Workbook, report: Report) -> None:
-        self.out, self.report, self.sheet = out, report, out.add_sheet("Charts")
+        self.out, self.report, self.sheet = out, report, out.add_sheet(say("Charts"))
         self.labels = report.column(report.labels[-1])
         self.by_day = report.labels[-1] == "day"
         #: the rows of the report in the order of the chart; None between two months
@@ -66,10 +67,10 @@ class _Drawing:
             for layer in layers:
                 if self.has(layer.column):
                     self._add(chart, title, layer, year)
-        years = f", {self.years[-1]} beside {self.years[0]}" if len(self.years) > 1 else ""
-        chart.set_title({
-            "name": f"{title} by {'day' if self.by_day else 'month'}{years}", "name_font": {"size": 11},
-        })  # fmt: skip
+        name = say(f"{title} by {'day' if self.by_day else 'month'}")
+        if len(self.years) > 1:
+            name += say(", {year} beside {before}", year=self.years[-1], before=self.years[0])
+        chart.set_title({"name": name, "name_font": {"size": 11}})
         small, lines = {"size": 8}, {"visible": True, "line": {"color": "#E0E0E0"}}
         chart.set_x_axis({
             "num_font": small, "num_format": "d mmm", "date_axis": self.by_day, "text_axis": not self.by_day,
@@ -90,7 +91,7 @@ class _Drawing:
         return order[:-1]
 
     def _write_labels(self) -> None:
-        heads = ["Day"] if self.by_day else ["Month", "Year"]
+        heads = [say("Day")] if self.by_day else [say("Month"), say("Year")]
         self.sheet.write_row(0, 0, heads, self.out.style(bold=True))
         self.sheet.set_column(0, 40, 12)
         self.sheet.fit_to_pages(1, 0)
@@ -104,14 +105,14 @@ class _Drawing:
                 self.sheet.write_datetime(y, 0, self.labels[at], day)
                 continue
             year, month = self.labels[at].split("-")
-            name = calendar.month_abbr[int(month)]
+            name = language.month(int(month))
             self.sheet.write_row(y, 0, ["" if name == before else name, year])
             before = name
 
     def _add(self, chart: Any, title: str, layer: Layer, year: str | None) -> None:
         """Write the numbers of a layer, and add them to a chart."""
         less = layer.less if layer.less is not None and self.has(layer.less) else None
-        heading = title if layer.less and less is None else layer.title
+        heading = say(title if layer.less and less is None else layer.title)
         heading += f" {year}" if year else ""
         self.sheet.write_string(0, self.x, f"{heading} (kWh)", self.out.style(bold=True, text_wrap=True))
         for y, at in enumerate(self.order, start=1):

@@ -11,10 +11,12 @@ from typing import Any
 from xlsxwriter.utility import xl_rowcol_to_cell
 
 from logger import __version__
+from logger.exports import language
+from logger.exports.language import say
 from logger.exports.text import escape_formula
 from logger.exports.workbook import Workbook
 from logger.reports import Report
-from logger.reports.columns import BATTERY, ENERGY, STATUS, STATUSES
+from logger.reports.columns import BATTERY, ENERGY, STATUS, STATUSES, Column
 from logger.reports.summary import Book, PanelMonth
 
 HEAD = {"bold": True, "bottom": 1, "bg_color": "#F3F3F3"}
@@ -39,7 +41,7 @@ ABOUT = (
 
 def days(out: Workbook, report: Report) -> None:
     """Write a calendar: a row for each month, the newest first, with the production of its days."""
-    sheet = out.add_sheet("Calendar")
+    sheet = out.add_sheet(say("Calendar"))
     produced = dict(zip(report.column("day"), report.column("production_kwh"), strict=True))
     unsure = {
         day for day, status in zip(report.column("day"), report.column(STATUS), strict=True)
@@ -49,12 +51,12 @@ def days(out: Workbook, report: Report) -> None:
     sheet.set_column(0, 0, 10)
     sheet.set_column(1, 31, 5)
     sheet.set_column(32, 32, 9)
-    sheet.write_string(0, 0, "Production of each day (kWh); days in brackets are partial or suspect",
+    sheet.write_string(0, 0, say("Production of each day (kWh); days in brackets are partial or suspect"),
                        out.style(bold=True, font_size=12))  # fmt: skip
-    sheet.write_row(1, 0, ["Month", *range(1, 32), "Month"], out.style(**HEAD, align="center"))
+    sheet.write_row(1, 0, [say("Month"), *range(1, 32), say("Total")], out.style(**HEAD, align="center"))
     for y, (year, month) in enumerate(months, start=2):
         sheet.set_row(y, 24)
-        sheet.write_string(y, 0, f"{calendar.month_abbr[month]} {year}", out.style(bold=True, valign="vcenter"))
+        sheet.write_string(y, 0, f"{language.month(month)} {year}", out.style(bold=True, valign="vcenter"))
         known = []
         for day in range(1, calendar.monthrange(year, month)[1] + 1):
             at = date(year, month, day)
@@ -79,7 +81,7 @@ def days(out: Workbook, report: Report) -> None:
 
 def panels(out: Workbook, book: Book) -> None:
     """Write a row for each panel with a column for each month, the newest first: beside its neighbours, and in kWh."""
-    sheet = out.add_sheet("Panels")
+    sheet = out.add_sheet(say("Panels"))
     months = sorted({row.month for row in book.panel_months}, reverse=True)
     states = {panel.serial: panel.state or "" for panel in book.panels}
     cells = {(row.serial, row.month): row for row in book.panel_months}
@@ -89,11 +91,11 @@ def panels(out: Workbook, book: Book) -> None:
     shares = [[_share_pct(cells.get((serial, month))) for month in months] for serial in serials]
     y = 0
     if any(value is not None for row in shares for value in row):
-        _heads(out, sheet, y, "In % of its neighbours", months)
+        _heads(out, sheet, y, say("In % of its neighbours"), months)
         _rows(out, sheet, y + 2, labels, shares, "0")
         sheet.conditional_format(y + 2, 2, y + 1 + len(serials), len(months) + 1, SHARES)
         y += len(serials) + 4
-    _heads(out, sheet, y, "Energy (kWh)", [*months, "Total"])
+    _heads(out, sheet, y, say("Energy") + " (kWh)", [*months, "Total"])
     energies = [[_energy_kwh(cells.get((serial, month))) for month in months] for serial in serials]
     _rows(out, sheet, y + 2, labels, energies, "#,##0.0")
     total = out.style(num_format="#,##0.0", bold=True)
@@ -111,8 +113,8 @@ def panels(out: Workbook, book: Book) -> None:
 
 def _heads(out: Workbook, sheet: Any, y: int, title: str, columns: Sequence[str]) -> None:
     sheet.write_string(y, 0, title, out.style(bold=True, font_size=12))
-    sheet.write_row(y + 1, 0, ["Panel", "State"], out.style(**HEAD))
-    texts = [own if own == "Total" else f"{calendar.month_abbr[int(own[5:])]} {own[:4]}" for own in columns]
+    sheet.write_row(y + 1, 0, [say("Panel"), say("State")], out.style(**HEAD))
+    texts = [say(own) if own == "Total" else f"{language.month(int(own[5:]))} {own[:4]}" for own in columns]
     sheet.write_row(y + 1, 2, texts, out.style(**HEAD, align="right"))
 
 
@@ -123,7 +125,7 @@ def _rows(
     """Write a row of numbers for each panel behind its name and state."""
     for at, ((name, state), row) in enumerate(zip(labels, rows, strict=True), start=y):
         sheet.write_string(at, 0, escape_formula(name))
-        sheet.write_string(at, 1, state, None if state in {"", "fine"} else out.style(font_color="#B00020"))
+        sheet.write_string(at, 1, say(state), None if state in {"", "fine"} else out.style(font_color="#B00020"))
         for x, value in enumerate(row, start=2):
             if value is not None:
                 sheet.write_number(at, x, value, out.style(num_format=form))
@@ -141,18 +143,24 @@ def _energy_kwh(row: PanelMonth | None) -> float | None:
 
 def about(out: Workbook, title: str, *, has_battery: bool) -> None:
     """Write what columns and colours mean."""
-    sheet = out.add_sheet("About")
+    sheet = out.add_sheet(say("About"))
     sheet.set_column(0, 0, 34)
     sheet.set_column(1, 1, 100)
     sheet.fit_to_pages(1, 0)
     sheet.write_string(0, 0, escape_formula(title), out.style(bold=True, font_size=14))
-    sheet.write_string(1, 0, f"Made by envoylog {__version__}")
+    sheet.write_string(1, 0, say("Made by envoylog {version}", version=__version__))
     for y, line in enumerate(ABOUT, start=3):
-        sheet.write_string(y, 0, line)
-    meanings = [(column.heading, column.meaning) for column in ENERGY if has_battery or "attery" not in column.title]
+        sheet.write_string(y, 0, say(line))
+    meanings = [
+        (_head(column), say(column.meaning)) for column in ENERGY if has_battery or "attery" not in column.title
+    ]
     if has_battery:
-        meanings += [(f"{column.heading} of a battery", column.meaning) for column in BATTERY]
-    meanings += [(f"Status {status}", meaning) for status, meaning in STATUSES.items()]
+        meanings += [(say("{heading} of a battery", heading=_head(column)), say(column.meaning)) for column in BATTERY]
+    meanings += [(f"{say('Status')} {say(status)}", say(meaning)) for status, meaning in STATUSES.items()]
     for y, (heading, meaning) in enumerate(meanings, start=4 + len(ABOUT)):
         sheet.write_string(y, 0, heading, out.style(bold=True, valign="top"))
         sheet.write_string(y, 1, meaning, out.style(text_wrap=True, valign="top"))
+
+
+def _head(column: Column) -> str:
+    return f"{language.title(column)} ({column.unit})" if column.unit else language.title(column)

@@ -11,6 +11,8 @@ from typing import Any
 from odf import number, style, table, text
 from odf.opendocument import OpenDocumentSpreadsheet
 
+from logger.exports import language
+from logger.exports.language import WORDED, say
 from logger.exports.text import escape_formula
 from logger.exports.workbook import WIDTHS, Table
 from logger.reports import Report
@@ -25,7 +27,7 @@ def sheet(report: Report) -> bytes:
     _lay_out(document)
     styles = _Styles(document)
     own = Table(report)
-    rows = [_row(report.heading(name) if name else "" for name in own.names)]
+    rows = [_row(language.heading(report, name) for name in own.names)]
     for head in rows[0].childNodes:
         head.setAttribute("stylename", styles.of("head"))
     totals = [_total(own, styles, name) for name in own.names]
@@ -34,12 +36,13 @@ def sheet(report: Report) -> bytes:
     for y in range(len(report.rows)):
         row = table.TableRow()
         for x, cells in enumerate(own.columns):
-            row.addElement(_cell(cells[y], formats[x] if x < len(formats) else plain, styles))
+            value = say(cells[y]) if x < len(own.names) and own.names[x] in WORDED and cells[y] else cells[y]
+            row.addElement(_cell(value, formats[x] if x < len(formats) else plain, styles))
         rows.append(row)
     last = table.TableRow()
     for cell in totals:
         last.addElement(cell)
-    result = table.Table(name=report.kind.capitalize())
+    result = table.Table(name=say(report.kind.capitalize()))
     for x in range(len(own.columns)):
         name = own.names[x] if x < len(own.names) else ""
         result.addElement(table.TableColumn(**styles.width(WIDTHS.get(name, 12.5), hidden=x >= len(own.names))))
@@ -141,7 +144,7 @@ def _cell(value: Any, form: Any, styles: _Styles) -> Any:
 def _total(own: Table, styles: _Styles, name: str) -> Any:
     """Return the cell below a column: what it adds up to, with its formula."""
     if name == own.names[0]:
-        return _text("Total", stylename=styles.of("total", bold=True))
+        return _text(say("Total"), stylename=styles.of("total", bold=True))
     column = own.report.columns.get(name)
     total = own.report.totals[name] if column else None
     if column is None or total is None:

@@ -18,6 +18,7 @@ from logger.clock import to_epoch_s
 from logger.errors import NoDataError, UsageError
 from logger.exports import page as html
 from logger.exports.files import replacing
+from logger.exports.page import words
 from logger.reports.energy import energy_report, sites_of
 from logger.reports.page import pages
 from logger.settings import places
@@ -103,7 +104,7 @@ def _index(connection: Connection, names: list[str], now: datetime) -> bytes:
         if "-" not in name:
             years[name] = []
             continue
-        title = f"{date.fromisoformat(f'{name}-01'):%B}"
+        title = words.month(int(name[5:]))
         years[name[:4]].append(Entry(name, title, made.get(name), 100 * made.get(name, 0.0) / most))
     newest_first = {year: entries[::-1] for year, entries in sorted(years.items(), reverse=True)}
     gateways = ", ".join(dict.fromkeys(report.column("gateway")))

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from logger.exports import language
+from logger.exports.language import say
 from logger.exports.text import UNKNOWN, text_cells
 from logger.reports import Report
 from logger.reports.columns import NOTES, STATUS
@@ -41,6 +43,12 @@ GAPS = ("  ", " ")
 FEW_DAYS = 7
 #: of what goes to no terminal: no column is left out
 WIDE = 250
+#: kind of report -> what stands above it, where that is not energy
+TITLES = {
+    "quality": "how sure the totals are",
+    "panels": "panels beside their neighbours",
+    "battery": "batteries by {subject}",
+}
 #: how a status is shown, where there is colour
 STYLES = {"suspect": {"fg": "red"}, "partial": {"fg": "yellow"}, "provisional": {"dim": True}}
 
@@ -88,27 +96,26 @@ def table(report: Report, most: int) -> str:
     dropped = [column for column in columns if column not in kept]
     label = next(column for column in kept if column.name != "gateway")
     if label.name in report.labels:
-        label.texts[-1] = "Total"  # The label before it may have been left out.
-    subject = report.heading(report.labels[-1]).lower()
-    titles = {"quality": "how sure the totals are", "panels": "panels beside their neighbours"}
-    title = (titles | {"battery": f"batteries by {subject}"}).get(report.kind)
-    heading = textwrap.fill(f"{', '.join(gateways)}: {title or f'energy by {subject}'}", most)
-    parts = [f"{click.style(heading, bold=True)}\n", _laid_out(kept, gap)]
+        label.texts[-1] = say("Total")  # The label before it may have been left out.
+    title = say(TITLES.get(report.kind, "energy by {subject}"), subject=_subject(report))
+    heading = textwrap.fill(f"{', '.join(gateways)}: {title}", most)
+    statuses = report.column(STATUS) if STATUS in report.names else []
+    parts = [f"{click.style(heading, bold=True)}\n", _laid_out(kept, gap, statuses)]
     if report.kind == "daily" and len(gateways) == 1 and len(report.rows) >= FEW_DAYS:
         found = report.extremes("production_kwh")
         said = [
-            f"{how} day {day}: {kwh:.2f} kWh."
-            for how, (day, kwh) in zip(("Best", "Poorest"), found or (), strict=False)
+            f"{say(how)} {day}: {language.number(kwh, '.2f')} kWh."
+            for how, (day, kwh) in zip(("Best day", "Poorest day"), found or (), strict=False)
         ]
         parts += [textwrap.fill(" ".join(said), most) + "\n"] if said else []
     if NOTES in cells and any(cells[NOTES][:-1]):
         parts.append("\n".join(_notes(report, len(gateways) > 1, most)) + "\n")
     left_out = ""
     if never:
-        left_out = _sentence("None of: ", _titles(never, columns), ".", most)
+        left_out = _sentence(say("None of") + ": ", _titles(never, columns), ".", most)
     if dropped:
-        hint = ". A wider window shows them, and so does -o\N{NO-BREAK SPACE}FILE."
-        left_out += _sentence("No room for: ", _titles(dropped, columns), hint, most)
+        hint = f". {say('A wider window shows them, and so does -o FILE.')}"
+        left_out += _sentence(say("No room for") + ": ", _titles(dropped, columns), hint, most)
     parts += [left_out] if left_out else []
     return "\n".join(parts)
 
@@ -118,7 +125,7 @@ class Shown:
 
     def __init__(self, report: Report, name: str, texts: list[str]) -> None:
         self.name, self.texts, self.is_number = name, texts, name in report.columns
-        self.title, _, unit = report.heading(name).partition(" (")
+        self.title, _, unit = language.heading(report, name).partition(" (")
         self.unit = f"({unit}" if unit else ""
         words = self.title.replace("-", "- ").split()
         self.width = max(*map(len, texts), *map(len, words), len(self.unit))
@@ -160,7 +167,13 @@ def _needed(columns: Sequence[Shown], gap: str) -> int:
     return sum(column.width for column in columns) + len(gap) * (len(columns) - 1)
 
 
-def _laid_out(columns: Sequence[Shown], gap: str) -> str:
+def _subject(report: Report) -> str:
+    """Return what the rows of a report are about, as within a sentence."""
+    subject = say(report.heading(report.labels[-1]))
+    return subject if language.spoken() == "de" else subject.lower()
+
+
+def _laid_out(columns: Sequence[Shown], gap: str, statuses: Sequence[str]) -> str:
     """Return columns side by side: headings, rows, and the totals below a rule."""
     form = gap.join(f"{{:{'>' if own.is_number else '<'}{own.width}}}" for own in columns)
     rule = click.style("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * _needed(columns, gap), dim=True)
@@ -169,13 +182,14 @@ def _laid_out(columns: Sequence[Shown], gap: str) -> str:
     above = [form.format(*parts).rstrip() for parts in zip(*heads, strict=True)]
     *rows, total = [form.format(*texts).rstrip() for texts in zip(*(own.texts for own in columns), strict=True)]
     if columns[-1].name == STATUS:
-        rows = [_styled(row, status) for row, status in zip(rows, columns[-1].texts, strict=False)]
+        texts = columns[-1].texts
+        rows = [_styled(row, text, status) for row, text, status in zip(rows, texts, statuses, strict=False)]
     return "\n".join([*above, rule, *rows, rule, click.style(total, bold=True)]) + "\n"
 
 
-def _styled(row: str, status: str) -> str:
-    """Return a row with its last cell, the status, in its style."""
-    return row[: -len(status)] + click.style(status, **STYLES[status]) if status in STYLES else row  # type: ignore[arg-type]
+def _styled(row: str, text: str, status: str) -> str:
+    """Return a row with its last cell, the status in words, in its style."""
+    return row[: -len(text)] + click.style(text, **STYLES[status]) if status in STYLES else row  # type: ignore[arg-type]
 
 
 def _notes(report: Report, names_gateway: bool, most: int) -> Iterator[str]:

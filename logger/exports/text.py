@@ -11,14 +11,17 @@ import json
 from datetime import date, datetime
 from typing import Any
 
+from logger.exports import language
+from logger.exports.language import WORDED, say
 from logger.reports import Report
+from logger.settings.document import LANGUAGES
 
 #: How people see what is not known.
 UNKNOWN = "\N{EN DASH}"
 #: Text that a spreadsheet would run as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-#: languages whose spreadsheets want a decimal comma, and a semicolon between cells
-COMMA_LOCALES = ("de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "fi", "pl", "cs")
+#: where spreadsheets want a decimal comma, and a semicolon between cells; some of these speak no language of ours
+COMMA_LOCALES = (*LANGUAGES[1:], "pt", "da", "sv", "nb", "fi", "pl", "cs")
 LOCALES = ("en", *COMMA_LOCALES)
 
 
@@ -50,7 +53,7 @@ def to_markdown(report: Report) -> bytes:
     """Return a Markdown table with its totals row; numbers are aligned to the right."""
     names = report.names
     rules = ["---:" if name in report.columns else "---" for name in names]
-    rows = [map(report.heading, names), rules]
+    rows = [[language.heading(report, name) for name in names], rules]
     rows += [[cell.replace("|", "\\|") for cell in row] for row in text_cells(report)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows).encode()
 
@@ -58,12 +61,17 @@ def to_markdown(report: Report) -> bytes:
 def text_cells(report: Report) -> list[list[str]]:
     """Return each row's cells as people read them; the last row holds the totals."""
     decimals = [report.columns[name].decimals if name in report.columns else 0 for name in report.names]
-    rows = [[_text_cell(value, digits) for value, digits in zip(row, decimals, strict=True)] for row in report.rows]
+    worded = [name in WORDED for name in report.names]
+    rows = [
+        [say(value) if is_word and value else _text_cell(value, digits)
+         for value, digits, is_word in zip(row, decimals, worded, strict=True)]
+        for row in report.rows
+    ]  # fmt: skip
     totals = [
         _text_cell(report.totals[name], digits) if name in report.columns else ""
         for name, digits in zip(report.names, decimals, strict=True)
     ]
-    totals[1] = "Total"
+    totals[1] = say("Total")
     return [*rows, totals]
 
 
@@ -76,7 +84,7 @@ def _text_cell(value: Any, decimals: int) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, float):
-        return f"{value:z.{decimals}f}"  # No -0.00.
+        return language.number(value, f"z.{decimals}f")  # No -0.00.
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return str(value)

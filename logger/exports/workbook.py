@@ -15,6 +15,8 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
+from logger.exports import language
+from logger.exports.language import WORDED, say
 from logger.exports.terminal import RARE
 from logger.exports.text import escape_formula
 from logger.reports import Report
@@ -147,7 +149,7 @@ class Workbook:
         for x, name in enumerate(table.names):
             column = report.columns.get(name)
             align = {"align": "right" if column else "left", "indent": int(name in {STATUS, NOTES})}
-            sheet.write_string(0, x, report.heading(name), self.style(**head, **align))
+            sheet.write_string(0, x, language.heading(report, name), self.style(**head, **align))
             is_narrow = name == STATUS or (column is not None and column.decimals == 0)
             widths.append(WIDTHS.get(name, 11 if is_narrow else 12.5))
             sheet.set_column(x, x, widths[-1])
@@ -165,7 +167,7 @@ class Workbook:
             for status, colour in SHADES.items():
                 shade = {
                     "type": "formula",
-                    "criteria": f'=${letter}2="{status}"',
+                    "criteria": f'=${letter}2="{say(status)}"',
                     "format": self.style(bg_color=colour),
                 }
                 sheet.conditional_format(1, 0, table.last, len(table.names) - 1, shade)
@@ -195,7 +197,8 @@ class Workbook:
         elif column == NOTES:
             sheet.write_string(y, x, escape_formula(value), self.style(indent=1, text_wrap=True, valign="top"))
         else:
-            sheet.write(y, x, escape_formula(value), self.style(indent=int(column == STATUS), align="left"))
+            shown_value = say(value) if column in WORDED else escape_formula(value)
+            sheet.write(y, x, shown_value, self.style(indent=int(column == STATUS), align="left"))
 
     def number_style(self, column: Column, **look: Any) -> Any:
         """Return the format of a column's cells."""
@@ -204,7 +207,7 @@ class Workbook:
     def _totals(self, sheet: Any, table: Table) -> None:
         """Write live formulas below the rows, with their values for viewers that don't compute."""
         y, look, width = table.last + 1, {"bold": True, "top": 1}, len(table.names)
-        sheet.write_string(y, 0, "Total", self.style(**look))
+        sheet.write_string(y, 0, say("Total"), self.style(**look))
         for x, name in enumerate(table.names[1:], start=1):
             column = table.report.columns.get(name)
             total = table.report.totals[name] if column else None
@@ -221,5 +224,5 @@ class Workbook:
 def single(report: Report) -> bytes:
     """Return a workbook of one sheet."""
     book = Workbook(report.kind)
-    book.table(report.kind.capitalize(), report)
+    book.table(say(report.kind.capitalize()), report)
     return book.content()

@@ -49,6 +49,18 @@ TITLES = {
     "clock_set": "This machine's clock was set",
     "clock_skew": "The gateway's clock is off",
     "misplaced_samples": "Measurements at a wrong time",
+    "suspect_power": "An impossible power",
+    "counter_dip": "A counter was wrong for a moment",
+    "counter_wrap": "A counter ran over",
+    "inactive_meter": "A meter did not measure",
+    "frozen_readings": "Readings stood still",
+    "lost_channel": "A battery's channel was missing",
+    "unusable_values": "The gateway gave no numbers",
+    "copied_total": "The gateway copied a measurement",
+    "duplicate_inverters": "Inverters listed twice",
+    "today_not_reset": "The gateway's day did not begin anew",
+    "slow_answers": "The gateway was slow",
+    "hanging_page": "The gateway fell silent",
 }
 WEIGHT = {kind: number for number, kind in enumerate(TITLES)}
 #: At most this many gaps are listed, else the longest.

@@ -88,6 +88,7 @@ class Settings:
     commit_every_s: int = 60
     keep_samples_days: int = 0
     pages: Path | None = None  #: the folder that pages are written into
+    pages_locale: str = "en"  #: their language
     gateways: tuple[GatewaySettings, ...] = ()
     config_path: Path | None = None
     #: key -> where its value came from, for ``envoylog config show``
@@ -117,7 +118,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
                 raise SettingsError(f"{name} must be a whole number, not {text!r}.") from error
     base = path.parent if path else Path.cwd()
     if pages_table is not None:
-        values["pages"] = _pages(pages_table, base.absolute())
+        values["pages"], values["pages_locale"] = _pages(pages_table, base.absolute())
     url = database_url or environ.get("ENVOYLOG_DATABASE_URL")
     if "database_url" in values:
         if not url:
@@ -186,11 +187,13 @@ def _address(host: str) -> str:
     return name if port in {None, 80, 443} else f"{name}:{port}"
 
 
-def _pages(table: Mapping[str, Any], base: Path) -> Path:
+def _pages(table: Mapping[str, Any], base: Path) -> tuple[Path, str]:
     found = document.typed(table, document.PAGES_KEYS, where="[pages]")
     if not found.get("directory"):
         raise SettingsError('[pages]: directory is missing; write directory = "/path/to/a/folder".')
-    return places.anchored(found["directory"], base)
+    if (locale := found.get("locale", "en")) not in document.LANGUAGES:
+        raise SettingsError(f"[pages]: locale must be one of {', '.join(document.LANGUAGES)}, not {locale!r}.")
+    return places.anchored(found["directory"], base), locale
 
 
 def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> GatewaySettings:

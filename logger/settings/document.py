@@ -27,7 +27,9 @@ TOP_KEYS: dict[str, type] = {
     "pages": dict,
     "gateways": list,
 }
-PAGES_KEYS: dict[str, type] = {"directory": str}
+PAGES_KEYS: dict[str, type] = {"directory": str, "locale": str}
+#: in which files for people can be
+LANGUAGES = ("en", "de", "nl", "fr", "es", "it")
 GATEWAY_KEYS: dict[str, type] = {
     "name": str,
     "host": str,

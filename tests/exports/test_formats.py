@@ -112,18 +112,6 @@ def test_names_that_look_like_formulas_are_disarmed(filled: Engine, database_url
     assert exports.to_csv(daily(filled)).splitlines()[1].startswith(b"'=roof,")
 
 
-def test_a_locale_is_for_csv_and_refused_elsewhere(
-    filled: Engine, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    del filled
-    for form in set(FORMATS) - {"csv"}:
-        path = tmp_path / "x"
-        given = ["report", "daily", "--locale", "de", "--format", form, "-o", str(path)]
-        assert run(["--database-url", database_url, *given]) == 2
-        assert "--format csv" in " ".join(capsys.readouterr().err.split())
-        assert not path.exists()
-
-
 def test_csv_for_a_european_spreadsheet_has_commas_and_a_mark(filled: Engine) -> None:
     report = daily(filled)
     content = exports.to_csv(report, "de")

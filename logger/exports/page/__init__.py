@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from logger import __version__
+from logger.exports import language
 from logger.exports.page import charts, words
 from logger.reports.page import Page
 
@@ -19,6 +20,7 @@ _environment = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
+_environment.globals.update(words=words, charts=charts, say=language.say, language=language)
 
 
 def to_html(pages: Sequence[Page]) -> bytes:
@@ -29,5 +31,5 @@ def to_html(pages: Sequence[Page]) -> bytes:
 
 def render(template: str, **values: Any) -> bytes:
     """Return a template with what it shows."""
-    text = _environment.get_template(template).render(**values, words=words, charts=charts, version=__version__)
+    text = _environment.get_template(template).render(**values, version=__version__)
     return "\n".join(line for line in map(str.strip, text.splitlines()) if line).encode() + b"\n"

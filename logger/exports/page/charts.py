@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from logger.exports.language import say
 from logger.exports.page import words
 from logger.exports.page.svg import AXIS_PX, TOP_PX, Scale, element, joined, percent, rect, short
 from logger.reports import Report
@@ -75,7 +76,8 @@ def bars(page: Page) -> Markup:
         if bar.label:
             y = scale.height_px + TOP_PX + AXIS_PX - 3.0
             parts.append(element("text", bar.label, x=percent(x + wide / 2), y=y, text_anchor="middle"))
-    said = f"Energy per {'day' if page.kind == 'monthly' else 'month'} of {words.period(page)}"
+    per = say(f"Energy per {'day' if page.kind == 'monthly' else 'month'}")
+    said = f"{per}: {words.period(page)}"
     plot = element("svg", joined(parts), height=scale.height_px + TOP_PX + AXIS_PX, role="img", aria_label=said)
     return element("div", scale.axis("kWh") + plot, class_="chart")
 
@@ -97,7 +99,8 @@ def _bars(page: Page) -> list[Bar]:
         name = f"{first:%Y-%m}"
         was = before.get(name[5:])
         is_before = name < f"{page.site.first:%Y-%m}"
-        found.append(_bar(rows.get(name), f"{first:%b}"[:1], f"{first:%B}", was, is_before=is_before))
+        called = words.month(month)
+        found.append(_bar(rows.get(name), called[:1], called, was, is_before=is_before))
     return found
 
 
@@ -120,13 +123,14 @@ def records(report: Report | None) -> list[dict[str, Any]]:
 
 def _bar_in_words(page: Page, bar: Bar) -> str:
     if bar.status == "missing":
-        return f"{bar.name}: nothing known"
+        return f"{bar.name}: {say('nothing known')}"
     flows = {"made": bar.made, "to the grid": bar.export, "from the grid": bar.grid_import}
-    known = [f"{words.number(value)} kWh {what}" for what, value in flows.items() if value is not None]
+    known = [f"{words.number(value)} kWh {say(what)}" for what, value in flows.items() if value is not None]
     if bar.before is not None:
-        known.append(f"{words.number(bar.before)} kWh made in {int(page.name[:4]) - 1}")
-    notes = {"partial": " (incomplete)", "suspect": " (not to be believed)", "provisional": " (so far)"}
-    return f"{bar.name}: {', '.join(known)}{notes.get(bar.status, '')}"
+        known.append(f"{words.number(bar.before)} kWh {say('made in {year}', year=int(page.name[:4]) - 1)}")
+    notes = {"partial": "incomplete", "suspect": "not to be believed", "provisional": "so far"}
+    note = f" ({say(notes[bar.status])})" if bar.status in notes else ""
+    return f"{bar.name}: {', '.join(known)}{note}"
 
 
 def mean_day(page: Page) -> Markup:
@@ -149,7 +153,7 @@ def mean_day(page: Page) -> Markup:
         )
         for hour in range(0, 25, 6)
     ]  # fmt: skip
-    said = f"Mean power of each quarter hour in {words.period(page)}"
+    said = f"{say('Mean power of each quarter hour')}: {words.period(page)}"
     parts = scale.grid() + box + joined(hours)
     plot = element("svg", parts, height=scale.height_px + TOP_PX + AXIS_PX, role="img", aria_label=said)
     return element("div", scale.axis("kW") + plot, class_="chart")
@@ -216,19 +220,22 @@ def calendar(page: Page) -> Markup:
         x, y = percent(week * width), weekday * CELL_PX + TOP_PX
         if day.day == 1:
             parts.append(
-                element("text", f"{day:%b}"[:1], x=percent((week + (1 if weekday else 0)) * width), y=TOP_PX - 4)
+                element(
+                    "text", words.month(day.month)[:1], x=percent((week + (1 if weekday else 0)) * width), y=TOP_PX - 4
+                )
             )
         size: dict[str, Any] = {"x": x, "y": y, "width": percent(0.86 * width), "height": CELL_PX - 1.5}
         if made is None:
             parts.append(element("rect", class_="none", **size))
             continue
         shade = min(SHADES, 1 + int(SHADES * max(0.0, made) / most * 0.9999))
-        doubt = {"partial": ", incomplete", "suspect": ", not to be believed"}.get(row[STATUS] if row else "", "")
-        title = element("title", f"{words.day(day)}: {words.number(made)} kWh made{doubt}")
+        doubt = {"partial": "incomplete", "suspect": "not to be believed"}.get(row[STATUS] if row else "", "")
+        note = f" ({say(doubt)})" if doubt else ""
+        title = element("title", f"{words.day(day)}: {words.number(made)} kWh {say('made')}{note}")
         parts.append(element("rect", title, class_=f"s{shade}{' doubt' if doubt else ''}", **size))
     return element(
         "svg", joined(parts), class_="calendar", height=7 * CELL_PX + TOP_PX, role="img",
-        aria_label=f"What was made on each day of {page.name}",
+        aria_label=f"{say('What was made, day by day')}: {page.name}",
     )  # fmt: skip
 
 
@@ -261,7 +268,7 @@ def stack(found: Sequence[Share], said: str) -> Markup:
     """Return shares beside each other."""
     x, parts = 0.0, []
     for share in found:
-        title = element("title", f"{share.name}: {words.number(share.kwh)} kWh, {share.share_pct:.0f} %")
+        title = element("title", f"{say(share.name)}: {words.number(share.kwh)} kWh, {share.share_pct:.0f} %")
         box: dict[str, Any] = {"x": percent(x), "width": percent(share.share_pct), "y": 0, "height": "100%"}
         parts.append(element("rect", title, class_=share.class_, **box))
         x += share.share_pct

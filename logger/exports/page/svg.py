@@ -9,6 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from logger.exports import language
+
 #: above and below a picture's values: for the text of its axis
 TOP_PX, AXIS_PX = 14, 18
 
@@ -57,7 +59,7 @@ class Scale:
     def axis(self, unit: str) -> Markup:
         """Return the picture of the numbers beside the lines."""
         texts = [
-            element("text", f"{abs(value):,.4g}", x="100%", y=self.y(value) + 4, text_anchor="end")
+            element("text", language.number(abs(value), ",.4g"), x="100%", y=self.y(value) + 4, text_anchor="end")
             for value in self.lines()
         ]
         height = self.height_px + TOP_PX + AXIS_PX

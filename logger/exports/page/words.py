@@ -9,7 +9,8 @@ from datetime import date
 from itertools import groupby
 
 from logger.clock import local_day, time_zone, to_epoch_s
-from logger.exports.screen import percent
+from logger.exports import language
+from logger.exports.language import say
 from logger.reports import Report
 from logger.reports.columns import BRIDGED, COVERAGE, ENERGY, FLOWS
 from logger.reports.happenings import Happening
@@ -35,7 +36,7 @@ BETTER = {
     "specific_yield_kwh_per_kwp": True,
 }
 #: what is said of a panel before the advice, where that does not say it itself
-STATES = {"weak": "weak: ", "shaded": "shaded: "}
+STATES = {"weak": "weak:", "shaded": "shaded:"}
 SAME = "the same"
 #: what a table has of a row beside its flows
 TABLE = ("self_sufficiency_pct", COVERAGE.name, BRIDGED.name)
@@ -62,10 +63,10 @@ MOST_SPANS = 6
 def number(value: float) -> str:
     """Return a number as exactly as it matters, its thousands apart; what rounds to nothing is 0."""
     if abs(value) >= 99.95:
-        return f"{value:,.0f}"
+        return language.number(value, ",.0f")
     if abs(value) < 0.005:
         return "0"
-    return f"{value:.1f}" if abs(value) >= 0.995 else f"{value:.2f}"
+    return language.number(value, ".1f" if abs(value) >= 0.995 else ".2f")
 
 
 def quantity(name: str, value: float) -> tuple[str, str]:
@@ -73,7 +74,7 @@ def quantity(name: str, value: float) -> tuple[str, str]:
     if name.endswith("_pct"):
         return f"{max(0.0, value):.0f}", "%"  # What inverters draw at night is no share.
     if name.endswith("_w"):
-        return f"{value / 1000:.2f}", "kW"
+        return language.number(value / 1000, ".2f"), "kW"
     return number(value), "kWh"
 
 
@@ -84,7 +85,13 @@ def text(name: str, value: float) -> str:
 
 def period(page: Page) -> str:
     """Return the name of a page's month or year."""
-    return f"{page.first:%B %Y}" if page.kind == "monthly" else page.name
+    return f"{month(page.first.month)} {page.first.year}" if page.kind == "monthly" else page.name
+
+
+def month(number: int) -> str:
+    """Return the full name of a month, as it stands at the beginning of a line."""
+    name = language.month(number, is_short=False)
+    return f"{name[:1].upper()}{name[1:]}"
 
 
 def change(figure: Figure) -> str | None:
@@ -93,13 +100,13 @@ def change(figure: Figure) -> str | None:
         return None
     if figure.name.endswith("_pct"):
         points = round(figure.same) - round(figure.before)
-        return SAME if points == 0 else _signed(f"{points:+d} points")
+        return say(SAME) if points == 0 else _signed(say("{points} points", points=f"{points:+d}"))
     if figure.before <= 0:
         return None
     percent = 100 * (figure.same / figure.before - 1)
     if abs(percent) > 999:
         return None
-    return _signed(f"{percent:+.0f} %") if round(percent) else SAME
+    return _signed(f"{percent:+.0f} %") if round(percent) else say(SAME)
 
 
 def _signed(text: str) -> str:
@@ -109,7 +116,7 @@ def _signed(text: str) -> str:
 def is_better(figure: Figure) -> str:
     """Return the class of a change: good, bad, or none where it is neither."""
     better = BETTER.get(figure.name)
-    if better is None or figure.same is None or figure.before is None or change(figure) in {None, SAME}:
+    if better is None or figure.same is None or figure.before is None or change(figure) in {None, say(SAME)}:
         return ""
     return "good" if (figure.same > figure.before) == better else "bad"
 
@@ -120,11 +127,12 @@ def against(page: Page, figure: Figure) -> str | None:
         return None
     was = text(figure.name, figure.before)
     if figure.days == figure.of_days and not page.is_running:
-        year = page.first.year - 1
-        return f"as in {year}: {was}" if change(figure) == SAME else f"from {was} in {year}"
-    if change(figure) == SAME:
-        return f"as then: {was}, {days(figure.days)}"
-    return f"from {quantity(figure.name, figure.before)[0]} to {text(figure.name, figure.same)}, {days(figure.days)}"
+        how = "as in {year}: {was}" if change(figure) == say(SAME) else "from {was} in {year}"
+        return say(how, was=was, year=page.first.year - 1)
+    if change(figure) == say(SAME):
+        return say("as then: {was}, {days}", was=was, days=days(figure.days))
+    ends = {"was": quantity(figure.name, figure.before)[0], "now": text(figure.name, figure.same)}
+    return say("from {was} to {now}, {days}", **ends, days=days(figure.days))
 
 
 def subtitle(page: Page) -> str:
@@ -132,25 +140,33 @@ def subtitle(page: Page) -> str:
     if page.is_running:
         today = local_day(to_epoch_s(page.now), time_zone(page.site.zone))
         compared = any(figure.before is not None for figure in page.figures)
-        against = (
-            f"; compared are the days that are over with the same ones of {page.first.year - 1}" if compared else ""
-        )
-        return f"so far, to {day(today)} {today.year}{against}"
+        against = say("; compared are the days that are over with the same ones of {year}", year=page.first.year - 1)
+        so_far = say("so far, to {day}", day=language.day(today))
+        return so_far + against if compared else so_far
     if page.site.first > page.first:
-        return f"since {day(page.site.first)}, when recording began"
+        return say("since {day}, when recording began", day=day(page.site.first))
     shown = days(len(page.days.rows))
     covered_pct = page.certainty.coverage_pct
-    return shown if covered_pct is None else f"{shown}, {percent(covered_pct)} of the time measured"
+    if covered_pct is None:
+        return shown
+    return say("{days}, {share} of the time measured", days=shown, share=percent(covered_pct))
+
+
+def percent(share_pct: float) -> str:
+    """Return a share that is 100 % only where nothing lacks, and 0 % only where everything does."""
+    if 0 < share_pct < 1:
+        return say("less than 1 %")
+    return f"{language.number(min(share_pct, 99.9) if share_pct < 99.995 else 100, '.3g')} %"
 
 
 def days(count: int) -> str:
     """Return a number of days."""
-    return "1 day" if count == 1 else f"{count} days"
+    return say("1 day") if count == 1 else say("{count} days", count=count)
 
 
 def day(of: date) -> str:
     """Return a day without its year."""
-    return f"{of.day} {of:%b}"
+    return language.day(of, year=False)
 
 
 def spans(found: Sequence[date]) -> str:
@@ -159,8 +175,11 @@ def spans(found: Sequence[date]) -> str:
         [each for _, each in run]
         for _, run in groupby(enumerate(sorted(found)), key=lambda pair: pair[1].toordinal() - pair[0])
     ]
-    texts = [day(run[0]) if len(run) == 1 else f"{day(run[0])} to {day(run[-1])}" for run in runs]
-    more = [f"and {len(texts) - MOST_SPANS} more times"] if len(texts) > MOST_SPANS else []
+    texts = [
+        day(run[0]) if len(run) == 1 else say("{since} to {until}", since=day(run[0]), until=day(run[-1]))
+        for run in runs
+    ]
+    more = [say("and {count} more times", count=len(texts) - MOST_SPANS)] if len(texts) > MOST_SPANS else []
     return ", ".join([*texts[:MOST_SPANS], *more])
 
 
@@ -180,7 +199,7 @@ def panel_note(page: Page, panel: Panel) -> str:
     if sum(other.state in ADVICE for other in page.panels) > MOST_ADVICE:
         return ""
     advice = ADVICE.get(panel.state or "")
-    return f"{STATES.get(panel.state or '', '')}{advice}" if advice else ""
+    return f"{say(STATES.get(panel.state or '', ''))} {say(advice)}".strip() if advice else ""
 
 
 def panels(page: Page) -> tuple[Sequence[Panel], int]:
@@ -199,10 +218,10 @@ def panels_in_words(page: Page) -> str:
     ill = [panel for panel in page.panels if panel.state not in {None, "fine", "removed"}]
     count = sum(panel.state != "removed" for panel in page.panels)
     if all(panel.state is None for panel in page.panels):
-        return "These days are too few, or the panels too few, to compare them."
+        return say("These days are too few, or the panels too few, to compare them.")
     if not ill:
-        return f"All {count} panels are fine." if count > 1 else "The panel is fine."
-    return f"{count - len(ill)} of {count} panels are fine."
+        return say("All {count} panels are fine.", count=count) if count > 1 else say("The panel is fine.")
+    return say("{fine} of {count} panels are fine.", fine=count - len(ill), count=count)
 
 
 def certainty(page: Page) -> Iterator[str]:
@@ -210,36 +229,46 @@ def certainty(page: Page) -> Iterator[str]:
     found = page.certainty
     if found.coverage_pct is not None:
         share = percent(found.coverage_pct)
-        yield f"{share[:1].upper()}{share[1:]} of the time was measured; the counters also count what was not watched."
+        said = say("{share} of the time was measured; the counters also count what was not watched.", share=share)
+        yield f"{said[:1].upper()}{said[1:]}"
     counts = found.counts
     whole = counts.get("final", 0)
     over = sum(count for status, count in counts.items() if status != "provisional")
     if over:
-        yield f"All {days(over)} are complete." if whole == over > 1 else f"{whole} of {days(over)} are complete."
+        how = "All {days} are complete." if whole == over > 1 else "{whole} of {days} are complete."
+        yield say(how, days=days(over), whole=whole)
     if found.partial:
-        yield f"Incomplete, so that the day or what flowed in it is less sure: {spans(found.partial)}."
+        yield say("Incomplete, so that the day or what flowed in it is less sure: {days}.", days=spans(found.partial))
     if found.missing:
-        yield f"Nothing is known of {spans(found.missing)}."
+        yield say("Nothing is known of {days}.", days=spans(found.missing))
     alike: dict[str, list[date]] = {}
     for of, detail in found.suspect.items():
         alike.setdefault(detail, []).append(of)
     for detail, same in list(alike.items())[:MOST_DOUBTS]:
-        yield f"Not to be believed, {spans(same)}: {detail.rstrip('.')}{'' if detail.endswith('?') else '.'}"
+        why = f"{detail.rstrip('.')}{'' if detail.endswith('?') else '.'}"
+        yield say("Not to be believed, {days}: {why}", days=spans(same), why=why)
     if more := [of for same in list(alike.values())[MOST_DOUBTS:] for of in same]:
-        yield f"Not to be believed either: {spans(more)}."
+        yield say("Not to be believed either: {days}.", days=spans(more))
     if found.bridged_kwh:
         production = page.total.column("production_kwh")[0]
-        share = f" ({100 * found.bridged_kwh / production:.1f} %)" if production else ""
-        yield (
-            f"{text('bridged_kwh', found.bridged_kwh)}{share} of what was made was counted over gaps: "
-            "the sum is right, the hours are not known."
+        bridged = text("bridged_kwh", found.bridged_kwh)
+        if production:
+            bridged += f" ({language.number(100 * found.bridged_kwh / production, '.1f')} %)"
+        yield say(
+            "{kwh} of what was made was counted over gaps: the sum is right, the hours are not known.", kwh=bridged
         )
     if found.inverters_kwh is not None and found.inverters_difference_pct is not None:
         off = found.inverters_difference_pct
-        how = "as much as" if abs(off) < 0.05 else f"{abs(off):.1f} % {'more' if off > 0 else 'less'} than"
-        yield f"The inverters themselves report {text('inverters_kwh', found.inverters_kwh)}, {how} the meter."
+        how = (
+            "as much as the meter" if abs(off) < 0.05 else f"{{share}} % {'more' if off > 0 else 'less'} than the meter"
+        )
+        yield say(
+            "The inverters themselves report {kwh}, {how}.",
+            kwh=text("inverters_kwh", found.inverters_kwh),
+            how=say(how, share=language.number(abs(off), ".1f")),
+        )
     if page.is_running:
-        yield "The period runs: its figures grow."
+        yield say("The period runs: its figures grow.")
 
 
 def columns(report: Report) -> list[str]:
@@ -250,7 +279,7 @@ def columns(report: Report) -> list[str]:
 
 def exact(report: Report, name: str, value: float) -> str:
     """Return a number with its column's decimals."""
-    return f"{value:z,.{report.columns[name].decimals}f}"
+    return language.number(value, f"z,.{report.columns[name].decimals}f")
 
 
 def made_at(page: Page) -> str:
@@ -261,6 +290,6 @@ def made_at(page: Page) -> str:
 def kept(page: Page) -> str:
     """Return what the legend calls what was made and did not go to the grid."""
     if page.total.column("grid_export_kwh")[0] is None:
-        return "made"
+        return say("made")
     has_battery = page.total.column("battery_charge_kwh")[0] is not None
-    return f"made, used{' or stored' if has_battery else ''} at home"
+    return say("made, used or stored at home" if has_battery else "made, used at home")
