@@ -22,6 +22,8 @@ FIGURES = [column for column in ENERGY if column.unit in {"kWh", "kWh/kWp", "%"}
 #: At most this many spans of days, and panels, are listed.
 MAX_LISTED = 6
 LAST_COLUMN = 4
+#: Some days take two lines where months have long names.
+BELOW = {"align": "right", "valign": "bottom", "text_wrap": True}
 
 
 def full(book: Book) -> bytes:
@@ -74,9 +76,10 @@ def _figures(out: Workbook, sheet: Any, y: int, book: Book, daily: tuple[str, Ta
         *(_span(part.since, part.until) for part in parts),
         *([say("Change")] if len(parts) > 1 else []),
     ]
-    sheet.write_string(y, 0, say("Energy"), out.style(**head))
+    sheet.set_row(y, 32)
+    sheet.write_string(y, 0, say("Energy"), out.style(**head, valign="bottom"))
     for x in range(1, LAST_COLUMN + 1):
-        sheet.write_string(y, x, heads[x - 1] if x <= len(heads) else "", out.style(**head, align="right"))
+        sheet.write_string(y, x, heads[x - 1] if x <= len(heads) else "", out.style(**head, **BELOW))
     for column in FIGURES:
         total = book.daily.totals[column.name]
         if column.name not in table.names or total is None:

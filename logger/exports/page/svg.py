@@ -13,6 +13,8 @@ from logger.exports import language
 
 #: above and below a picture's values: for the text of its axis
 TOP_PX, AXIS_PX = 14, 18
+#: how much higher a picture is than its highest value
+ROOM = 1.03
 
 
 def element(tag: str, content: str | Markup = "", **attributes: Any) -> Markup:
@@ -44,8 +46,8 @@ class Scale:
 
     def __init__(self, most: float, least: float, height_px: float) -> None:
         self.step = step_of(most - least)
-        self.top = max(self.step, self.step * math.ceil(most / self.step - 1e-9))
-        self.bottom = min(0.0, self.step * math.floor(least / self.step + 1e-9))
+        self.top = max(self.step, most * ROOM)
+        self.bottom = min(0.0, least * ROOM)
         self.height_px = height_px
 
     def y(self, value: float) -> float:
@@ -54,7 +56,8 @@ class Scale:
 
     def lines(self) -> list[float]:
         """Return the values that have a line."""
-        return [self.step * n for n in range(round(self.bottom / self.step), round(self.top / self.step) + 1)]
+        ends = math.ceil(self.bottom / self.step), math.floor(self.top / self.step)
+        return [self.step * n for n in range(ends[0], ends[1] + 1)]
 
     def axis(self, unit: str) -> Markup:
         """Return the picture of the numbers beside the lines."""

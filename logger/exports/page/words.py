@@ -80,7 +80,7 @@ def quantity(name: str, value: float) -> tuple[str, str]:
 
 def text(name: str, value: float) -> str:
     """Return a value of a column with its unit."""
-    return " ".join(quantity(name, value))
+    return "\N{NO-BREAK SPACE}".join(quantity(name, value))
 
 
 def period(page: Page) -> str:
