@@ -29,11 +29,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.bench import Bench
+from benchmarks.table import Row
+
 #: From midnight in the site's zone on: what is rolled up of a day grows until the next.
 START = datetime(2026, 6, 15, 0, tzinfo=UTC)
 POLL_EVERY = timedelta(seconds=60)
 DAY = 1440
 INVERTERS = 20
+#: connections -> how many floors a poll may take
+BOUNDS = {"new": 2.5, "kept": 4.0}
 SETTLING = 20
 READINGS, PRODUCTION, UNITS = "/ivp/meters/readings", "/production.json?details=1", "/ivp/pdm/device_data"
 NAMES = ("activePower", "actEnergyDlvd", "actEnergyRcvd", "voltage", "current", "pwrFactor", "apparentPower",
@@ -259,6 +264,13 @@ def measure(kind: str, minutes: int, profile: Callable[[], Any] = contextlib.nul
     parts = {"asking": ours.asking_s, "rolling up": ours.rolling_s}
     means |= {name: 1000 * part_s / minutes for name, part_s in parts.items()}
     return {**means, "ratio": means["ours"] / means["floor"], "resident_mb": resident}
+
+
+def poll(bench: Bench) -> Iterator[Row]:
+    """Measure the polls of a day, on a connection that is new for each and on one that is kept."""
+    for kind, bound in BOUNDS.items():
+        found = json.loads(bench.python("poll.py", "--connection", kind))
+        yield Row(f"poll, {kind} connection", found["ours"], "ms", found["floor"], bound=bound)
 
 
 @contextlib.contextmanager
