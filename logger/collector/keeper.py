@@ -20,7 +20,9 @@ from sqlalchemy import Connection, Engine
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
 from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreDamagedError, StoreError
 from logger.readings import ClockSet, Event, Outcome, Poll, SourceFailure
-from logger.rollups.rollup import bring_up_to_date, samples_moved
+from logger.rollups.memory import Memory
+from logger.rollups.moved import samples_moved
+from logger.rollups.rollup import bring_up_to_date
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store import transfer
 from logger.store.ahead import runs_ahead
@@ -81,6 +83,7 @@ class Keeper:
         self._rolled_up_s = 0
         self._gateway_id: int | None = None  # of the gateway whose poll came last
         self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
+        self._memory = Memory()  # what rolling up goes on from
         self._is_order_known = False  #: no poll is stored that lies after the last on which both clocks agreed
         self._unproven: list[Taken] = []  #: since the last poll on which the gateway's clock agreed with ours
 
@@ -128,7 +131,8 @@ class Keeper:
                 if self._gateway_id is not None and (to_the_minute or is_new):
                     gap_s = normal_gap_s(self.settings.poll_every_s)
                     with translated_errors():
-                        bring_up_to_date(self.engine, self._gateway_id, now=self.clock(), gap_s=gap_s)
+                        memory = None if to_the_minute else self._memory
+                        bring_up_to_date(self.engine, self._gateway_id, now=self.clock(), gap_s=gap_s, memory=memory)
                     self._rolled_up_s = quarter_s
             except (StoreError, SettingsError) as error:
                 self.error = error
@@ -137,6 +141,7 @@ class Keeper:
                 self._is_down = True
                 # When it is back it may be another one.
                 self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
+                self._memory.forget()
                 return False
             if self._is_down:
                 log.info("database back gateway=%s", self.name)
@@ -263,4 +268,5 @@ class Keeper:
         moved, times = move_polls(connection, gateway_id, run, by_s), [poll.place or poll.at for poll in run]
         samples_moved(connection, gateway_id, first=min(times), last=max(times), by_s=by_s)
         self._rolled_up_s = 0
+        self._memory.forget()
         return moved

@@ -73,6 +73,7 @@ class Rolled:
     decisions: list[Decision] = field(default_factory=list)
     hours: list[dict[str, Any]] = field(default_factory=list)  #: of inverter_hours
     reopen_s: int | None = None  #: an earlier instant from which to count anew instead
+    today: Any = None  #: of inverters: ``today.Today``, where the day that is not over can be gone on with
 
 
 def last(connection: Connection, gateway_id: int, ledger: str) -> Checkpoint | None:

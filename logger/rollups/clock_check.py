@@ -11,7 +11,7 @@ which, by the gateway's clock, it did take them.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -217,18 +217,6 @@ class ClockCheck:
                 ]
         query = union_all(*(select(part.subquery().c.at_s) for part in parts))
         return set(self.connection.execute(query).scalars())
-
-
-def apart_since(connection: Connection, gateway_id: int, at: datetime) -> datetime | None:
-    """Return from when on samples before an instant, on which both clocks agree again, may be judged otherwise now."""
-    since, times = at - timedelta(seconds=LONGEST_AHEAD_S), []
-    for table in _AGED:
-        time, age = table.c.polled_at, table.c.reading_age_s
-        mine = (table.c.gateway_id == gateway_id) & (time >= since) & (time < at)
-        near = select(func.max(time)).where(mine, age.between(-SLACK_S, SLACK_S)).scalar_subquery()
-        ahead = select(func.min(time)).where(mine, age > AHEAD_S, time > func.coalesce(near, literal(since, time.type)))
-        times += list(connection.execute(ahead).scalars())
-    return min(filter(None, times), default=None)
 
 
 def note(days: dict[int, int | None], at_s: int, age_s: float | None) -> None:

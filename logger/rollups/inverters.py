@@ -2,14 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, standard_offset_s
 from logger.ledger.curve import Anchor, Curve, Tie
 from logger.ledger.inverter import (
-    MOST_W,
     Inverter,
     Report,
     Reported,
@@ -21,64 +20,97 @@ from logger.ledger.inverter import (
     read_reports,
 )
 from logger.rollups import checkpoints
-from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State
+from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State, States
 from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
 from logger.rollups.read import Window, by_series, drop_missing
+from logger.rollups.today import HOUR_S, Counted, Powers, Today, add, is_plain, peaks_w, today_of
 from logger.store.database import batches
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
 RETIRED_S = 2 * 86_400
 
-HOUR_S = 3600
-
-#: Epoch seconds, W
-Powers = tuple[list[int], list[float | None]]
-
 
 def count(window: Window) -> Rolled:
     """Return the days of a window of reports, and where to go on: at a local midnight."""
-    since_s, zone, states = window.since_s, window.site.zone, window.states
     inverters, powers = _read(window)
-    silent = {serial: state for serial, state in states.items() if isinstance(state, Silent)}
+    silent = _silent(window.states)
     if back := [silent[serial].at_s for serial in inverters.keys() & silent]:
-        return Rolled(since_s, reopen_s=min(back))
+        return Rolled(window.since_s, reopen_s=min(back))
+    return _rolled(window, _counted(window, inverters, powers), None, powers)
+
+
+def go_on(window: Window, today: Today) -> Rolled | None:
+    """Return what ``count`` does, of a window that begins with what is known of today.
+
+    None where the day is over, or odd: then all of it has to be looked at.
+    """
+    inverters, powers = _read(window)
+    if inverters.keys() & _silent(window.states):
+        return None
+    counted = _counted(window, inverters, powers)
+    zone = window.site.zone
+    if not counted.is_plain or local_day(counted.settled_s, zone) > local_day(today.since_s, zone):
+        return None
+    return _rolled(window, counted, today, powers)
+
+
+def _silent(states: States) -> dict[str, Silent]:
+    return {serial: state for serial, state in states.items() if isinstance(state, Silent)}
+
+
+def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[str, Powers]) -> Counted:
+    since_s, zone, states = window.since_s, window.site.zone, window.states
     newest_s = max((times_s[-1] for times_s, _ in powers.values()), default=since_s)
     first, last = local_day(since_s, zone), local_day(max(newest_s, window.until_s), zone)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    edges_s = [since_s, *(day_end_s(day, zone) for day in days)]
-    counted: dict[str, tuple[list[int | None], list[int]]] = {}  # by day: mWh, seconds covered
-    tracks: dict[str, Curve | Reported] = {}
+    found = Counted(days, edges_s := [since_s, *(day_end_s(day, zone) for day in days)])
     hours_s = list(range(since_s, edges_s[-1] + 1, HOUR_S))
-    by_hour: dict[str, list[int | None]] = {}
     open_s = [newest_s]
     settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
     history = None if settled_s is None else history_of(window, settled_s)
-    for serial in sorted((inverters.keys() | states.keys()) - silent.keys()):
+    for serial in sorted((inverters.keys() | states.keys()) - _silent(states).keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
             curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
-            counted[serial], tracks[serial] = by_day(curve, edges_s, history), curve
-            by_hour[serial] = measured_hours(curve, hours_s)
+            found.energy_mwh[serial], found.covered_s[serial] = by_day(curve, edges_s, history)
+            found.tracks[serial], found.hours_mwh[serial] = curve, measured_hours(curve, hours_s)
             # By which days before it a gap is shared is known only once these are settled.
             bridged_s = [start_s for start_s, _ in curve.stretches_s(Tie.BRIDGED)]
             open_s += [at_s for at_s in bridged_s if settled_s and settled_s < day_start_s(local_day(at_s, zone), zone)]
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
+            found.is_plain = found.is_plain and is_plain(curve, edges_s)
         else:
             rhythm = state if isinstance(state, Rhythm) else None
             reported = read_reports(inverter.reports, rhythm, edges_s)
-            counted[serial], tracks[serial] = (reported.energy_mwh, reported.covered_s), reported
-            by_hour[serial] = read_reports(inverter.reports, rhythm, hours_s).energy_mwh
+            found.energy_mwh[serial], found.covered_s[serial] = reported.energy_mwh, reported.covered_s
+            found.tracks[serial] = reported
+            found.hours_mwh[serial] = read_reports(inverter.reports, rhythm, hours_s).energy_mwh
             for at_s in cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s) if history else ():
                 if history and at_s >= history.since_s():
                     # Not measured as a day; one at midnight ends the day before.
                     reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
+            # The next report may have an interval that reaches back.
+            found.is_plain = False
+        times_s, powers_w = powers.get(serial, ([], []))
+        found.peaks_w[serial] = peaks_w(times_s, powers_w, edges_s)
+        places = [bisect_right(times_s, edge_s) for edge_s in edges_s]
+        found.reports[serial] = [until - before for before, until in pairwise(places)]
     alive_s = newest_s - RETIRED_S
-    slowest_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
-    settled_s = max(since_s, day_start_s(local_day(slowest_s, zone), zone))
+    found.settled_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
+    return found
+
+
+def _rolled(window: Window, counted: Counted, today: Today | None, powers: Mapping[str, Powers]) -> Rolled:
+    """Return the rows of what was counted, added to what was known of the first day."""
+    if today is not None:
+        add(today, counted)
+    midnight_s = today.since_s if today else window.since_s
+    zone = window.site.zone
+    settled_s = max(midnight_s, day_start_s(local_day(counted.settled_s, zone), zone))
     rows = [
         {
             "gateway_id": window.site.gateway_id,
@@ -88,33 +120,37 @@ def count(window: Window) -> Rolled:
             "peak_power_w": peak_w,
             "covered_s": covered_s,
         }
-        for serial, by_day in counted.items()
+        for serial in counted.tracks
         for day, mwh, covered_s, peak_w in zip(
-            days, *by_day, _peaks_w(*powers.get(serial, ([], [])), edges_s), strict=True
+            counted.days, counted.energy_mwh[serial], counted.covered_s[serial], counted.peaks_w[serial], strict=True
         )
         if mwh is not None or covered_s or peak_w is not None
     ]
-    hours = _hours(window, days, edges_s, {serial: times_s for serial, (times_s, _) in powers.items()}, by_hour)
+    hours = _hours(window, [midnight_s, *counted.edges_s[1:]], counted)
     decisions = [
-        event._replace(subject=f"{SUBJECT}{serial}") for serial, track in tracks.items() for event in track.events
+        event._replace(subject=f"{SUBJECT}{serial}")
+        for serial, track in counted.tracks.items()
+        for event in track.events
     ]
-    kept = {serial: state for serial, track in tracks.items() if (state := _state_at(track, settled_s)) is not None}
-    return Rolled(settled_s, silent | kept, rows, decisions, hours=hours)
+    rolled = Rolled(settled_s, _states_at(window, counted, settled_s), rows, decisions, hours=hours)
+    if counted.is_plain and settled_s == midnight_s:
+        rolled.today = today_of(counted, window.since_s, today, powers, lambda at_s: _states_at(window, counted, at_s))
+    return rolled
 
 
-def _hours(
-    window: Window,
-    days: Sequence[date],
-    edges_s: Sequence[int],
-    times_s: Mapping[str, Sequence[int]],
-    by_hour: Mapping[str, Sequence[int | None]],
-) -> list[dict[str, Any]]:
+def _states_at(window: Window, counted: Counted, at_s: int) -> States:
+    known = {serial: state for serial, track in counted.tracks.items() if (state := _state_at(track, at_s)) is not None}
+    return _silent(window.states) | known
+
+
+def _hours(window: Window, edges_s: Sequence[int], counted: Counted) -> list[dict[str, Any]]:
     """Return the rows of inverter_hours: of days on which an inverter reported, by hours of standard time."""
     found = []
-    for serial, mwh in by_hour.items():
-        reports = [bisect_right(times_s.get(serial, ()), edge_s) for edge_s in edges_s]
-        for day, (start_s, end_s), (before, until) in zip(days, pairwise(edges_s), pairwise(reports), strict=True):
-            if until == before:
+    for serial, mwh in counted.hours_mwh.items():
+        for day, (start_s, end_s), reports in zip(
+            counted.days, pairwise(edges_s), counted.reports[serial], strict=True
+        ):
+            if not reports:
                 continue
             hours: list[float | None] = [None] * 24
             for hour_s in range(start_s, end_s, HOUR_S):
@@ -125,20 +161,11 @@ def _hours(
                     "gateway_id": window.site.gateway_id,
                     "day": day,
                     "serial": serial,
-                    "reports": until - before,
+                    "reports": reports,
                     "hours_wh": hours_text(tuple(hours)),
                 }
             )
     return found
-
-
-def _peaks_w(times_s: Sequence[int], powers_w: Sequence[float | None], edges_s: Sequence[int]) -> list[float | None]:
-    """Return the highest power of each day that an inverter can have."""
-    places = [bisect_right(times_s, edge_s) for edge_s in edges_s]
-    return [
-        max((p for p in powers_w[begin:end] if p is not None and p <= MOST_W), default=None)
-        for begin, end in pairwise(places)
-    ]
 
 
 def _state_at(track: Curve | Reported, at_s: int) -> State | None:

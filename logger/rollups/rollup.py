@@ -8,12 +8,12 @@ them all. Never ``+=``.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, or_, select
+from sqlalchemy import Connection, Engine, Table
 
-from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, quarter_start_s, to_epoch_s
+from logger.clock import QUARTER_S, day_start_s, local_day, quarter_start_s, to_epoch_s
 from logger.ledger.curve import Anchor
 from logger.ledger.flows import settle
 from logger.ledger.limits import RECOVERY_S, RETIRED_S, Stream, limits_of
@@ -22,16 +22,16 @@ from logger.rollups import balance, checkpoints, inverters, panels
 from logger.rollups.batteries import read_equipment
 from logger.rollups.changes import DayChange, changes, totals
 from logger.rollups.checkpoints import BALANCE, BATTERY, Checkpoint, Rolled, replace_events
-from logger.rollups.clock_check import CLEARLY, KIND, WRONG_S, ClockCheck, apart_since, misplaced_decisions
+from logger.rollups.clock_check import ClockCheck, misplaced_decisions
 from logger.rollups.history import history_of
 from logger.rollups.judge import judge
+from logger.rollups.memory import Memory
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
-from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, EVENTS
+from logger.store.models import ENERGY_15MIN
 from logger.store.panels import LEDGER as PANEL_LEDGER
-from logger.store.queries import battery_known_at
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
@@ -58,6 +58,7 @@ class Job(NamedTuple):
     site: Site
     now_s: int
     gap_s: int  #: the longest normal step between samples
+    memory: Memory | None = None  #: of the collector that does it
 
     def ends(self, ledger: Ledger, right_s: int | None = None) -> Ends | None:
         """Return when the first and last sample of a ledger that count were taken."""
@@ -69,18 +70,25 @@ def job_of(connection: Connection, gateway_id: int, now: datetime, gap_s: int) -
     return Job(connection, site_of(connection, gateway_id), to_epoch_s(now), gap_s)
 
 
-def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) -> int | None:
-    """Roll up one window and return up to when, or None when nothing is left up to ``stop_s``.
+class Advance(NamedTuple):
+    """How far rollups came."""
 
-    ``beyond_s`` is the end of the window before: an unsettled window is read again, longer.
+    until_s: int | None  #: None when nothing is left
+    days: tuple[date, date | None] | None = None  #: to be judged, from the first on where there is no last
+
+
+def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) -> Advance:
+    """Roll up one window, and return up to when; nothing may be left up to ``stop_s``.
+
+    ``beyond_s`` is the end of the window before: an unsettled window is read again, longer. The caller judges the days.
     """
-    connection, site, now_s, gap_s = job
+    connection, site, now_s, gap_s, memory = job
     checkpoint = checkpoints.last(connection, site.gateway_id, ledger.name)
     states = checkpoint.states if checkpoint else {}
     right_s = max((state.at_s for state in states.values()), default=None)
     ends = job.ends(ledger, right_s)
     if ends is None:
-        return None
+        return Advance(None)
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
     end_s = max(ends.last_s, min(now_s, ends.last_s + ledger.patience_s))
     stop_s = end_s if stop_s is None else min(stop_s, end_s)
@@ -89,10 +97,15 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     after_s = since_s if checkpoint else since_s - 1
     clock = ClockCheck(connection, site.gateway_id, after_s - gap_s, until_s, right_s)
     window = Window(connection, site, clock, states, since_s, until_s, after_s, gap_s)
-    rolled = ledger.count(window)
+    if ledger is INVERTERS and memory is not None:
+        rolled = memory.count(window)
+        if rolled is None:
+            return Advance(None)
+    else:
+        rolled = ledger.count(window)
     if rolled.reopen_s is not None:
         checkpoints.forget_after(connection, site.gateway_id, ledger.name, rolled.reopen_s)
-        return until_s
+        return Advance(until_s)
     replace_until_s = None if until_s >= end_s else until_s
     replace_rows(connection, ledger.table, site, since_s, replace_until_s, rolled.rows)
     misplaced = misplaced_decisions(clock.misplaced_days | ends.misplaced_days)
@@ -101,13 +114,13 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
         # The first day may end with the quarter before: its length is known only now.
         newest_s = to_epoch_s(rolled.rows[-1]["starts_at"]) if rolled.rows else since_s - QUARTER_S
         recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
+    first = local_day(since_s, site.zone)
     last = None if replace_until_s is None else local_day(replace_until_s - 1, site.zone)
     if ledger is INVERTERS:
-        panels.replace_hours(connection, site, local_day(since_s, site.zone), last, rolled.hours)
-    judge(connection, site, local_day(since_s, site.zone), last)
+        panels.replace_hours(connection, site, first, last, rolled.hours)
     if rolled.settled_s > since_s:
         checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
-    return None if until_s >= stop_s else until_s
+    return Advance(None if until_s >= stop_s else until_s, (first, last))
 
 
 # -- energy_15min
@@ -175,17 +188,41 @@ INVERTERS = Ledger(
 LEDGERS = (ENERGY, INVERTERS)
 
 
-def bring_up_to_date(engine: Engine, gateway_id: int, *, now: datetime, gap_s: int) -> None:
-    """Roll up everything that came in since the last time; one transaction per step."""
-    for ledger in LEDGERS:
-        until_s: int | None = 0
-        while until_s is not None:
-            with engine.begin() as connection:
-                until_s = advance(job_of(connection, gateway_id, now, gap_s), ledger, until_s)
+def bring_up_to_date(
+    engine: Engine, gateway_id: int, *, now: datetime, gap_s: int, memory: Memory | None = None
+) -> None:
+    """Roll up everything that came in since the last time; one transaction, or one per long step.
+
+    ``memory`` is what a collector keeps from one time to the next.
+    """
+    beyond_s: dict[str, int | None] = {ledger.name: 0 for ledger in LEDGERS}
     is_left = True
-    while is_left:
-        with engine.begin() as connection:
-            is_left = panels.advance(connection, site_of(connection, gateway_id))
+    try:
+        while is_left:
+            with engine.begin() as connection:
+                is_left = _step(job_of(connection, gateway_id, now, gap_s)._replace(memory=memory), beyond_s)
+    except BaseException:
+        if memory is not None:
+            memory.forget()
+        raise
+
+
+def _step(job: Job, beyond_s: dict[str, int | None]) -> bool:
+    """Roll up until something is left for another transaction; return whether it is."""
+    days = []
+    for ledger in LEDGERS:
+        if (before_s := beyond_s[ledger.name]) is not None:
+            advanced = advance(job, ledger, before_s)
+            beyond_s[ledger.name] = advanced.until_s
+            days += [advanced.days] if advanced.days else []
+            if advanced.until_s is not None:
+                break
+    if days:
+        lasts = [last for _, last in days if last is not None]
+        judge(
+            job.connection, job.site, min(first for first, _ in days), max(lasts) if len(lasts) == len(days) else None
+        )
+    return any(left_s is not None for left_s in beyond_s.values()) or panels.advance(job.connection, job.site)
 
 
 def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None = None) -> None:
@@ -193,65 +230,14 @@ def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None =
     for ledger in ledgers:
         until_s: int | None = 0
         while until_s is not None:
-            until_s = advance(job, ledger, until_s, stop_s)
+            until_s, days = advance(job, ledger, until_s, stop_s)
+            if days is not None:
+                judge(job.connection, job.site, *days)
     if INVERTERS in ledgers:
         panels.bring_up_to_date(job.connection, job.site)
 
 
 # -- again
-def samples_moved(connection: Connection, gateway_id: int, *, first: datetime, last: datetime, by_s: int) -> None:
-    """Forget what was counted of samples that lay between two instants, and lie later now.
-
-    They are counted where they lie when the tables are brought up to date the next time.
-    """
-    first_s, last_s = to_epoch_s(first), to_epoch_s(last)
-    that_day = from_epoch_s(first_s - first_s % 86_400)
-    mine = (EVENTS.c.gateway_id == gateway_id) & (EVENTS.c.kind == KIND)
-    gone: ColumnElement[bool] = EVENTS.c.at.between(that_day, last)
-    if by_s > 0:  # What lay ahead of the clock as it was, no reading told more of.
-        ahead = EVENTS.c.at.between(last, last + timedelta(seconds=by_s))
-        gone = gone | ahead & EVENTS.c.detail.contains(CLEARLY)
-    connection.execute(delete(EVENTS).where(mine, gone))
-    newest = checkpoints.last(connection, gateway_id, ENERGY.name)
-    was_counted = (
-        newest is None
-        or newest.at_s <= last_s
-        or _reopened(connection, gateway_id, first_s + by_s, last_s + by_s, by_s)
-    )
-    since_s = min(first_s, first_s + by_s) if was_counted else first_s + by_s
-    known_at = battery_known_at(connection, gateway_id, from_epoch_s(since_s))
-    since_s = to_epoch_s(known_at) if known_at else since_s
-    checkpoints.forget_after(connection, gateway_id, ENERGY.name, since_s - 1)
-    if checkpoints.last(connection, gateway_id, ENERGY.name) is None:
-        # Counting begins with the first sample, which may come after what was counted of these.
-        site = site_of(connection, gateway_id)
-        for table in (ENERGY_15MIN, ENERGY_HOURLY, ENERGY_DAILY):
-            replace_rows(connection, table, site, quarter_start_s(since_s), None, [])
-
-
-def clocks_agree_again(connection: Connection, gateway_id: int, at: datetime) -> None:
-    """Let be counted anew what came before both clocks agree again: now it shows which one was wrong."""
-    if since := apart_since(connection, gateway_id, at):
-        checkpoints.forget_after(connection, gateway_id, ENERGY.name, to_epoch_s(since) - 1)
-
-
-def _reopened(connection: Connection, gateway_id: int, since_s: int, until_s: int, by_s: int) -> bool:
-    """Return whether samples that were moved had been counted although others came after them.
-
-    Those whose clock was clearly wrong had not been (store.writer).
-    """
-    for table in ENERGY.samples:
-        age_before = table.c.reading_age_s - by_s
-        query = select(table.c.polled_at).where(
-            table.c.gateway_id == gateway_id,
-            table.c.polled_at.between(from_epoch_s(since_s), from_epoch_s(until_s)),
-            or_(age_before.is_(None), age_before.between(-WRONG_S, WRONG_S)),
-        )
-        if connection.execute(query.limit(1)).first() is not None:
-            return True
-    return False
-
-
 def rebuild(
     connection: Connection, gateway_id: int, *, now: datetime, gap_s: int, since: date | None
 ) -> list[DayChange]:
