@@ -23,7 +23,7 @@ LAYERS = [
     {"rollups"},
     {"reports"},
     {"collector", "exports", "cookbook", "status"},
-    {"demo", "lake", "service"},
+    {"demo", "lake", "notify", "service"},
     {"doctor", "setup"},
     {"cli"},
 ]
@@ -151,6 +151,6 @@ def test_the_list_of_commands_has_their_own_help() -> None:
 def test_the_collector_imports_nothing_large_that_it_does_not_need() -> None:
     code = (
         "import sys, logger.cli.collect, logger.collector.service, logger.collector.wiring\n"
-        "sys.exit(not {'pandas', 'numpy', 'zeroconf', 'alembic', 'jinja2'}.isdisjoint(sys.modules))"
+        "sys.exit(not {'pandas', 'numpy', 'zeroconf', 'alembic', 'jinja2', 'apprise'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

@@ -38,6 +38,7 @@ report report Show or write energy per hour, day, month or year.
 health status Check for a monitor: one line, and an exit code.
 panels panels Compare each panel with its neighbours.
 fleet fleet Watch many gateways: who is silent, weak or incomplete.
+notify notify Tell people what needs them: try whether they hear it.
 # When something is wrong
 doctor doctor Check everything, and say what to do about it.
 config configuration Check the configuration, and show where values come from.

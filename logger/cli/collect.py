@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from logger.cli import notify
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
@@ -44,9 +45,9 @@ def run() -> None:
     names = [gateway.name for gateway in gateways_of(loaded)]
     room = open_files.make_room(len(names))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
-        builder = _page_builder(loaded)
+        builder, pollers = _page_builder(loaded), wiring.pollers(loaded, collected, os.environ)
         collector = service.Service(
-            wiring.pollers(loaded, collected, os.environ),
+            pollers,
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
             hourly=builder.start if builder is not None else None,
@@ -56,12 +57,27 @@ def run() -> None:
             signal.signal(number, collector.stop)
         shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
         log.info("collecting gateways=%s every %d s", shown, loaded.poll_every_s)
+        telling: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if loaded.notify or loaded.healthcheck:  # What that needs is not imported for others.
+            telling = notify.telling(loaded, pollers, collected.engine, _environ(loaded))
         try:
-            collector.run()
+            with telling:
+                collector.run()
         finally:
             if builder is not None:
                 builder.stop()
     log.info("stopped")
+
+
+def _environ(loaded: "Settings") -> dict[str, str]:
+    """Return with what a command works on the collector's configuration and database.
+
+    Other users see a command line; these may be named by flags.
+    """
+    environ = os.environ | {"ENVOYLOG_DATABASE_URL": loaded.database_url}
+    if loaded.config_path is not None:
+        environ["ENVOYLOG_CONFIG"] = str(loaded.config_path.absolute())
+    return environ
 
 
 def _page_builder(loaded: "Settings") -> "pages.PageBuilder | None":
@@ -69,11 +85,7 @@ def _page_builder(loaded: "Settings") -> "pages.PageBuilder | None":
     if loaded.pages is None:
         return None
     command = [sys.executable, "-P", "-m", "logger", "report", "page", "--all"]
-    # Other users see a command line; the configuration and the database may be named by flags.
-    environ = os.environ | {"ENVOYLOG_DATABASE_URL": loaded.database_url}
-    if loaded.config_path is not None:
-        environ["ENVOYLOG_CONFIG"] = str(loaded.config_path.absolute())
-    return pages.PageBuilder(command, environ)
+    return pages.PageBuilder(command, _environ(loaded))
 
 
 @click.command()

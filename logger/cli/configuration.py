@@ -1,6 +1,7 @@
 """``envoylog config``."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from logger.cli.options import load_settings
 from logger.doctor import configuration, installation
 from logger.errors import SettingsError
 from logger.settings import urls
+
+if TYPE_CHECKING:
+    from logger.settings import Settings
+    from logger.settings.notify import Secret
 
 
 @click.group()
@@ -41,11 +46,12 @@ def show() -> None:
     loaded = load_settings(needs_file=False)
     click.echo(f"# file: {loaded.config_path or 'none'}")
     for key in settings.TOP_KEYS:
-        if key not in {"gateways", "pages"}:
+        if key not in {"gateways", "pages", "notify", "healthcheck"}:
             value = urls.masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
             click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
     if loaded.pages is not None:
         click.echo(f"\n[pages]\ndirectory = {loaded.pages}\nlocale = {loaded.pages_locale}")
+    _show_receivers(loaded)
     for gateway in loaded.gateways:
         click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
         for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
@@ -58,3 +64,19 @@ def show() -> None:
         for key, is_set in (("token", gateway.token is not None), ("password", gateway.has_password)):
             if is_set:
                 click.echo(f"{key} = (set, hidden)")
+
+
+def _show_receivers(loaded: "Settings") -> None:
+    for receiver in loaded.notify:
+        click.echo(f"\n[[notify]]\nname = {receiver.name}\n{_of_secret(receiver.secret)}")
+        click.echo(f"when = {', '.join(receiver.when)}")
+        if receiver.quiet_hours is not None:
+            click.echo("quiet_hours = {:%H:%M}-{:%H:%M}".format(*receiver.quiet_hours))
+        if receiver.time_zone is not None:
+            click.echo(f"time_zone = {receiver.time_zone}")
+    if loaded.healthcheck is not None:
+        click.echo(f"\n[healthcheck]\n{_of_secret(loaded.healthcheck.secret)}\nevery_s = {loaded.healthcheck.every_s}")
+
+
+def _of_secret(secret: "Secret") -> str:
+    return "url = (set, hidden)" if secret.url_file is None else f"url_file = {secret.url_file}"

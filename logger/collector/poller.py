@@ -42,7 +42,7 @@ class Poller:
         self._failed_by: type[LoggerError] | None = None  #: what the last failure was
         self._is_bound = False
         self._info: GatewayInfo | None = None
-        self._failing_since: datetime | None = None
+        self.failing_since: datetime | None = None  #: since when no poll measured anything
         self._failed_polls = 0
         self._lockout_reported = False
 
@@ -128,12 +128,12 @@ class Poller:
         if poll.outcome is Outcome.FAILED:
             # A gateway that comes back from a restart may lock us out only then.
             lockout = isinstance(self.last_error, AuthenticationError)
-            if self._failing_since is None or (lockout and not self._lockout_reported):
-                self._failing_since = self._failing_since or poll.polled_at
+            if self.failing_since is None or (lockout and not self._lockout_reported):
+                self.failing_since = self.failing_since or poll.polled_at
                 self._lockout_reported = lockout
                 log.warning("gateway=%s does not answer: %s", self.name, poll.error)
             self._failed_polls += 1
-        elif self._failing_since is not None:
-            minutes = (poll.polled_at - self._failing_since).total_seconds() / 60
+        elif self.failing_since is not None:
+            minutes = (poll.polled_at - self.failing_since).total_seconds() / 60
             log.info("gateway=%s answers again after %.0f min polls_missed=%d", self.name, minutes, self._failed_polls)
-            self._failing_since, self._failed_polls, self._lockout_reported = None, 0, False
+            self.failing_since, self._failed_polls, self._lockout_reported = None, 0, False

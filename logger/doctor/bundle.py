@@ -97,6 +97,11 @@ def _private(settings: Settings | None) -> dict[str, str]:
         parts = (url.username, url.password, url.hostname, url.path.strip("/"), settings.database_url)
         found |= dict.fromkeys(filter(None, parts), "(database)")
         found[str(settings.state_dir)] = found[str(settings.config_path)] = "(path)"
+        found |= dict.fromkeys(
+            [receiver.name for receiver in settings.notify if not receiver.name.isdigit()], "(receiver)"
+        )
+        for told in settings.told:
+            found |= {str(told.url_file): "(path)"} if told.url_file else {str(told.url): "(secret)"}
         for gateway in settings.gateways:
             host = urlsplit(gateway.host if "://" in gateway.host else f"//{gateway.host}")
             found |= dict.fromkeys(filter(None, (gateway.host, host.hostname, host.netloc)), "(address)")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from logger.doctor import storage
+from logger.doctor import receivers, storage
 from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, finding_of, may, nearest
 from logger.errors import LoggerError, SettingsError, StoreError, TokenExpiredError
@@ -42,6 +42,7 @@ def examine(here: Installation) -> Iterator[Finding]:
     yield from _state_dir(here, loaded)
     if loaded.pages is not None:
         yield from _pages(here, loaded.pages)
+    yield from receivers.examine(here, loaded)
 
 
 def _files(here: Installation, loaded: Settings) -> Iterator[Finding]:

@@ -40,6 +40,7 @@ class Installation:
         secrets = [self.settings.state_dir]
         for gateway in self.settings.gateways:
             secrets += filter(None, (gateway.token_file, gateway.password_file))
+        secrets += [told.url_file for told in self.settings.told if told.url_file is not None]
         return [path for path in secrets if is_hidden(path)]
 
 

@@ -18,7 +18,11 @@ from logger.service.state import State, environment, is_gone
 from logger.settings import places
 
 #: extra -> the module that it brings, and what for
-EXTRAS = {"parquet": ("pyarrow", "Parquet files"), "ods": ("odf", "OpenDocument sheets")}
+EXTRAS = {
+    "parquet": ("pyarrow", "Parquet files"),
+    "ods": ("odf", "OpenDocument sheets"),
+    "notify": ("apprise", "notifications"),
+}
 #: adjtimex(2) returns this while nothing sets the clock.
 TIME_ERROR = 5
 #: No clock that is right shows an earlier year.

@@ -50,6 +50,10 @@ def examine(here: Installation, loaded: Settings) -> Iterator[Finding]:
             if _uid(path) not in {None, collector} and not path.is_relative_to(CREDENTIALS):
                 text = f"{path} is {name_of(_uid(path) or 0)}'s, so {who}, who collects, can't read it."
                 yield error(CHECK, text, f"sudo chown {who} {path}", gateway.name)
+    for path in [told.url_file for told in loaded.told if told.url_file is not None]:
+        if _uid(path) not in {None, collector} and not path.is_relative_to(CREDENTIALS):
+            text = f"{path} is {name_of(_uid(path) or 0)}'s, so {who}, who collects, can't read it."
+            yield error(CHECK, text, f"sudo chown {who} {path}")
 
 
 def _state(state_dir: Path) -> Iterator[Path]:

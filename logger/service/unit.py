@@ -91,12 +91,13 @@ def configuration(machine: Machine) -> dict[str, Any]:
 
 def secret_files(machine: Machine) -> list[Path]:
     """Return the files with secrets that the service's configuration names, each once."""
-    gateways: Any = configuration(machine).get("gateways", [])
+    table = configuration(machine)
+    tables = [one for key in ("gateways", "notify") if isinstance(listed := table.get(key), list) for one in listed]
     named = [
-        Path(CONFIG).parent / gateway[key]
-        for gateway in (gateways if isinstance(gateways, list) else [])
-        for key in ("token_file", "password_file")
-        if isinstance(gateway, dict) and isinstance(gateway.get(key), str)
+        Path(CONFIG).parent / one[key]
+        for one in [*tables, table.get("healthcheck")]
+        for key in ("token_file", "password_file", "url_file")
+        if isinstance(one, dict) and isinstance(one.get(key), str)
     ]
     return list(dict.fromkeys(named))
 

@@ -15,16 +15,18 @@ from urllib.parse import urlsplit
 
 from logger.clock import time_zone
 from logger.errors import SettingsError
-from logger.settings import document, panels, places, urls
+from logger.settings import document, notify, panels, places, urls
 from logger.settings.document import GATEWAY_KEYS, TOP_KEYS
+from logger.settings.notify import HealthcheckSettings, NotifySettings, Secret
 from logger.settings.panels import ArraySettings
 from logger.settings.places import find_config
 from logger.settings.secret_files import read_secret, write_secret
 from logger.settings.urls import has_password
 
 __all__ = [
-    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "ArraySettings", "GatewaySettings", "Settings", "file_stem",
-    "find_config", "has_password", "load", "normal_gap_s", "places", "read_secret", "urls", "write_secret",
+    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "ArraySettings", "GatewaySettings", "HealthcheckSettings",
+    "NotifySettings", "Settings", "file_stem", "find_config", "has_password", "load", "normal_gap_s", "places",
+    "read_secret", "urls", "write_secret",
 ]  # fmt: skip
 
 #: How the utility's meter may see several phases, the default first: their sum at each instant, or each for itself.
@@ -89,10 +91,18 @@ class Settings:
     keep_samples_days: int = 0
     pages: Path | None = None  #: the folder that pages are written into
     pages_locale: str = "en"  #: their language
+    notify: tuple[NotifySettings, ...] = ()
+    healthcheck: HealthcheckSettings | None = None
     gateways: tuple[GatewaySettings, ...] = ()
     config_path: Path | None = None
     #: key -> where its value came from, for ``envoylog config show``
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def told(self) -> list[Secret]:
+        """The URLs of those who are told something."""
+        pinged = [] if self.healthcheck is None else [self.healthcheck.secret]
+        return [receiver.secret for receiver in self.notify] + pinged
 
 
 def normal_gap_s(poll_every_s: int) -> int:
@@ -109,7 +119,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     values = document.typed(document.read(path), TOP_KEYS, where=str(path))
     origins = dict.fromkeys(values, str(path))
     tables = values.pop("gateways", [])
-    pages_table = values.pop("pages", None)
+    pages_table, receivers, pinged = (values.pop(key, None) for key in ("pages", "notify", "healthcheck"))
     for key in (key for key, kind in TOP_KEYS.items() if kind is int):
         if (text := environ.get(name := f"ENVOYLOG_{key.upper()}")) is not None:
             try:
@@ -119,6 +129,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     base = path.parent if path else Path.cwd()
     if pages_table is not None:
         values["pages"], values["pages_locale"] = _pages(pages_table, base.absolute())
+    values["notify"] = notify.receivers(receivers or (), base.absolute())
+    values["healthcheck"] = notify.healthcheck(pinged, base.absolute())
     url = database_url or environ.get("ENVOYLOG_DATABASE_URL")
     if "database_url" in values:
         if not url:
@@ -137,10 +149,16 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
     _check(loaded)
-    holds_password = origins.get("database_url") == str(path) and has_password(loaded.database_url)
-    if path and holds_password and path.stat().st_mode & 0o007:
-        raise SettingsError(f"{path} holds a password but everybody can read it; run: chmod o-rwx {path}")
+    if path and (secret := _secret_of(loaded, str(path))) and path.stat().st_mode & 0o007:
+        raise SettingsError(f"{path} holds {secret} but everybody can read it; run: chmod o-rwx {path}")
     return loaded
+
+
+def _secret_of(loaded: Settings, path: str) -> str | None:
+    """Return what a configuration holds that is not for everybody."""
+    if loaded.origins.get("database_url") == path and has_password(loaded.database_url):
+        return "a password"
+    return "the URL of a receiver" if any(secret.url is not None for secret in loaded.told) else None
 
 
 def _check(loaded: Settings) -> None:

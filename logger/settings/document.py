@@ -7,7 +7,7 @@ import codecs
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ TOP_KEYS: dict[str, type] = {
     "keep_samples_days": int,
     "state_dir": str,
     "pages": dict,
+    "notify": list,
+    "healthcheck": dict,
     "gateways": list,
 }
 PAGES_KEYS: dict[str, type] = {"directory": str, "locale": str}
@@ -156,8 +158,12 @@ def _unknown(key: str, known: Mapping[str, type]) -> str:
         return f"{key} is not of a gateway; move it above the first line [[gateways]]."
     if known is TOP_KEYS and key in GATEWAY_KEYS:
         return f"{key} is of a gateway; move it below a line [[gateways]]."
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-    return f"unknown key {key!r}; did you mean {near[0]!r}?"
+    return f"unknown key {key!r}; did you mean {nearest(key, known)!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is most like one that is not."""
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
 
 
 def _wrong(key: str, value: Any, kind: type) -> str:

@@ -180,6 +180,13 @@ SITE_STATES = _table("site_states", *_key(at=UtcDateTime, subject=Text), Column(
 #: A change worth knowing when energy is read years later.
 EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), Column("detail", Text))
 
+#: What a receiver was told of a local day: never twice of one kind and subject.
+NOTIFICATIONS = _table(
+    "notifications",
+    *_key(day=Date, receiver=Text, kind=Text, subject=Text),
+    *_columns(noticed_at=UtcDateTime, detail=Text, outcome=Text, tries=Integer, error=Text, sent_at=UtcDateTime),
+)
+
 
 def _energy() -> list[Column[Any]]:
     return [
