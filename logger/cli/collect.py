@@ -15,7 +15,7 @@ from logger.cli import notify
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
 from logger.clock import utc_now
-from logger.collector import open_files, pages, service, wiring
+from logger.collector import memory, open_files, pages, service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
 from logger.gateway import claims, client
@@ -43,6 +43,7 @@ def run() -> None:
     """
     loaded = load_settings()
     names = [gateway.name for gateway in gateways_of(loaded)]
+    memory.share_one_heap()
     room = open_files.make_room(len(names))
     with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
         builder, pollers = _page_builder(loaded), wiring.pollers(loaded, collected, os.environ)
