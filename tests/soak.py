@@ -207,9 +207,9 @@ def ledger(count: int, seed: int) -> int:
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kills", "month", "ledger", "houses", "grid"])
+    parser.add_argument("what", choices=["kills", "month", "ledger", "houses", "grid", "lake"])
     help_ = "kills: 200, days of the month: 30, registers of the ledger: 3000, days of the houses: 30, of grid: 30"
-    parser.add_argument("--count", type=int, help=help_)
+    parser.add_argument("--count", type=int, help=f"{help_}, gateways of the lake: 200")
     parser.add_argument(
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
     )
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()
-    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30, "grid": 30}
+    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200}
     count = chosen.count or usual[chosen.what]
     if chosen.what == "ledger":
         differing = ledger(count, chosen.seed)
@@ -235,6 +235,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as folder:
         directory = Path(folder)
         url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
+        if chosen.what == "lake":
+            from tests.soak_lake import lake  # noqa: PLC0415 - it needs a Dask
+
+            sys.exit(lake(directory, url, count, 14, chosen.seed))
         if chosen.what == "kills":
             polls = kills(directory, url, count, chosen.seed)
             click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")

@@ -28,6 +28,7 @@ fleet status  # many gateways, the worst first
 fleet status --json  # for a program
 fleet report --from last-month  # who made less than the others
 fleet report --from this-year -o fleet.xlsx  # a workbook
+fleet report --lake lake --scheduler tcp://host:8786  # counted by a Dask cluster
 notify test  # does each receiver hear it?
 report daily  # the last 31 days
 report daily --from last-month  # the days of the last month

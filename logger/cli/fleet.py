@@ -1,26 +1,36 @@
 """``envoylog fleet``."""
 
 import os
+import sys
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from logger import exports
+from logger.cli.everywhere import say
 from logger.cli.options import complete_day, load_settings, output_option, reading
 from logger.clock import local_day, time_zone, to_epoch_s, utc_now
-from logger.errors import NoDataError
+from logger.errors import NoDataError, UsageError
 from logger.exports import fleet_lines, terminal
 from logger.gateway import credentials
+from logger.lake import cluster
 from logger.reports import fleet as fleets
 from logger.reports import periods
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from logger.errors import LoggerError
     from logger.reports import Report
+    from logger.reports.fleet import GatewayFacts
     from logger.settings import Settings
+
+    Known = tuple[list[GatewayFacts], list[LoggerError]]
 
 #: the formats of other reports, but for the table, which is one of its own
 FORMATS = ("table", "csv", "json", "xlsx", "parquet", "ods", "md")
@@ -43,7 +53,9 @@ def status(as_json: bool) -> None:
     """
     loaded, now = load_settings(), utc_now()
     last = _today(loaded, now)
-    report = _report(loaded, last - timedelta(days=STATUS_DAYS - 1), last, now, is_configured=True)
+    first = last - timedelta(days=STATUS_DAYS - 1)
+    facts, _ = _facts(loaded, first, last)
+    report = _report(loaded, facts, first, last, now, is_configured=True)
     if as_json:
         click.echo(exports.to_json(report), nl=False)
         return
@@ -55,15 +67,31 @@ def status(as_json: bool) -> None:
 @click.option("--to", "until", metavar="D", shell_complete=complete_day, help="Last day.  [default: today]")
 @click.option("--json", "as_json", is_flag=True, help="As --format json.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format.  [default: FILE's suffix, or table]")
+@click.option(
+    "--lake", metavar="DIR", type=click.Path(path_type=Path),
+    help="Count the samples of a lake, which `envoylog export all` wrote, instead of the database.",
+)  # fmt: skip
+@click.option("--scheduler", metavar="URL", help="Let a Dask cluster count them, such as tcp://host:8786.")
 @output_option("Write this file; - is the terminal or pipe.")
-def report(since: str | None, until: str | None, as_json: bool, form: str | None, output: Path | None) -> None:
+def report(
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+    form: str | None,
+    lake: Path | None,
+    scheduler: str | None,
+    output: Path | None,
+) -> int:
     """Compare gateways over some days, the worst first."""
-    loaded, now = load_settings(), utc_now()
+    if scheduler is not None and lake is None:
+        raise UsageError("A cluster counts what lies in a lake: add --lake DIR.")
+    loaded, now = load_settings(needs_file=lake is None), utc_now()
     today = _today(loaded, now)
     first, last = periods.span(since, until, today)
     last = last or today
     first = first or last - timedelta(days=DAYS - 1)
-    found = _report(loaded, first, last, now, is_configured=False)
+    facts, errors = _facts(loaded, first, last) if lake is None else _facts_of(lake, scheduler, first, last, now)
+    found = _report(loaded, facts, first, last, now, is_configured=False)
     chosen = "json" if as_json else exports.format_for(form, output)
     if chosen == "table":
         width = terminal.WIDE if output else terminal.width()
@@ -73,10 +101,13 @@ def report(since: str | None, until: str | None, as_json: bool, form: str | None
         shown, content = "", exports.EXPORTERS[chosen](found)
     if output is None:
         click.echo(shown or content, nl=False)
-        return
-    with exports.replacing(output) as out:
-        out.write(content)
-    click.echo(f"{output}: {len(found.rows)} rows", err=True)
+    else:
+        with exports.replacing(output) as out:
+            out.write(content)
+        click.echo(f"{output}: {len(found.rows)} rows", err=True)
+    for error in errors:
+        say(str(error))
+    return errors[0].exit_code if errors else 0
 
 
 def _today(loaded: "Settings", now: "datetime") -> "date":
@@ -85,10 +116,41 @@ def _today(loaded: "Settings", now: "datetime") -> "date":
     return local_day(to_epoch_s(now), time_zone(max(zones, key=zones.count, default="UTC")))
 
 
-def _report(loaded: "Settings", first: "date", last: "date", now: "datetime", *, is_configured: bool) -> "Report":
-    """Return the report of the configured gateways, and unless only these are wanted of all that have energy."""
+def _facts(loaded: "Settings", first: "date", last: "date") -> "Known":
+    """Return what the database knows of each gateway."""
     with reading(loaded) as connection:
-        found = fleets.facts(connection, first, last)
+        return fleets.facts(connection, first, last), []
+
+
+def _facts_of(lake: Path, scheduler: str | None, first: "date", last: "date", now: "datetime") -> "Known":
+    """Return what the samples of a lake add up to, and why some do not."""
+    with click.progressbar(length=1, label="lake", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def step(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        question = partial(fleets.facts, first=first, last=last)
+        found, errors = cluster.answers(lake, question, now, scheduler=scheduler, step=step)
+    facts = [facts for of_site in found for facts in of_site]
+    if errors and not facts:
+        raise errors[0]
+    names = Counter(own.gateway for own in facts)  # Several databases may have the same.
+    return [
+        own if names[own.gateway] == 1 else replace(own, gateway=f"{own.gateway} {own.serial}") for own in facts
+    ], errors
+
+
+def _report(
+    loaded: "Settings",
+    found: "list[GatewayFacts]",
+    first: "date",
+    last: "date",
+    now: "datetime",
+    *,
+    is_configured: bool,
+) -> "Report":
+    """Return the report of the configured gateways, and unless only these are wanted of all that have energy."""
     names = [gateway.name for gateway in loaded.gateways]
     if not is_configured:
         names += [facts.gateway for facts in found if facts.days]

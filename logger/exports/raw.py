@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
 from logger.exports.text import FORMULA_STARTS, escape_formula
-from logger.store.database import backend, rows
+from logger.store.database import backend, tuples
 from logger.store.models import GATEWAYS, METADATA
 
 #: what can be exported -> its table
@@ -80,7 +80,7 @@ def select_samples(
 def stream(connection: Connection, chosen: Selection, step: Callable[[int], None]) -> Iterator[Any]:
     """Yield batches of 20 000 rows; ``step`` hears how many were read."""
     for query in chosen.queries:
-        source = iter(rows(connection, query))
+        source = itertools.chain.from_iterable(tuples(connection, query))
         while batch := list(itertools.islice(source, 20_000)):
             yield batch
             step(len(batch))

@@ -76,7 +76,8 @@ def database_of(site: SiteFiles, now: datetime) -> Iterator[Engine]:
                     for place in own:
                         if place.table != GATEWAYS.name:
                             _fill(connection, place, number)
-                rollup.bring_up_to_date(engine, number, now=now, gap_s=known["gap_s"])
+                end = datetime.fromisoformat(known["rolled_up_to"]) if known["rolled_up_to"] else now
+                rollup.bring_up_to_date(engine, number, now=end, gap_s=known["gap_s"])
             yield engine
 
 

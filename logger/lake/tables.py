@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select
 
 from logger.lake.layout import arrow
-from logger.store.database import backend, rows
+from logger.store.database import backend, tuples
 
 #: Rows that are turned into columns at a time.
 BATCH = 20_000
@@ -22,13 +22,8 @@ def tables_of(connection: Connection, query: Select[Any], serial: str, schema: A
     if (csv_lines := backend(connection).csv_lines) is not None:
         yield from _of_csv(csv_lines(connection, query), serial, schema)
         return
-    batch: list[Any] = []
-    for row in rows(connection, query):
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield of_rows(batch, serial, schema)
-            batch = []
-    if batch:
+    rows = itertools.chain.from_iterable(tuples(connection, query))
+    while batch := list(itertools.islice(rows, BATCH)):
         yield of_rows(batch, serial, schema)
 
 

@@ -22,6 +22,7 @@ from logger.lake.tables import by_month, of_rows, tables_of
 from logger.rollups import site
 from logger.settings import Settings
 from logger.store.database import backend, rows
+from logger.store.models import ENERGY_DAILY
 from logger.store.queries import gateways
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def export(
                     "gateway": {name: value for name, value in row._asdict().items() if name != "gateway_id"},
                     "site": [one.serial for one in known if one.name == row.name],
                     "gap_s": site.gap_s(connection, row.gateway_id, settings),
+                    "rolled_up_to": _rolled_up_to(connection, row),
                 }
                 target = _Target(lake, table, row.name, row.serial, schema_of(table, dictionary, about))
                 for place in found:
@@ -107,6 +109,15 @@ def export(
     if not done.rows:
         raise NoDataError("The database holds no such samples in this range.")
     return done
+
+
+def _rolled_up_to(connection: Connection, gateway: Any) -> dt.datetime | None:
+    """Return up to when there are totals of a gateway: who counts the lake's samples has to end there too."""
+    of = ENERGY_DAILY.c
+    query = select(of.day, of.period_s).where(of.gateway_id == gateway.gateway_id).order_by(of.day.desc()).limit(1)
+    if (row := connection.execute(query).first()) is None:
+        return None
+    return from_epoch_s(day_start_s(row.day, time_zone(gateway.time_zone or "UTC")) + (row.period_s or 0))
 
 
 def _export(connection: Connection, target: _Target, gateway: Any, span: Span) -> Exported:

@@ -84,6 +84,30 @@ def test_a_lake_gives_back_every_total_to_the_last_digit(engine: Engine, databas
     assert errors == []
 
 
+def test_the_report_of_a_fleet_is_the_same_from_its_lake(
+    export: Export, database: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in ZONES:
+        rollup.bring_up_to_date(database, number, now=UNTIL, gap_s=STEP_S)
+    assert export() == 0
+    report = ["fleet", "report", "--from", "2026-05-30", "--to", "2026-06-02", "--json"]
+
+    def reported(*args: str, code: int = 0) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert run([*args]) == code
+        found = json.loads(capsys.readouterr().out)
+        return [{**row, "silent_s": None, "note": None} for row in found]  # They count up to now.
+
+    whole = reported("--database-url", str(database.url), *report)
+    assert [row["gateway"] for row in whole] == ["site1", "site2"]
+    assert reported(*report, "--lake", str(tmp_path / "lake")) == whole
+    broken = next(layout.places(tmp_path / "lake", "polls")).path
+    broken.write_bytes(b"PAR1")
+    assert reported(*report, "--lake", str(tmp_path / "lake"), code=6) == whole[1:]
+    assert run([*report, "--scheduler", "tcp://x"]) == 2
+    assert "add --lake DIR" in capsys.readouterr().err
+
+
 def test_a_file_says_units_zone_and_gateway(export: Export, tmp_path: Path) -> None:
     assert export("--gateway", "site1", what="production") == 0
     paths = sorted((tmp_path / "lake").rglob("*.parquet"))
