@@ -1,7 +1,7 @@
 """What takes too long for the suite, which has the short versions.
 
-The collector against the simulator, killed at random or through a month of faults; the ledger against its oracle on
-thousands of spoilt registers; a month of eight houses against what flowed in them.
+The collector against the simulator, killed at random, cut off from power or through a month of faults; the ledger
+against its oracle on thousands of spoilt registers; a month of eight houses against what flowed in them.
 
 Run it with ``scripts/soak``.
 """
@@ -34,6 +34,8 @@ from logger.store.database import open_engine
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = "Europe/Amsterdam"
+#: Kills, power cuts, days of faults, registers, days of each house, days of grids, gateways of a lake.
+USUAL = {"kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200}
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
 CHILD = """
@@ -207,9 +209,9 @@ def ledger(count: int, seed: int) -> int:
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kills", "month", "ledger", "houses", "grid", "lake"])
-    help_ = "kills: 200, days of the month: 30, registers of the ledger: 3000, days of the houses: 30, of grid: 30"
-    parser.add_argument("--count", type=int, help=f"{help_}, gateways of the lake: 200")
+    parser.add_argument("what", choices=list(USUAL))
+    usual = ", ".join(f"{what} {count}" for what, count in USUAL.items())
+    parser.add_argument("--count", type=int, help=f"how many, or how many days; usually {usual}")
     parser.add_argument(
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
     )
@@ -217,8 +219,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()
-    usual = {"kills": 200, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200}
-    count = chosen.count or usual[chosen.what]
+    count = chosen.count or USUAL[chosen.what]
     if chosen.what == "ledger":
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
@@ -242,6 +243,12 @@ def main() -> None:
         if chosen.what == "kills":
             polls = kills(directory, url, count, chosen.seed)
             click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")
+        elif chosen.what == "power":
+            from tests.power import cuts  # noqa: PLC0415 - it needs the collector here
+
+            polls, lost_for = cuts(directory, count, chosen.seed)
+            lost = f"at most {lost_for.seconds} s of them lost with commit_every_s = 300"
+            click.echo(f"{count} power cuts, {polls} polls acknowledged, {lost}, rollups as rebuilt")
         else:
             from tests.chaos import month  # noqa: PLC0415 - it needs the collector here
 

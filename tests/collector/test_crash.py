@@ -12,12 +12,20 @@ from logger.errors import SettingsError
 from logger.rollups import rollup
 from logger.store import schema
 from logger.store.lock import CollectorDatabase, collector_lock
-from tests import chaos, soak
+from tests import chaos, power, soak
 from tests.conftest import Benches, Opening, collect
 
 
 def test_every_poll_that_was_acknowledged_is_stored_once_through_kill_9(tmp_path: Path, database_url: str) -> None:
     assert soak.kills(tmp_path, database_url, 4, seed=3) > 0
+
+
+def test_a_power_cut_costs_no_more_than_commit_every_s(tmp_path: Path) -> None:
+    try:
+        polls, _ = power.cuts(tmp_path, 2, seed=7)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    assert polls > 10
 
 
 def test_rollups_follow_a_kill_that_came_between_storing_and_rolling_up(bench: Benches, database_url: str) -> None:
