@@ -18,7 +18,7 @@ from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.lines import ends
 from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, POLLS
 from logger.store.queries import gateway_named
-from logger.store.spool import spool_path
+from logger.store.spool import waiting_files
 
 #: what to do where nothing is collected, unless the service knows better
 START = "start the collector: envoylog run"
@@ -97,12 +97,13 @@ def _status(
         suspect, ill_panels = _suspect(connection, row, day), _ill_panels(connection, row.gateway_id, day)
         now_of = "SELECT battery_soc_pct, grid_state FROM v_power_now WHERE gateway = :name ORDER BY measured_at DESC"
         power = connection.execute(text(f"{now_of} LIMIT 1"), {"name": row.name}).one_or_none()
-    path, spool_bytes, is_hidden = spool_path(settings.state_dir, gateway.name), 0, False
-    try:
-        spool_bytes = path.stat().st_size
-    except OSError as error:
-        is_hidden = isinstance(error, PermissionError)
-    spooled = ends(path)
+    spool_bytes, is_hidden, files = 0, False, waiting_files(settings.state_dir, gateway.name)
+    for path in files:
+        try:
+            spool_bytes += path.stat().st_size
+        except OSError as error:
+            is_hidden = is_hidden or isinstance(error, PermissionError)
+    spooled = ends(files)
     if spooled is not None:
         newer = [poll for poll in spooled[1] if last is None or poll.polled_at >= last.polled_at]
         last = newer[-1] if newer else last

@@ -157,6 +157,12 @@ def public_path(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
+def own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in memory lies below the test's folder, also of processes that it starts."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may leave this machine."""
     real = socket.socket.connect

@@ -91,7 +91,7 @@ def _all(connection: "Connection", loaded: "Settings", now: datetime) -> list[_S
 def _site(connection: "Connection", gateway: "GatewaySettings", loaded: "Settings", now: datetime) -> "Overview":
     """Return how a site does; what flows by a poll that waits for the database, where that is newer."""
     site = overview.overview(connection, gateway.name, gateway.time_zone, now)
-    waiting = lines.ends(spool.spool_path(loaded.state_dir, gateway.name))
+    waiting = lines.ends(spool.waiting_files(loaded.state_dir, gateway.name))
     measured = [poll for poll in waiting[1] if poll.outcome is not Outcome.FAILED] if waiting else []
     if not measured or (site.now is not None and site.now.measured_at >= measured[-1].polled_at):
         return site

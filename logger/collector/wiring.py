@@ -33,7 +33,8 @@ def pollers(
     for gateway in settings.gateways:
         if isinstance(database, CollectorDatabase):
             gateway.read_password()  # One that can't be read is not first noticed when a token ends.
-            queue = Spool(settings.state_dir, gateway.name)
+            keep_after_s = max(settings.commit_every_s, settings.poll_every_s)
+            queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s)
             queue.claim()
             keeper = Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
         else:

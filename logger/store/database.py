@@ -73,6 +73,7 @@ class _Backend(Protocol):
     INTEGRITY: str  #: what is broken in the files themselves, or ok
     LOCK_WRITES: str
     WAIT_AT_MOST: str
+    MARK: str  #: stands for a value in a statement
     BATCH_BY_BATCH: Mapping[str, Any]  #: of an execution whose rows are fetched as they are needed
 
     @property

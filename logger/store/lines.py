@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -31,11 +32,16 @@ def decode(line: bytes) -> Poll | None:
         return None
 
 
-def ends(path: Path) -> tuple[Poll, list[Poll]] | None:
-    """Return the oldest poll of a spool file and some of the newest; None when it is empty.
+def ends(paths: Iterable[Path]) -> tuple[Poll, list[Poll]] | None:
+    """Return the oldest poll of the files of a spool and some of the newest; None when they are empty.
 
-    Reads its two ends only, and may do so while a collector writes.
+    Reads their two ends only, and may do so while a collector writes.
     """
+    found = [both for path in paths if (both := _ends(path)) is not None]
+    return (found[0][0], [poll for _, newest in found for poll in newest]) if found else None
+
+
+def _ends(path: Path) -> tuple[Poll, list[Poll]] | None:
     try:
         with path.open("rb") as source:
             first = source.readline()

@@ -43,6 +43,14 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC).replace(microsecond=0)
 
 
+def instant(connection: sa.Connection, at: datetime) -> Any:
+    """Return an instant as the driver takes it."""
+    return _INSTANT.process_bind_param(at, connection.dialect)
+
+
+_INSTANT = UtcDateTime()
+
+
 class epoch(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
     """An instant's epoch seconds, computed by the engine."""
 

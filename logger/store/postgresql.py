@@ -53,6 +53,7 @@ TABLE_BYTES = (
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
+MARK = "%s"
 BATCH_BY_BATCH: Mapping[str, Any] = {"yield_per": BATCH}
 write_file = replace_file = None
 insert = postgresql.insert

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
 INTEGRITY = "PRAGMA integrity_check"
 LOCK_WRITES = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
+MARK = "?"
 # A file's rows come as they are fetched; a buffer between costs a tenth of a rebuild.
 BATCH_BY_BATCH: Mapping[str, Any] = {}
 insert = sqlite.insert
@@ -186,8 +188,11 @@ def truncate(connection: Connection, tables: Sequence[Table]) -> None:
 
 
 def vacuum(engine: Engine) -> None:
-    """Give the room of deleted rows back to the disk."""
-    _run(engine, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+    """Give the room of deleted rows back to the disk; a file that nobody else has open gets the pages of a new one."""
+    with contextlib.suppress(sqlite3.OperationalError):  # Locked: somebody reads or collects.
+        _run(engine, "PRAGMA busy_timeout=0", "PRAGMA journal_mode=DELETE")
+    wait = f"PRAGMA busy_timeout={sqlite_file.BUSY_TIMEOUT_MS}"
+    _run(engine, wait, "VACUUM", "PRAGMA journal_mode=WAL", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def write_file(engine: Engine, path: Path) -> None:

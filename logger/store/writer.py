@@ -5,40 +5,62 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import BindParameter, Connection, Table, bindparam, case, delete, func, select, update
 
 from logger import readings
 from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
-from logger.store.database import backend, insert_new, insert_or_ignore, upsert
+from logger.store.database import backend, insert_or_ignore, upsert
 from logger.store.panels import remember_panels
+from logger.store.rows import insert_rows, is_new_row
 
 
-def _rows_of(kind: type, *without: str) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
+def _named_rows(kind: type) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
     """Return what makes rows of readings and a key (dataclasses.asdict takes ten times as long)."""
-    names = tuple(field.name for field in fields(kind) if field.name not in without)
+    names = tuple(field.name for field in fields(kind))
     values = attrgetter(*names)
     return lambda key, found: [{**key, **dict(zip(names, values(reading), strict=True))} for reading in found]
 
 
+class _Sampled(NamedTuple):
+    """What of a poll goes into a table: which readings, by which columns, in the order of their key."""
+
+    table: Table
+    names: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    key: Callable[[Any], Any]
+    of_poll: Callable[[Poll], tuple[Any, ...]]
+
+
+def _sampled(table: Table, kind: type, of_poll: str, *key: str) -> _Sampled:
+    names = tuple(field.name for field in fields(kind))
+    columns = ("gateway_id", "polled_at", *names)
+    return _Sampled(table, columns, attrgetter(*names), attrgetter(*key), attrgetter(of_poll))
+
+
 _IDENTITY = ("part_number", "firmware", "is_metered", "phase_mode", "phase_count")
 _METER_STATE = [column.name for column in models.METERS.c if not column.primary_key]
-_meter_rows, _event_rows = _rows_of(readings.Meter), _rows_of(Event)
-_inverter_rows = _rows_of(readings.InverterSample, "device_type")
-_POLLED = (
-    (models.PRODUCTION_SAMPLES, _rows_of(readings.ProductionSample), attrgetter("production")),
-    (models.CONSUMPTION_SAMPLES, _rows_of(readings.ConsumptionSample), attrgetter("consumption")),
-    (models.METER_READINGS, _rows_of(readings.MeterReading), attrgetter("meter_readings")),
-    (models.BATTERY_SAMPLES, _rows_of(readings.BatterySample), attrgetter("batteries")),
-    (models.STORAGE_SAMPLES, _rows_of(readings.StorageSample), attrgetter("storage")),
+_meter_rows, _event_rows = _named_rows(readings.Meter), _named_rows(Event)
+_POLL = ("gateway_id", "polled_at", "took_s", "outcome", "error")
+_SAMPLED = (
+    _sampled(models.PRODUCTION_SAMPLES, readings.ProductionSample, "production", "phase"),
+    _sampled(models.CONSUMPTION_SAMPLES, readings.ConsumptionSample, "consumption", "measurement", "phase"),
+    _sampled(models.METER_READINGS, readings.MeterReading, "meter_readings", "measurement", "phase"),
+    _sampled(models.BATTERY_SAMPLES, readings.BatterySample, "batteries", "serial"),
+    _sampled(models.STORAGE_SAMPLES, readings.StorageSample, "storage", "kind"),
 )
+_INVERTER = tuple(
+    field.name for field in fields(readings.InverterSample) if field.name not in {"device_type", "reported_at"}
+)
+_inverter_values, _inverter_key = attrgetter(*_INVERTER), attrgetter("reported_at", "serial")
+_GATEWAY: BindParameter[int] = bindparam("gateway")
 _storage, _left = models.STORAGE_SAMPLES.c, models.ROLLUP_CHECKPOINTS.c
 _AT = bindparam("polled_at", type_=_storage.polled_at.type)
-_of_storage = select(func.max(_storage.polled_at)).where(_storage.gateway_id == bindparam("gateway"))
+_of_storage = select(func.max(_storage.polled_at)).where(_storage.gateway_id == _GATEWAY)
 #: Power of batteries that comes late also fills the gap before it, though nothing of longer ago than a day.
 _known_before = _of_storage.where(
     _storage.power_w.is_not(None),
@@ -47,12 +69,30 @@ _known_before = _of_storage.where(
 )
 #: Of each poll with batteries: not to be made anew for each.
 _REOPEN_WITH_STORAGE = delete(models.ROLLUP_CHECKPOINTS).where(
-    _left.gateway_id == bindparam("gateway"),
+    _left.gateway_id == _GATEWAY,
     _left.ledger == "energy",
     _left.at
     >= case((_of_storage.scalar_subquery() > _AT, func.coalesce(_known_before.scalar_subquery(), _AT)), else_=_AT),
 )
-_battery_rows, _BATTERY_STATE = _rows_of(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
+_REOPEN = delete(models.ROLLUP_CHECKPOINTS).where(
+    _left.gateway_id == _GATEWAY, _left.ledger == bindparam("ledger_of"), _left.at >= bindparam("since")
+)
+_gateway, _report, _inverter = models.GATEWAYS.c, models.INVERTER_SAMPLES.c, models.INVERTERS.c
+#: That a gateway or an inverter is there is noted this often: each time is a page to write.
+SEEN_EVERY = timedelta(hours=1)
+_SEE_GATEWAY = (
+    update(models.GATEWAYS)
+    .where(
+        _gateway.gateway_id == _GATEWAY,
+        _gateway.last_seen_at.is_(None) | ~_gateway.last_seen_at.between(bindparam("hour_before"), _AT),
+    )
+    .values(last_seen_at=_AT)
+)
+_REPORTS = select(_report.reported_at, _report.serial).where(
+    _report.gateway_id == _GATEWAY, _report.reported_at >= bindparam("oldest")
+)
+_INVERTERS = select(_inverter.serial, _inverter.last_seen_at).where(_inverter.gateway_id == _GATEWAY)
+_battery_rows, _BATTERY_STATE = _named_rows(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
 
 
 def remember_gateway(connection: Connection, info: GatewayInfo, settings: GatewaySettings, at: datetime) -> int:
@@ -129,27 +169,25 @@ def took_s(poll: Poll) -> float:
 
 def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
     """Store a poll, unless one lies at its instant; return whether it was stored. The caller commits."""
-    key = {"gateway_id": gateway_id, "polled_at": poll.polled_at}
-    row = {"took_s": took_s(poll), "outcome": poll.outcome, "error": poll.error}
-    if not insert_new(connection, models.POLLS, {**key, **row}):
+    key = (gateway_id, models.instant(connection, poll.polled_at))
+    if not is_new_row(connection, models.POLLS, _POLL, (*key, took_s(poll), poll.outcome, poll.error)):
         return False
-    for table, rows_of, readings_of in _POLLED:
-        insert_or_ignore(connection, table, rows_of(key, readings_of(poll)))
+    for table, names, values, order, of_poll in _SAMPLED:
+        rows = [(*key, *values(reading)) for reading in sorted(of_poll(poll), key=order)]
+        insert_rows(connection, table, names, rows)
     _save_inverters(connection, gateway_id, poll)
     _save_batteries(connection, gateway_id, poll)
     insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
+    of = {"gateway": gateway_id, "polled_at": poll.polled_at}
     if poll.outcome is not Outcome.FAILED:
-        seen = update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id)
-        connection.execute(seen.values(last_seen_at=poll.polled_at))
+        connection.execute(_SEE_GATEWAY, of | {"hour_before": poll.polled_at - SEEN_EVERY})
     ages_s = [sample.reading_age_s for sample in poll.production]
     ages_s += [reading.reading_age_s for reading in poll.meter_readings]
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
         if poll.storage:
-            day_before = poll.polled_at - timedelta(days=1)
-            of = {"gateway": gateway_id, "polled_at": poll.polled_at, "day_before": day_before}
-            connection.execute(_REOPEN_WITH_STORAGE, of)
+            connection.execute(_REOPEN_WITH_STORAGE, of | {"day_before": poll.polled_at - timedelta(days=1)})
         else:
             _reopen(connection, gateway_id, "energy", poll.polled_at)
     return True
@@ -158,23 +196,31 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
 def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None:
     if not poll.inverters:
         return
+    oldest = min(sample.reported_at for sample in poll.inverters)
+    # Most reports were seen before: ask, so that only new ones can reopen a day.
+    stored = {(at, serial) for at, serial in connection.execute(_REPORTS, {"gateway": gateway_id, "oldest": oldest})}
+    new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
+    if not new:
+        return
+    _see_inverters(connection, gateway_id, new)
+    rows = [
+        (gateway_id, models.instant(connection, sample.reported_at), *_inverter_values(sample))
+        for sample in sorted(new, key=_inverter_key)
+    ]
+    insert_rows(connection, models.INVERTER_SAMPLES, ("gateway_id", "reported_at", *_INVERTER), rows)
+    _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
+
+
+def _see_inverters(connection: Connection, gateway_id: int, new: Iterable[readings.InverterSample]) -> None:
+    """Make inverters known, and note once an hour that they report."""
+    seen = {row.serial: row.last_seen_at for row in connection.execute(_INVERTERS, {"gateway": gateway_id})}
     known = [
         {"gateway_id": gateway_id, "serial": sample.serial, "device_type": sample.device_type}
         | dict.fromkeys(("first_seen_at", "last_seen_at"), sample.reported_at)
-        for sample in poll.inverters
+        for sample in new
+        if (last := seen.get(sample.serial)) is None or not last <= sample.reported_at < last + SEEN_EVERY
     ]
     upsert(connection, models.INVERTERS, known, ("last_seen_at",))
-    columns = models.INVERTER_SAMPLES.c
-    oldest = min(sample.reported_at for sample in poll.inverters)
-    query = select(columns.reported_at, columns.serial).where(
-        columns.gateway_id == gateway_id, columns.reported_at >= oldest
-    )
-    # Most reports were seen before: ask, so that only new ones can reopen a day.
-    stored = {(at, serial) for at, serial in connection.execute(query)}
-    new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
-    insert_or_ignore(connection, models.INVERTER_SAMPLES, _inverter_rows({"gateway_id": gateway_id}, new))
-    if new:
-        _reopen(connection, gateway_id, "inverters", min(sample.reported_at for sample in new))
 
 
 def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None:
@@ -214,12 +260,7 @@ def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[rea
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:
     """Let a sample that arrives late have its days recomputed."""
-    columns = models.ROLLUP_CHECKPOINTS.c
-    connection.execute(
-        delete(models.ROLLUP_CHECKPOINTS).where(
-            columns.gateway_id == gateway_id, columns.ledger == ledger, columns.at >= at
-        )
-    )
+    connection.execute(_REOPEN, {"gateway": gateway_id, "ledger_of": ledger, "since": at})
 
 
 def reserve_rollups(connection: Connection) -> None:

@@ -21,9 +21,10 @@ from logger.collector.wiring import pollers
 from logger.errors import CollectorRunningError, StoreAwayError, StoreDamagedError
 from logger.rollups import rollup
 from logger.store.database import opened
+from logger.store.lines import ends
 from logger.store.lock import CollectorDatabase, collector_lock
 from logger.store.postgresql_lock import ServerLock
-from logger.store.spool import Spool
+from logger.store.spool import Spool, waiting_files
 from tests.conftest import Bench, Benches, Opening, collect
 
 STEP = timedelta(minutes=5)
@@ -242,12 +243,12 @@ def test_run_polls_into_the_spool_until_the_database_is_there(bench: Benches, se
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
-    spool = roof.settings.state_dir / "spool" / "roof.jsonl"
+    files = waiting_files(roof.settings.state_dir, "roof")
     try:
         deadline = time.monotonic() + 40
-        while time.monotonic() < deadline and not (spool.exists() and spool.stat().st_size):
+        while time.monotonic() < deadline and ends(files) is None:
             time.sleep(0.1)
-        waited = spool.read_bytes().count(b"\n")
+        waited = sum(path.read_bytes().count(b"\n") for path in files if path.exists())
     finally:
         server.start()
     assert waited >= 1

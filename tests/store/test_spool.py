@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from logger.errors import SettingsError
+from logger.errors import CollectorRunningError, SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
 from logger.store.lines import decode, encode
-from logger.store.spool import BLOCK_BYTES, RESERVED_BYTES, Spool
+from logger.store.place_lock import PlaceLock
+from logger.store.poll_file import BLOCK_BYTES, RESERVED_BYTES, PollFile
+from logger.store.spool import Spool, waiting_files
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -119,17 +121,17 @@ def test_a_full_disk_gives_up_as_much_of_the_room_that_was_reserved_as_a_line_ne
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path, "roof")
-    reserve = tmp_path / "spool" / "roof.reserve"
+    reserve = tmp_path / "spool" / "reserve"
     assert reserve.stat().st_size == RESERVED_BYTES
     assert reserve.stat().st_blocks * 512 >= RESERVED_BYTES  # Not a hole.
-    write = Spool._write
+    write = PollFile._write
 
-    def full(self: Spool, line: bytes) -> None:
+    def full(self: PollFile, line: bytes) -> None:
         if reserve.stat().st_size + self.path.stat().st_size + len(line) > RESERVED_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, line)
 
-    monkeypatch.setattr(Spool, "_write", full)
+    monkeypatch.setattr(PollFile, "_write", full)
     for number, poll in enumerate(polls(100), start=1):
         spool.append(poll)
         assert not spool.is_failing
@@ -171,3 +173,89 @@ def test_a_spool_that_is_removed_while_polls_are_stored_loses_none_that_come_the
         spool.append(poll)
     spool.clear()
     assert list(spool.waiting()) == after
+
+
+def test_a_poll_that_waits_lies_in_memory_and_after_a_time_on_the_disk(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "roof", keep_after_s=300)
+    six = polls(6)
+    for poll in six[:5]:
+        spool.append(poll)
+    assert spool.path.stat().st_size == 0
+    assert list(Spool(tmp_path, "roof").waiting()) == six[:5]  # As after kill -9.
+    spool.append(six[5])
+    on_disk, *in_memory = waiting_files(tmp_path, "roof")
+    assert [decode(line) for line in on_disk.read_bytes().splitlines()] == six
+    assert not any(path.exists() for path in in_memory)
+    assert list(spool.waiting()) == six
+
+
+def test_a_clean_stop_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "roof", keep_after_s=300)
+    spool.append(polls(1)[0])
+    spool.close()
+    on_disk, *in_memory = waiting_files(tmp_path, "roof")
+    assert [decode(line) for line in on_disk.read_bytes().splitlines()] == polls(1)
+    assert not any(path.parent.exists() for path in in_memory)
+
+
+def test_what_comes_while_others_are_stored_waits_on_through_kill_9(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "roof", keep_after_s=900)
+    five = polls(5)
+    for poll in five[:3]:
+        spool.append(poll)
+    assert list(spool.waiting()) == five[:3]
+    for poll in five[3:]:
+        spool.append(poll)
+    spool.clear()
+    assert list(Spool(tmp_path, "roof").waiting()) == five[3:]
+    assert spool.oldest() == five[3].polled_at
+
+
+@pytest.mark.parametrize("obstacle", ["none", "file", "somebody else's", "link"])
+def test_without_room_in_memory_polls_wait_on_the_disk_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    state, memory = tmp_path / "state", waiting_files(tmp_path / "state", "roof")[1]
+    if obstacle == "none":
+        monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "nowhere"))
+    elif obstacle == "file":
+        memory.parent.write_text("")
+    else:
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "roof.jsonl").write_text("theirs")
+        memory.parent.symlink_to("theirs") if obstacle == "link" else (tmp_path / "theirs").rename(memory.parent)
+    spool = Spool(state, "roof", keep_after_s=900)
+    spool.append(polls(1)[0])
+    assert [decode(line) for line in spool.path.read_bytes().splitlines()] == polls(1)
+    assert list(spool.waiting()) == polls(1)
+    spool.clear()
+    spool.close()
+    assert list(Spool(state, "roof").waiting()) == []
+    if memory.parent.is_dir():
+        assert memory.read_text() == "theirs"
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_the_gateways_of_a_state_directory_share_one_open_file_and_none_is_taken_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_files()
+    spools = [Spool(tmp_path, f"roof {number}") for number in range(5)]
+    for spool in spools:
+        spool.claim()
+        spool.claim()
+    assert open_files() == before + 1
+    with pytest.raises(CollectorRunningError, match="state_dir"):
+        Spool(tmp_path, "roof 3").claim()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(PlaceLock, "_opened", {})  # Another process opens the file anew.
+        with pytest.raises(CollectorRunningError, match="state_dir"):
+            Spool(tmp_path, "roof 2").claim()
+        Spool(tmp_path, "roof 5").claim()
+    for spool in spools:
+        spool.close()
+    assert open_files() == before + 1  # That of the other process.
+    Spool(tmp_path, "roof 2").claim()
