@@ -47,7 +47,6 @@ class PollFile:
             raise SettingsError(
                 f"Polls can't wait in {path.parent} ({error.strerror}); make the directory writable or set state_dir."
             ) from error
-        self._cut_torn_line()
         self.reserve()
 
     @property
@@ -62,6 +61,17 @@ class PollFile:
         places.make_folder(self.path.parent, 0o700)
         self.path.touch(0o600)
         places.inherit_owner(self.path)
+
+    def cut_torn_line(self) -> None:
+        """Remove what a crash left of a last line, so that the next one starts a line."""
+        with self.path.open("rb+") as file:
+            end = start = file.seek(0, os.SEEK_END)
+            found = -1
+            while start and found < 0:
+                start = file.seek(max(0, start - 65_536))
+                found = file.read(65_536).rfind(b"\n")
+            if start + found + 1 < end:
+                file.truncate(start + found + 1)
 
     def append(self, line: bytes) -> None:
         """Append a line, where there is a way to: into the room that was reserved, or a file made anew."""
@@ -132,17 +142,6 @@ class PollFile:
                 os.truncate(self._reserve_path, max(0, left - BLOCK_BYTES))
                 return True
         return False
-
-    def _cut_torn_line(self) -> None:
-        """Remove what a crash left of a last line, so that the next one starts a line."""
-        with self.path.open("rb+") as file:
-            end = start = file.seek(0, os.SEEK_END)
-            found = -1
-            while start and found < 0:
-                start = file.seek(max(0, start - 65_536))
-                found = file.read(65_536).rfind(b"\n")
-            if start + found + 1 < end:
-                file.truncate(start + found + 1)
 
     def _thin(self) -> None:
         """Drop every second poll of the oldest half: counters bridge what is gone."""

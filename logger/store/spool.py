@@ -115,17 +115,35 @@ class Spool:
         self._file = PollFile(self.path, largest_bytes)
         self._lock = threading.Lock()
         self._right = PlaceLock(self.path.with_name("lock"), self.path.name, OTHER_PROCESS)
-        #: let only this process use what waits, or raise CollectorRunningError
-        self.claim = self._right.hold
         self._shelf = Shelf(state_dir, name)
         self._held: deque[_Held] = deque()
         self._number = 0
         self._given = _Given(0, 0, 0)
-        self._is_failing = False
+        self._is_failing = self._is_loaded = False
+        #: when the oldest poll was taken that a power cut would cost
+        self._unsafe_since: datetime | None = None
+        self._oldest: datetime | None = None
+
+    def claim(self) -> None:
+        """Let only this process use what waits.
+
+        Raises:
+            CollectorRunningError: another one does.
+            StoreError: the lock's file can't be written.
+        """
+        self._right.hold()
+        with self._lock:
+            self._load()
+
+    def _load(self) -> None:
+        """Take over what an earlier process left."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True
+        self._file.cut_torn_line()
         for line in self._shelf.lines():
             if (poll := decode(line)) is not None:
                 self._hold(poll.polled_at, line)
-        #: when the oldest poll was taken that a power cut would cost
         self._unsafe_since = self._held[0].polled_at if self._held else None
         self._oldest = self._first_at()
         for older in (".lock", ".reserve"):  # Up to version 0.1 each gateway had its own.
@@ -135,6 +153,7 @@ class Spool:
         """Append a poll; while no file can be written it waits in memory."""
         line = encode(poll)
         with self._lock:
+            self._load()
             self._hold(poll.polled_at, line)
             self._oldest = self._oldest or poll.polled_at
             self._unsafe_since = self._unsafe_since or poll.polled_at
@@ -154,7 +173,10 @@ class Spool:
     def close(self) -> None:
         """Keep what waits, and let another process have it."""
         self.keep()
-        self._shelf.close()
+        with self._lock:
+            self._shelf.close()
+            self._held.clear()
+            self._is_loaded = False
         self._right.release()
 
     def _hold(self, polled_at: datetime, line: bytes) -> None:
@@ -184,6 +206,7 @@ class Spool:
     def waiting(self) -> Iterator[Poll]:
         """Return what waits now, oldest first; a line that was damaged is left out and logged."""
         with self._lock:
+            self._load()
             self._given = _Given(self._file.state, self._file.size_bytes, self._number)
             held = [held.line for held in self._held]
             return chain(self._file.polls(self._given.end), filter(None, map(decode, held)))
@@ -224,7 +247,9 @@ class Spool:
 
     def oldest(self) -> datetime | None:
         """Return when the oldest waiting poll was taken; None when nothing waits."""
-        return self._oldest
+        with self._lock:
+            self._load()
+            return self._oldest
 
     def _bound_memory(self) -> None:
         if sum(len(held.line) for held in self._held) > LARGEST_IN_MEMORY_BYTES:
