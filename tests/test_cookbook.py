@@ -118,7 +118,26 @@ def test_datasette_hears_of_every_column_and_question(tables: tuple[Engine, dict
         for view in inspect(connection).get_view_names():
             columns = {column["name"] for column in inspect(connection).get_columns(view)}
             assert columns == set(metadata["tables"][view]["columns"]), view
+        for name in inspect(connection).get_table_names():
+            assert metadata["tables"][name].get("hidden", False) == (name not in cookbook.PUBLIC), name
+        assert next(iter(metadata["tables"])) == "v_power_now"
+        assert metadata["description_html"].index("v_energy_daily") < metadata["description_html"].index("v_panels")
     assert len(metadata["queries"]) == len(QUERIES)
+    assert all("\n" not in query["title"] for query in metadata["queries"].values())
+
+
+def test_datasette_has_pictures_of_what_their_queries_give(tables: tuple[Engine, dict[str, pd.DataFrame]]) -> None:
+    engine, frames = tables
+    with engine.connect() as connection:
+        found = cookbook.datasette_metadata(connection, "house")["plugins"]["datasette-dashboards"]["energy"]
+        assert {name for row in found["layout"] for name in row} == set(found["charts"])
+        for chart in found["charts"].values():
+            rows = connection.execute(text(chart["query"])).mappings().all()
+            fields = {own["field"] for own in chart["display"]["encoding"].values()}
+            assert fields == set(rows[0])
+            assert len(rows) <= 1000
+        days = connection.execute(text(found["charts"]["chart1"]["query"])).all()
+    assert sum(row.kwh for row in days) == pytest.approx(frames["daily"]["production_kwh"].sum())
 
 
 def test_a_reader_reads_and_writes_nothing(engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

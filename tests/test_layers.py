@@ -59,9 +59,10 @@ def test_every_import_points_down() -> None:
     assert wrong == []
 
 
-#: the engines' own modules, what opens them, the types of columns, and the default database
+#: the engines' own modules, what opens them, the types of columns, the default database, and Grafana's plugins for each
 KNOW_ENGINES = {
-    f"store/{name}.py" for name in ("sqlite", "sqlite_file", "postgresql", "postgresql_lock", "database", "models")
+    f"store/{name}.py"
+    for name in ("sqlite", "sqlite_file", "postgresql", "postgresql_lock", "database", "models", "grafana")
 }
 ENGINES = {"sqlite", "sqlite3", "postgresql", "postgres", "psycopg"}
 

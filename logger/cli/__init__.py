@@ -48,7 +48,7 @@ docs docs Read the documentation, offline.
 # The data
 export export Write raw samples in a stream, as the gateway gave them.
 db database Check, back up, move, prune or rebuild the database.
-sql sql Prepare the database for Datasette and other readers.
+sql sql Prepare the database for Datasette, Grafana and other readers.
 # Trying it out
 demo simulate Log a simulated gateway for a minute, and report it.
 simulate simulate Serve a simulated gateway until stopped.

@@ -81,6 +81,8 @@ db upgrade  # after installing a new version
 db current  # which version it has
 sql datasette-metadata -o meta.json  # for: datasette -m meta.json FILE
 sql duckdb --lake lake -o lake.sql  # for: duckdb -init lake.sql
+sql grafana -o /etc/grafana  # dashboards, where Grafana looks
+sql grafana --engine postgresql -o grafana  # to look at first
 sql create-reader analyst  # PostgreSQL: a role that only reads
 demo  # takes about a minute and a half
 demo --days 730 --live-s 0 -o /tmp/demo  # two years of history, nothing live

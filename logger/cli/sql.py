@@ -5,17 +5,20 @@ import sys
 from pathlib import Path
 
 import click
+from sqlalchemy import make_url
 
 from logger import cookbook, exports
 from logger.cli.options import load_settings, opened, output_option, reading
 from logger.errors import UsageError
+from logger.exports import grafana
 from logger.lake import layout
 from logger.store import database
+from logger.store.grafana import SOURCES
 
 
 @click.group()
 def sql() -> None:
-    """Prepare the database for Datasette and other readers."""
+    """Prepare the database for Datasette, Grafana and other readers."""
 
 
 @sql.command("datasette-metadata")
@@ -46,6 +49,22 @@ def duckdb(lake: Path, output: Path | None) -> None:
         return
     with exports.replacing(output) as out:
         out.write(text.encode())
+
+
+@sql.command("grafana")
+@click.option("--engine", type=click.Choice(tuple(SOURCES)), help="Of the database.  [default: the configured one]")
+@click.option(
+    "-o", "folder", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Grafana's folder, or another."
+)
+def dashboards(engine: str | None, folder: Path) -> None:
+    """Write dashboards and a data source for Grafana.
+
+    Into /etc/grafana they are where Grafana looks; restart it then. The plugin has to be there; docs analysts says how.
+    """
+    url = make_url(load_settings(needs_file=False).database_url)
+    own = url.get_backend_name()
+    written = grafana.write_all(folder, engine or own, url if engine in {None, own} else None)
+    click.echo(f"{folder}: {len(written)} files written; restart Grafana to see them", err=True)
 
 
 @sql.command("create-reader")
