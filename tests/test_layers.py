@@ -22,7 +22,7 @@ LAYERS = [
     {"gateway", "store", "ledger", "simulator"},
     {"rollups"},
     {"reports"},
-    {"collector", "exports", "cookbook", "status"},
+    {"collector", "exports", "cookbook", "frames", "status"},
     {"demo", "lake", "notify", "service"},
     {"doctor", "setup"},
     {"cli"},
