@@ -5,6 +5,7 @@ is opened anew here, with the same pin. Whatever is no answer as usual is left t
 compressed, and knows what went wrong.
 """
 
+import re
 import select
 import socket
 import ssl
@@ -23,6 +24,13 @@ from logger.gateway.tls import CONNECT_S, READ_S, Deadline
 STALE_WITHIN_S = 2.0
 #: Headers that are not sent again: nothing is asked for compressed.
 _LEFT_OUT = {"accept-encoding", "connection"}
+#: What may stand in the head of a plain answer: nothing that says how to read it but its size.
+_PLAIN = frozenset((b"content-length", b"content-type", b"server", b"date", b"cache-control", b"pragma", b"expires",
+                    b"x-content-type-options", b"x-frame-options", b"x-xss-protection", b"vary", b"etag",
+                    b"keep-alive", b"last-modified", b"accept-ranges", b"strict-transport-security"))  # fmt: skip
+_STATUS = re.compile(rb"HTTP/1\.1 (200|401|403|404)(?: [ -~]*)?")
+_SIZE = re.compile(b"[0-9]{1,9}")
+_STAYS = (b"connection", b"keep-alive")
 #: in the place of the page in what is sent
 _PAGE = "/-page-"
 
@@ -109,17 +117,30 @@ class Kept:
         try:
             sock.settimeout(max(0.001, min(READ_S, deadline.left_s)))
             sock.sendall(self._before + path.encode("ascii") + self._after)
-            response = HTTPResponse(sock, method="GET")
-            response.begin()
-            body = response.read(most_bytes)
-            if not response.isclosed() and response.read(1):
-                self.connection.close()
-                return None
-            if response.length:
-                raise IncompleteRead(body, response.length)  # noqa: TRY301 - as of chunks
+            source = sock.makefile("rb")
+            if (plain := _plain(source, most_bytes)) is not None:
+                status, size = plain
+                body = source.read(size)
+                source.close()
+                if len(body) < size:
+                    raise IncompleteRead(body, size - len(body))  # noqa: TRY301 - as of any answer
+                return Answer(status, body)
+            return self._read(source, most_bytes)
         except Exception:
             self.connection.close()
             raise
+
+    def _read(self, source: Any, most_bytes: int) -> Answer | None:
+        """Return an answer of any kind."""
+        opened: Any = SimpleNamespace(makefile=lambda _: source)
+        response = HTTPResponse(opened, method="GET")
+        response.begin()
+        body = response.read(most_bytes)
+        if not response.isclosed() and response.read(1):
+            self.connection.close()
+            return None
+        if response.length:
+            raise IncompleteRead(body, response.length)
         if response.will_close:
             self.connection.close()
         if "set-cookie" in response.headers:
@@ -128,6 +149,24 @@ class Kept:
             self._has_new_cookies = True
         # Compressed though nobody asked for it: requests knows how to read that.
         return None if "content-encoding" in response.headers else Answer(response.status, body)
+
+
+def _plain(source: Any, most_bytes: int) -> tuple[int, int] | None:
+    """Return the status of an answer and the size of its body, its head being read; None where it is not a plain one.
+
+    Then nothing is read yet: http.client, which takes several times as long, reads it.
+    """
+    head, end, _ = source.peek(1).partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    if not end or (status := _STATUS.fullmatch(first)) is None:
+        return None
+    headers = [(name.lower(), text.strip()) for name, _, text in (line.partition(b":") for line in lines)]
+    sizes = [text for name, text in headers if name == b"content-length"]
+    is_plain = all(name in _PLAIN or (name, text.lower()) == _STAYS for name, text in headers)
+    if not is_plain or len(sizes) != 1 or not _SIZE.fullmatch(sizes[0]) or int(sizes[0]) > most_bytes:
+        return None
+    source.read(len(head) + len(end))
+    return int(status[1]), int(sizes[0])
 
 
 def _is_quiet(sock: socket.socket) -> bool:

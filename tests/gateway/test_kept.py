@@ -95,6 +95,16 @@ def test_chunks_are_put_together(opened: Opened) -> None:
     assert ask(kept) == Answer(200, b"[1]")
 
 
+def test_a_plain_answer_is_what_any_answer_is(opened: Opened) -> None:
+    heads = ("", "Connection: keep-alive\r\n", "Server: a: b\r\n", "X-Other: 1\r\n", "Content-Length: 3\r\n")
+    kept, line = opened([answer(headers=head) for head in heads] + [answer(b""), answer(status="403 Forbidden")])
+    for _ in heads:
+        assert ask(kept) == Answer(200, b"[1]")
+    assert ask(kept) == Answer(200, b"")
+    assert ask(kept) == Answer(403, b"[1]")
+    assert line.opened == 1
+
+
 ODD = (b"hello\r\n", answer(status="1xx"), b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n")
 
 
