@@ -11,7 +11,6 @@ from logger.ledger.battery import Batteries, PowerState, Sample
 from logger.ledger.doubts import Island
 from logger.ledger.limits import ABSURD_W
 from logger.rollups.read import Window
-from logger.store.database import batches
 from logger.store.models import BATTERIES, SITE_STATES, STORAGE_SAMPLES, epoch
 
 #: What a battery can give whose rated power is not known, W.
@@ -59,8 +58,7 @@ def read_equipment(window: Window) -> Equipment:
     """
     samples: defaultdict[str, list[Sample]] = defaultdict(list)
     misplaced_s = window.clock.misplaced_s
-    query = window.query(STORAGE_SAMPLES, "kind power_w energy_wh capacity_wh")
-    for batch in batches(window.connection, query):
+    for batch in window.read(STORAGE_SAMPLES, "kind power_w energy_wh capacity_wh"):
         for at_s, kind, power_w, *levels_wh in window.within(batch):
             if at_s not in misplaced_s:
                 possible_w = power_w if power_w is None or abs(power_w) <= ABSURD_W else None

@@ -8,9 +8,10 @@ one a month of what is older than forty days; there the steps are longer.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, or_, select
+from sqlalchemy import Connection, Delete, bindparam, delete, func, insert, not_, or_, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day, to_epoch_s
 from logger.errors import SchemaOutdatedError
@@ -26,6 +27,15 @@ from logger.store.database import upsert
 from logger.store.models import EVENTS, ROLLUP_CHECKPOINTS
 
 _columns = ROLLUP_CHECKPOINTS.c
+# Each is run some times per quarter hour: to make a statement anew takes as long as to run it.
+_mine = (_columns.gateway_id == bindparam("gateway")) & (_columns.ledger == bindparam("of"))
+_is_until, _is_after = _columns.at <= bindparam("until"), _columns.at > bindparam("after")
+_LAST = select(_columns.at, _columns.state).where(_mine).order_by(_columns.at.desc()).limit(1)
+_LAST_AT = select(func.max(_columns.at)).where(_mine, _is_until)
+_FIRST_OF_DAY = select(func.min(_columns.at)).where(_mine, _columns.at >= bindparam("midnight"), _is_until)
+_FORGET = delete(ROLLUP_CHECKPOINTS).where(_mine, _is_after)
+_FORGET_BETWEEN = _FORGET.where(_is_until)
+_INSERT = insert(ROLLUP_CHECKPOINTS)
 #: Events that a ledger decides; a rebuild decides them anew.
 KINDS = (
     "counter_wrap", "counter_reset", "counter_dip", "suspect_increment", "suspect_power", "source_change",
@@ -78,22 +88,20 @@ class Rolled:
 
 def last(connection: Connection, gateway_id: int, ledger: str) -> Checkpoint | None:
     """Return where to go on; None for the beginning."""
-    query = select(_columns.at, _columns.state).where(_of(gateway_id, ledger))
-    row = connection.execute(query.order_by(_columns.at.desc()).limit(1)).one_or_none()
+    row = connection.execute(_LAST, {"gateway": gateway_id, "of": ledger}).one_or_none()
     return None if row is None else Checkpoint(to_epoch_s(row.at), _from_json(row.state))
 
 
 def last_at_s(connection: Connection, gateway_id: int, ledger: str, at_s: int) -> int | None:
     """Return the instant of the last checkpoint at or before an instant, or None."""
-    mine = _of(gateway_id, ledger) & (_columns.at <= from_epoch_s(at_s))
-    at = connection.execute(select(func.max(_columns.at)).where(mine)).scalar_one()
+    of = {"gateway": gateway_id, "of": ledger, "until": from_epoch_s(at_s)}
+    at = connection.execute(_LAST_AT, of).scalar_one()
     return None if at is None else to_epoch_s(at)
 
 
 def forget_after(connection: Connection, gateway_id: int, ledger: str, at_s: int) -> None:
     """Delete the checkpoints after an instant, so that all since then is recomputed."""
-    late = _columns.at > from_epoch_s(at_s)
-    connection.execute(delete(ROLLUP_CHECKPOINTS).where(_of(gateway_id, ledger), late))
+    connection.execute(_FORGET, {"gateway": gateway_id, "of": ledger, "after": from_epoch_s(at_s)})
 
 
 def forget_newer(connection: Connection, gateway_id: int) -> None:
@@ -105,19 +113,14 @@ def forget_newer(connection: Connection, gateway_id: int) -> None:
 
 def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint) -> None:
     """Save a checkpoint, in place of those since the first of its day: the first and the last of a day stay."""
-    mine = _of(site.gateway_id, ledger)
     midnight_s = day_start_s(local_day(checkpoint.at_s, site.zone), site.zone)
     at = from_epoch_s(checkpoint.at_s)
-    today = (_columns.at >= from_epoch_s(midnight_s)) & (_columns.at <= at)
-    first = connection.execute(select(func.min(_columns.at)).where(mine, today)).scalar_one()
+    of = {"gateway": site.gateway_id, "of": ledger, "until": at}
+    first = connection.execute(_FIRST_OF_DAY, of | {"midnight": from_epoch_s(midnight_s)}).scalar_one()
     if first is not None:
-        connection.execute(delete(ROLLUP_CHECKPOINTS).where(mine, today, _columns.at > first))
+        connection.execute(_FORGET_BETWEEN, of | {"after": first})
     row = {"gateway_id": site.gateway_id, "ledger": ledger, "at": at, "state": _to_json(checkpoint.states)}
-    connection.execute(insert(ROLLUP_CHECKPOINTS), row)
-
-
-def _of(gateway_id: int, ledger: str) -> ColumnElement[bool]:
-    return (_columns.gateway_id == gateway_id) & (_columns.ledger == ledger)
+    connection.execute(_INSERT, row)
 
 
 def _to_json(states: States) -> str:
@@ -185,19 +188,23 @@ def replace_events(
     connection: Connection, site: Site, ledger: str, since_s: int, until_s: int | None, decisions: Iterable[Decision]
 ) -> None:
     """Write what a ledger decided after an instant, in place of what it had decided before."""
-    of_inverter = EVENTS.c.subject.startswith(SUBJECT)
-    old = [
-        EVENTS.c.gateway_id == site.gateway_id,
-        EVENTS.c.at > from_epoch_s(since_s),
-        EVENTS.c.kind.in_(KINDS),
-        of_inverter if ledger == "inverters" else not_(of_inverter),
-    ]
-    if until_s is not None:
-        old.append(EVENTS.c.at <= from_epoch_s(until_s))
-    connection.execute(delete(EVENTS).where(*old))
+    of = {"gateway": site.gateway_id, "after": from_epoch_s(since_s), "until": from_epoch_s(until_s or EVER_S)}
+    connection.execute(_old_events(of_inverters=ledger == "inverters"), of)
     details = {decision[:3]: decision.detail for decision in decisions}
     rows = [
         {"gateway_id": site.gateway_id, "at": from_epoch_s(at_s), "kind": kind, "subject": subject, "detail": detail}
         for (at_s, kind, subject), detail in details.items()
     ]
     upsert(connection, EVENTS, rows, ("detail",))
+
+
+@lru_cache
+def _old_events(*, of_inverters: bool) -> Delete:
+    is_of_inverter = EVENTS.c.subject.startswith(SUBJECT)
+    return delete(EVENTS).where(
+        EVENTS.c.gateway_id == bindparam("gateway"),
+        EVENTS.c.at > bindparam("after"),
+        EVENTS.c.at <= bindparam("until"),
+        EVENTS.c.kind.in_(KINDS),
+        is_of_inverter if of_inverters else not_(is_of_inverter),
+    )

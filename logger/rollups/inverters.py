@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, standard_offset_s
+from logger.clock import day_end_s, day_start_s, local_day, standard_offset_s
 from logger.ledger.curve import Anchor, Curve, Tie
 from logger.ledger.inverter import (
     Inverter,
@@ -25,7 +25,6 @@ from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
 from logger.rollups.read import Window, by_series, drop_missing
 from logger.rollups.today import HOUR_S, Counted, Powers, Today, add, is_plain, peaks_w, today_of
-from logger.store.database import batches
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
@@ -183,9 +182,8 @@ def _read(window: Window) -> tuple[dict[str, Inverter], dict[str, Powers]]:
     """Return the inverters that reported, and when each reported which power."""
     inverters: dict[str, Inverter] = {}
     reported: dict[str, Powers] = {}
-    query = window.query(INVERTER_SAMPLES, "serial power_w energy_lifetime_wh energy_interval_wh interval_s")
-    query = query.where(INVERTER_SAMPLES.c.reported_at > from_epoch_s(window.since_s))
-    for batch in batches(window.connection, query):
+    names = "serial power_w energy_lifetime_wh energy_interval_wh interval_s"
+    for batch in window.read(INVERTER_SAMPLES, names, window.since_s):
         for serial, (times, powers, lifetimes, intervals, over) in by_series(batch, 1):
             inverter = inverters.setdefault(serial, Inverter())
             values, counted_at = drop_missing(lifetimes, times)

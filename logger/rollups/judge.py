@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day
+from logger.rollups.checkpoints import EVER_S
 from logger.rollups.impossible import KINDS, SUBJECT, Day, Quarter, Unit, findings
 from logger.rollups.site import Site
 from logger.store.database import insert_all, rows
@@ -32,19 +33,36 @@ def is_of_a_day() -> ColumnElement[bool]:
     return EVENTS.c.kind.in_(KINDS) & EVENTS.c.subject.startswith(SUBJECT, autoescape=True)
 
 
+# Each is run with each rollup: to make a statement anew takes as long as to run it.
+_start, _at, _days, _left = ENERGY_15MIN.c.starts_at, EVENTS.c.at, INVERTER_DAILY.c, ROLLUP_CHECKPOINTS.c
+_gateway: Any = bindparam("gateway")
+_since, _end = bindparam("since", type_=_at.type), bindparam("end", type_=_at.type)
+_of_time = (EVENTS.c.gateway_id == _gateway) & (_at >= _since) & (_at < _end)
+_DELETE = delete(EVENTS).where(_of_time, is_of_a_day())
+_STALLS: Any = select(epoch(_at)).where(
+    _of_time, EVENTS.c.kind == "stalled_counter", EVENTS.c.subject.endswith(" total", autoescape=True)
+)
+_QUARTERS = (
+    select(*_QUARTER)
+    .where(ENERGY_15MIN.c.gateway_id == _gateway, ENERGY_15MIN.c.phase == "total", _start >= _since, _start < _end)
+    .order_by(_start)
+)
+_UNITS = (
+    select(_days.day, _days.energy_wh, _days.covered_s)
+    .where(_days.gateway_id == _gateway, _days.day >= bindparam("first"), _days.day <= bindparam("last"))
+    .order_by(_days.day, _days.serial)
+)
+_is_unjudged = (_left.gateway_id == _gateway) & (_left.ledger == UNJUDGED)
+_UNJUDGED = select(_left.at).where(_is_unjudged)
+
+
 def judge(connection: Connection, site: Site, first: date | None, last: date | None) -> None:
     """Decide anew what cannot be of the local days ``first`` to ``last``, or of all before or after."""
-    mine = EVENTS.c.gateway_id == site.gateway_id
-    within: list[ColumnElement[bool]] = []
     # What was measured next to a day is looked at too, so it is judged again with its neighbours.
     first, last = first and first - ONE_DAY, last and last + ONE_DAY
     if first is not None and _take_unjudged(connection, site):
         first = None
-    if first is not None:
-        within.append(EVENTS.c.at >= from_epoch_s(day_start_s(first, site.zone)))
-    if last is not None:
-        within.append(EVENTS.c.at < from_epoch_s(day_end_s(last, site.zone)))
-    connection.execute(delete(EVENTS).where(mine, is_of_a_day(), *within))
+    connection.execute(_DELETE, _instants(site, first, last))
     units, stalls = _units(connection, site, first, last), _stalls(connection, site, first, last)
     found = []
     before: list[Quarter] = []
@@ -66,27 +84,28 @@ def judge(connection: Connection, site: Site, first: date | None, last: date | N
 
 def _take_unjudged(connection: Connection, site: Site) -> bool:
     """Return whether no day of a gateway was judged yet; from then on it was."""
-    columns = ROLLUP_CHECKPOINTS.c
-    mine = (columns.gateway_id == site.gateway_id) & (columns.ledger == UNJUDGED)
-    if connection.execute(select(columns.at).where(mine)).first() is None:
+    if connection.execute(_UNJUDGED, {"gateway": site.gateway_id}).first() is None:
         return False
-    connection.execute(delete(ROLLUP_CHECKPOINTS).where(mine))
+    connection.execute(delete(ROLLUP_CHECKPOINTS).where(_is_unjudged), {"gateway": site.gateway_id})
     return True
+
+
+def _instants(site: Site, first: date | None, last: date | None) -> dict[str, Any]:
+    """Return from when on and up to before when to look, for whole days or for ever."""
+    return {
+        "gateway": site.gateway_id,
+        "since": from_epoch_s(0 if first is None else day_start_s(first, site.zone)),
+        "end": from_epoch_s(EVER_S if last is None else day_end_s(last, site.zone)),
+    }
 
 
 def _quarters(
     connection: Connection, site: Site, first: date | None, last: date | None
 ) -> Iterator[tuple[date, list[Quarter]]]:
     """Yield the quarter hours of the total, day by day."""
-    start = ENERGY_15MIN.c.starts_at
-    query = select(*_QUARTER).where(ENERGY_15MIN.c.gateway_id == site.gateway_id, ENERGY_15MIN.c.phase == "total")
-    if first is not None:
-        query = query.where(start >= from_epoch_s(day_start_s(first, site.zone)))
-    if last is not None:
-        query = query.where(start < from_epoch_s(day_end_s(last, site.zone)))
     day, end_s = date.min, -1
     quarters: list[Quarter] = []
-    for quarter in map(Quarter._make, rows(connection, query.order_by(start))):
+    for quarter in map(Quarter._make, rows(connection, _QUARTERS, _instants(site, first, last))):
         if quarter.starts_s >= end_s:
             if quarters:
                 yield day, quarters
@@ -99,27 +118,14 @@ def _quarters(
 
 def _units(connection: Connection, site: Site, first: date | None, last: date | None) -> defaultdict[date, list[Unit]]:
     """Return what was counted of each inverter, by day."""
-    columns = INVERTER_DAILY.c
-    query = select(columns.day, columns.energy_wh, columns.covered_s).where(columns.gateway_id == site.gateway_id)
-    if first is not None:
-        query = query.where(columns.day >= first)
-    if last is not None:
-        query = query.where(columns.day <= last)
+    of = {"gateway": site.gateway_id, "first": first or date.min, "last": last or date.max}
     units: defaultdict[date, list[Unit]] = defaultdict(list)
-    for day, *unit in connection.execute(query.order_by(columns.day, columns.serial)):
+    for day, *unit in connection.execute(_UNITS, of):
         units[day].append(Unit(*unit))
     return units
 
 
 def _stalls(connection: Connection, site: Site, first: date | None, last: date | None) -> set[date]:
     """Return the days on which a counter of the total stood still."""
-    query: Any = select(epoch(EVENTS.c.at)).where(
-        EVENTS.c.gateway_id == site.gateway_id,
-        EVENTS.c.kind == "stalled_counter",
-        EVENTS.c.subject.endswith(" total", autoescape=True),
-    )
-    if first is not None:
-        query = query.where(EVENTS.c.at >= from_epoch_s(day_start_s(first, site.zone)))
-    if last is not None:
-        query = query.where(EVENTS.c.at < from_epoch_s(day_end_s(last, site.zone)))
-    return {local_day(at_s, site.zone) for at_s in connection.execute(query).scalars()}
+    found = connection.execute(_STALLS, _instants(site, first, last))
+    return {local_day(at_s, site.zone) for at_s in found.scalars()}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from logger.clock import day_start_s, from_epoch_s, local_day
 from logger.ledger.panel_day import PanelState
@@ -30,6 +30,20 @@ SUBJECT = "panel "
 CHUNK = timedelta(days=180)
 
 
+_hours = INVERTER_HOURS.c
+_of_days = (
+    (_hours.gateway_id == bindparam("gateway")) & (_hours.day >= bindparam("first")) & (_hours.day <= bindparam("last"))
+)
+_HOURS = select(INVERTER_HOURS).where(_of_days)
+#: Two seeks: one query for both ends would read all days.
+_ENDS = select(
+    *(
+        select(end(INVERTER_DAILY.c.day)).where(INVERTER_DAILY.c.gateway_id == bindparam("gateway")).scalar_subquery()
+        for end in (func.min, func.max)
+    )
+)
+
+
 def is_of_a_panel() -> ColumnElement[bool]:
     """Return whether an event was decided here."""
     return EVENTS.c.kind.in_(KINDS.values())
@@ -39,25 +53,20 @@ def replace_hours(
     connection: Connection, site: Site, first: date, last: date | None, rows: Sequence[dict[str, Any]]
 ) -> None:
     """Replace the hours of days."""
-    columns = INVERTER_HOURS.c
-    mine = [columns.gateway_id == site.gateway_id, columns.day >= first]
-    if last is not None:
-        mine.append(columns.day <= last)
-    before = {(row.day, row.serial): row for row in connection.execute(select(INVERTER_HOURS).where(*mine))}
+    of = {"gateway": site.gateway_id, "first": first, "last": last or date.max}
+    before = {(row.day, row.serial): row for row in connection.execute(_HOURS, of)}
     after = {(row["day"], row["serial"]): tuple(row.values()) for row in rows}
     changed = [key[0] for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
     if changed:
-        connection.execute(delete(INVERTER_HOURS).where(*mine))
+        connection.execute(delete(INVERTER_HOURS).where(_of_days), of)
         insert_all(connection, INVERTER_HOURS, rows)
         checkpoints.forget_after(connection, site.gateway_id, LEDGER, day_start_s(min(changed), site.zone))
 
 
 def advance(connection: Connection, site: Site) -> bool:
     """Judge the next days that are over; return whether more are left."""
-    columns = INVERTER_DAILY.c
-    ends = select(func.min(columns.day), func.max(columns.day)).where(columns.gateway_id == site.gateway_id)
     first: date | None
-    first, newest = connection.execute(ends).one()
+    first, newest = connection.execute(_ENDS, {"gateway": site.gateway_id}).one()
     left_s = checkpoints.last_at_s(connection, site.gateway_id, LEDGER, checkpoints.EVER_S)
     since = first if left_s is None or first is None else max(first, local_day(left_s, site.zone))
     if left_s is not None and since is not None and since >= newest:

@@ -4,11 +4,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from logger.clock import from_epoch_s
 from logger.ledger.curve import Readings
@@ -46,16 +47,30 @@ class Window(NamedTuple):
     after_s: int  #: after which instant the first sample may lie
     gap_s: int  #: the longest normal step; what lies this long before ``after_s`` is read too
 
-    def query(self, table: Table, names: str) -> Select[Any]:
-        """Return the query for the epoch second and some columns of a raw table."""
-        time, mine = time_of(table), table.c.gateway_id == self.site.gateway_id
-        first, last = from_epoch_s(self.after_s - self.gap_s), from_epoch_s(self.until_s)
-        query = select(epoch(time), *(table.c[name] for name in names.split()))
-        return query.where(mine, time > first, time <= last).order_by(time)
+    def read(
+        self, table: Table, names: str, after_s: int | None = None, only: tuple[str, str] | None = None
+    ) -> Iterator[Sequence[Row]]:
+        """Yield the epoch second and some columns of a raw table, in order and in batches.
+
+        Of what lies after an instant, or else as much before ``after_s`` as is no gap; ``only`` of one measurement and
+        phase.
+        """
+        after = from_epoch_s(self.after_s - self.gap_s if after_s is None else after_s)
+        of = {"gateway": self.site.gateway_id, "after": after, "until": from_epoch_s(self.until_s)}
+        return batches(self.connection, _query(table, names, only), of)
 
     def within(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows after ``after_s``."""
         return rows[bisect_right(rows, self.after_s, key=itemgetter(0)) :]
+
+
+@lru_cache
+def _query(table: Table, names: str, only: tuple[str, str] | None) -> Select[Any]:
+    time, mine = time_of(table), table.c.gateway_id == bindparam("gateway")
+    query = select(epoch(time), *(table.c[name] for name in names.split()))
+    if only is not None:
+        query = query.where(table.c.measurement == only[0], table.c.phase == only[1])
+    return query.where(mine, time > bindparam("after"), time <= bindparam("until")).order_by(time)
 
 
 @dataclass(slots=True)
@@ -99,10 +114,10 @@ def _sane(times_s: Column, powers_w: Column) -> tuple[Sequence[int], Sequence[fl
 
 def _read_production(window: Window, found: Read) -> set[int]:
     """Read production; return when its CT was reported inactive (firmware 8.3, rule P1a)."""
-    query = window.query(PRODUCTION_SAMPLES, "phase power_w energy_lifetime_wh reading_age_s source")
+    samples = window.read(PRODUCTION_SAMPLES, "phase power_w energy_lifetime_wh reading_age_s source")
     stale = StaleFilter(window.clock, itemgetter(1), source=-1)
     inactive_s: set[int] = set()
-    for batch in batches(window.connection, query):
+    for batch in samples:
         counted = [row for row in batch if row[3] is not None]
         if len(counted) < len(batch):
             inactive_s |= {row[0] for row in batch if row[1] == "total" and row[2] is row[3] is None}
@@ -116,11 +131,11 @@ def _read_production(window: Window, found: Read) -> set[int]:
 
 def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int, float]:
     """Read the CTs' counters; return the storage CT's power by time."""
-    query = window.query(METER_READINGS, "measurement phase power_w delivered_wh reading_age_s received_wh")
+    samples = window.read(METER_READINGS, "measurement phase power_w delivered_wh reading_age_s received_wh")
     sampled = {phase for name, phase in found.registers if name is Stream.PRODUCTION}
     battery_w: dict[int, float] = {}
     stale = StaleFilter(window.clock, itemgetter(1, 2))
-    for batch in batches(window.connection, query):
+    for batch in samples:
         fresh = window.within(stale.drop_stale(batch))
         for (measurement, phase), columns in by_series(fresh, 2):
             times, powers, delivered, _, received = columns
@@ -143,14 +158,12 @@ def _read_meters(window: Window, found: Read, inactive_s: set[int]) -> dict[int,
 
 def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) -> None:
     counted = {name for name, _ in found.registers}
-    query = window.query(CONSUMPTION_SAMPLES, "measurement phase power_w energy_lifetime_wh reading_age_s source")
     net_s = net_counts_s(found.registers, window.states)
     there_s = _storage_ct_s(window, found)
-    if net_s and net_s[0][0] <= window.after_s and net_s[0][1] >= window.until_s:
-        columns = CONSUMPTION_SAMPLES.c
-        query = query.where(columns.measurement == "total-consumption", columns.phase == "total")
+    only_used = bool(net_s) and net_s[0][0] <= window.after_s and net_s[0][1] >= window.until_s
+    names = "measurement phase power_w energy_lifetime_wh reading_age_s source"
     stale = StaleFilter(window.clock, itemgetter(1, 2), source=-1)
-    for batch in batches(window.connection, query):
+    for batch in window.read(CONSUMPTION_SAMPLES, names, only=("total-consumption", "total") if only_used else None):
         fresh = stale.drop_stale(batch)
         elsewhere: list[Row] = []
         begin = 0

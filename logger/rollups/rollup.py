@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, Table, bindparam, select
 
 from logger.clock import QUARTER_S, day_start_s, local_day, quarter_start_s, to_epoch_s
 from logger.ledger.curve import Anchor
@@ -30,11 +30,17 @@ from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
-from logger.store.models import ENERGY_15MIN
+from logger.store.models import ENERGY_15MIN, GATEWAYS
 from logger.store.panels import LEDGER as PANEL_LEDGER
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
+
+
+#: Who rolls up a gateway does so alone, where several collectors may.
+_TURN = (
+    select(GATEWAYS.c.gateway_id).where(GATEWAYS.c.gateway_id == bindparam("gateway")).with_for_update(key_share=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,7 @@ def bring_up_to_date(
     try:
         while is_left:
             with engine.begin() as connection:
+                connection.execute(_TURN, {"gateway": gateway_id})
                 is_left = _step(job_of(connection, gateway_id, now, gap_s)._replace(memory=memory), beyond_s)
     except BaseException:
         if memory is not None:

@@ -6,10 +6,26 @@ configuration means a whole rebuild.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, func, not_, null, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from logger.clock import from_epoch_s, time_zone
 from logger.rollups.clock_check import NONSENSE_S, OLDEST_S, WRONG_S, ClockCheck, note
@@ -20,6 +36,11 @@ from logger.store.queries import typical_step_s
 
 #: Samples that lie in the future are of a wrong clock when nothing leads up to them.
 ALONE_S = 30 * 86_400
+
+
+_SITE = select(GATEWAYS.c.name, GATEWAYS.c.time_zone, GATEWAYS.c.peak_power_kwp, GATEWAYS.c.grid_meter).where(
+    GATEWAYS.c.gateway_id == bindparam("gateway")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +56,7 @@ class Site:
 
 def site_of(connection: Connection, gateway_id: int) -> Site:
     """Return what the database knows of a gateway."""
-    query = select(GATEWAYS.c.name, GATEWAYS.c.time_zone, GATEWAYS.c.peak_power_kwp, GATEWAYS.c.grid_meter)
-    name, zone, peak_kwp, grid_meter = connection.execute(query.where(GATEWAYS.c.gateway_id == gateway_id)).one()
+    name, zone, peak_kwp, grid_meter = connection.execute(_SITE, {"gateway": gateway_id}).one()
     return Site(
         gateway_id, name, time_zone(zone or "UTC"), peak_kwp * 1000 if peak_kwp else None, grid_meter != "per_phase"
     )
@@ -116,10 +136,15 @@ class _Samples:
     table: Table
     days: dict[int, int | None]
 
-    def __post_init__(self) -> None:
-        self.time = time_of(self.table)
-        self.age = self.table.c.get("reading_age_s", cast(null(), Integer))
-        self.mine = self.table.c.gateway_id == self.gateway_id
+    @property
+    def time(self) -> ColumnElement[Any]:
+        """When a sample was taken."""
+        return time_of(self.table)
+
+    @property
+    def age(self) -> ColumnElement[Any]:
+        """How old its reading was."""
+        return _age_of(self.table)
 
     def first_s(self) -> int | None:
         """Return when the first was taken that counts."""
@@ -158,9 +183,10 @@ class _Samples:
 
     def _seek(self, where: Any = None, *, last: bool = False) -> tuple[int, float | None] | None:
         """Return when the first or last of some samples was taken, and the age of its reading."""
-        query = select(epoch(self.time), func.max(self.age)).where(self.mine).group_by(self.time)
-        query = query.order_by(self.time.desc() if last else self.time).limit(1)
-        row = self.connection.execute(query if where is None else query.where(where)).first()
+        query = _end(self.table, last=last)
+        row = self.connection.execute(
+            query if where is None else query.where(where), {"gateway": self.gateway_id}
+        ).first()
         return None if row is None else (row[0], row[1])
 
     def _seek_plausible(self, *, last: bool = False) -> tuple[int, float | None] | None:
@@ -175,9 +201,22 @@ class _Samples:
 
     def _note_days(self, where: Any) -> None:
         if "reading_age_s" in self.table.c:  # Reports of inverters have no clock to compare with.
-            query = select(epoch(self.time), self.age).where(self.mine, where)
+            query = select(epoch(self.time), self.age).where(self.table.c.gateway_id == self.gateway_id, where)
             for at_s, age_s in self.connection.execute(query.order_by(self.time)):
                 note(self.days, at_s, age_s)
+
+
+def _age_of(table: Table) -> ColumnElement[Any]:
+    return table.c.get("reading_age_s", cast(null(), Integer))
+
+
+@lru_cache
+def _end(table: Table, *, last: bool) -> Select[Any]:
+    """Return the query for when a gateway's first or last sample was taken, and the age of its reading."""
+    time = time_of(table)
+    query: Any = select(epoch(time), func.max(_age_of(table))).where(table.c.gateway_id == bindparam("gateway"))
+    found: Select[Any] = query.group_by(time).order_by(time.desc() if last else time).limit(1)
+    return found
 
 
 def _is_plausible(age_s: float | None) -> bool:

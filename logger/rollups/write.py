@@ -6,11 +6,12 @@ Hours and days are local ones of the gateway. Each time they are counted, rows a
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, true, update
+from sqlalchemy import Connection, Delete, Table, bindparam, delete, select, update
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, quarter_start_s, utc_offset_s
 from logger.ledger.flows import Interval
@@ -31,6 +32,12 @@ _PEAK_NAMES = [f"{name}_{what}" for name in PEAKS for what in ("w", "at")]
 #: What is read of a quarter hour, instants as epoch seconds: its start, offset and phase first
 _NAMES = ("starts_at", "utc_offset_s", "phase", *FLOWS, "covered_s", "bridged_wh", *_PEAK_NAMES)
 _PARTS = [epoch(ENERGY_15MIN.c[name]) if name.endswith("_at") else ENERGY_15MIN.c[name] for name in _NAMES]
+_start = ENERGY_15MIN.c.starts_at
+_PARTS_BETWEEN = (
+    select(*_PARTS)
+    .where(ENERGY_15MIN.c.gateway_id == bindparam("gateway"), _start >= bindparam("since"), _start < bindparam("end"))
+    .order_by(_start)
+)
 _Part = tuple[Any, ...]
 #: start of the quarter hour -> W, epoch seconds
 Highest = dict[int, tuple[float, int]]
@@ -102,14 +109,20 @@ def replace_rows(
 
     Of a table of days, the whole days of these instants.
     """
+    of: dict[str, Any] = {"gateway": site.gateway_id, "since": from_epoch_s(since_s)}
     if "day" in table.c:
-        old = table.c.day >= local_day(since_s, site.zone)
-        until = true() if until_s is None else table.c.day <= local_day(until_s - 1, site.zone)
-    else:
-        old = table.c.starts_at >= from_epoch_s(since_s)
-        until = true() if until_s is None else table.c.starts_at < from_epoch_s(until_s)
-    connection.execute(delete(table).where(table.c.gateway_id == site.gateway_id, old, until))
+        of["since"] = local_day(since_s, site.zone)
+    if until_s is not None:
+        of["until"] = local_day(until_s - 1, site.zone) if "day" in table.c else from_epoch_s(until_s - 1)
+    connection.execute(_deletion(table, ends=until_s is not None), of)
     insert_all(connection, table, rows)
+
+
+@lru_cache
+def _deletion(table: Table, *, ends: bool) -> Delete:
+    time = table.c.day if "day" in table.c else table.c.starts_at
+    old = delete(table).where(table.c.gateway_id == bindparam("gateway"), time >= bindparam("since"))
+    return old.where(time <= bindparam("until")) if ends else old
 
 
 def recompute_sums(
@@ -123,15 +136,11 @@ def recompute_sums(
     zone = site.zone
     begin_s = day_start_s(local_day(since_s, zone), zone)
     end_s = day_end_s(local_day(last_s, zone), zone)
-    query = select(*_PARTS).where(
-        ENERGY_15MIN.c.gateway_id == site.gateway_id,
-        ENERGY_15MIN.c.starts_at >= from_epoch_s(begin_s),
-        ENERGY_15MIN.c.starts_at < from_epoch_s(end_s),
-    )
+    of = {"gateway": site.gateway_id, "since": from_epoch_s(begin_s), "end": from_epoch_s(end_s)}
     hours: dict[tuple[int, int, str], list[_Part]] = {}
     days: dict[tuple[Any, str], list[_Part]] = {}
     known: dict[int, date] = {}
-    for row in rows(connection, query.order_by(ENERGY_15MIN.c.starts_at)):
+    for row in rows(connection, _PARTS_BETWEEN, of):
         at_s, offset, phase = row[:3]
         day = known.get(at_s)
         if day is None:

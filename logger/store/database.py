@@ -273,16 +273,18 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
     backend(connection).bulk_insert(connection, table, names, [list(zip(*columns, strict=True))])
 
 
-def rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+def rows(connection: Connection, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Iterator[Any]:
     """Return a query's rows as ``batches`` does, one by one."""
-    for batch in batches(connection, query):
+    for batch in batches(connection, query, parameters):
         yield from batch
 
 
-def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
+def batches(
+    connection: Connection, query: Select[Any], parameters: Mapping[str, Any] | None = None
+) -> Iterator[Sequence[Any]]:
     """Return a query's rows in batches, of which a server sends one at a time."""
     options = backend(connection).BATCH_BY_BATCH
-    with connection.execute(query, execution_options=options) as result:
+    with connection.execute(query, parameters, execution_options=options) as result:
         yield from result.partitions(BATCH)
 
 
