@@ -35,7 +35,7 @@ from logger.store.database import open_engine
 START = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = "Europe/Amsterdam"
 #: Kills, power cuts, days of faults, registers, days of each house, days of grids, gateways of a lake.
-USUAL = {"kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200}
+USUAL = {"kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60}
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
 CHILD = """
@@ -216,6 +216,7 @@ def main() -> None:
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
     )
     parser.add_argument("--every-s", type=int, default=60, help="houses: the cadence of polls")
+    parser.add_argument("--speed", type=float, default=6.0, help="notify: how many times as fast minutes pass")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
     chosen = parser.parse_args()
@@ -236,6 +237,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as folder:
         directory = Path(folder)
         url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
+        if chosen.what == "notify":
+            from tests import telling  # noqa: PLC0415 - only here
+
+            sys.exit(0 if telling.soak(directory, count, chosen.speed) else CheckFailedError.exit_code)
         if chosen.what == "lake":
             from tests.soak_lake import lake  # noqa: PLC0415 - it needs a Dask
 
