@@ -43,6 +43,7 @@ class Poller:
         self._is_bound = False
         self._info: GatewayInfo | None = None
         self.failing_since: datetime | None = None  #: since when no poll measured anything
+        self.failed_at: datetime | None = None  #: the last that did not
         self._failed_polls = 0
         self._lockout_reported = False
 
@@ -126,6 +127,7 @@ class Poller:
         for event in poll.events:
             log.warning("%s gateway=%s %s: %s", event.kind, self.name, event.subject, event.detail)
         if poll.outcome is Outcome.FAILED:
+            self.failed_at = poll.polled_at
             # A gateway that comes back from a restart may lock us out only then.
             lockout = isinstance(self.last_error, AuthenticationError)
             if self.failing_since is None or (lockout and not self._lockout_reported):

@@ -51,6 +51,10 @@ class Asked(Protocol):
     def failing_since(self) -> datetime | None:
         """Since when it does not answer; None while it does."""
 
+    @property
+    def failed_at(self) -> datetime | None:
+        """When it was last asked in vain."""
+
 
 Deliver = Callable[[NotifySettings, Message], None]
 
@@ -103,6 +107,7 @@ class Notifier(threading.Thread):
     def run(self) -> None:
         """Look now and then; a bug is logged, and the next look is the retry."""
         guarded = log_once("notifying", "all")
+        guarded(self.check)
         while not self._is_over.wait(LOOK_EVERY_S):
             guarded(self.look)
         self._database.close()
@@ -111,6 +116,15 @@ class Notifier(threading.Thread):
         """End soon: what waits is told by the next collector."""
         self._is_over.set()
         self._beside.stop()
+
+    def check(self) -> None:
+        """Log which receiver can't be used as it is configured, before there is something to tell."""
+        for receiver in self.settings.notify:
+            try:
+                deliver(receiver.secret, None, self._beside)
+            except (SettingsError, DeliveryError) as error:
+                if not self._beside.is_stopping():
+                    log.error("receiver=%s can't be told anything: %s", receiver.name, error)  # noqa: TRY400 - the sentence is enough
 
     def look(self) -> None:
         """Look at everything once, and tell what is news."""
@@ -142,7 +156,9 @@ class Notifier(threading.Thread):
         gap_s = normal_gap_s(self.settings.poll_every_s)
         for poller in self._asked:
             zone = self._sites[poller.name].zone
-            yield from sources.of_gateway(poller.name, poller.failing_since, now, gap_s, zone)
+            # Another collector may ask it by now.
+            if poller.failed_at is not None and (now - poller.failed_at).total_seconds() <= gap_s:
+                yield from sources.of_gateway(poller.name, poller.failing_since, now, gap_s, zone)
         if is_slow and self.settings.gateways:
             for gateway, left in zip(self.settings.gateways, self._tokens(), strict=False):
                 yield from sources.of_token(gateway.name, left, now)

@@ -31,6 +31,7 @@ class Roof:
 
     name: str = "roof"
     failing_since: datetime | None = None
+    failed_at: datetime | None = None
     stored: int = 1
     error: LoggerError | None = None
 
@@ -210,7 +211,7 @@ def test_while_the_database_is_away_a_silent_gateway_and_a_full_disk_are_told_an
     home.roof.error, home.roof.failing_since = StoreAwayError(FULL.sentence), START
     own = home.notifier(f"sqlite:///{tmp_path}/away.db")
     for minute in (0, 14, 16, 20):
-        home.now = START + minute * MINUTE
+        home.now = home.roof.failed_at = START + minute * MINUTE
         own.look()
     assert home.titles() == ["roof: a disk is full", "roof: does not answer"]
     assert "has not answered since Monday 2026-06-15, 12:00; look at: envoylog doctor" in home.got[1][1].body

@@ -7,9 +7,10 @@ from datetime import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from logger.cli import run
-from logger.doctor import bundle
+from logger.doctor import bundle, receivers
 from logger.errors import SettingsError
 from logger.notify import courier
 from logger.notify.delivery import INSTALL
@@ -17,6 +18,7 @@ from logger.notify.healthcheck import HealthPinger
 from logger.settings import load
 from logger.settings.notify import HealthcheckSettings, Secret
 from logger.status import Health
+from logger.store.database import opened
 from tests.notify.receiving import Mailbox, endpoint, mail_server
 
 GATEWAY = '[[gateways]]\nname = "roof"\nhost = "127.0.0.1"\n'
@@ -69,8 +71,8 @@ def test_a_test_reaches_a_mail_server_and_an_endpoint_and_says_who_did_not_hear_
 def test_a_receiver_that_cannot_be_used_is_one_sentence_with_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, code: int, sentence: str
 ) -> None:
-    for name, mode, text in (("open", 0o644, "json://hush"), ("empty", 0o600, "\n")):
-        (tmp_path / name).write_text(text)
+    for name, mode, content in (("open", 0o644, "json://hush"), ("empty", 0o600, "\n")):
+        (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(mode)
     assert run(["--config", config_of(tmp_path, table), "notify", "test"]) == code
     found = capsys.readouterr()
@@ -180,3 +182,17 @@ def test_checks_name_a_receiver_that_is_open_to_others_and_a_recording_hides_all
     assert "hush" not in shown
     hidden = bundle._private(load(Path(config), {}))
     assert {"me": "(receiver)", f"{tmp_path}/open": "(path)", "ftp://hush": "(secret)"}.items() <= hidden.items()
+
+
+def test_the_doctor_names_who_did_not_take_the_last_that_was_to_be_told(tmp_path: Path, sqlite_url: str) -> None:
+    columns = "gateway_id, day, receiver, kind, subject, noticed_at, outcome, error"
+    with opened(sqlite_url) as engine, engine.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (1, '1')"))
+        for receiver, outcome, error in (("me", "waiting", "'timed out'"), ("you", "sent", "NULL")):
+            values = f"1, '2026-06-15', '{receiver}', 'suspect', 'x', '2026-06-15 10:00:00', '{outcome}', {error}"
+            connection.execute(text(f"INSERT INTO notifications ({columns}) VALUES ({values})"))
+    tables = "[[notify]]\nname = 'me'\nurl = 'json://x'\n[[notify]]\nname = 'you'\nurl = 'json://x'"
+    loaded = load(Path(config_of(tmp_path, tables)), {}, database_url=sqlite_url)
+    (found,) = receivers._waiting(loaded)
+    assert found.finding == "me: what was noticed at 2026-06-15 10:00 UTC waits: timed out."
+    assert (found.level, found.to_do) == ("warning", "envoylog notify test")

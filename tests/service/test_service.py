@@ -122,12 +122,17 @@ def test_removing_leaves_configuration_and_data(machine: Folder) -> None:
 
 
 def test_secrets_of_systemd_are_named_in_the_unit(machine: Folder) -> None:
-    configure(machine, 'password_file = "/run/credentials/envoylog.service/password"\n')
+    told = '[[notify]]\nurl_file = "/run/credentials/envoylog.service/mail"\n'
+    told += '[healthcheck]\nurl_file = "/run/credentials/envoylog.service/ping"\n'
+    configure(machine, f'password_file = "/run/credentials/envoylog.service/password"\n{told}')
     with pytest.raises(ServiceError, match="/etc/envoylog/credentials/password is missing"):
         unit.text(machine, PROGRAM)
     machine.path("/etc/envoylog/credentials").mkdir()
     machine.path("/etc/envoylog/credentials/password").write_text("x")
-    assert "LoadCredential=password:/etc/envoylog/credentials/password\n" in unit.text(machine, PROGRAM)
+    for name in ("mail", "ping"):
+        machine.path(f"/etc/envoylog/credentials/{name}").write_text("x")
+    for name in ("password", "mail", "ping"):
+        assert f"LoadCredential={name}:/etc/envoylog/credentials/{name}\n" in unit.text(machine, PROGRAM)
 
 
 @pytest.mark.parametrize(("version", "grows"), [("systemd 252 (252.39)", False), ("systemd 257 (257.8)", True)])
