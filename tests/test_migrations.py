@@ -63,6 +63,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0005", 8, "2a77ddcc3f33a837"),
         ("0006", 24, "10044c8c6116b853"),
         ("0007", 4, "1110845e21e96372"),
+        ("0009", 2, "4b0f64fce499b2cf"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:

@@ -210,6 +210,15 @@ def _energy() -> list[Column[Any]]:
 ENERGY_15MIN = _table(
     "energy_15min", *_key(starts_at=UtcDateTime, phase=Text), *_columns(utc_offset_s=Integer), *_energy()
 )
+_GAPS = sa.text("phase = 'total' AND covered_s < 900")
+sa.Index(
+    "ix_energy_15min_gaps",
+    ENERGY_15MIN.c.gateway_id,
+    ENERGY_15MIN.c.starts_at,
+    ENERGY_15MIN.c.covered_s,
+    sqlite_where=_GAPS,
+    postgresql_where=_GAPS,
+)
 
 #: Energy of a local hour.
 ENERGY_HOURLY = _table(
