@@ -34,8 +34,11 @@ from logger.store.database import open_engine
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = "Europe/Amsterdam"
-#: Kills, power cuts, days of faults, registers, days of each house, days of grids, gateways of a lake.
-USUAL = {"kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60}
+#: Kills, power cuts, days of faults, registers, days of each house, of grids, gateways of a lake, minutes, gateways.
+USUAL = {
+    "kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60,
+    "fleet": 1000,
+}  # fmt: skip
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
 CHILD = """
@@ -215,7 +218,13 @@ def main() -> None:
     parser.add_argument(
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
     )
-    parser.add_argument("--every-s", type=int, default=60, help="houses: the cadence of polls")
+    parser.add_argument("--every-s", type=int, default=60, help="houses, fleet: the cadence of polls")
+    parser.add_argument("--minutes", type=int, default=10, help="fleet: how long each of its two parts takes")
+    parser.add_argument("--hanging", type=int, default=0, help="fleet: so many gateways never answer")
+    parser.add_argument(
+        "--idle-s", type=float, default=0, help="fleet: gateways end connections that idle for this long"
+    )
+    parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
     parser.add_argument("--speed", type=float, default=6.0, help="notify: how many times as fast minutes pass")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
@@ -230,6 +239,10 @@ def main() -> None:
 
         balanced.soak(count)
         sys.exit(0)
+    if chosen.what == "fleet":
+        from tests import fleet  # noqa: PLC0415 - only here
+
+        sys.exit(0 if fleet.soak(count, chosen) else CheckFailedError.exit_code)
     if chosen.what == "houses":
         from tests.houses import soak  # noqa: PLC0415 - only here
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from logger import clock
 from logger.cli import notify
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
-from logger.clock import utc_now
 from logger.collector import memory, open_files, pages, service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
@@ -45,22 +45,28 @@ def run() -> None:
     names = [gateway.name for gateway in gateways_of(loaded)]
     memory.share_one_heap()
     room = open_files.make_room(len(names))
-    with contextlib.closing(lock.CollectorDatabase(loaded.database_url)) as collected:
-        builder, pollers = _page_builder(loaded), wiring.pollers(loaded, collected, os.environ)
+    is_shared = loaded.collect == "shared"
+    with contextlib.closing(lock.CollectorDatabase(loaded.database_url, shared=is_shared)) as collected:
+        builder = _page_builder(loaded)
+        sharing = wiring.sharing(loaded, collected, os.environ) if is_shared else None
         collector = service.Service(
-            pollers,
+            [] if is_shared else wiring.pollers(loaded, collected, os.environ),
             poll_every_s=loaded.poll_every_s,
             inverters_every_s=loaded.inverters_every_s,
             hourly=builder.start if builder is not None else None,
             room=room,
+            sharing=sharing,
+            epoch_s=clock.epoch_now_s if sharing is None else sharing.epoch_s,
         )
+        if sharing is not None:
+            collector.store_left(wiring.left_over(loaded, collected, sharing.clock))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, collector.stop)
         shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
         log.info("collecting gateways=%s every %d s", shown, loaded.poll_every_s)
         telling: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if loaded.notify or loaded.healthcheck:  # What that needs is not imported for others.
-            telling = notify.telling(loaded, pollers, collected.engine, _environ(loaded))
+            telling = notify.telling(loaded, collector, collected.engine, _environ(loaded))
         try:
             with telling:
                 collector.run()
@@ -165,7 +171,7 @@ class _Answer:
 
 def _asked(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and keep nothing."""
-    at, shared = utc_now(), claims.Claims()
+    at, shared = clock.utc_now(), claims.Claims()
     for settings in loaded.gateways:
         gateway = client.Gateway(loaded, settings, os.environ)
         gateway.claims = shared
@@ -177,7 +183,7 @@ def _asked(loaded: "Settings") -> Iterator[_Answer]:
 
 def stored(loaded: "Settings") -> Iterator[_Answer]:
     """Poll every gateway and store what it reports."""
-    at = utc_now()
+    at = clock.utc_now()
     with opened(loaded, prepare=True) as engine:
         for poller in wiring.pollers(loaded, engine, os.environ):
             with database.translated_errors(), engine.connect() as connection:

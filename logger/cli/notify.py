@@ -1,7 +1,7 @@
 """``envoylog notify``, and the threads that tell people while ``envoylog run`` collects."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +19,7 @@ from logger.store import database as stored
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from logger.collector.poller import Poller
+    from logger.collector.service import Service
     from logger.settings import Settings
 
 
@@ -52,12 +52,10 @@ def test() -> int:
 
 
 @contextlib.contextmanager
-def telling(
-    loaded: "Settings", pollers: "Sequence[Poller]", engine: "Engine", environ: Mapping[str, str]
-) -> Iterator[None]:
+def telling(loaded: "Settings", collector: "Service", engine: "Engine", environ: Mapping[str, str]) -> Iterator[None]:
     """Tell who is to be told while the collector collects; nothing is imported or started where nobody is."""
     threads: list[notifier.Notifier | healthcheck.HealthPinger] = []
-    keepers = [poller.keeper for poller in pollers]
+    keepers = collector.keepers
     if loaded.notify:
         folders = {"state_dir": loaded.state_dir}
         if (file := stored.file_of(loaded.database_url)) is not None:
@@ -68,7 +66,7 @@ def telling(
                 loaded,
                 database.Database(loaded.database_url, engine, keepers),
                 courier,
-                asked=pollers,
+                asked=collector.pollers,
                 kept=keepers,
                 tokens=lambda: credentials.tokens_left(loaded, environ, utc_now),
                 folders=folders,

@@ -223,7 +223,7 @@ class Keeper:
                             self._put_back(connection, gateway_id, poll)
                         unproven.clear()
                         is_order_known = True
-                    place = store(connection, gateway_id, poll)
+                    place = store(connection, gateway_id, poll, is_shared=self.settings.collect == "shared")
                     if not poll.clocks_agree:
                         unproven.append(Taken(poll.polled_at, place))
                     stored += 1

@@ -8,23 +8,24 @@ database that makes wait costs no slot.
 Walk: here -> collector.poller
 """
 
-import contextlib
 import heapq
 import logging
-import os
-import socket
 import threading
 import time
-import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from types import FrameType
 
 from logger.clock import epoch_now_s, from_epoch_s, running_s
+from logger.collector.keeper import Keeper
 from logger.collector.open_files import PLENTY, Room
 from logger.collector.poller import Poller
-from logger.collector.work import Lane, Pool
+from logger.collector.sharing import Sharing
+from logger.collector.slots import next_s, phase_s
+from logger.collector.systemd import notify
+from logger.collector.work import Lane, Now, Pool
 from logger.collector.writer import Writer
 from logger.errors import LoggerError
 from logger.readings import CLOCKS_AGREE_S
@@ -37,8 +38,6 @@ STOP_WITHIN_S = 4.0
 LOOK_EVERY_S = 5.0
 #: When in an hour its last quarter has been counted, s.
 HOURLY_AT_S = 210
-#: This many gateways are asked in the same second.
-TOGETHER = 10
 #: One that has just kept a thread for this long waits for one of a fourth of them: who hangs never holds up the rest.
 LONG_S = 10.0
 
@@ -56,6 +55,11 @@ class Turn:
         self.took_s = 0.0  #: the last one
         self.lane = Lane("poll", poller.name)
         self._is_busy = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no poll runs, or is about to."""
+        return not self._is_busy and self.lane.is_empty
 
     def offer(self, slot: datetime, *, inverters: bool, pool: Pool, taken: Callable[[datetime, Poller], None]) -> None:
         """Hand over a slot; while a poll is running, the slot is skipped and recorded."""
@@ -92,33 +96,71 @@ class Service:
         epoch_s: Callable[[], float] = epoch_now_s,
         running_s: Callable[[], float] = running_s,
         room: Room = PLENTY,
+        sharing: Sharing | None = None,
     ) -> None:
         self.poll_every_s = poll_every_s
         self.inverters_every_s = inverters_every_s
         self.hourly = hourly
         self.epoch_s = epoch_s
         self.running_s = running_s
-        self.turns = [Turn(poller, phase_s(poller.name, len(pollers), poll_every_s)) for poller in pollers]
+        self.sharing = sharing
+        self._count = len(pollers) if sharing is None else sharing.count
+        self.turns = {poller.name: self._turn(poller) for poller in pollers}
         self.writer = Writer([poller.keeper for poller in pollers], self._now, self._fail)
+        #: of the gateways that are asked, whenever they are looked through
+        self.pollers = Now(lambda: [turn.poller for turn in list(self.turns.values())])
+        self.keepers = Now(lambda: list(self.writer.keepers.values()))
         self.failure: LoggerError | None = None
         self.slots_offered = 0
         self.last_slot: datetime | None = None
         self._keeps_connections = room.keeps_connections
         self._long = Pool("long poll", max(1, room.threads // 4))
         self._pool = Pool("poll", max(1, room.threads - self._long.most))
-        #: (when, and whose turn it is then), the next first; whose turn is -1 when the hourly work is
-        self._planned: list[tuple[int, int]] = []
-        self._stored = self._taken = 0
+        #: (when, and whose turn it is then), the next first; nobody's when the hourly work is
+        self._planned: list[tuple[int, str]] = []
+        #: that other threads asked for
+        self._news: deque[Callable[[], object]] = deque()
+        self._leaving: list[Turn] = []
+        self._known = set(self.turns)
+        self._alive: tuple[int, int, int] = (0, 0, 0)  #: polls that were stored and taken, and renewals of leases
+        self._taken = 0
         self._offset_s = epoch_s() - running_s()
-        self._stop = threading.Event()
+        self._is_stopping = False
+        self._changed = threading.Event()
+
+    def _turn(self, poller: Poller) -> Turn:
+        return Turn(poller, phase_s(poller.name, self._count, self.poll_every_s))
+
+    def take(self, poller: Poller) -> None:
+        """Ask one more gateway, from its next slot on; any thread may say so."""
+        self._known.add(poller.name)
+        self._news.append(partial(self._take, poller))
+        self._changed.set()
+
+    def leave(self, name: str) -> None:
+        """Ask a gateway no longer, and forget it when its polls are stored; any thread may say so."""
+        self._news.append(partial(self._leave, name))
+        self._changed.set()
+
+    def store_left(self, keepers: Sequence[Keeper]) -> None:
+        """Store what waits of gateways that others may ask now."""
+        for keeper in keepers:
+            self._known.add(keeper.name)
+            self.writer.add(keeper)
+            self.writer.leave(keeper, partial(self._known.discard, keeper.name))
+
+    def has(self, name: str) -> bool:
+        """Return whether a gateway is asked, or polls of it wait."""
+        return name in self._known
 
     def stop(self, *_: int | FrameType | None) -> None:
         """End ``run`` soon; fit to be a signal handler."""
-        self._stop.set()
+        self._is_stopping = True
+        self._changed.set()
 
     def _fail(self, error: LoggerError) -> None:
         self.failure = error
-        self._stop.set()
+        self.stop()
 
     def _now(self) -> datetime:
         return from_epoch_s(self.epoch_s())
@@ -129,30 +171,50 @@ class Service:
         Raises:
             CollectorRunningError: another collector took the database meanwhile.
         """
-        self._plan()
+        self._plan(self.epoch_s())
         self.writer.start()
+        if self.sharing is not None:
+            self.sharing.start(self)
         notify("READY=1")
         if self.hourly is not None:
             self.hourly()
-        while not self._stop.is_set():
-            self._offer_due(self._read_clock_s())
+        while not self._is_stopping:
+            now_s = self._read_clock_s()
+            self._offer_due(now_s)
+            self._hear(now_s)
             self._feed_watchdog()
             left_s = self._planned[0][0] - self.epoch_s() if self._planned else LOOK_EVERY_S
-            self._stop.wait(max(0.01, min(left_s, LOOK_EVERY_S)))
+            self._changed.wait(max(0.01, min(left_s, LOOK_EVERY_S)))
+            self._changed.clear()
         notify("STOPPING=1")
         self._finish()
         if self.failure is not None:
             raise self.failure
 
-    def _plan(self) -> None:
-        """Plan the next slot of each anew: what was planned is of the clock as it was."""
-        now_s = self.epoch_s()
-        self._planned = [
-            (next_s(now_s, self.poll_every_s, turn.phase_s), number) for number, turn in enumerate(self.turns)
-        ]
+    def _plan(self, now_s: float) -> None:
+        """Plan the next slot of each anew."""
+        self._planned = [(next_s(now_s, self.poll_every_s, turn.phase_s), name) for name, turn in self.turns.items()]
         if self.hourly is not None:
-            self._planned.append((next_s(now_s, 3600, HOURLY_AT_S), -1))
+            self._planned.append((next_s(now_s, 3600, HOURLY_AT_S), ""))
         heapq.heapify(self._planned)
+
+    def _hear(self, now_s: float) -> None:
+        """Take and leave gateways as others have asked for."""
+        if self._news:
+            while self._news:
+                self._news.popleft()()
+            self._plan(now_s)
+        for turn in [turn for turn in self._leaving if turn.is_over]:
+            self._leaving.remove(turn)
+            self.writer.leave(turn.poller.keeper, partial(self._known.discard, turn.poller.name))
+
+    def _take(self, poller: Poller) -> None:
+        self.turns[poller.name] = self._turn(poller)
+        self.writer.add(poller.keeper)
+
+    def _leave(self, name: str) -> None:
+        if (turn := self.turns.pop(name, None)) is not None:
+            self._leaving.append(turn)
 
     def _read_clock_s(self) -> float:
         """Return what the clock shows, epoch seconds; see whether it was set.
@@ -165,23 +227,24 @@ class Service:
         if abs(by_s) > CLOCKS_AGREE_S:
             log.warning("this machine's clock was set by %+d s", by_s)
             self.last_slot = None
-            for turn in self.turns:
+            for turn in self.turns.values():
                 turn.clock_was_set(by_s, from_epoch_s(now_s), self._pool)
-            self._plan()
+            self._plan(now_s)  # What was planned is of the clock as it was.
         return now_s
 
     def _offer_due(self, now_s: float) -> None:
         """Hand each slot that has come to whose it is."""
         while self._planned and self._planned[0][0] <= now_s:
-            number = self._planned[0][1]
-            if number >= 0:
-                due_s = next_s(now_s, self.poll_every_s, self.turns[number].phase_s)
-                self._offer(self.turns[number], due_s - self.poll_every_s)
+            name = self._planned[0][1]
+            if name:
+                turn = self.turns[name]
+                due_s = next_s(now_s, self.poll_every_s, turn.phase_s)
+                self._offer(turn, due_s - self.poll_every_s)
             else:
                 due_s = next_s(now_s, 3600, HOURLY_AT_S)
                 if self.hourly is not None:
                     self.hourly()
-            heapq.heapreplace(self._planned, (due_s, number))
+            heapq.heapreplace(self._planned, (due_s, name))
 
     def _offer(self, turn: Turn, slot_s: int) -> None:
         slot, with_inverters = from_epoch_s(slot_s), (slot_s - turn.phase_s) % self.inverters_every_s == 0
@@ -191,6 +254,7 @@ class Service:
         turn.offer(slot, inverters=with_inverters, pool=pool, taken=self._poll_taken)
 
     def _poll_taken(self, slot: datetime, poller: Poller) -> None:
+        self._taken += 1
         if not self._keeps_connections:
             poller.hang_up()
         if (keeper := poller.keeper).is_due(slot):
@@ -201,16 +265,20 @@ class Service:
 
         A restart does not bring a database back, and would lose what waits in memory while the disk is full.
         """
-        stored, taken = self.writer.stored, sum(turn.taken for turn in self.turns)
-        if stored > self._stored or (taken > self._taken and self.writer.is_away):
-            self._stored, self._taken = stored, taken
-            notify(f"WATCHDOG=1\nSTATUS={stored} polls stored")
+        stored, taken, renewed = self._alive
+        now = self.writer.stored, self._taken, self.sharing.renewals if self.sharing is not None else 0
+        has_none = not self.turns and now[2] > renewed  # All are leased by others.
+        if now[0] > stored or has_none or (now[1] > taken and self.writer.is_away):
+            self._alive = now
+            notify(f"WATCHDOG=1\nSTATUS={now[0]} polls stored")
 
     def _finish(self) -> None:
         until_s = time.monotonic() + STOP_WITHIN_S
+        if self.sharing is not None:
+            self.sharing.stop()
         for pool in (self._pool, self._long):
             pool.drop()
-        for turn in self.turns:
+        for turn in (*self.turns.values(), *self._leaving):
             if not turn.lane.finish(until_s):
                 log.warning("gateway=%s was still being asked and is left", turn.poller.name)
         left_s = max(1.0, until_s - time.monotonic())
@@ -218,26 +286,6 @@ class Service:
         self.writer.join(left_s)
         if self.writer.is_alive():
             log.warning("what waits is stored at the next start")
-
-
-def next_s(now_s: float, every_s: int, after_s: int) -> int:
-    """Return the next instant (epoch seconds) that lies this long after a multiple of ``every_s``."""
-    whole_s = int(now_s)
-    return whole_s - (whole_s - after_s) % every_s + every_s
-
-
-def phase_s(name: str, count: int, every_s: int) -> int:
-    """Return how long after a slot one of some gateways is asked: few of them at once, many one after the other.
-
-    It is the same after each start, and of each collector of a configuration.
-    """
-    return zlib.crc32(name.encode()) % min(every_s, -(-count // TOGETHER))
-
-
-def notify(message: str) -> None:
-    """Send a line such as READY=1 to systemd; without systemd nothing happens."""
-    if address := os.environ.get("NOTIFY_SOCKET"):
-        # Where nobody listens, collecting matters more than reporting it.
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.connect("\0" + address[1:] if address[0] == "@" else address)
-            out.sendall(message.encode())
+            self.writer.keep()  # The machine may go down next.
+        if self.sharing is not None:
+            self.sharing.release()

@@ -1,6 +1,7 @@
 """Puts pollers and keepers together: settings, gateways, spools and the database."""
 
 import contextlib
+import logging
 from collections.abc import Mapping
 
 from sqlalchemy import Engine
@@ -8,12 +9,17 @@ from sqlalchemy import Engine
 from logger.clock import Clock, utc_now
 from logger.collector.keeper import Keeper
 from logger.collector.poller import Poller
-from logger.errors import GatewayReplacedError, StoreAwayError, StoreDamagedError
+from logger.collector.sharing import Sharing
+from logger.errors import CollectorRunningError, GatewayReplacedError, LoggerError, StoreAwayError, StoreDamagedError
 from logger.gateway.claims import Claims
 from logger.gateway.client import Gateway
-from logger.settings import Settings
+from logger.settings import GatewaySettings, Settings
+from logger.store.leases import Leases
 from logger.store.lock import CollectorDatabase
-from logger.store.spool import Spool
+from logger.store.queries import gateways
+from logger.store.spool import Spool, waiting_files
+
+log = logging.getLogger(__name__)
 
 
 def pollers(
@@ -31,21 +37,87 @@ def pollers(
     """
     found, claims = [], Claims()
     for gateway in settings.gateways:
-        if isinstance(database, CollectorDatabase):
-            gateway.read_password()  # One that can't be read is not first noticed when a token ends.
-            keep_after_s = max(settings.commit_every_s, settings.poll_every_s)
-            queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s)
-            queue.claim()
-            keeper = Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
-        else:
-            keeper = Keeper(settings, gateway, database, clock=clock)
-        client = Gateway(settings, gateway, environ, clock=clock)
-        client.claims = claims
-        found.append(Poller(client, keeper))
+        keeper = keeper_of(settings, gateway, database, clock)
+        found.append(_poller(settings, gateway, keeper, environ, claims))
     with contextlib.suppress(StoreAwayError, StoreDamagedError):
         for poller in found:
             poller.keeper.load_identity()
             if (identity := poller.keeper.identity) is not None:
                 with contextlib.suppress(GatewayReplacedError):  # It is said when that gateway answers.
                     claims.take(identity.serial, poller.name)
+    return found
+
+
+def keeper_of(
+    settings: Settings, gateway: GatewaySettings, database: Engine | CollectorDatabase, clock: Clock = utc_now
+) -> Keeper:
+    """Return who stores a gateway's polls; those of a collector wait in a file that is its own.
+
+    Raises:
+        CollectorRunningError: another collector has the file.
+        SettingsError: a password's file or a state directory that can't be used.
+    """
+    if not isinstance(database, CollectorDatabase):
+        return Keeper(settings, gateway, database, clock=clock)
+    gateway.read_password()  # One that can't be read is not first noticed when a token ends.
+    keep_after_s = max(settings.commit_every_s, settings.poll_every_s)
+    queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s)
+    queue.claim()
+    return Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
+
+
+def _poller(
+    settings: Settings, gateway: GatewaySettings, keeper: Keeper, environ: Mapping[str, str], claims: Claims
+) -> Poller:
+    client = Gateway(settings, gateway, environ, clock=keeper.clock)
+    client.claims = claims
+    return Poller(client, keeper)
+
+
+def sharing(settings: Settings, database: CollectorDatabase, environ: Mapping[str, str]) -> Sharing:
+    """Return what has this collector ask the gateways that it leased.
+
+    Raises:
+        CollectorRunningError: another collector has the database for itself.
+        SettingsError: a host, a cloud address or a password's file that can't be used.
+        StoreError: the database can't be used, now or later.
+    """
+    claims, logged = Claims(), set[str]()
+    for gateway in settings.gateways:
+        gateway.read_password()
+        Gateway(settings, gateway, environ)
+    with contextlib.suppress(StoreAwayError, StoreDamagedError):
+        database.ready()
+
+    def build(gateway: GatewaySettings) -> Poller | None:
+        try:
+            keeper = keeper_of(settings, gateway, database, shared.clock)
+            keeper.load_identity()
+            with database.engine.connect() as connection:
+                for row in gateways(connection):
+                    with contextlib.suppress(GatewayReplacedError):
+                        claims.take(row.serial, row.name)
+            logged.discard(gateway.name)
+            return _poller(settings, gateway, keeper, environ, claims)
+        except CollectorRunningError:
+            return None  # Another process of this machine has yet to store what it took.
+        except LoggerError as error:
+            if gateway.name not in logged:
+                logged.add(gateway.name)
+                log.error("gateway=%s can't be asked: %s", gateway.name, error)  # noqa: TRY400 - the sentence is enough
+            return None
+
+    names = [gateway.name for gateway in settings.gateways]
+    leases = Leases(database.engine, names, lasts_s=settings.poll_every_s)
+    shared = Sharing(settings, database.ready, leases, build)
+    return shared
+
+
+def left_over(settings: Settings, database: CollectorDatabase, clock: Clock) -> list[Keeper]:
+    """Return who stores what waits in files since a collector of this machine ended, of which no other has the file."""
+    found = []
+    for gateway in settings.gateways:
+        if any(path.exists() and path.stat().st_size for path in waiting_files(settings.state_dir, gateway.name)):
+            with contextlib.suppress(CollectorRunningError):
+                found.append(keeper_of(settings, gateway, database, clock))
     return found

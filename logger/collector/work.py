@@ -5,13 +5,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from logger.errors import guarded
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[], object]
+Item = TypeVar("Item")
 #: A thread for which nothing is left to do ends after this time.
 IDLE_S = 300.0
 
@@ -33,6 +35,17 @@ def log_once(what: str, name: str) -> Callable[[Work], None]:
         logged = guarded(lambda: (work(), "")[1], report)
 
     return do
+
+
+class Now(Iterable[Item]):
+    """What there is at the moment at which it is looked through."""
+
+    def __init__(self, items: Callable[[], Iterable[Item]]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Item]:
+        """Begin with the first."""
+        return iter(self._items())
 
 
 class Pool:

@@ -15,6 +15,7 @@ from datetime import datetime
 from logger.collector.keeper import Keeper
 from logger.collector.work import log_once
 from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError
+from logger.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,13 @@ class Writer(threading.Thread):
         self, keepers: Sequence[Keeper], now: Callable[[], datetime], fail: Callable[[LoggerError], None]
     ) -> None:
         super().__init__(name="writer", daemon=True)
-        self.keepers = list(keepers)
+        self.keepers = {keeper.name: keeper for keeper in keepers}
+        self.stored = 0  #: polls that the database has taken
         self._now = now
         self._fail = fail
         self._guarded = {keeper.name: log_once("storing", keeper.name) for keeper in keepers}
+        #: gateways to be forgotten when nothing waits, and what to do then
+        self._leaving: dict[str, Callable[[], object]] = {}
         #: whose polls are to be stored, in the order of their slots: a dict is a set that keeps it
         self._due: dict[str, Keeper] = {}
         self._changed = threading.Condition()
@@ -49,6 +53,18 @@ class Writer(threading.Thread):
             self._due[keeper.name] = keeper
             self._changed.notify()
 
+    def add(self, keeper: Keeper) -> None:
+        """Store polls of one more gateway."""
+        with self._changed:
+            self.keepers[keeper.name] = keeper
+            self._guarded[keeper.name] = log_once("storing", keeper.name)
+
+    def leave(self, keeper: Keeper, then: Callable[[], object]) -> None:
+        """Store what waits of a gateway and forget it; another process may ask it then."""
+        with self._changed:
+            self._leaving[keeper.name] = then
+        self.wake(keeper)
+
     def stop(self, within_s: float) -> None:
         """Ask the thread to store what waits, and what was counted of it if there is time, and end."""
         with self._changed:
@@ -56,14 +72,9 @@ class Writer(threading.Thread):
             self._changed.notify()
 
     @property
-    def stored(self) -> int:
-        """How many polls the database has taken."""
-        return sum(keeper.stored for keeper in self.keepers)
-
-    @property
     def is_away(self) -> bool:
         """Whether the database does not take polls now, but may again."""
-        return any(isinstance(keeper.error, AWAY) for keeper in self.keepers)
+        return any(isinstance(keeper.error, AWAY) for keeper in list(self.keepers.values()))
 
     def run(self) -> None:
         """Store whenever woken, and look by itself now and then."""
@@ -72,7 +83,7 @@ class Writer(threading.Thread):
             self._pause(pause_s)
             if (now_s := time.monotonic()) - looked_s >= LOOK_EVERY_S:
                 looked_s, now = now_s, self._now()
-                for keeper in self.keepers:
+                for keeper in list(self.keepers.values()):
                     if keeper.is_due(now):
                         self.wake(keeper)
             pause_s = TRY_EVERY_S if self._store_due() else 0.0
@@ -102,16 +113,35 @@ class Writer(threading.Thread):
         return bool(failed)
 
     def _store_the_rest(self) -> None:
-        """Store all that waits; then bring the rollups up to this minute."""
-        for keeper in self.keepers:
-            if keeper.queue.oldest() is not None:
+        """Store all that waits, then bring the rollups up to this minute; what still waits outlives a power cut."""
+        tries, keepers = TRIED, list(self.keepers.values())
+        for keeper in keepers:
+            if tries and keeper.queue.oldest() is not None:
                 self._store(keeper, keeper.store)
-        for keeper in self.keepers:
-            if time.monotonic() < self._until_s:
+                tries -= isinstance(keeper.error, AWAY)
+        for keeper in keepers:
+            if tries and time.monotonic() < self._until_s:
                 self._store(keeper, keeper.store_all)
+        self.keep()
+
+    def keep(self) -> None:
+        """See to it that what waits outlives a power cut; any thread may ask."""
+        for keeper in list(self.keepers.values()):
+            if keeper.queue.oldest() is not None:
+                keeper.queue.keep()
 
     def _store(self, keeper: Keeper, store: Callable[[], bool]) -> None:
         """Store without ever raising: what waits goes on waiting."""
+        before = keeper.stored
         self._guarded[keeper.name](store)
+        self.stored += keeper.stored - before
+        if keeper.name in self._leaving and keeper.queue.oldest() is None:
+            with self._changed:
+                then = self._leaving.pop(keeper.name)
+                del self.keepers[keeper.name], self._guarded[keeper.name]
+                self._due.pop(keeper.name, None)
+            if isinstance(keeper.queue, Spool):
+                keeper.queue.close()
+            then()
         if isinstance(keeper.error, CollectorRunningError):
             self._fail(keeper.error)

@@ -1,7 +1,7 @@
 """The collector's database, for threads beside it: read by a connection of their own, written where it takes polls."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine
@@ -26,7 +26,7 @@ class Kept(Protocol):
 class Database:
     """One thread's way to the database; nothing of it makes the collector wait for longer than a row takes."""
 
-    def __init__(self, url: str, engine: Engine, keepers: Sequence[Kept]) -> None:
+    def __init__(self, url: str, engine: Engine, keepers: Iterable[Kept]) -> None:
         self._url, self._engine, self._keepers = url, engine, keepers
         self._reader: Engine | None = None
         self._place: object = None

@@ -9,7 +9,7 @@ Walk: sources, outbox -> here -> words, delivery
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,8 +83,8 @@ class Notifier(threading.Thread):
         database: Database,
         beside: Beside,
         *,
-        asked: Sequence[Asked] = (),
-        kept: Sequence[Kept] = (),
+        asked: Iterable[Asked] = (),
+        kept: Iterable[Kept] = (),
         tokens: Callable[[], Sequence[TokenLeft | None]] = list,
         folders: Mapping[str, Path] | None = None,
         page: Callable[[str], Path | None] = lambda _month: None,

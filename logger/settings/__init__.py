@@ -88,6 +88,7 @@ class Settings:
     poll_every_s: int = 60
     inverters_every_s: int = 300
     commit_every_s: int = 60
+    collect: Literal["alone", "shared"] = "alone"  #: whether other collectors ask gateways of the same configuration
     keep_samples_days: int = 0
     pages: Path | None = None  #: the folder that pages are written into
     pages_locale: str = "en"  #: their language
@@ -170,6 +171,8 @@ def _check(loaded: Settings) -> None:
         raise SettingsError(f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}.")
     if not 0 <= loaded.commit_every_s <= 900:
         raise SettingsError("commit_every_s must lie between 0 and 900.")
+    if loaded.collect not in {"alone", "shared"}:
+        raise SettingsError(f"collect must be alone or shared, not {loaded.collect!r}.")
     if loaded.keep_samples_days < 0:
         raise SettingsError("keep_samples_days must be 0 (keep for ever) or more.")
     for name, count in Counter(gateway.name for gateway in loaded.gateways).items():

@@ -22,6 +22,7 @@ TOP_KEYS: dict[str, type] = {
     "poll_every_s": int,
     "inverters_every_s": int,
     "commit_every_s": int,
+    "collect": str,
     "keep_samples_days": int,
     "state_dir": str,
     "pages": dict,
@@ -57,7 +58,7 @@ WORDS = {
     dict: "a table",
 }
 #: keys whose text is no secret, not even where somebody has mistaken the key
-SHOWN = ("name", "host", "serial", "time_zone", "tls", "grid_meter", "state_dir")
+SHOWN = ("collect", "name", "host", "serial", "time_zone", "tls", "grid_meter", "state_dir")
 #: quotes of word processors
 CURLY = re.compile("[\u2018\u2019\u201c\u201d\u201e]")
 _ASSIGNED = re.compile(r"\s*([\w-]+)\s*=\s*(.*)")

@@ -25,6 +25,10 @@ OTHER_COLLECTOR = (
     "Another envoylog is collecting into this database; stop it first "
     "(systemctl stop envoylog), or give this one a database_url of its own."
 )
+OTHERS_ALONE = (
+    "Another envoylog is collecting into this database alone; stop it first (systemctl stop envoylog), or write "
+    'collect = "shared" into its configuration too.'
+)
 
 
 #: what helps against damage
@@ -72,6 +76,7 @@ class _Backend(Protocol):
     TABLE_BYTES: str  #: each table's name and size
     INTEGRITY: str  #: what is broken in the files themselves, or ok
     LOCK_WRITES: str
+    LOCK_SCHEMA: str  #: so that one process after the other migrates
     WAIT_AT_MOST: str
     MARK: str  #: stands for a value in a statement
     BATCH_BY_BATCH: Mapping[str, Any]  #: of an execution whose rows are fetched as they are needed
@@ -100,7 +105,7 @@ class _Backend(Protocol):
     def truncate(self, connection: Connection, tables: Sequence[Table]) -> None: ...
     def vacuum(self, engine: Engine) -> None: ...
     def written(self, connection: Connection) -> Written | None: ...
-    def collector_lock(self, engine: Engine) -> _Lock: ...
+    def collector_lock(self, engine: Engine, *, shared: bool = False) -> _Lock: ...
     def create_reader(self, engine: Engine, role: str, password: str) -> None: ...
 
     def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...

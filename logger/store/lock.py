@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,21 +90,26 @@ class CollectorDatabase:
         StoreError: the URL can't be used. The database need not be there yet.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, shared: bool = False) -> None:
         self.engine = open_engine(database_url)
         backend(self.engine).bound(self.engine, PATIENCE_S)
-        self._lock = backend(self.engine).collector_lock(self.engine)
+        self._lock = backend(self.engine).collector_lock(self.engine, shared=shared)
+        self._one_by_one = threading.Lock()
         self._is_prepared = False
         self._place: object = None  #: which database was prepared
 
     def ready(self) -> None:
-        """See that this process is the one collector, and that the tables are this version's.
+        """See that this process may collect, and that the tables are this version's; any thread may ask.
 
         Raises:
             StoreAwayError: the database is down, locked or full.
             StoreError: it can't be used, or needs `envoylog db upgrade`.
             CollectorRunningError: another collector has it.
         """
+        with self._one_by_one:
+            self._see()
+
+    def _see(self) -> None:
         if self._is_prepared and backend(self.engine).place(self.engine) != self._place:
             # What is written into an open file that has no name any more, nobody can read.
             self._lock.release()

@@ -260,6 +260,17 @@ ROLLUP_CHECKPOINTS = _table(
     "rollup_checkpoints", *_key(ledger=Text, at=UtcDateTime), Column("state", Text, nullable=False)
 )
 
+#: One of several collectors, and until when it is there (internal).
+COLLECTORS = _table(
+    "collectors",
+    Column("collector", Text, primary_key=True),
+    Column("gateways", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+#: Which collector asks a gateway (internal).
+GATEWAY_LEASES = _table("gateway_leases", Column("gateway", Text, primary_key=True), Column("collector", Text))
+
 #: What every column means, for people with a SQL shell.
 DATA_DICTIONARY = _table(
     "data_dictionary",

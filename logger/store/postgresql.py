@@ -19,7 +19,7 @@ from logger.store import postgresql_bulk
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
 from logger.store.patience import Patience
-from logger.store.postgresql_lock import ServerLock
+from logger.store.postgresql_lock import PREPARE, ServerLock
 
 #: by SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html
 MEANINGS = {
@@ -52,6 +52,7 @@ TABLE_BYTES = (
 )
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
+LOCK_SCHEMA = PREPARE
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
 MARK = "%s"
 BATCH_BY_BATCH: Mapping[str, Any] = {"yield_per": BATCH}

@@ -49,8 +49,14 @@ class Taken(NamedTuple):
     place: datetime | None
 
 
-def store(connection: Connection, gateway_id: int, poll: Poll) -> datetime:
-    """Store a poll where no other one lies, and return where; one that is stored stays as it is."""
+def store(connection: Connection, gateway_id: int, poll: Poll, *, is_shared: bool = False) -> datetime:
+    """Store a poll where no other one lies, and return where; one that is stored stays as it is.
+
+    Of collectors that share a gateway two may have taken it in one slot: there one poll is enough.
+    """
+    if is_shared:
+        save(connection, gateway_id, poll)
+        return poll.polled_at
     for by_s in range(BESIDE_S):
         here = restamped(poll, by_s) if by_s else poll
         if save(connection, gateway_id, here) or _stored(connection, gateway_id, here.polled_at) == _content(poll):

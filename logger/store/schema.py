@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
-from logger.store.database import translated_errors
+from logger.store.database import backend, translated_errors
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -66,6 +66,7 @@ def upgrade(engine: Engine) -> None:
     """
     known(engine)
     with translated_errors(), engine.begin() as connection:
+        connection.exec_driver_sql(backend(connection).LOCK_SCHEMA)  # Collectors may start at the same moment.
         migrate(connection, "head")
 
 

@@ -34,7 +34,7 @@ SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_
 FREE_BYTES = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
 TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
 INTEGRITY = "PRAGMA integrity_check"
-LOCK_WRITES = "SELECT 1"  # A transaction that may write is the only one.
+LOCK_WRITES = LOCK_SCHEMA = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
 MARK = "?"
 # A file's rows come as they are fetched; a buffer between costs a tenth of a rebuild.
@@ -237,8 +237,13 @@ def lock_path(engine: Engine) -> Path:
     return Path(f"{engine.url.database}.collector")
 
 
-def collector_lock(engine: Engine) -> FileLock:
+def collector_lock(engine: Engine, *, shared: bool = False) -> FileLock:
     """Return the lock of the file beside the database."""
+    if shared:
+        raise SettingsError(
+            'collect = "shared" needs a PostgreSQL database, and database_url is a file; leave collect out, or see '
+            "`envoylog db copy`."
+        )
     return FileLock(lock_path(engine), OTHER_COLLECTOR)
 
 

@@ -342,7 +342,7 @@ def test_a_small_step_is_no_event(
         running_s=lambda: roof.clock().timestamp(),
     )
     moved: list[int] = []
-    monkeypatch.setattr(service.turns[0], "clock_was_set", lambda by_s, *_: moved.append(by_s))
+    monkeypatch.setattr(service.turns["roof"], "clock_was_set", lambda by_s, *_: moved.append(by_s))
     service._read_clock_s()
     by[0] = by_s
     service._read_clock_s()

@@ -11,7 +11,8 @@ import pytest
 from logger.cli.collect import _page_builder
 from logger.clock import utc_now
 from logger.collector.pages import PageBuilder
-from logger.collector.service import Service, next_s
+from logger.collector.service import Service
+from logger.collector.slots import next_s
 from logger.errors import SettingsError
 from logger.settings import load
 from tests.collector.test_service import FakePoller
@@ -76,7 +77,7 @@ def test_the_collector_builds_at_its_start_and_each_hour() -> None:
     service.stop(None)
     service.run()
     assert built == ["x"]
-    service._plan()
+    service._plan(service.epoch_s())
     service._offer_due(next_s(service.epoch_s(), 3600, 210))
     assert built == ["x", "x"]
 

@@ -18,7 +18,8 @@ from logger.clock import epoch_now_s
 from logger.collector import service as services
 from logger.collector import writer as writers
 from logger.collector.open_files import ASKED, OTHERS, Room, make_room
-from logger.collector.service import Service, next_s, phase_s
+from logger.collector.service import Service
+from logger.collector.slots import next_s, phase_s
 from logger.collector.work import Pool, log_once
 from logger.collector.writer import Writer
 from logger.errors import LoggerError, SettingsError, StoreAwayError

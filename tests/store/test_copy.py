@@ -48,6 +48,8 @@ def with_everything(engine: Engine) -> Engine:
                 "INSERT INTO notifications (gateway_id, day, receiver, kind, subject, sent_at) "
                 "VALUES (1, '2026-01-01', 'mail', 'token_expires', 'token', :at)"
             ),
+            "INSERT INTO collectors (collector, gateways, expires_at) VALUES ('x', 'y', :at)",
+            "INSERT INTO gateway_leases (gateway, collector) VALUES ('roof', 'x')",
             f"UPDATE gateways SET is_metered = {flag}, first_seen_at = :at",
         ):
             bound = now if ":at" in statement else {}

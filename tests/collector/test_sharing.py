@@ -1,0 +1,179 @@
+"""Several collectors share gateways by leases in PostgreSQL."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from logger import settings
+from logger.cli import run
+from logger.collector import sharing as sharings
+from logger.collector import wiring
+from logger.collector.sharing import Sharing
+from logger.errors import CollectorRunningError, SettingsError, StoreAwayError
+from logger.store.leases import Leases, Renewed
+from logger.store.lock import CollectorDatabase, collector_lock
+from tests.conftest import Benches, Opening, collect
+
+NAMES = [f"roof {number}" for number in range(9)]
+
+
+def test_gateways_are_shared_evenly_and_no_two_collectors_have_one(postgresql_url: str, opening: Opening) -> None:
+    engine = opening(postgresql_url)
+    first, second, other = (Leases(engine, names, 60) for names in (NAMES, NAMES, NAMES[:2]))
+    found = first.renew()
+    assert (found.held, found.too_many) == (set(NAMES), 0)
+    assert abs(found.ahead_s) < 1
+    assert second.renew().held == set()
+    held = first.renew()
+    assert held.too_many == 4
+    leaving = sorted(held.held)[:4]
+    assert first.renew(leaving).held == set(NAMES) - set(leaving)
+    assert second.renew().held == set(leaving)
+    assert first.renew().too_many == 0
+    # One with other gateways is none of those who share these.
+    assert other.renew().held == set()
+    assert first.renew().too_many == 0
+
+
+def test_the_gateways_of_one_that_is_gone_are_taken_over_when_its_time_is_up(
+    postgresql_url: str, opening: Opening
+) -> None:
+    engine = opening(postgresql_url)
+    dead, other = Leases(engine, NAMES, 0.5), Leases(engine, NAMES, 60)
+    assert dead.renew().held == set(NAMES)
+    assert other.renew().held == set()
+    time.sleep(0.6)
+    assert other.renew().held == set(NAMES)
+    # It was only asleep, and hears that it has nothing any more.
+    assert dead.renew().held == set()
+    other.release()
+    time.sleep(0.6)
+    assert Leases(engine, NAMES, 60).renew().held == set(NAMES)
+
+
+class FakeLeases:
+    """Leases that say what they are to say."""
+
+    collector = "this one"
+
+    def __init__(self, *renewed: Renewed | None) -> None:
+        self.renewed = list(renewed)
+        self.left: list[set[str]] = []
+
+    def renew(self, leaving: set[str]) -> Renewed:
+        self.left.append(leaving)
+        if (found := self.renewed.pop(0)) is None:
+            raise StoreAwayError("away")
+        return found
+
+
+class FakeAsking:
+    """Who asks, and what it was told."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def take(self, poller: Any) -> None:
+        self.asked.append(poller)
+
+    def leave(self, name: str) -> None:
+        self.asked.remove(name)
+
+    def has(self, name: str) -> bool:
+        return name in self.asked
+
+
+def shared(tmp_path: Path, *renewed: Renewed | None) -> tuple[Sharing, FakeLeases, FakeAsking]:
+    gateways = tuple(settings.GatewaySettings(name=name, host=f"10.0.0.{n}") for n, name in enumerate(NAMES))
+    loaded = settings.Settings(database_url="x", state_dir=tmp_path, gateways=gateways)
+    leases = FakeLeases(*renewed)
+    build: Callable[[Any], Any] = lambda gateway: gateway.name  # noqa: E731
+    return Sharing(loaded, lambda: None, leases, build), leases, FakeAsking()  # type: ignore[arg-type]
+
+
+def test_what_is_leased_is_asked_and_stays_so_while_the_database_is_away(tmp_path: Path) -> None:
+    both, one = Renewed({NAMES[0], NAMES[1]}, 0, 0.0, 0.0), Renewed({NAMES[1]}, 0, 0.0, 0.0)
+    sharing, _, asking = shared(tmp_path, both, None, one)
+    sharing.renew(asking)
+    sharing.renew(asking)
+    assert asking.asked == NAMES[:2]
+    sharing.renew(asking)
+    assert asking.asked == [NAMES[1]]
+    assert sharing.renewals == 2
+
+
+def test_one_that_has_too_many_leaves_those_whose_next_slot_is_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = Renewed(set(NAMES), 3, 0.0, 0.0)
+    sharing, leases, asking = shared(tmp_path, *[all_of_them] * 3)
+    monkeypatch.setattr(sharings, "epoch_now_s", lambda: 6_000_059.0 // 60 * 60 + 50)
+    sharing.renew(asking)
+    assert len(asking.asked) == len(NAMES)  # In ten seconds each is due: nobody else would be in time.
+    monkeypatch.setattr(sharings, "epoch_now_s", lambda: 6_000_059.0 // 60 * 60 + 5)
+    sharing.renew(asking)
+    assert len(asking.asked) == len(NAMES) - 3
+    sharing.renew(asking)
+    assert len(asking.asked) == len(NAMES) - 3
+    assert leases.left[-1] == set(NAMES) - set(asking.asked)
+
+
+def test_the_databases_clock_decides(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def ahead(seconds: float, within_s: float = 0.1) -> Renewed:
+        return Renewed(set(), 0, seconds, within_s)
+
+    # Ours is an hour ahead; an answer that took long says nothing; then it is set.
+    sharing, _, asking = shared(tmp_path, ahead(0.4), ahead(-3600), ahead(-3600.5), ahead(-3000, 20), ahead(1.0))
+    found = []
+    for _ in range(5):
+        sharing.renew(asking)
+        found.append(round(sharing.epoch_s() - datetime.now(UTC).timestamp()))  # noqa: TID251 - the machine's own
+    assert found == [0, -3600, -3600, -3600, 0]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("this machine's clock is 3600 s ahead of the database server's")
+
+
+def test_those_that_share_keep_out_one_that_collects_alone_and_the_other_way_round(
+    postgresql_url: str, opening: Opening
+) -> None:
+    first, second = (CollectorDatabase(postgresql_url, shared=True) for _ in range(2))
+    first.ready()
+    second.ready()
+    with pytest.raises(CollectorRunningError, match="Another envoylog"), collector_lock(opening(postgresql_url)):
+        pass
+    first.close()
+    second.close()
+    third = CollectorDatabase(postgresql_url, shared=True)
+    with collector_lock(opening(postgresql_url)), pytest.raises(CollectorRunningError, match="alone"):
+        third.ready()
+    third.close()
+
+
+def test_a_slot_that_two_collectors_took_is_stored_once(bench: Benches, postgresql_url: str, tmp_path: Path) -> None:
+    roof = bench(cts="net", database_url=postgresql_url)
+    for number in range(2):
+        loaded = replace(roof.settings, collect="shared", state_dir=tmp_path / str(number))
+        database = CollectorDatabase(postgresql_url, shared=True)
+        (poller,) = wiring.pollers(loaded, database, roof.environ, clock=roof.clock)
+        collect(poller, roof.clock())
+        assert poller.keeper.error is None
+        with database.engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
+        database.close()
+
+
+def test_sharing_needs_a_server_and_a_word_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('collect = "shared"\nstate_dir = "x"\n[[gateways]]\nname = "roof"\nhost = "127.0.0.1:9"\n')
+    assert run(["--config", str(config), "run"]) == SettingsError.exit_code
+    assert "needs a PostgreSQL database" in capsys.readouterr().err
+    config.write_text('collect = "both"\n')
+    with pytest.raises(SettingsError, match="alone or shared"):
+        settings.load(config, {})
