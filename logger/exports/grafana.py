@@ -105,7 +105,10 @@ def _panel(panel: Panel, number: int, source: Source) -> dict[str, Any]:
         "datasource": reference,
         "gridPos": {"x": x, "y": y, "w": width, "h": height},
         "targets": [{"refId": "A", "datasource": reference, **target}],
-        "fieldConfig": {"defaults": panel.defaults, "overrides": panel.overrides},
+        "fieldConfig": {
+            "defaults": panel.defaults | (source.series if panel.is_series else {}),
+            "overrides": panel.overrides,
+        },
         "options": panel.options,
     }
 

@@ -18,18 +18,30 @@ from logger.exports.workbook import WIDTHS, Table
 from logger.reports import Report
 from logger.reports.columns import Column
 
+#: characters of a column, and in a cm; what a page is wide, and how small it may get
+WIDTH, IN_A_CM, PAGE_CM, LEAST_PCT = 12.5, 5, 27.3, 55
+#: above numbers, and above what names a row
+HEADS = ("head", "label")
+#: Text stands apart from the numbers before it.
+ALIGNED = {
+    "head": {"textalign": "end"},
+    "label": {"textalign": "start", "marginleft": "0.15cm"},
+    "date": {"textalign": "start", "marginleft": "0.15cm"},
+    "time": {"textalign": "start", "marginleft": "0.15cm"},
+    "text": {"textalign": "start", "marginleft": "0.15cm"},
+    "total": {"textalign": "start", "marginleft": "0.15cm"},
+}
 _CELLS = re.compile(r"\b([A-Z]+\d+):([A-Z]+\d+)\b")
 
 
 def sheet(report: Report) -> bytes:
     """Return the file."""
-    document = OpenDocumentSpreadsheet()
-    _lay_out(document)
+    document, own = OpenDocumentSpreadsheet(), Table(report)
+    _lay_out(document, sum(WIDTHS.get(name, WIDTH) for name in own.names))
     styles = _Styles(document)
-    own = Table(report)
     rows = [_row(language.heading(report, name) for name in own.names)]
-    for head in rows[0].childNodes:
-        head.setAttribute("stylename", styles.of("head"))
+    for head, name in zip(rows[0].childNodes, own.names, strict=True):
+        head.setAttribute("stylename", styles.of("head" if name in report.columns else "label"))
     totals = [_total(own, styles, name) for name in own.names]
     formats = [styles.of(report.columns.get(name)) for name in own.names]
     plain = styles.of(None)
@@ -45,7 +57,7 @@ def sheet(report: Report) -> bytes:
     result = table.Table(name=say(report.kind.capitalize()))
     for x in range(len(own.columns)):
         name = own.names[x] if x < len(own.names) else ""
-        result.addElement(table.TableColumn(**styles.width(WIDTHS.get(name, 12.5), hidden=x >= len(own.names))))
+        result.addElement(table.TableColumn(**styles.width(WIDTHS.get(name, WIDTH), hidden=x >= len(own.names))))
     # Formulas are made last, and know of the columns that they need.
     heads = table.TableHeaderRows()
     heads.addElement(rows[0])
@@ -57,10 +69,11 @@ def sheet(report: Report) -> bytes:
     return out.getvalue()
 
 
-def _lay_out(document: Any) -> None:
-    """Have pages of A4 across."""
+def _lay_out(document: Any, characters: float) -> None:
+    """Have pages of A4 across, and columns of so many characters on one of them while they can be read."""
     page = style.PageLayout(name="page")
     size = {"pagewidth": "29.7cm", "pageheight": "21cm", "printorientation": "landscape", "margin": "1.2cm"}
+    size["scaleto"] = f"{max(LEAST_PCT, min(100, int(100 * PAGE_CM / (characters / IN_A_CM))))}%"
     page.addElement(style.PageLayoutProperties(**size))
     document.automaticstyles.addElement(page)
     document.masterstyles.addElement(style.MasterPage(name="Default", pagelayoutname=page))
@@ -74,7 +87,7 @@ class _Styles:
         self._made: dict[Any, Any] = {}
 
     def of(self, what: Column | str | None, *, bold: bool = False) -> Any:
-        """Return the style of a column's cells, of a ``date``, a ``time`` or a ``head``."""
+        """Return the style of a column's cells, of a ``date``, a ``time`` or ``text``, or of a heading."""
         digits = what.decimals if isinstance(what, Column) else what
         key = (digits, bold)
         if key not in self._made:
@@ -86,7 +99,7 @@ class _Styles:
         key = ("width", characters)
         if key not in self._made:
             own = style.Style(name=f"width{len(self._made)}", family="table-column")
-            own.addElement(style.TableColumnProperties(columnwidth=f"{characters / 5:.2f}cm"))
+            own.addElement(style.TableColumnProperties(columnwidth=f"{characters / IN_A_CM:.2f}cm"))
             self._document.automaticstyles.addElement(own)
             self._made[key] = own
         return {"stylename": self._made[key], **({"visibility": "collapse"} if hidden else {})}
@@ -107,10 +120,13 @@ class _Styles:
         if form is not None:
             self._document.automaticstyles.addElement(form)
         own = style.Style(name=name, family="table-cell", **({} if form is None else {"datastylename": form}))
-        if bold or what == "head":
+        if bold or what in HEADS:
             own.addElement(style.TextProperties(fontweight="bold"))
-        if what == "head":
-            own.addElement(style.TableCellProperties(wrapoption="wrap", backgroundcolor="#F3F3F3"))
+        if what in HEADS:
+            look = {"wrapoption": "wrap", "backgroundcolor": "#F3F3F3", "verticalalign": "top"}
+            own.addElement(style.TableCellProperties(**look))
+        if what in ALIGNED:
+            own.addElement(style.ParagraphProperties(**ALIGNED[what]))
         self._document.automaticstyles.addElement(own)
         return own
 
@@ -138,7 +154,7 @@ def _cell(value: Any, form: Any, styles: _Styles) -> Any:
         )
     if isinstance(value, (int, float)):
         return table.TableCell(valuetype="float", value=repr(value), stylename=form)
-    return _text(str(value))
+    return _text(str(value), stylename=styles.of("text"))
 
 
 def _total(own: Table, styles: _Styles, name: str) -> Any:

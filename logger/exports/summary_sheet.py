@@ -42,7 +42,8 @@ def full(book: Book) -> bytes:
         out.table(say("Battery"), book.battery)
     if book.panel_months:
         colour_sheets.panels(out, book)
-    out.table(say("Quality"), book.quality)
+    if book.quality is not None:
+        out.table(say("Quality"), book.quality)
     shown = charts.add(out, book.charted)
     _summary(out, summary, title, book, daily, shown)
     colour_sheets.about(out, title, has_battery=book.battery is not None)

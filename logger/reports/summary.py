@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from logger.clock import local_day, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.battery import battery_report, has_batteries
-from logger.reports.columns import STATUS
+from logger.reports.columns import NOTES, STATUS
 from logger.reports.compare import rows_of, together, year_before
 from logger.reports.energy import Site, energy_report, sites_of
 from logger.reports.panels import Panel, standing_panels
@@ -54,7 +54,7 @@ class Book:
     daily: Report
     monthly: Report
     yearly: Report
-    quality: Report
+    quality: Report | None  #: of a long range only days with something to look at; None without any
     battery: Report | None
     by_gateway: dict[str, Report]  #: the days of each gateway, where there are several
     charted: Report  #: what charts show: days of a short range, else the months of the last two years
@@ -118,7 +118,7 @@ def book(
         daily=daily,
         monthly=monthly,
         yearly=yearly,
-        quality=quality_report(connection, now=now, **chosen),
+        quality=_worth_a_look(quality_report(connection, now=now, **chosen), is_long=(last - first).days >= SHORT_DAYS),
         battery=battery_report(connection, "daily", now=now, **chosen) if has_batteries(connection, gateway) else None,
         by_gateway=by_gateway,
         charted=daily if (last - first).days < SHORT_DAYS else months,
@@ -128,6 +128,13 @@ def book(
         panels=[panel for site in sites for panel in standing_panels(connection, site, last)],
         panel_months=[month for site in sites for month in _panel_months(connection, site, first, last)],
     )
+
+
+def _worth_a_look(quality: Report, *, is_long: bool) -> Report | None:
+    """Return the days of a long range that lack something or have notes; all days of a short one."""
+    rows = zip(quality.column(STATUS), quality.column(NOTES), strict=True)
+    chosen = [at for at, (status, notes) in enumerate(rows) if notes or status not in {"final", "provisional"}]
+    return (rows_of(quality, chosen) if chosen else None) if is_long else quality
 
 
 def _compared(wide: Report, sites: Sequence[Site], first: date, last: date) -> tuple[Part | None, Part | None]:

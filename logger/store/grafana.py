@@ -7,7 +7,7 @@ Walk: here -> exports.grafana
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import URL
@@ -29,6 +29,8 @@ class Source:
     settings: Callable[[URL | None], dict[str, Any]]
     #: from SQL, and whether it is a series over time: the fields of a panel's query
     target: Callable[[str, bool], dict[str, Any]]
+    #: what calls a series by its ``metric``; a plugin may do that by itself
+    series: dict[str, str] = field(default_factory=dict)
 
     def query(self, text: str) -> str:
         """Return a query in the engine's own words."""
@@ -72,6 +74,7 @@ SOURCES = {
         },
         settings=_file,
         target=_file_target,
+        series={"displayName": "${__field.labels.metric}"},
     ),
     "postgresql": Source(
         plugin="grafana-postgresql-datasource",

@@ -228,7 +228,7 @@ def test_what_happened_is_said_once_in_local_time(connection: Connection) -> Non
     page = shown(connection, month="2026-06")
     for sentence in (
         "12 Jun, 08:00 Nothing measured for 10 hours, until 18:00",
-        "13 Jun, 00:00 Panel Süd <3> makes nothing while its neighbours do",
+        "13 Jun Panel Süd <3> makes nothing while its neighbours do",
         "number 2 (and 3 more alike)",
         "Best day",
     ):

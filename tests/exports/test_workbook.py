@@ -118,6 +118,16 @@ def test_no_page_has_more_columns_than_can_be_read(filled: Engine, database_url:
         assert max(after - before for before, after in pairwise(starts)) <= PAGE_COLUMNS
 
 
+def test_the_quality_of_a_long_range_is_what_there_is_to_look_at(filled: Engine) -> None:
+    short, long = gathered(filled, since="2026-05-28", gateway="roof").quality, gathered(filled, gateway="roof").quality
+    assert short is not None
+    assert "final" in short.column("status")
+    assert long is not None
+    rows = list(zip(long.column("status"), long.column("notes"), strict=True))
+    assert all(notes or status not in {"final", "provisional"} for status, notes in rows)
+    assert date(2026, 5, 30) in long.column("day")
+
+
 def test_a_month_is_charted_by_day_and_longer_ranges_by_month(filled: Engine) -> None:
     assert gathered(filled, since="2026-05", until="2026-06").charted.kind == "daily"
     assert gathered(filled).charted.kind == "monthly"

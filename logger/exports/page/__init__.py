@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from logger import __version__
 from logger.exports import language
-from logger.exports.page import charts, words
+from logger.exports.page import certainty, charts, words
 from logger.reports.page import Page
 
 _environment = Environment(
@@ -20,7 +20,7 @@ _environment = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
-_environment.globals.update(words=words, charts=charts, say=language.say, language=language)
+_environment.globals.update(words=words, charts=charts, certainty=certainty, say=language.say, language=language)
 
 
 def to_html(pages: Sequence[Page]) -> bytes:

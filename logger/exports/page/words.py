@@ -4,7 +4,7 @@ Walk: reports.page -> here -> page.html
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
 
@@ -54,8 +54,6 @@ BRIEFLY = {
     "silent": "reports nothing",
     "removed": "no longer listed",
 }
-#: At most this many reasons not to believe days are named.
-MOST_DOUBTS = 3
 #: At most this many days are named one by one.
 MOST_SPANS = 6
 
@@ -100,7 +98,11 @@ def change(figure: Figure) -> str | None:
         return None
     if figure.name.endswith("_pct"):
         points = round(figure.same) - round(figure.before)
-        return say(SAME) if points == 0 else _signed(say("{points} points", points=f"{points:+d}"))
+        return (
+            say(SAME)
+            if points == 0
+            else _signed(say("{points} point" if abs(points) == 1 else "{points} points", points=f"{points:+d}"))
+        )
     if figure.before <= 0:
         return None
     percent = 100 * (figure.same / figure.before - 1)
@@ -157,6 +159,12 @@ def percent(share_pct: float) -> str:
     if 0 < share_pct < 1:
         return say("less than 1 %")
     return f"{language.number(min(share_pct, 99.9) if share_pct < 99.995 else 100, '.3g')} %"
+
+
+def when(happening: Happening) -> str:
+    """Return when something happened; what is of a whole day has no time."""
+    at = happening.at
+    return day(at) if (at.hour, at.minute) == (0, 0) else f"{day(at)}, {at:%H:%M}"
 
 
 def days(count: int) -> str:
@@ -222,53 +230,6 @@ def panels_in_words(page: Page) -> str:
     if not ill:
         return say("All {count} panels are fine.", count=count) if count > 1 else say("The panel is fine.")
     return say("{fine} of {count} panels are fine.", fine=count - len(ill), count=count)
-
-
-def certainty(page: Page) -> Iterator[str]:
-    """Yield how sure the figures are, a sentence each."""
-    found = page.certainty
-    if found.coverage_pct is not None:
-        share = percent(found.coverage_pct)
-        said = say("{share} of the time was measured; the counters also count what was not watched.", share=share)
-        yield f"{said[:1].upper()}{said[1:]}"
-    counts = found.counts
-    whole = counts.get("final", 0)
-    over = sum(count for status, count in counts.items() if status != "provisional")
-    if over:
-        how = "All {days} are complete." if whole == over > 1 else "{whole} of {days} are complete."
-        yield say(how, days=days(over), whole=whole)
-    if found.partial:
-        yield say("Incomplete, so that the day or what flowed in it is less sure: {days}.", days=spans(found.partial))
-    if found.missing:
-        yield say("Nothing is known of {days}.", days=spans(found.missing))
-    alike: dict[str, list[date]] = {}
-    for of, detail in found.suspect.items():
-        alike.setdefault(detail, []).append(of)
-    for detail, same in list(alike.items())[:MOST_DOUBTS]:
-        why = f"{detail.rstrip('.')}{'' if detail.endswith('?') else '.'}"
-        yield say("Not to be believed, {days}: {why}", days=spans(same), why=why)
-    if more := [of for same in list(alike.values())[MOST_DOUBTS:] for of in same]:
-        yield say("Not to be believed either: {days}.", days=spans(more))
-    if found.bridged_kwh:
-        production = page.total.column("production_kwh")[0]
-        bridged = text("bridged_kwh", found.bridged_kwh)
-        if production:
-            bridged += f" ({language.number(100 * found.bridged_kwh / production, '.1f')} %)"
-        yield say(
-            "{kwh} of what was made was counted over gaps: the sum is right, the hours are not known.", kwh=bridged
-        )
-    if found.inverters_kwh is not None and found.inverters_difference_pct is not None:
-        off = found.inverters_difference_pct
-        how = (
-            "as much as the meter" if abs(off) < 0.05 else f"{{share}} % {'more' if off > 0 else 'less'} than the meter"
-        )
-        yield say(
-            "The inverters themselves report {kwh}, {how}.",
-            kwh=text("inverters_kwh", found.inverters_kwh),
-            how=say(how, share=language.number(abs(off), ".1f")),
-        )
-    if page.is_running:
-        yield say("The period runs: its figures grow.")
 
 
 def columns(report: Report) -> list[str]:
