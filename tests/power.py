@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from logger.rollups import rollup
 from logger.store.database import opened
+from logger.store.spool import waiting_files
 from tests.soak import START, Collector, bench, simulated
 
 #: What ``tests.soak.bench`` configures.
@@ -54,6 +55,8 @@ def cuts(directory: Path, count: int, seed: int) -> tuple[int, timedelta]:
                     collector.ask(at)
                 after_the_cut = copied(image, directory / f"card-{number}.img")
                 collector.kill()
+                for path in waiting_files(place / "state", "roof")[1:]:  # in memory
+                    path.unlink(missing_ok=True)
             at += MINUTE
             image.unlink()
             image = after_the_cut
