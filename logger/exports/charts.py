@@ -86,8 +86,8 @@ class _Drawing:
         columns = [self.report.column(layer.column) for layers in CHARTS.values() for layer in layers]
         known = [at for at in range(len(self.labels)) if any(cells[at] is not None for cells in columns)]
         order: list[int | None] = []
-        for month in range(1, 13):
-            order += [*(at for at in known if int(self.labels[at][5:]) == month), None]
+        for month in sorted({self.labels[at][5:] for at in known}):
+            order += [*(at for at in known if self.labels[at][5:] == month), None]
         return order[:-1]
 
     def _write_labels(self) -> None:

@@ -8,6 +8,7 @@ Walk: reports.Report -> here -> summary_sheet, exports
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
@@ -31,6 +32,8 @@ SHADES: dict[Status, str] = {"partial": "#FCE8D5", "suspect": "#F6C7C7"}
 SUBTOTALS = {"sum": 109, "max": 104, "min": 105}
 #: what a page holds: columns, and pixels between the margins of A4 across
 PAGE_COLUMNS, PAGE_WIDTH = 12, 1050
+#: how many characters of a note stand in a line, and how high it is
+NOTES_IN_A_LINE, ROW_HEIGHT = 42, 15
 #: how wide a character is where the usual font is missing, in pixels
 CHARACTER = 10
 #: what no sheet may be called with
@@ -151,7 +154,7 @@ class Workbook:
             align = {"align": "right" if column else "left", "indent": int(name in {STATUS, NOTES})}
             sheet.write_string(0, x, language.heading(report, name), self.style(**head, **align))
             is_narrow = name == STATUS or (column is not None and column.decimals == 0)
-            widths.append(WIDTHS.get(name, 11 if is_narrow else 12.5))
+            widths.append(WIDTHS.get(name, 11 if is_narrow else 13.5))
             sheet.set_column(x, x, widths[-1])
             for y, value in enumerate(table.columns[x], start=1):
                 if value is not None:
@@ -195,6 +198,9 @@ class Workbook:
             hours = " hh:mm" if isinstance(value, datetime) else ""
             sheet.write_datetime(y, x, value, self.style(num_format=f"yyyy-mm-dd{hours}", align="left"))
         elif column == NOTES:
+            lines = len(textwrap.wrap(value, NOTES_IN_A_LINE))
+            if lines > 1:  # Not every program grows a row by itself.
+                sheet.set_row(y, ROW_HEIGHT * lines)
             sheet.write_string(y, x, escape_formula(value), self.style(indent=1, text_wrap=True, valign="top"))
         else:
             shown_value = say(value) if column in WORDED else escape_formula(value)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -71,6 +71,14 @@ LONG_MIN = 60
 MOST_ALIKE = 2
 
 
+class Gap(NamedTuple):
+    """How long nothing was measured: once, up to an instant of local time, or several times."""
+
+    minutes: int
+    until: datetime | None = None
+    times: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happening:
     """One thing that happened, or several that are alike."""
@@ -79,6 +87,7 @@ class Happening:
     title: str
     text: str
     weight: int  #: what matters most has the least
+    gap: Gap | None = None  #: of nothing measured, whose text is what lacks it
 
 
 def happenings(connection: Connection, site: Site, first: date, last: date) -> list[Happening]:
@@ -104,30 +113,21 @@ def _gaps(gaps: Sequence[tuple[Any, datetime]], zone: Any) -> Iterator[Happening
     for event, until in gaps:
         by_subject[event.subject].append((event.at.astimezone(zone), until.astimezone(zone)))
     for subject, spans in by_subject.items():
-        what = "Nothing measured" if subject == "gateway" else f"Not measured: {subject}"
+        what, whose = ("Nothing measured", "") if subject == "gateway" else ("Not measured", subject)
         weight = len(WEIGHT) if subject == "gateway" else len(WEIGHT) + 1
         longest = sorted(spans, key=lambda span: span[0] - span[1])[:MOST_GAPS]
         shown = [span for span in longest if _minutes(span) >= LONG_MIN]
         for since, until in shown:
-            ends = f"{until:%H:%M}" if until.date() == since.date() else f"{until.day} {until:%b %H:%M}"
-            text = f"for {duration(_minutes((since, until)))}, until {ends}"
-            yield Happening(at=since, title=what, text=text, weight=0)
+            gap = Gap(_minutes((since, until)), until)
+            yield Happening(at=since, title=what, text=whose, weight=0, gap=gap)
         rest = [span for span in spans if span not in shown]
         if rest:
-            all_of_it = duration(sum(map(_minutes, rest)))
-            times = f"{len(rest)} shorter gaps, {all_of_it} in all" if len(rest) > 1 else f"for {all_of_it}"
-            yield Happening(at=rest[0][0], title=what, text=times, weight=weight)
+            gap = Gap(sum(map(_minutes, rest)), times=len(rest))
+            yield Happening(at=rest[0][0], title=what, text=whose, weight=weight, gap=gap)
 
 
 def _minutes(span: tuple[datetime, datetime]) -> int:
     return round((span[1].timestamp() - span[0].timestamp()) / 60)
-
-
-def duration(minutes: int) -> str:
-    """Return a time as exactly as it matters."""
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes / 60:.0f} hours" if minutes < 2880 else f"{minutes / 1440:.0f} days"
 
 
 def _others(events: Sequence[Any], zone: Any, called: dict[str, str]) -> Iterator[Happening]:

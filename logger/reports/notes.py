@@ -83,4 +83,5 @@ def _others(events: Sequence[Any], day: date, zone: ZoneInfo, *, suspect: bool) 
         again = f" (and {times - 1} more alike)" if times > 1 else ""
         name = NAMES.get(event.kind, event.kind)
         detail = in_local_time(event.detail or "", day, zone)
-        yield f"{_clock(event.at, day, zone)} {name}, {event.subject}: {detail}{again}"
+        said = ": ".join(filter(None, (event.subject, detail)))
+        yield f"{_clock(event.at, day, zone)} {name}, {said}{again}"

@@ -167,6 +167,29 @@ def when(happening: Happening) -> str:
     return day(at) if (at.hour, at.minute) == (0, 0) else f"{day(at)}, {at:%H:%M}"
 
 
+def happening(of: Happening) -> str:
+    """Return what happened, behind its title."""
+    if of.gap is None:
+        return of.text
+    lasted = duration(of.gap.minutes)
+    if of.gap.until is not None:
+        is_later = of.gap.until.date() != of.at.date()
+        until = f"{day(of.gap.until)} {of.gap.until:%H:%M}" if is_later else f"{of.gap.until:%H:%M}"
+        said = say("for {time}, until {until}", time=lasted, until=until)
+    elif of.gap.times > 1:
+        said = say("{count} shorter gaps, {time} in all", count=of.gap.times, time=lasted)
+    else:
+        said = say("for {time}", time=lasted)
+    return f"{of.text} {said}".strip()
+
+
+def duration(minutes: int) -> str:
+    """Return a time as exactly as it matters."""
+    if minutes < 120:
+        return f"{minutes} min"
+    return say("{count} hours", count=round(minutes / 60)) if minutes < 2880 else days(round(minutes / 1440))
+
+
 def days(count: int) -> str:
     """Return a number of days."""
     return say("1 day") if count == 1 else say("{count} days", count=count)
