@@ -210,15 +210,8 @@ def _energy() -> list[Column[Any]]:
 ENERGY_15MIN = _table(
     "energy_15min", *_key(starts_at=UtcDateTime, phase=Text), *_columns(utc_offset_s=Integer), *_energy()
 )
-_GAPS = sa.text("phase = 'total' AND covered_s < 900")
-sa.Index(
-    "ix_energy_15min_gaps",
-    ENERGY_15MIN.c.gateway_id,
-    ENERGY_15MIN.c.starts_at,
-    ENERGY_15MIN.c.covered_s,
-    sqlite_where=_GAPS,
-    postgresql_where=_GAPS,
-)
+# Of gaps alone, as migration 0009 makes it. To say so here would load both engines' dialects: 2 MB of a collector.
+sa.Index("ix_energy_15min_gaps", ENERGY_15MIN.c.gateway_id, ENERGY_15MIN.c.starts_at, ENERGY_15MIN.c.covered_s)
 
 #: Energy of a local hour.
 ENERGY_HOURLY = _table(
