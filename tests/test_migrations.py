@@ -1,6 +1,9 @@
 """Migrations make the schema that the models describe, and can be undone."""
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from sqlalchemy import Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store import schema
+from logger.store.database import open_engine
 from logger.store.models import METADATA
 
 
@@ -82,3 +86,17 @@ def test_who_has_logged_several_phases_keeps_their_sums(engine: Engine) -> None:
     with engine.connect() as connection:
         found = connection.execute(text("SELECT grid_meter FROM gateways ORDER BY gateway_id")).scalars().all()
     assert found == ["per_phase", None, None]
+
+
+def test_a_collector_has_its_tables_made_by_a_process_that_ends(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    code = (
+        "import contextlib, sys\nfrom logger.store import lock, schema\n"
+        f"with contextlib.closing(lock.CollectorDatabase({url!r}, prepare=schema.prepare_apart)) as database:\n"
+        "    database.ready()\n"
+        "sys.exit(not {'alembic', 'sqlalchemy.dialects.postgresql'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    engine = open_engine(url)
+    assert schema.current(engine) == schema.head()
+    engine.dispose()

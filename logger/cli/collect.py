@@ -20,7 +20,7 @@ from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
 from logger.gateway import claims, client
 from logger.reports import overview, power
-from logger.store import database, lock
+from logger.store import database, lock, schema
 
 if TYPE_CHECKING:
     from logger.gateway.client import Gateway
@@ -46,7 +46,7 @@ def run() -> None:
     memory.share_one_heap()
     room = open_files.make_room(len(names))
     is_shared = loaded.collect == "shared"
-    with contextlib.closing(lock.CollectorDatabase(loaded.database_url, shared=is_shared)) as collected:
+    with contextlib.closing(_database(loaded.database_url, shared=is_shared)) as collected:
         builder = _page_builder(loaded)
         sharing = wiring.sharing(loaded, collected, os.environ) if is_shared else None
         collector = service.Service(
@@ -74,6 +74,10 @@ def run() -> None:
             if builder is not None:
                 builder.stop()
     log.info("stopped")
+
+
+def _database(url: str, *, shared: bool) -> "lock.CollectorDatabase":
+    return lock.CollectorDatabase(url, shared=shared, prepare=schema.prepare_apart)
 
 
 def _environ(loaded: "Settings") -> dict[str, str]:

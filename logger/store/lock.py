@@ -90,8 +90,11 @@ class CollectorDatabase:
         StoreError: the URL can't be used. The database need not be there yet.
     """
 
-    def __init__(self, database_url: str, *, shared: bool = False) -> None:
+    def __init__(
+        self, database_url: str, *, shared: bool = False, prepare: Callable[[Engine], None] = schema.prepare
+    ) -> None:
         self.engine = open_engine(database_url)
+        self._prepare = prepare
         backend(self.engine).bound(self.engine, PATIENCE_S)
         self._lock = backend(self.engine).collector_lock(self.engine, shared=shared)
         self._one_by_one = threading.Lock()
@@ -118,7 +121,7 @@ class CollectorDatabase:
             raise StoreAwayError("The database file was removed or replaced; polls wait and it is made anew.")
         self._lock.hold()
         if not self._is_prepared:
-            schema.prepare(self.engine)
+            self._prepare(self.engine)
             self._place = backend(self.engine).place(self.engine)
             self._is_prepared = True
 

@@ -1,5 +1,8 @@
 """The schema's version: what the database has, what this program needs, and getting there."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -7,6 +10,14 @@ from sqlalchemy import Connection, Engine, inspect, text
 from logger.errors import SchemaOutdatedError
 from logger.store.database import backend, translated_errors
 
+#: A program that gives an empty database its tables.
+_PREPARE = """
+import os
+from logger.store import database, schema
+
+with database.opened(os.environ["ENVOYLOG_DATABASE_URL"]) as engine:
+    schema.prepare(engine)
+"""
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -118,3 +129,22 @@ def prepare(engine: Engine) -> None:
     if current(engine) is None:
         upgrade(engine)
     require_current(engine)
+
+
+def prepare_apart(engine: Engine) -> None:
+    """Do the same for a process that stays: what making tables takes, 10 MB, is given to one that ends.
+
+    StoreError: it can't be used, or needs `envoylog db upgrade`.
+    """
+    if current(engine) is None:
+        environ = os.environ | {"ENVOYLOG_DATABASE_URL": engine.url.render_as_string(hide_password=False)}
+        # Should it fail, it is tried here, where the reason can be given.
+        subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-P", "-c", _PREPARE],
+            check=False,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    prepare(engine)
