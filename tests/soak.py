@@ -209,6 +209,17 @@ def ledger(count: int, seed: int) -> int:
     return differing
 
 
+def add_fleet(parser: argparse.ArgumentParser) -> None:
+    """Add what only a fleet takes."""
+    parser.add_argument("--minutes", type=int, default=10, help="fleet: how long each of its two parts takes")
+    parser.add_argument("--hanging", type=int, default=0, help="fleet: so many gateways never answer")
+    parser.add_argument(
+        "--idle-s", type=float, default=0, help="fleet: gateways end connections that idle for this long"
+    )
+    parser.add_argument("--away", action="store_true", help="fleet: the database is away for a third of the time")
+    parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
+
+
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -219,12 +230,7 @@ def main() -> None:
         "--house", action="append", choices=list(HOUSES), help="houses: only this one (again: this too)"
     )
     parser.add_argument("--every-s", type=int, default=60, help="houses, fleet: the cadence of polls")
-    parser.add_argument("--minutes", type=int, default=10, help="fleet: how long each of its two parts takes")
-    parser.add_argument("--hanging", type=int, default=0, help="fleet: so many gateways never answer")
-    parser.add_argument(
-        "--idle-s", type=float, default=0, help="fleet: gateways end connections that idle for this long"
-    )
-    parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
+    add_fleet(parser)
     parser.add_argument("--speed", type=float, default=6.0, help="notify: how many times as fast minutes pass")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")

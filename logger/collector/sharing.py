@@ -9,7 +9,7 @@ Walk: store.leases -> here -> collector.service
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 #: A lease lasts as long as the time between two slots, and is renewed this often in it: one that is gone is noticed
 #: before the second slot is missed.
 RENEWALS = 4
+#: Others that start at the same moment are waited for, s.
+FIRST_S = 3.0
+#: This share of the gateways is left to others at a time: each of them is asked by nobody for a moment.
+LEFT_AT_ONCE = 8
 #: The database's clock is gone by where it differs by more from this machine's, s.
 AGREE_S = 2.0
 
@@ -47,7 +51,7 @@ class Sharing:
     """Keeps this collector's leases, and has the service ask what it leased."""
 
     def __init__(self, settings: Settings, ready: Callable[[], None], leases: Leases,
-                 build: Callable[[GatewaySettings], Poller | None]) -> None:  # fmt: skip
+                 build: Callable[[Sequence[GatewaySettings]], Iterable[Poller]]) -> None:  # fmt: skip
         self._gateways: Mapping[str, GatewaySettings] = {gateway.name: gateway for gateway in settings.gateways}
         self._every_s = settings.poll_every_s
         self._ready = ready
@@ -79,6 +83,9 @@ class Sharing:
         guarded = log_once("sharing", "all")
 
         def run() -> None:
+            # Those that start together share at once.
+            guarded(lambda: self.renew(asking, takes=False))
+            self._stop.wait(min(FIRST_S, self._every_s / RENEWALS))
             while not self._stop.is_set():
                 guarded(lambda: self.renew(asking))
                 self._stop.wait(self._every_s / RENEWALS)
@@ -99,12 +106,12 @@ class Sharing:
         except StoreError as error:
             log.warning("others take over when the leases have expired: %s", error)
 
-    def renew(self, asking: Asking) -> None:
-        """Renew the leases once, and have the service follow."""
+    def renew(self, asking: Asking, *, takes: bool = True) -> None:
+        """Renew the leases once, and have the service follow; without ``takes`` take nothing yet."""
         left = {name for name in self._leaving if not asking.has(name)}
         try:
             self._ready()
-            renewed = self._leases.renew(left)
+            renewed = self._leases.renew(left, takes=takes)
         except LoggerError as error:
             if not self._is_away:
                 log.error("leases can't be renewed, gateways stay as they are: %s", error)  # noqa: TRY400 - the sentence is enough
@@ -120,11 +127,11 @@ class Sharing:
             asking.leave(name)
         lost, before = self._asked - renewed.held, len(self._asked)
         self._asked &= renewed.held
-        for name in sorted(renewed.held - self._asked - self._leaving):
-            # What this process still stores from when it last had it goes first.
-            if not asking.has(name) and (poller := self._build(self._gateways[name])) is not None:
-                asking.take(poller)
-                self._asked.add(name)
+        # What this process still stores from when it last had a gateway goes first.
+        gained = [name for name in sorted(renewed.held - self._asked - self._leaving) if not asking.has(name)]
+        for poller in self._build([self._gateways[name] for name in gained]) if gained else ():
+            asking.take(poller)
+            self._asked.add(poller.name)
         for name in self._to_leave(renewed.too_many - len(self._leaving)):
             asking.leave(name)
             self._asked.remove(name)
@@ -145,7 +152,7 @@ class Sharing:
         far = [
             name for name in sorted(left_s, key=left_s.__getitem__, reverse=True) if left_s[name] > self._every_s / 2
         ]
-        return far[:too_many]
+        return far[: min(too_many, -(-count // LEFT_AT_ONCE))]
 
     def _go_by(self, renewed: Renewed) -> None:
         """Go by the database's clock: all collectors have to mean the same slots."""

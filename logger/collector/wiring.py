@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Engine
 
@@ -14,6 +14,7 @@ from logger.errors import CollectorRunningError, GatewayReplacedError, LoggerErr
 from logger.gateway.claims import Claims
 from logger.gateway.client import Gateway
 from logger.settings import GatewaySettings, Settings
+from logger.store.database import translated_errors
 from logger.store.leases import Leases
 from logger.store.lock import CollectorDatabase
 from logger.store.queries import gateways
@@ -82,30 +83,31 @@ def sharing(settings: Settings, database: CollectorDatabase, environ: Mapping[st
         SettingsError: a host, a cloud address or a password's file that can't be used.
         StoreError: the database can't be used, now or later.
     """
-    claims, logged = Claims(), set[str]()
     for gateway in settings.gateways:
         gateway.read_password()
         Gateway(settings, gateway, environ)
     with contextlib.suppress(StoreAwayError, StoreDamagedError):
         database.ready()
+    claims, logged = Claims(), set[str]()
 
-    def build(gateway: GatewaySettings) -> Poller | None:
-        try:
-            keeper = keeper_of(settings, gateway, database, shared.clock)
-            keeper.load_identity()
-            with database.engine.connect() as connection:
-                for row in gateways(connection):
-                    with contextlib.suppress(GatewayReplacedError):
-                        claims.take(row.serial, row.name)
-            logged.discard(gateway.name)
-            return _poller(settings, gateway, keeper, environ, claims)
-        except CollectorRunningError:
-            return None  # Another process of this machine has yet to store what it took.
-        except LoggerError as error:
-            if gateway.name not in logged:
+    def build(wanted: Sequence[GatewaySettings]) -> Iterator[Poller]:
+        with translated_errors(), database.engine.connect() as connection:
+            for row in gateways(connection):  # Others may know more of them by now.
+                with contextlib.suppress(GatewayReplacedError):
+                    claims.take(row.serial, row.name)
+        for gateway in wanted:
+            try:
+                keeper = keeper_of(settings, gateway, database, shared.clock)
+                keeper.load_identity()
+                yield _poller(settings, gateway, keeper, environ, claims)
+            except CollectorRunningError:
+                continue  # Another process of this machine has yet to store what it took.
+            except LoggerError as error:
+                if gateway.name not in logged:
+                    log.error("gateway=%s can't be asked: %s", gateway.name, error)  # noqa: TRY400 - the sentence is enough
                 logged.add(gateway.name)
-                log.error("gateway=%s can't be asked: %s", gateway.name, error)  # noqa: TRY400 - the sentence is enough
-            return None
+            else:
+                logged.discard(gateway.name)
 
     names = [gateway.name for gateway in settings.gateways]
     leases = Leases(database.engine, names, lasts_s=settings.poll_every_s)

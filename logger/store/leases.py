@@ -61,8 +61,8 @@ class Leases:
             "config": hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16],
         }
 
-    def renew(self, leaving: Collection[str] = ()) -> Renewed:
-        """Say that this collector is there, leave some gateways to others, and take what is free.
+    def renew(self, leaving: Collection[str] = (), *, takes: bool = True) -> Renewed:
+        """Say that this collector is there, leave some gateways to others, and take what is free unless told not to.
 
         Raises:
             StoreError: the database can't be asked; what was leased stays so until it expires.
@@ -77,7 +77,7 @@ class Leases:
             run(_LEAVE, {**self._of, "names": list(leaving)})
             held = set(run(_HELD, self._of).scalars())
             share = -(-len(names) // run(_PEERS, self._of).scalar_one())
-            if (lacks := share - len(held)) > 0:
+            if takes and (lacks := share - len(held)) > 0:
                 held |= set(run(_TAKE, {**self._of, "most": lacks}).scalars())
         with translated_errors(), self._engine.connect() as connection:
             before_s = epoch_now_s()
