@@ -279,12 +279,8 @@ def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
     with opened(loaded):
         if not (dry_run or yes):
             click.confirm(f"Delete raw samples older than {keep_days} days?", abort=True, err=True)
-    pruned: dict[str, int] = {}
     with rolling_up(loaded, keep=not dry_run) as connection:
-        for row in queries.gateways(connection):
-            gap_s = site.gap_s(connection, row.gateway_id, loaded)
-            gone = pruning.prune(connection, row.gateway_id, now=now, keep_days=keep_days, gap_s=gap_s)
-            pruned[row.name] = sum(gone.values())
+        pruned = pruning.prune_all(connection, loaded, now)
         free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():
         click.echo(f"{name}: {count} samples {'would go' if dry_run else 'gone'}, every total stays as it was")

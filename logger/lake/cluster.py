@@ -87,6 +87,8 @@ def _there(
 
 
 def _client(dask: Any, scheduler: str) -> Any:
+    if not scheduler.startswith(("tcp://", "tls://")):
+        raise UsageError(f"{scheduler} is no scheduler's address; write it as dask scheduler shows it: tcp://HOST:8786")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of other versions; we say it ourselves.

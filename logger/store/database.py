@@ -75,6 +75,7 @@ class _Backend(Protocol):
     FREE_BYTES: str  #: of the size: waits to be filled again; NULL where nobody knows
     TABLE_BYTES: str  #: each table's name and size
     INTEGRITY: str  #: what is broken in the files themselves, or ok
+    MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
     LOCK_SCHEMA: str  #: so that one process after the other migrates
     WAIT_AT_MOST: str

@@ -6,18 +6,22 @@ The database may be away at any time, also at the start.
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from logger.clock import utc_now
 from logger.errors import CollectorRunningError, StoreAwayError, StoreError
 from logger.settings import places
-from logger.store import schema
+from logger.store import partitions, schema
 from logger.store.database import backend, open_engine
 
+log = logging.getLogger(__name__)
 #: A server that lets a transaction of the collector wait for longer hangs.
 PATIENCE_S = 60.0
 #: raises while nothing can be stored
@@ -100,6 +104,7 @@ class CollectorDatabase:
         self._one_by_one = threading.Lock()
         self._is_prepared = False
         self._place: object = None  #: which database was prepared
+        self._made_on: date | None = None  #: when its next months were last looked after
 
     def ready(self) -> None:
         """See that this process may collect, and that the tables are this version's; any thread may ask.
@@ -124,6 +129,17 @@ class CollectorDatabase:
             self._prepare(self.engine)
             self._place = backend(self.engine).place(self.engine)
             self._is_prepared = True
+        self._make_months()
+
+    def _make_months(self) -> None:
+        """Make the next months of a server's tables, once a day: they have weeks until they begin."""
+        now = utc_now()
+        if self._made_on != now.date():
+            self._made_on = now.date()
+            try:
+                partitions.make_ahead(self.engine, now)
+            except StoreError as error:
+                log.warning("the next months have no tables yet; tomorrow again reason=%s", error)
 
     def close(self) -> None:
         """Let another collector in."""

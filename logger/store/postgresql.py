@@ -48,9 +48,11 @@ AND NOT (has_table_privilege(%s, oid, 'SELECT') AND has_schema_privilege(%s, rel
 SIZE_BYTES = "SELECT pg_database_size(current_database())"
 FREE_BYTES = "SELECT NULL"
 TABLE_BYTES = (
-    "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"
+    "SELECT coalesce(pg_partition_root(oid), oid)::regclass::text, sum(pg_total_relation_size(oid)) FROM pg_class "
+    "WHERE relkind = 'r' AND pg_table_is_visible(coalesce(pg_partition_root(oid), oid)) GROUP BY 1"
 )
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
+MONTHS = True
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
 LOCK_SCHEMA = PREPARE
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"

@@ -34,6 +34,7 @@ SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_
 FREE_BYTES = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
 TABLE_BYTES = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
 INTEGRITY = "PRAGMA integrity_check"
+MONTHS = False
 LOCK_WRITES = LOCK_SCHEMA = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
 MARK = "?"

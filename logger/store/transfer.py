@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from logger.errors import StoreAwayError, StoreError
 from logger.settings import places, urls
-from logger.store import schema, sqlite_file
+from logger.store import partitions, schema, sqlite_file
 from logger.store.database import backend, opened, translated_errors, tuples
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA
@@ -59,6 +59,7 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
                     f"The target holds data already ({', '.join(held[:3])}), so nothing was "
                     "copied; name an empty or new database."
                 )
+            partitions.make(there, {table: partitions.months_of(here, table) for table in partitions.TABLES})
             with engine.foreign_keys_deferred(there, TABLES):
                 for table in TABLES:
                     columns = [engine.copied(column, backend(source)) for column in table.c]

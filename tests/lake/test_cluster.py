@@ -63,6 +63,11 @@ def test_a_cluster_gives_the_same_though_a_worker_is_killed(lake: Path, schedule
     assert (tmp_path / "killed").exists()
 
 
+def test_an_address_of_no_scheduler_is_refused(lake: Path) -> None:
+    with pytest.raises(UsageError, match="localhost:8786 is no scheduler's address"):
+        asked(lake, energy_of(None), "localhost:8786")
+
+
 def test_a_scheduler_that_is_not_there_is_named(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
     with socket.socket() as nobody:
