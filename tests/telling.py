@@ -70,7 +70,6 @@ class Walk:
         self.box, self.hooks = Mailbox(), list[tuple[str, str]]()
         self.monitor: Endpoint = stack.enter_context(endpoint())
         self.sites: dict[str, Simulation] = {}
-        self.servers = {name: stack.enter_context(contextlib.ExitStack()) for name in ("roof", "barn")}
         tables = [
             f'database_url = "sqlite:///{directory}/envoylog.db"\nstate_dir = "{directory}/state"',
             f"poll_every_s = {EVERY_S}\ninverters_every_s = 60\ncommit_every_s = 5",
@@ -78,12 +77,12 @@ class Walk:
             '[[notify]]\nname = "hook"\nurl_file = "hook.url"\nwhen = ["grid_lost", "suspect", "gateway_silent"]',
             f'[healthcheck]\nurl = "{self.monitor.url}/ping"\nevery_s = 5',
         ]
-        for name, server in self.servers.items():
+        for name in ("roof", "barn"):
             clock = SimulatedClock(utc_now(), speed=1.0)
             model = Model(cts="net", serial=f"12233445560{len(self.sites)}")
             site = Simulation(shape=Shape(), model=model, clock=clock)
             self.sites[name] = site
-            url = server.enter_context(GatewayServer(site)).url
+            url = stack.enter_context(GatewayServer(site)).url
             write_secret(directory / f"{name}.token", site.token())
             tables.append(f'[[gateways]]\nname = "{name}"\nhost = "{url}"\ntoken_file = "{name}.token"\nmdns = false')
         write_secret(
@@ -154,7 +153,7 @@ def soak(directory: Path, out_min: int, speed: float) -> bool:
             walk.sleep(3)
             time.sleep(15)
         before, pinged, out_at = (len(walk.box.mails), len(walk.hooks)), len(walk.monitor.requests), utc_now()
-        walk.servers["barn"].close()
+        walk.sites["barn"].fault("outage")
         with hanging(walk.hook_port):
             for number in range(6):
                 walk.event("grid_lost", f"meanwhile {number}")

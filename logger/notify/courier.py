@@ -14,8 +14,13 @@ from urllib.parse import unquote, urlsplit
 
 #: what stands in place of a piece of a URL
 HIDDEN = "***"
-#: the words of an operating system or a library inside a nested error
-_CAUSE = re.compile(r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Connection refused|certificate verify failed[^'\")]*)")
+#: where the words of the system or of a library stand inside a nested error
+_CAUSES = (
+    r"(certificate verify failed[^'\")(]*)",
+    r"\[Errno -?\d+\] ([^'\")>]+)",
+    r"Error\(\d+, '([^']+)'\)",
+    "(timed out)",
+)
 _LONGEST = 200
 
 
@@ -77,8 +82,10 @@ class _Listening(logging.Handler):
     def reason(self, url: str) -> str:
         """Return why it failed, without what the URL holds."""
         heard = self._causes or self._warnings or ["no reason given"]
-        found = _CAUSE.search(heard[-1])
-        return redacted((found[1] or found[2]).strip() if found else heard[-1], url)
+        for cause in _CAUSES:
+            if found := re.search(cause, heard[-1]):
+                return redacted(found[1].strip(), url)
+        return redacted(heard[-1], url)
 
 
 def redacted(text: str, url: str) -> str:

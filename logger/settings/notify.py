@@ -97,6 +97,7 @@ def receivers(tables: Sequence[Any], base: Path) -> tuple[NotifySettings, ...]:
             raise SettingsError(f"{where}: name must be printable, of {LONGEST_NAME} characters at most.")
         if any(name == other.name for other in found):
             raise SettingsError(f"{where}: two receivers are called {name!r}; give each a name of its own.")
+        where = f"[[notify]] {name}"
         if values.get("time_zone"):
             time_zone(values["time_zone"])
         found.append(

@@ -95,7 +95,7 @@ def test_without_apprise_it_is_said_how_to_install_it(
     ("text", "sentence"),
     [
         ("[notify]\nurl = 'json://x'", "write [[notify]] with two brackets, a table for each."),
-        ("[[notify]]\nname = 'x'", "[[notify]] 1: write either url, or url_file with the name of a file"),
+        ("[[notify]]\nname = 'x'", "[[notify]] x: write either url, or url_file with the name of a file"),
         ("[[notify]]\nurl = 'json://x'\nurl_file = 'x'", "[[notify]] 1: write either url, or url_file"),
         ("[[notify]]\nulr = 'json://x'", "[[notify]] 1: unknown key 'ulr'; did you mean 'url'?"),
         (
