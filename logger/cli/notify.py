@@ -79,7 +79,7 @@ def telling(loaded: "Settings", collector: "Service", engine: "Engine", environ:
         threads.append(
             healthcheck.HealthPinger(
                 loaded.healthcheck,
-                lambda: sum(keeper.stored for keeper in keepers),
+                lambda: collector.writer.stored,
                 lambda: status.health_now(asked.reading, loaded, utc_now(), [None] * len(loaded.gateways)),
                 patience_s=patience_s,
             )
