@@ -37,7 +37,7 @@ ZONE = "Europe/Amsterdam"
 #: Kills, power cuts, days of faults, registers, days of each house, of grids, gateways of a lake, minutes, gateways.
 USUAL = {
     "kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60,
-    "fleet": 1000,
+    "fleet": 1000, "panels": 20,
 }  # fmt: skip
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
@@ -264,6 +264,12 @@ def main() -> None:
             from tests.soak_lake import lake  # noqa: PLC0415 - it needs a Dask
 
             sys.exit(lake(directory, url, count, 14, chosen.seed))
+        if chosen.what == "panels":
+            from tests.panel_years import soak_new  # noqa: PLC0415 - only here
+
+            wrong = soak_new(url, count, chosen.seed)
+            click.echo(f"{count} years of panels with ten faults, {count} without: {wrong} named wrongly")
+            sys.exit(CheckFailedError.exit_code if wrong else 0)
         if chosen.what == "kills":
             polls = kills(directory, url, count, chosen.seed)
             click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from logger.ledger.panel_day import Hours
 
-#: Days with known hours after which the way a panel faces is known.
-DAYS = 14
-#: Arrays lie this far apart, h; a panel belongs to the nearest that is no further.
-APART_H = 0.75
+#: Days with known hours after which the way a panel faces is known, if so many of them were clear.
+DAYS, CLEAR_DAYS = 14, 5
+#: A clear day has this share of the energy of the best.
+CLEAR = 0.6
+#: Arrays lie this far apart, h, and a panel that comes later belongs to the nearest. What seemed to be one may part
+#: later, in the sun of summer, where they lie further apart.
+APART_H, PART_H = 0.3, 0.6
 #: A panel alone is no array.
 LEAST = 2
 #: Where all panels face the same way.
@@ -19,11 +22,13 @@ ALL = "all"
 
 
 def middle_h(days: Sequence[Hours]) -> float | None:
-    """Return the hour around which the energy of days lies; None where they are too few or dark."""
+    """Return the hour around which the energy of clear days lies; None where they are too few."""
     known = [hours for hours in days if hours and sum(filter(None, hours)) > 0]
-    if len(known) < DAYS:
+    best_wh = max((sum(filter(None, hours)) for hours in known), default=0.0)
+    clear = [hours for hours in known if sum(filter(None, hours)) >= CLEAR * best_wh]
+    if len(known) < DAYS or len(clear) < CLEAR_DAYS:
         return None
-    sums: list[float] = [sum(filter(None, column)) for column in zip(*known, strict=True)]
+    sums: list[float] = [sum(filter(None, column)) for column in zip(*clear, strict=True)]
     return sum((hour + 0.5) * wh for hour, wh in enumerate(sums)) / sum(sums)
 
 
@@ -35,7 +40,7 @@ def found(middles_h: Mapping[str, float], known: Mapping[str, str]) -> dict[str,
         if serial in middles_h:
             arrays.setdefault(name, []).append(middles_h[serial])
     if not arrays:
-        return _parted(new)
+        return _parted(new, APART_H)
     centres = {name: sum(hours) / len(hours) for name, hours in arrays.items()}
     placed: dict[str, str] = {}
     for hour, serial in new:
@@ -45,11 +50,23 @@ def found(middles_h: Mapping[str, float], known: Mapping[str, str]) -> dict[str,
     return placed
 
 
-def _parted(panels: Sequence[tuple[float, str]]) -> dict[str, str]:
+def parted(middles_h: Mapping[str, float], known: Mapping[str, str]) -> dict[str, str]:
+    """Return the arrays anew of all panels in arrays that turn out to be several."""
+    changed: dict[str, str] = {}
+    for name in sorted(set(known.values())):
+        mine = sorted((hour, serial) for serial, hour in middles_h.items() if known.get(serial) == name)
+        new = _parted(mine, PART_H)
+        if len(set(new.values())) > 1:
+            most = max(sorted(new.values()), key=list(new.values()).count)
+            changed |= {serial: new.get(serial, most) for serial, own in known.items() if own == name}
+    return changed
+
+
+def _parted(panels: Sequence[tuple[float, str]], apart_h: float) -> dict[str, str]:
     """Return arrays of panels in order of their hours, parted where these lie apart."""
     groups: list[list[tuple[float, str]]] = []
     for panel in panels:
-        if groups and panel[0] - groups[-1][-1][0] < APART_H:
+        if groups and panel[0] - groups[-1][-1][0] < apart_h:
             groups[-1].append(panel)
         else:
             groups.append([panel])

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 #: So many days before a day say what is usual of an array.
 BEFORE = 60
-#: A bright day has this much energy per power, h.
-BRIGHT_H = 1.0
+#: A bright day has this much energy per power, h; and no less than this, Wh, for under snow no power is known.
+BRIGHT_H, BRIGHT_WH = 1.0, 150.0
 #: On days of less than this share of a usual day all panels lie under snow.
 SNOW = 0.05
 #: Of a day with a smaller share of the usual reports nothing is said; a panel with less than its neighbours' is silent.
@@ -23,8 +23,8 @@ MEASURED, HEARD = 0.8, 0.5
 FEW_REPORTS = 4
 #: A panel is dead on a day of which it makes a smaller share than this, and its neighbours more than this, Wh.
 NOTHING, DEAD_PEERS_WH = 0.005, 500.0
-#: With this many panels the median of all stands for the neighbours of each.
-MANY = 4
+#: So few panels can be neighbours to each other; with so many the median of all stands for the neighbours of each.
+FEW, MANY = 2, 8
 #: An inverter that gives this share of all it can is clipped; where so many days end level, it is clipped there.
 CLIPPED, LEVEL, LEVEL_DAYS = 0.97, 0.985, 10
 
@@ -41,6 +41,11 @@ class PanelState(StrEnum):
     SILENT = "silent"
     REMOVED = "removed"
     SHADED = "shaded"
+
+
+#: In which a panel makes nothing that neighbours could be compared with; in which it makes less.
+LOST = (PanelState.DEAD, PanelState.SILENT, PanelState.REMOVED)
+LOSING = (PanelState.WEAK, PanelState.SHADED)
 
 
 class Unit(NamedTuple):
@@ -60,6 +65,7 @@ class ArrayDay(NamedTuple):
     energy_wh: float | None
     peak_power_w: float | None
     highest_wh: float  #: the best hour of any panel
+    best_wh: Mapping[str, float]  #: and of each
 
 
 class Comparison(NamedTuple):
@@ -85,24 +91,36 @@ def array_day(day: int, units: Mapping[str, Unit], lost: Collection[str]) -> Arr
     live = [unit for serial, unit in units.items() if serial not in lost and unit.reports]
     energies = [unit.energy_wh for unit in live if unit.energy_wh is not None]
     peaks = [unit.peak_power_w for unit in live if unit.peak_power_w is not None]
+    best_wh = {serial: max(filter(None, unit.hours_wh), default=0.0) for serial, unit in units.items()}
     return ArrayDay(
         day,
         median([unit.reports for unit in live]) if live else 0.0,
         median(energies) if energies else None,
         median(peaks) if peaks else None,
-        max((wh for unit in live for wh in unit.hours_wh if wh is not None), default=0.0),
+        max((wh for serial, wh in best_wh.items() if serial not in lost), default=0.0),
+        best_wh,
     )
 
 
 def compare(
-    today: ArrayDay, before: Sequence[ArrayDay], units: Mapping[str, Unit], lost: Collection[str], limits: Limits
+    today: ArrayDay,
+    before: Sequence[ArrayDay],
+    units: Mapping[str, Unit],
+    states: Mapping[str, PanelState | None],
+    limits: Limits,
 ) -> dict[str, Comparison]:
-    """Return each panel beside its neighbours, on a day after the days ``before``; none that has no neighbours."""
-    live = {serial: unit for serial, unit in units.items() if serial not in lost and unit.reports}
+    """Return each panel beside its neighbours, on a day after the days ``before``; none that has no neighbours.
+
+    ``states`` are those of the day before. Neighbours that lose do not count where enough are left that do not.
+    """
+    live = {serial: unit for serial, unit in units.items() if states.get(serial) not in LOST and unit.reports}
+    fine = {serial: unit for serial, unit in live.items() if states.get(serial) not in LOSING}
+    if len(fine) >= FEW:
+        live = fine
     counts = _is_measured(today, before) and not _is_snow(today, before)
     peaks = [own.peak_power_w for own in (*before, today) if own.peak_power_w is not None]
-    bright_wh = BRIGHT_H * (limits.panel_w or max(peaks, default=0.0))
-    clipped_w = limits.inverter_w or _level_w(before)
+    bright_wh = max(BRIGHT_WH, BRIGHT_H * (limits.panel_w or max(peaks, default=0.0)))
+    clipped_w = limits.inverter_w or _level_wh([own.highest_wh for own in before])
     all_hours = _median_hours(live.values()) if len(live) >= MANY else ()
     found: dict[str, Comparison] = {}
     for serial, unit in units.items():
@@ -116,11 +134,12 @@ def compare(
         is_dead = is_nothing and peers_wh > DEAD_PEERS_WH
         fault = PanelState.SILENT if is_silent else PanelState.DEAD if is_dead else None
         comparison = Comparison(peers_wh, fault, not is_silent and not is_nothing, None)
-        if comparison.is_alive and counts and unit.reports >= MEASURED * heard and peers_wh >= max(bright_wh, 1.0):
+        if comparison.is_alive and counts and unit.reports >= MEASURED * heard and peers_wh >= bright_wh:
             reference = all_hours or _median_hours(peers)
             both = zip(unit.hours_wh, reference, strict=bool(unit.hours_wh and reference))
             if any(own is not None and hour is not None for own, hour in both):
-                comparison = _by_hours(comparison, unit.hours_wh, reference, clipped_w)
+                level_wh = _level_wh([own.best_wh.get(serial, 0.0) for own in before])
+                comparison = _by_hours(comparison, (unit.hours_wh, level_wh), (reference, clipped_w))
             else:  # Where reports are an hour apart, no hour was measured for itself.
                 comparison = comparison._replace(ratio=(unit.energy_wh or 0.0) / peers_wh)
         found[serial] = comparison
@@ -137,11 +156,11 @@ def _is_snow(today: ArrayDay, before: Sequence[ArrayDay]) -> bool:
     return today.energy_wh is not None and bool(usual) and today.energy_wh < SNOW * median(usual)
 
 
-def _level_w(before: Sequence[ArrayDay]) -> float | None:
+def _level_wh(highest_wh: Sequence[float]) -> float | None:
     """Return the height at which the best hours of many days end, or None."""
-    highest_wh = max((own.highest_wh for own in before), default=0.0)
-    level = [own for own in before if own.highest_wh >= LEVEL * highest_wh]
-    return highest_wh if highest_wh and len(level) >= LEVEL_DAYS else None
+    top_wh = max(highest_wh, default=0.0)
+    level = sum(wh >= LEVEL * top_wh for wh in highest_wh)
+    return top_wh if top_wh and level >= LEVEL_DAYS else None
 
 
 def _median_hours(units: Collection[Unit]) -> Hours:
@@ -149,13 +168,19 @@ def _median_hours(units: Collection[Unit]) -> Hours:
     return tuple(median(known) if (known := [wh for wh in column if wh is not None]) else None for column in columns)
 
 
-def _by_hours(comparison: Comparison, own_wh: Hours, peers_wh: Hours, clipped_w: float | None) -> Comparison:
-    """Return a comparison by the hours that can be compared."""
+def _by_hours(comparison: Comparison, own: tuple[Hours, float | None], peers: tuple[Hours, float | None]) -> Comparison:
+    """Return a comparison by the hours that can be compared: in which neither makes as much as it ever can."""
+    (own_wh, own_level_wh), (peers_wh, level_wh) = own, peers
     pairs: list[tuple[float | None, float | None]] = []
-    for own, peers in zip(own_wh, peers_wh, strict=True):
-        is_clipped = clipped_w is not None and max(own or 0.0, peers or 0.0) >= CLIPPED * clipped_w
-        pairs.append((None, None) if own is None or peers is None or is_clipped else (own, peers))
+    for wh, among_wh in zip(own_wh, peers_wh, strict=True):
+        is_known = wh is not None and among_wh is not None
+        is_clipped = _is_clipped(wh, own_level_wh) or _is_clipped(wh, level_wh) or _is_clipped(among_wh, level_wh)
+        pairs.append((wh, among_wh) if is_known and not is_clipped else (None, None))
     own_kept, peers_kept = zip(*pairs, strict=True)
-    among_wh = sum(filter(None, peers_kept))
-    ratio = sum(filter(None, own_kept)) / among_wh if among_wh > 0 else None
+    made_wh = sum(filter(None, peers_kept))
+    ratio = sum(filter(None, own_kept)) / made_wh if made_wh > 0 else None
     return comparison._replace(ratio=ratio, hours_wh=own_kept, peers_hours_wh=peers_kept)
+
+
+def _is_clipped(wh: float | None, level_wh: float | None) -> bool:
+    return wh is not None and level_wh is not None and wh >= CLIPPED * level_wh

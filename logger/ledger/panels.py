@@ -10,13 +10,15 @@ Walk: panel_day -> here -> rollups.panels -> panel_daily
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from statistics import median
 from typing import NamedTuple
 
-from logger.ledger.panel_day import MANY, Comparison, Hours, PanelState
+from logger.ledger import panel_shape
+from logger.ledger.panel_day import LOSING, LOST, Comparison, PanelState
+from logger.ledger.panel_shape import HoursOf, Shape
 
 #: Days that are compared, and those before them that say what is usual.
 RECENT, USUAL = 14, 60
@@ -27,28 +29,21 @@ OWN_LEAST = 20
 YEAR, HALF_SEASON = 365, 30
 #: What is looked back at: a year and half a season.
 MEMORY = YEAR + HALF_SEASON + OLDEST_RECENT
-#: A panel is weak below this share of what is usual, and well again above the second.
-WEAK, WELL = 0.92, 0.95
+#: A panel is weak below this share of what is usual by so many deviations, and well again above the last.
+WEAK, DEVIATIONS, WELL = 0.92, 3.0, 0.965
+#: So is one below this share where that is surer, and one of whose recent days fewer say so, where these are surest.
+WEAK_IF_SURE, SURE_DEVIATIONS = 0.935, 4.8
+SHORTEST, SUREST_DEVIATIONS = 10, 5.5
 #: A panel that was never better is weak below this share of its neighbours.
-WEAK_FROM_THE_FIRST = 0.88
-DEVIATIONS, DEVIATIONS_FROM_THE_FIRST = 3.0, 4.0
-#: So is one below this share, where that is surer.
-WEAK_IF_SURE, SURE_DEVIATIONS = 0.935, 4.3
+WEAK_FROM_THE_FIRST, DEVIATIONS_FROM_THE_FIRST, WELL_FROM_THE_FIRST = 0.88, 4.0, 0.95
 #: A panel is dead or silent after so many days, dark ones between them not counted; and no more of those than this.
 PATIENCE, STREAK = 2, 10
-#: A panel is shaded where hours in a row lose more than this while the others keep that; and while they still do.
-LOSES, STILL_LOSES, KEEPS = 0.87, 0.93, 0.95
+#: So many panels say how noisy days are; twice as many how far panels are apart.
+SOME = 4
 #: Whoever loses less than this by the day is not looked at by the hour.
 UNSHADED = 0.985
-#: Share of the day's energy in the hours that lose, and in an hour that is looked at.
-SHADE_LEAST, SHADE_MOST, FAINT = 0.06, 0.70, 0.02
 #: Of a normal distribution: deviation by median deviation, and the error of the middle half's mean by a mean's.
 ROBUST, MIDDLE_ERROR = 1.4826, 1.09
-
-#: In which a panel makes nothing that neighbours could be compared with.
-LOST = (PanelState.DEAD, PanelState.SILENT, PanelState.REMOVED)
-#: day -> the hours of a panel and of its neighbours on it
-HoursOf = Callable[[int], tuple[Hours, Hours]]
 
 
 class Verdict(NamedTuple):
@@ -123,11 +118,12 @@ def decide(
         recent = pasts[serial].recent_with(Verdict(day, None, None, compared and compared.ratio))
         if len(recent) == RECENT:
             recents[serial] = recent
-    baselines = {serial: pasts[serial].baseline(day) for serial in recents}
-    ratios = {serial: _middle(recent) for serial, recent in recents.items()}
-    relatives = {serial: ratio / (_middle(baselines[serial]) or 1.0) for serial, ratio in ratios.items()}
-    own_spread = _spread([relatives[serial] for serial in relatives if baselines[serial]])
-    first_spread = _spread(list(ratios.values()))
+    usual = {serial: Usual.of(pasts[serial].baseline(day)) for serial in recents}
+    relatives = {serial: _middle(recent) / usual[serial].ratio for serial, recent in recents.items()}
+    fine = [serial for serial in recents if pasts[serial].state is PanelState.FINE]
+    noise = median([usual[serial].noise for serial in fine]) if len(fine) >= SOME else 0.0
+    own_spread = _spread([relatives[serial] for serial in fine if usual[serial].days])
+    first_spread = _spread([relatives[serial] * usual[serial].ratio for serial in fine])
     found: dict[str, Verdict] = {}
     for serial, is_listed in listed.items():
         past, relative, compared = pasts[serial], relatives.get(serial), comparisons.get(serial)
@@ -135,15 +131,38 @@ def decide(
         if is_listed and compared is not None:
             state = _state_by_day(past, compared, day)
         if relative is not None and compared and not compared.fault and state not in {None, *LOST}:
-            base = baselines[serial]
-            deviation = _deviation(base, own_spread) if base else first_spread
-            state = _state_by_days(past.state, relative, deviation, is_own=bool(base))
-            loses = STILL_LOSES if past.state is PanelState.SHADED else LOSES
-            if relative < UNSHADED and serial in hours and _is_shaded(recents[serial], base, hours[serial], loses):
-                state = PanelState.SHADED
+            of = usual[serial]
+            if of.days:
+                is_weak = _is_weak(recents[serial], of, max(of.noise, noise), own_spread)
+            else:
+                is_weak = relative < min(WEAK_FROM_THE_FIRST, 1 - DEVIATIONS_FROM_THE_FIRST * first_spread)
+            well = WELL if of.days else WELL_FROM_THE_FIRST
+            is_weak = is_weak or (past.state is PanelState.WEAK and relative < well)
+            shape = None
+            if serial in hours and (is_weak or past.state in LOSING or (of.days and relative < UNSHADED)):
+                now, then = ([own.day for own in some] for some in (recents[serial][-SHORTEST:], of.days))
+                shape = panel_shape.shape_of(now, then, hours[serial])
+            state = _state_by_days(past.state, shape, is_weak=is_weak, is_own=bool(of.days))
         found[serial] = Verdict(day, state, relative, compared and compared.ratio)
         past.add(found[serial], compared)
     return found
+
+
+class Usual(NamedTuple):
+    """What is usual of a panel beside its neighbours."""
+
+    days: Sequence[Verdict]  #: none where too few are known
+    ratio: float
+    noise: float  #: robust deviation of a day, as a share
+
+    @classmethod
+    def of(cls, days: Sequence[Verdict]) -> "Usual":
+        """Return what days say; of none that a panel is like its neighbours."""
+        if not days or not (ratio := _middle(days)):
+            return cls((), 1.0, 0.0)
+        ratios = [own.ratio or 0.0 for own in days]
+        middle = median(ratios)
+        return cls(days, ratio, ROBUST * median([abs(own - middle) for own in ratios]) / ratio)
 
 
 def _day(verdict: Verdict) -> int:
@@ -159,14 +178,26 @@ def _state_by_day(past: Past, compared: Comparison, day: int) -> PanelState:
     return PanelState.FINE if was in LOST and (compared.is_alive or was is PanelState.REMOVED) else was
 
 
-def _state_by_days(was: PanelState | None, relative: float, deviation: float, *, is_own: bool) -> PanelState:
-    """Return the state that the recent days give."""
-    limit = WEAK if is_own else WEAK_FROM_THE_FIRST
-    times = DEVIATIONS if is_own else DEVIATIONS_FROM_THE_FIRST
-    is_weak = relative < limit and 1 - relative >= times * deviation
-    is_sure = is_own and relative < WEAK_IF_SURE and 1 - relative >= SURE_DEVIATIONS * deviation
-    still = was is PanelState.WEAK and relative < WELL
-    return PanelState.WEAK if is_weak or is_sure or still else PanelState.FINE
+def _is_weak(recent: Sequence[Verdict], usual: Usual, noise: float, spread: float) -> bool:
+    """Return whether the recent days, or the last of them, are so far below what is usual that it is no chance."""
+    for count in range(SHORTEST, RECENT + 1):
+        relative = _middle(recent[-count:]) / usual.ratio
+        deviation = max(noise * MIDDLE_ERROR * sqrt(1 / count + 1 / len(usual.days)), spread)
+        rules = [(WEAK, SUREST_DEVIATIONS)]
+        if count == RECENT:
+            rules = [(WEAK, DEVIATIONS), (WEAK_IF_SURE, SURE_DEVIATIONS)]
+        if any(relative < limit and 1 - relative >= times * deviation for limit, times in rules):
+            return True
+    return False
+
+
+def _state_by_days(was: PanelState | None, shape: Shape | None, *, is_weak: bool, is_own: bool) -> PanelState:
+    """Return the state that the recent days give; ``is_own`` where it is known what is usual of the panel itself."""
+    if shape is not None and is_own and shape.is_shade(was):
+        return PanelState.SHADED
+    if is_weak and (was is PanelState.WEAK or shape is None or not shape.is_clipped):
+        return PanelState.WEAK
+    return PanelState.FINE
 
 
 def _middle(days: Sequence[Verdict]) -> float:
@@ -176,45 +207,9 @@ def _middle(days: Sequence[Verdict]) -> float:
     return sum(half) / len(half) if half else 0.0
 
 
-def _deviation(base: Sequence[Verdict], spread: float) -> float:
-    """Return how far the recent days are usually off."""
-    ratios = [own.ratio or 0.0 for own in base]
-    middle = median(ratios)
-    daily = ROBUST * median([abs(ratio - middle) for ratio in ratios]) / middle if middle > 0 else 0.0
-    return max(daily * MIDDLE_ERROR * sqrt(1 / RECENT + 1 / len(base)), spread)
-
-
 def _spread(values: Sequence[float]) -> float:
     """Return the robust deviation of panels, 0 where there are few."""
-    if len(values) < MANY:
+    if len(values) < 2 * SOME:
         return 0.0
     middle = median(values)
     return ROBUST * median([abs(value - middle) for value in values])
-
-
-def _is_shaded(recent: Sequence[Verdict], usual: Sequence[Verdict], hours: HoursOf, loses_below: float) -> bool:
-    """Return whether a panel loses at certain hours alone."""
-    now, then = _by_hour(recent, hours), _by_hour(usual, hours)
-    whole_wh = sum(peers for _, peers in now)
-    losing: list[int] = []
-    kept_wh = usually_wh = 0.0
-    for hour, ((own, peers), (own_then, peers_then)) in enumerate(zip(now, then, strict=False)):
-        if peers < FAINT * whole_wh or own_then <= 0:
-            continue
-        usual_wh = own_then / peers_then * peers
-        if own < loses_below * usual_wh:
-            losing.append(hour)
-        else:
-            kept_wh, usually_wh = kept_wh + own, usually_wh + usual_wh
-    if not losing or not usually_wh:
-        return False
-    share = sum(now[hour][1] for hour in losing) / whole_wh
-    is_in_a_row = losing[-1] - losing[0] == len(losing) - 1
-    return is_in_a_row and SHADE_LEAST <= share <= SHADE_MOST and kept_wh >= KEEPS * usually_wh
-
-
-def _by_hour(days: Sequence[Verdict], hours: HoursOf) -> list[tuple[float, float]]:
-    """Return what a panel and its neighbours made in each hour of days, Wh."""
-    both = [found for own in days if (found := hours(own.day))[0]]
-    sums = ([sum(filter(None, column)) for column in zip(*rows, strict=True)] for rows in zip(*both, strict=True))
-    return list(zip(*sums, strict=True))

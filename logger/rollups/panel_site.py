@@ -4,24 +4,34 @@ Walk: inverter_daily, inverter_hours, panels -> here -> ledger.panel_day, ledger
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, select
 
-from logger.clock import local_day, to_epoch_s
 from logger.ledger import panel_arrays
-from logger.ledger.panel_day import BEFORE, ArrayDay, Comparison, Hours, Limits, PanelState, Unit, array_day, compare
-from logger.ledger.panels import LOST, MEMORY, STREAK, HoursOf, Past, Verdict, decide
+from logger.ledger.panel_day import (
+    BEFORE,
+    LOST,
+    ArrayDay,
+    Comparison,
+    Hours,
+    Limits,
+    PanelState,
+    Unit,
+    array_day,
+    compare,
+)
+from logger.ledger.panel_shape import HoursOf
+from logger.ledger.panels import MEMORY, STREAK, Past, Verdict, decide
+from logger.rollups.panel_list import PanelList
 from logger.rollups.site import Site
 from logger.store.database import rows
-from logger.store.models import EVENTS, INVERTER_DAILY, INVERTER_HOURS, PANEL_DAILY, PANELS
+from logger.store.models import INVERTER_DAILY, INVERTER_HOURS, PANEL_DAILY, PANELS
 
-#: A panel that has been silent for longer is no longer waited for; one that was removed is still shown for so long.
-GIVEN_UP_DAYS, SHOWN_DAYS = 365, 30
-#: A unit that appears so many days before or after another fell silent is in its place.
-BEFORE_DAYS, AFTER_DAYS = 2, 14
+#: Each so many days it is looked whether an array turns out to be several.
+PART_DAYS = 7
 #: Reports of a day whose number is not known come each five minutes of what was covered.
 REPORT_S = 300
 
@@ -48,12 +58,10 @@ class PanelSite:
         self._pasts: dict[str, Past] = {}
         self._last: dict[str, PanelState | None] = {}  # state of the last day
         self._array_of: dict[str, str] = {}  # of the last day
-        self._heard: dict[str, int] = {}  # the last day on which each reported
         self._begin, end = since.toordinal(), until.toordinal()
         self._known_from = self._begin - BEFORE - STREAK
         self._configured = self._read_configured()
-        self._first = self._read_first()
-        self._changes = self._read_changes()
+        self._list = PanelList(connection, site, since)
         self._read_units(self._known_from, end)
         self._read_past()
 
@@ -63,8 +71,7 @@ class PanelSite:
         if not units:
             return
         before = dict(self._last)
-        self._heard |= dict.fromkeys(units, day)
-        listed = self._listed(day)
+        listed = self._list.listed(day, units)
         self._place(day, listed)
         by_array: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         for serial in sorted(listed):
@@ -89,20 +96,6 @@ class PanelSite:
             }
             yield Panel(serial, before.get(serial), verdict, row)
 
-    # -- which panels there are
-    def _listed(self, day: int) -> dict[str, bool]:
-        """Return the panels that were there on a day or are missing on it, and whether they are still waited for."""
-        listed: dict[str, bool] = {}
-        oldest = min(self._first.values())
-        new = [first for first in self._first.values() if oldest + AFTER_DAYS < first <= day]
-        for serial, heard in self._heard.items():
-            changes = [is_listed for at, is_listed in self._changes.get(serial, ()) if at <= day]
-            is_replaced = any(heard - BEFORE_DAYS <= first <= heard + AFTER_DAYS for first in new) and heard < day
-            is_listed = heard == day or (not is_replaced and (not changes or changes[-1]))
-            if day - heard <= (GIVEN_UP_DAYS if is_listed else SHOWN_DAYS):
-                listed[serial] = is_listed
-        return listed
-
     # -- which arrays
     def _place(self, day: int, listed: Mapping[str, bool]) -> None:
         """Say in which array each panel is; one that changes it begins anew."""
@@ -110,19 +103,25 @@ class PanelSite:
         others = [serial for serial in listed if not new.get(serial)]
         known = {serial: array for serial in others if (array := self._array_of.get(serial))}
         if len(known) < len(others):
-            middles = {}
-            for serial in others:
-                days = [unit.hours_wh for own in range(day - BEFORE, day + 1) if (unit := self._units[own].get(serial))]
-                middle_h = panel_arrays.middle_h(days)
-                if middle_h is not None:
-                    middles[serial] = middle_h
-            known |= panel_arrays.found(middles, known)
+            known |= panel_arrays.found(self._middles_h(day, others), known)
+        elif day % PART_DAYS == 0:
+            known |= panel_arrays.parted(self._middles_h(day, others), known)
         for serial in listed:
             array = new.get(serial) or known.get(serial)
             if (self._array_of.get(serial) or panel_arrays.ALL) != (array or panel_arrays.ALL):
                 self._pasts[serial] = Past()
             if array:
                 self._array_of[serial] = array
+
+    def _middles_h(self, day: int, serials: Sequence[str]) -> dict[str, float]:
+        """Return the hours around which panels make their energy, of those where that is known."""
+        middles = {}
+        for serial in serials:
+            days = [unit.hours_wh for own in range(day - BEFORE, day + 1) if (unit := self._units[own].get(serial))]
+            middle_h = panel_arrays.middle_h(days)
+            if middle_h is not None:
+                middles[serial] = middle_h
+        return middles
 
     # -- what they did beside each other
     def _compare(self, array: str, day: int) -> dict[str, Comparison]:
@@ -134,7 +133,7 @@ class PanelSite:
             before = [self._array_day(array, own) for own in range(day - BEFORE, day)]
             limits = next((self._configured[own][1] for own in serials if own in self._configured), Limits())
             today = self._array_day(array, day)
-            found = compare(today, [own for own in before if own.reports], units, self._lost(day), limits)
+            found = compare(today, [own for own in before if own.reports], units, self._before(day), limits)
             self._compared[array, day] = found
         return found
 
@@ -152,8 +151,11 @@ class PanelSite:
 
     def _lost(self, day: int) -> set[str]:
         """Return the panels that were dead, silent or removed the day before."""
-        before = next((states for own in range(day - 1, day - STREAK, -1) if (states := self._states.get(own))), {})
-        return {serial for serial, state in before.items() if state in LOST}
+        return {serial for serial, state in self._before(day).items() if state in LOST}
+
+    def _before(self, day: int) -> Mapping[str, PanelState | None]:
+        """Return the states of the day before."""
+        return next((states for own in range(day - 1, day - STREAK, -1) if (states := self._states.get(own))), {})
 
     def _hours_of(self, array: str, serial: str) -> HoursOf:
         def hours(day: int) -> tuple[Hours, Hours]:
@@ -171,23 +173,6 @@ class PanelSite:
         found = self._connection.execute(query.where(columns.gateway_id == self._site.gateway_id))
         return {serial: (array, Limits(panel_w, inverter_w)) for serial, array, panel_w, inverter_w in found}
 
-    def _read_first(self) -> dict[str, int]:
-        """Return the first day of each panel."""
-        columns = INVERTER_DAILY.c
-        query = select(columns.serial, func.min(columns.day)).where(columns.gateway_id == self._site.gateway_id)
-        found = self._connection.execute(query.group_by(columns.serial).order_by(columns.serial))
-        return {serial: day.toordinal() for serial, day in found}
-
-    def _read_changes(self) -> dict[str, list[tuple[int, bool]]]:
-        """Return when the gateway listed a panel anew or no more."""
-        columns, found = EVENTS.c, defaultdict(list)
-        query = select(columns.at, columns.subject, columns.kind).where(
-            columns.gateway_id == self._site.gateway_id, columns.kind.in_(("inverter_appeared", "inverter_removed"))
-        )
-        for at, serial, kind in self._connection.execute(query.order_by(columns.at)):
-            found[serial].append((local_day(to_epoch_s(at), self._site.zone).toordinal(), kind == "inverter_appeared"))
-        return dict(found)
-
     def _read_units(self, begin: int, end: int) -> None:
         """Read what panels did on days, of which those from ``end`` on may be known."""
         self._known_from = min(self._known_from, begin)
@@ -204,7 +189,7 @@ class PanelSite:
             self._units[day.toordinal()][serial] = Unit(energy_wh, count, hours_from(text), peak_w)
 
     def _read_past(self) -> None:
-        """Read what was decided of the days before, and when each panel was heard last."""
+        """Read what was decided of the days before."""
         columns = PANEL_DAILY.c
         begin, oldest = date.fromordinal(self._begin), date.fromordinal(max(1, self._begin - MEMORY - BEFORE))
         query = select(columns.day, columns.serial, columns.array, columns.state, columns.relative_pct, columns.ratio)
@@ -226,9 +211,6 @@ class PanelSite:
                 if day >= self._begin - STREAK:
                     compared = self._compare(array or panel_arrays.ALL, day).get(serial)
                 self._pasts.setdefault(serial, Past()).add(verdict, compared)
-        days = INVERTER_DAILY.c
-        last = select(days.serial, func.max(days.day)).where(days.gateway_id == self._site.gateway_id, days.day < begin)
-        self._heard = {serial: day.toordinal() for serial, day in self._connection.execute(last.group_by(days.serial))}
 
 
 def hours_from(text: str | None) -> Hours:

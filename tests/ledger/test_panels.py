@@ -7,8 +7,9 @@ from statistics import quantiles
 
 import pytest
 
-from logger.ledger.panel_day import BEFORE, ArrayDay, Comparison, Limits, PanelState, Unit, array_day, compare
-from logger.ledger.panels import LOST, HoursOf, Past, Verdict, decide
+from logger.ledger.panel_day import BEFORE, LOST, ArrayDay, Comparison, Limits, PanelState, Unit, array_day, compare
+from logger.ledger.panel_shape import HoursOf
+from logger.ledger.panels import Past, Verdict, decide
 
 PEAK_W = 300.0
 BREAK = 100  #: the day on which something happens to panel "b"
@@ -34,7 +35,8 @@ class Array:
         listed = {serial: unit for serial, unit in units.items() if unit is not None}
         lost = {serial for serial, past in self.pasts.items() if past.state in LOST}
         today = array_day(day, listed, lost)
-        compared = compare(today, self.days[-BEFORE:], listed, lost, self.limits)
+        states = {serial: past.state for serial, past in self.pasts.items()}
+        compared = compare(today, self.days[-BEFORE:], listed, states, self.limits)
         self.days.append(today)
         self.compared |= {(serial, day): own for serial, own in compared.items()}
         hours = {serial: self.hours_of(serial) for serial in units}
@@ -163,7 +165,7 @@ def test_without_hours_days_are_compared(hours: tuple[float | None, ...]) -> Non
     for day in range(80):
         sun = {serial: 1000.0 * (0.8 if serial == "b" and day >= 60 else 1) for serial in "abcd"}
         verdicts.append(array.judge(day, {serial: Unit(wh, 40, hours) for serial, wh in sun.items()})["b"])
-    assert changes(verdicts) == [(PanelState.FINE, 0), (PanelState.WEAK, 65)]
+    assert changes(verdicts) == [(PanelState.FINE, 0), (PanelState.WEAK, 64)]
     assert verdicts[-1].relative == pytest.approx(0.8)
     assert array.compared["b", 79].peers_wh == 1000
 

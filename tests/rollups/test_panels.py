@@ -10,10 +10,13 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from logger.reports.panels import panel_report
-from logger.rollups import rollup
+from logger.rollups import panels, rollup
+from logger.rollups.site import site_of
 from logger.rollups.verify import findings
 from logger.store.database import open_engine
 from logger.store.models import EVENTS, GATEWAYS, INVERTER_SAMPLES, PANELS
+from tests.panel_sites import Fault, PanelSite, Place, Plan
+from tests.panel_years import fill_days, misnamed, states_of
 from tests.rollups.test_rollups import table
 from tests.sample_data import utc
 
@@ -198,4 +201,21 @@ def test_the_report_of_panels_has_a_row_per_day_and_panel(sqlite_url: str) -> No
     assert [last[serial][8] for serial in SERIALS[4:]] == ["weak", "dead", "silent", "removed"]
     assert last[SILENT][3] is None
     assert last[DEAD][3] == 0
+    engine.dispose()
+
+
+def test_ten_faults_of_a_year_are_named_within_a_fortnight_and_nothing_else(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    kinds = ("dead", "tenth", "fifth", "morning", "sparse", "removed", "replaced", "clipped")
+    days = (100, 120, 150, 170, 190, 200, 203, 140)
+    faults = [Fault(kind, panel, day) for panel, (kind, day) in enumerate(zip(kinds, days, strict=True))]
+    faults += [Fault("silent", 8, 204), Fault("snow", None, 225, 4), Fault("soiling", None, 90)]
+    place = Place("UTC", 45.0, 0.0, 0.6, 0.3)
+    site = PanelSite(Plan(3, place, panels=16, days=240, start=SINCE, noise=0.03, faults=tuple(faults)))
+    fill_days(engine, site, "seen")
+    with engine.begin() as connection:
+        panels.bring_up_to_date(connection, site_of(connection, 1))
+    assert list(misnamed(site, states_of(engine, site), "seen")) == []
+    named = [(kind, subject) for kind, subject, _ in events(engine)]
+    assert len(named) == len(set(named))
     engine.dispose()

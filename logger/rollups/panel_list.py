@@ -1,0 +1,122 @@
+"""Which panels a gateway has on a day: those that are heard, those that are missing, and those that are gone.
+
+A panel is gone when the gateway no longer lists it, or when another unit came in its place.
+
+Walk: inverter_daily, inverters, events -> here -> panel_site
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date
+
+from sqlalchemy import Connection, func, select
+
+from logger.clock import local_day, to_epoch_s
+from logger.rollups.site import Site
+from logger.store.models import EVENTS, INVERTER_DAILY, INVERTERS
+
+#: A panel that has been silent for longer is no longer waited for; one that was removed is still shown for so long.
+GIVEN_UP_DAYS, SHOWN_DAYS = 365, 30
+#: A unit that appears so many days before or after another fell silent is in its place.
+BEFORE_DAYS, AFTER_DAYS = 2, 14
+
+
+class PanelList:
+    """The panels of a gateway through the days from ``since`` on."""
+
+    def __init__(self, connection: Connection, site: Site, since: date) -> None:
+        self._connection, self._site = connection, site
+        self._first, self._last = self._read_days()
+        self._heard = {serial: day.toordinal() for serial, day in self._read_heard(since)}
+        self._changes = self._read_changes()
+        self._seen = self._read_seen()
+
+    def listed(self, day: int, heard: Iterable[str]) -> dict[str, bool]:
+        """Return the panels that were heard on a day or are missing on it, and whether they are still waited for."""
+        self._heard |= dict.fromkeys(heard, day)
+        missing = {serial: last for serial, last in self._heard.items() if last < day}
+        gone = {serial for serial in missing if not self._is_listed(serial, day)}
+        gone |= self._replaced(day, missing, gone)
+        found: dict[str, bool] = {}
+        for serial, last in self._heard.items():
+            if day - last <= (SHOWN_DAYS if serial in gone else GIVEN_UP_DAYS):
+                found[serial] = serial not in gone
+        return found
+
+    def _is_listed(self, serial: str, day: int) -> bool:
+        """Return whether the gateway still lists a panel that was not heard."""
+        changes = [is_listed for at, is_listed in self._changes.get(serial, ()) if at <= day]
+        return changes[-1] if changes else day <= self._seen.get(serial, day)
+
+    def _replaced(self, day: int, missing: dict[str, int], gone: set[str]) -> set[str]:
+        """Return the panels in whose place another one came: each new one is in the place of one.
+
+        That is one that was dropped on the day on which it came, or else whose reports ended next to it.
+        """
+        oldest = min(self._first.values())
+        new = {serial: first for serial, first in self._first.items() if oldest + AFTER_DAYS < first <= day}
+        pairs = [
+            (first != self._gone_on(serial), abs(first - last), serial in gone, serial, other)
+            for serial, last in missing.items()
+            for other, first in new.items()
+            if last - BEFORE_DAYS <= first <= last + AFTER_DAYS and serial != other
+        ]
+        placed: dict[str, str] = {}
+        for *_, serial, other in sorted(pairs):
+            if serial not in placed and other not in placed.values():
+                placed[serial] = other
+        return set(placed)
+
+    def _gone_on(self, serial: str) -> int | None:
+        """Return the day on which the gateway listed a panel last, where it no longer does."""
+        changes = self._changes.get(serial)
+        return changes[-1][0] if changes and not changes[-1][1] else self._seen.get(serial)
+
+    # -- what is stored
+    def _read_days(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the first and the last day of each panel."""
+        columns = INVERTER_DAILY.c
+        query = select(columns.serial, func.min(columns.day), func.max(columns.day))
+        query = query.where(columns.gateway_id == self._site.gateway_id).group_by(columns.serial)
+        found = self._connection.execute(query.order_by(columns.serial)).all()
+        return {row[0]: row[1].toordinal() for row in found}, {row[0]: row[2].toordinal() for row in found}
+
+    def _read_heard(self, before: date) -> Iterable[tuple[str, date]]:
+        """Return when each panel was heard last before a day."""
+        columns = INVERTER_DAILY.c
+        query = select(columns.serial, func.max(columns.day)).where(columns.gateway_id == self._site.gateway_id)
+        found = self._connection.execute(query.where(columns.day < before).group_by(columns.serial))
+        return [(serial, day) for serial, day in found]
+
+    def _read_changes(self) -> dict[str, list[tuple[int, bool]]]:
+        """Return when the gateway listed a panel anew or no more."""
+        columns, found = EVENTS.c, defaultdict(list)
+        query = select(columns.at, columns.subject, columns.kind).where(
+            columns.gateway_id == self._site.gateway_id, columns.kind.in_(("inverter_appeared", "inverter_removed"))
+        )
+        for at, subject, kind in self._connection.execute(query.order_by(columns.at)):
+            serial = subject.rpartition(" ")[2]
+            found[serial].append((local_day(to_epoch_s(at), self._site.zone).toordinal(), kind == "inverter_appeared"))
+        return dict(found)
+
+    def _read_seen(self) -> dict[str, int]:
+        """Return the last day on which each panel was listed, where that goes beyond its reports.
+
+        The collector keeps when each reported last, which says nothing of a list; other programs keep when it was
+        listed last: they do where that is later than the reports of a panel. One that is listed and never reported
+        is missing from the first day on.
+        """
+        columns, zone = INVERTERS.c, self._site.zone
+        query = select(columns.serial, columns.first_seen_at, columns.last_seen_at)
+        found = self._connection.execute(query.where(columns.gateway_id == self._site.gateway_id)).all()
+        seen = {
+            row.serial: local_day(to_epoch_s(row.last_seen_at), zone).toordinal() for row in found if row.last_seen_at
+        }
+        for row in found:
+            if row.serial not in self._last and self._first:
+                since = min(self._first.values())
+                if row.first_seen_at is not None:
+                    since = max(since, local_day(to_epoch_s(row.first_seen_at), zone).toordinal())
+                self._heard.setdefault(row.serial, since - 1)
+        is_listing = any(day > self._last.get(serial, 0) + 1 for serial, day in seen.items())
+        return seen if is_listing else {}
