@@ -220,6 +220,39 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
 
 
+def soak_in(directory: Path, count: int, chosen: argparse.Namespace) -> None:
+    """Run what was asked for that needs a directory, and print what came of it."""
+    url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
+    if chosen.what == "notify":
+        from tests import telling  # noqa: PLC0415 - only here
+
+        sys.exit(0 if telling.soak(directory, count, chosen.speed) else CheckFailedError.exit_code)
+    if chosen.what == "lake":
+        from tests.soak_lake import lake  # noqa: PLC0415 - it needs a Dask
+
+        sys.exit(lake(directory, url, count, 14, chosen.seed))
+    if chosen.what == "panels":
+        from tests.panel_years import soak_new  # noqa: PLC0415 - only here
+
+        wrong = soak_new(url, count, chosen.seed)
+        click.echo(f"{count} years of panels with ten faults, {count} without: {wrong} named wrongly")
+        sys.exit(CheckFailedError.exit_code if wrong else 0)
+    if chosen.what == "kills":
+        polls = kills(directory, url, count, chosen.seed)
+        click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")
+    elif chosen.what == "power":
+        from tests.power import cuts  # noqa: PLC0415 - it needs the collector here
+
+        polls, lost_for = cuts(directory, count, chosen.seed)
+        lost = f"at most {lost_for.seconds} s of them lost with commit_every_s = 300"
+        click.echo(f"{count} power cuts, {polls} polls acknowledged, {lost}, rollups as rebuilt")
+    else:
+        from tests.chaos import month  # noqa: PLC0415 - it needs the collector here
+
+        for name, value in month(directory, url, count, chosen.seed).items():
+            click.echo(f"{name:20} {value:.1f}")
+
+
 def main() -> None:
     """Run what was asked for, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -254,36 +287,7 @@ def main() -> None:
 
         sys.exit(0 if soak(chosen.house or list(HOUSES), count, chosen.every_s) else CheckFailedError.exit_code)
     with tempfile.TemporaryDirectory(prefix="envoylog-soak-") as folder:
-        directory = Path(folder)
-        url = chosen.database_url or f"sqlite:///{directory}/envoylog.db"
-        if chosen.what == "notify":
-            from tests import telling  # noqa: PLC0415 - only here
-
-            sys.exit(0 if telling.soak(directory, count, chosen.speed) else CheckFailedError.exit_code)
-        if chosen.what == "lake":
-            from tests.soak_lake import lake  # noqa: PLC0415 - it needs a Dask
-
-            sys.exit(lake(directory, url, count, 14, chosen.seed))
-        if chosen.what == "panels":
-            from tests.panel_years import soak_new  # noqa: PLC0415 - only here
-
-            wrong = soak_new(url, count, chosen.seed)
-            click.echo(f"{count} years of panels with ten faults, {count} without: {wrong} named wrongly")
-            sys.exit(CheckFailedError.exit_code if wrong else 0)
-        if chosen.what == "kills":
-            polls = kills(directory, url, count, chosen.seed)
-            click.echo(f"{count} kills, {polls} polls acknowledged, 0 missing, rollups as rebuilt")
-        elif chosen.what == "power":
-            from tests.power import cuts  # noqa: PLC0415 - it needs the collector here
-
-            polls, lost_for = cuts(directory, count, chosen.seed)
-            lost = f"at most {lost_for.seconds} s of them lost with commit_every_s = 300"
-            click.echo(f"{count} power cuts, {polls} polls acknowledged, {lost}, rollups as rebuilt")
-        else:
-            from tests.chaos import month  # noqa: PLC0415 - it needs the collector here
-
-            for name, value in month(directory, url, count, chosen.seed).items():
-                click.echo(f"{name:20} {value:.1f}")
+        soak_in(Path(folder), count, chosen)
 
 
 if __name__ == "__main__":
