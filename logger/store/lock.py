@@ -19,7 +19,7 @@ from logger.clock import utc_now
 from logger.errors import CollectorRunningError, StoreAwayError, StoreError
 from logger.settings import places
 from logger.store import partitions, schema
-from logger.store.database import backend, open_engine
+from logger.store.database import backend, open_engine, translated_errors
 
 log = logging.getLogger(__name__)
 #: A server that lets a transaction of the collector wait for longer hangs.
@@ -127,6 +127,8 @@ class CollectorDatabase:
         self._lock.hold()
         if not self._is_prepared:
             self._prepare(self.engine)
+            with translated_errors():
+                backend(self.engine).begin_collecting(self.engine)
             self._place = backend(self.engine).place(self.engine)
             self._is_prepared = True
         self._make_months()

@@ -90,6 +90,11 @@ def leave(engine: Engine) -> None:
     engine.dispose()
 
 
+def begin_collecting(engine: Engine) -> None:
+    """Do nothing: a server is prepared."""
+    del engine
+
+
 def bound(engine: Engine, seconds: float) -> None:
     """End connections whose server, or network, hangs: libpq waits without end for one that says nothing."""
     Patience(engine, seconds)

@@ -70,6 +70,11 @@ def leave(engine: Engine) -> None:
         Path(f"{path_of(engine.url)}{leftover}").unlink(missing_ok=True)
 
 
+def begin_collecting(engine: Engine) -> None:
+    """Prepare for many small commits."""
+    sqlite_file.reserve_log(engine, path_of(engine.url))
+
+
 def bound(_engine: Engine, _seconds: float) -> None:
     """Leave it: a file answers, or gives an error."""
 

@@ -28,8 +28,10 @@ SHARED_MODE, OWN_MODE = 0o640, 0o644
 #: Of a new file. A commit writes each page that it touches, two to six of a table, however few rows are new: small
 #: pages write half as much as those of 4 KiB, are read as fast, and hold as much.
 PAGE_BYTES = 1024
-#: 4 MiB of pages: one that many commits touch is put into its place once for all of them.
-LOG = "wal_autocheckpoint=4096"
+#: This many pages of the log wait until they are put into their places, each once for all commits that touched it.
+LOG_PAGES = 2048
+#: With what the commit adds that is the one too many.
+LOG_BYTES = (LOG_PAGES + 256) * (PAGE_BYTES + 24)
 BESIDE = ("-wal", "-shm")
 
 
@@ -46,7 +48,9 @@ def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
         _make(path)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     # What was committed leaves the spool, so it has to outlive a power cut.
-    kind = ("query_only=ON",) if read_only else (f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=FULL", LOG)
+    kind = ("query_only=ON",) if read_only else (
+        f"page_size={PAGE_BYTES}", "journal_mode=WAL", "synchronous=FULL", f"wal_autocheckpoint={LOG_PAGES}",
+    )  # fmt: skip
 
     def reach(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> None:
         if read_only:
@@ -70,6 +74,16 @@ def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
     if not read_only:
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
+
+
+def reserve_log(engine: Engine, path: Path) -> None:
+    """Give the log its room at once: of a file that grows, each commit writes the file system's own pages too."""
+    with engine.begin(), contextlib.suppress(OSError), Path(f"{path.resolve()}-wal").open("r+b") as log:
+        # Nobody else writes to the log during a transaction of ours, and zeros are no part of it.
+        if (left := LOG_BYTES - log.seek(0, os.SEEK_END)) > 0:
+            log.write(bytes(left))
+            log.flush()
+            os.fdatasync(log.fileno())
 
 
 def _require(path: Path) -> None:
