@@ -29,8 +29,6 @@ OTHERS_ALONE = (
     "Another envoylog is collecting into this database alone; stop it first (systemctl stop envoylog), or write "
     'collect = "shared" into its configuration too.'
 )
-
-
 #: what helps against damage
 BACKUPS = "`envoylog db check` names the newest sound backup for `envoylog db restore`."
 

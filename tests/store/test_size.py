@@ -1,15 +1,22 @@
 """What a database takes and what it will: by table group, by year, and written by day."""
 
+import contextlib
+import itertools
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from logger.cli import run
+from logger.collector.wiring import pollers
 from logger.settings import Settings
+from logger.simulator.site import Shape
 from logger.store import size
-from logger.store.lock import collector_lock
+from logger.store.database import opened
+from logger.store.lock import CollectorDatabase, collector_lock
+from tests.conftest import Benches, collect
 
 
 def test_the_size_is_shown_by_what_it_is_for_with_a_forecast(
@@ -49,4 +56,36 @@ def test_what_is_written_in_a_day_is_measured_where_a_collector_runs(
     assert held.written_mb_per_day >= 0
     assert left.written_source == ("estimate" if is_file else "server")
     if is_file:
-        assert left.written_mb_per_day == round(96 * 48 * 1024 / 1e6, 1)
+        assert left.written_mb_per_day == round(96 * 64 * 1024 * 15**0.25 / 1e6, 1)
+
+
+@pytest.mark.parametrize(
+    ("commit_every_s", "least_mb", "most_mb"), [(0, 90, 100), (60, 90, 100), (300, 27, 33), (900, 11, 14)]
+)
+def test_fewer_commits_write_less(sqlite_url: str, commit_every_s: int, least_mb: int, most_mb: int) -> None:
+    settings = Settings(database_url="", state_dir=Path(), commit_every_s=commit_every_s)
+    with opened(sqlite_url) as engine, engine.connect() as connection:
+        assert least_mb < size.size(connection, settings).written_mb_per_day < most_mb
+
+
+def frames(wal: Path) -> list[bytes]:
+    """Return the pages of a log that belong to its present round; https://sqlite.org/fileformat2.html#walformat."""
+    text = wal.read_bytes()
+    step, salt = 24 + int.from_bytes(text[8:12]), text[16:24]
+    starts = range(32, len(text) - step + 1, step)
+    return list(itertools.takewhile(lambda page: page[8:16] == salt, (text[at : at + step] for at in starts)))
+
+
+def test_a_commit_writes_few_and_small_pages_into_a_log_that_does_not_grow(bench: Benches) -> None:
+    roof = bench(cts="net", shape=Shape(phases=3, inverters=20))
+    with contextlib.closing(CollectorDatabase(roof.settings.database_url)) as database:
+        (poller,) = pollers(roof.settings, database, roof.environ, clock=roof.clock)
+        wal = roof.directory / "envoylog.db-wal"
+        room, before = wal.stat().st_size, 0
+        for number in range(24):
+            collect(poller, roof.clock(), inverters=number % 5 == 0)
+            roof.clock.set(roof.clock() + timedelta(minutes=1))
+            before = before or len(frames(wal))  # The first poll comes with all that is new.
+        written = [len(page) for page in frames(wal)[before:]]
+        assert sum(written) / 23 < 24 * 1024
+        assert wal.stat().st_size == room
