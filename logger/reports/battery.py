@@ -7,7 +7,7 @@ Walk: v_battery_daily, v_outages -> here -> exports
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import Connection, select
@@ -18,7 +18,7 @@ from logger.reports import Report
 from logger.reports.columns import BATTERY, STATUS
 from logger.reports.energy import Site, as_date, energy_report, sites_of, view_rows
 from logger.reports.periods import next_period, period_of
-from logger.store.models import BATTERIES, STORAGE_SAMPLES
+from logger.store.models import BATTERIES, ENERGY_DAILY, STORAGE_SAMPLES
 
 Kind = Literal["daily", "monthly"]
 #: what the columns' totals weigh by, of each row
@@ -67,11 +67,10 @@ def has_batteries(connection: Connection, gateway: str | None) -> bool:
 
 
 def _has_batteries(connection: Connection, site: Site) -> bool:
-    last = site.last + timedelta(days=1)
-    found = view_rows(
-        connection, "v_energy_daily", "MAX(battery_charge_kwh), MAX(battery_discharge_kwh)", site, site.first, last
-    )
-    return any(value is not None for row in found for value in row)
+    of = ENERGY_DAILY.c
+    mine = of.gateway_id.in_(site.gateway_ids), of.phase == "total"
+    known = of.battery_charge_wh.is_not(None) | of.battery_discharge_wh.is_not(None)
+    return connection.execute(select(of.day).where(*mine, known).limit(1)).first() is not None
 
 
 def _days(connection: Connection, site: Site, since: date, until: date) -> dict[date, _Values]:

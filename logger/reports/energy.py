@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, text
+import sqlalchemy as sa
+from sqlalchemy import Connection, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
@@ -32,7 +33,7 @@ from logger.reports.periods import (
     span,
     text_of,
 )
-from logger.store.models import ENERGY_15MIN, EVENTS, POLLS
+from logger.store.models import ENERGY_15MIN, EVENTS, POLLS, UtcDateTime
 from logger.store.queries import ends_s
 
 #: weight of the ratios -> its energy, and the other that has to be known as well
@@ -131,7 +132,7 @@ def _energy(connection: Connection, kind: Kind, site: Site, first: date, last: d
     names = ", ".join(column.name for column in ENERGY)
     rows = view_rows(
         connection, VIEWS.get(kind, f"v_energy_{kind}"), f"{PERIOD_LABELS[kind][0]}, {names}", site,
-        text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][-1],
+        text_of(kind, since), text_of(kind, until), key=PERIOD_LABELS[kind][0],
     )  # fmt: skip
     return {
         str(at.astimezone(UTC).replace(tzinfo=None) if isinstance(at, datetime) else at): numbers
@@ -166,11 +167,12 @@ def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
         NoDataError: nothing was recorded yet.
     """
     rows = connection.execute(
-        text(
-            "SELECT g.gateway_id, g.name, g.time_zone, g.peak_power_kwp, "
-            "min(d.day) AS first_day, max(d.day) AS last_day "
-            "FROM gateways g LEFT JOIN energy_daily d ON d.gateway_id = g.gateway_id "
-            "GROUP BY g.gateway_id, g.name, g.time_zone, g.peak_power_kwp ORDER BY g.gateway_id"
+        # Two seeks for each gateway: a join would read all of its days.
+        sa.text(
+            "SELECT gateway_id, name, time_zone, peak_power_kwp, "
+            "(SELECT min(day) FROM energy_daily d WHERE d.gateway_id = g.gateway_id) AS first_day, "
+            "(SELECT max(day) FROM energy_daily d WHERE d.gateway_id = g.gateway_id) AS last_day "
+            "FROM gateways g ORDER BY gateway_id"
         )
     ).all()
     names = dict.fromkeys(row.name for row in rows)
@@ -231,13 +233,22 @@ def view_rows(
     connection: Connection, view: str, what: str, site: Site, since: date | str, until: date | str,
     *, key: str = "day", group: str = "",
 ) -> Sequence[Any]:  # fmt: skip
-    """Return what a view has of a site, from one local day to before another."""
-    query = text(
-        f"SELECT {what} FROM {view} WHERE gateway = :gateway "  # noqa: S608 - all names are ours
-        f"AND CAST({key} AS VARCHAR) >= :since AND CAST({key} AS VARCHAR) < :until {group}"
-    )
-    bounds = {"gateway": site.name, "since": str(since), "until": str(until)}
-    return connection.execute(query, bounds).all()
+    """Return what a view has of a site, from one local day (month, year) to before another.
+
+    The bounds are of the key's own type, so that ten years of rows take no longer than one.
+    """
+    kind: sa.types.TypeEngine[Any] = UtcDateTime() if key.endswith("_at") else sa.Text()
+    ends: list[Any] = [since, until]
+    if key.endswith("_at"):
+        ends = [from_epoch_s(day_start_s(as_date(end), time_zone(site.zone))) for end in ends]
+    elif key == "day":
+        kind, ends = sa.Date(), [as_date(end) for end in ends]
+    elif key == "year":
+        kind, ends = sa.Integer(), [int(end) for end in ends]
+    query = sa.text(
+        f"SELECT {what} FROM {view} WHERE gateway = :gateway AND {key} >= :since AND {key} < :until {group}"  # noqa: S608 - all names are ours
+    ).bindparams(sa.bindparam("since", ends[0], kind), sa.bindparam("until", ends[1], kind), gateway=site.name)
+    return connection.execute(query).all()
 
 
 def breaks_s(connection: Connection, site: Site, since_s: int, *, by_day: bool) -> list[int]:

@@ -82,7 +82,8 @@ def panel_report(
         NoDataError: nothing in the range.
     """
     sites = sites_of(connection, gateway)
-    names = ", ".join(["day", "serial", *(column.name for column in PANEL), *REMARKS])
+    # "array" is a word of SQL.
+    names = ", ".join(f'"{name}"' for name in ("day", "serial", *(column.name for column in PANEL), *REMARKS))
     rows: list[tuple[Any, ...]] = []
     for site in sites:
         first, last = days_of(site, "panels", since, until, now)

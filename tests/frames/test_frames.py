@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 import logger
 from logger.errors import LoggerError, SettingsError
 from logger.frames import Database, database
+from logger.reports.panels import panel_report
 from tests.frames.conftest import FIRST, LAST, NEIGHBOUR, ZONE
 
 ROOT = Path(logger.__file__).parent.parent
@@ -90,6 +91,12 @@ def test_several_gateways_stand_in_one_frame(db: Database) -> None:
     assert list(db.gateways.index) == ["roof", NEIGHBOUR]
     assert db.energy().groupby("gateway").size().to_dict() == {"roof": 4, NEIGHBOUR: 1}
     assert set(db.samples("polls", "2026-03-27", gateway=NEIGHBOUR)["gateway"]) == {NEIGHBOUR}
+
+
+def test_the_report_of_panels_has_the_rows_of_their_view(db: Database, filled: Engine) -> None:
+    with filled.connect() as connection:
+        report = panel_report(connection, now=LAST, since="2026-03-28")
+    assert len(report.rows) == len(db.panels(("2026-03-28", "2026-03-30"))) > 0
 
 
 ASK: dict[str, Callable[[Any], object]] = {

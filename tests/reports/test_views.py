@@ -266,6 +266,29 @@ def test_no_view_reads_more_than_it_shows(engine: Engine) -> None:
             assert [name for name in whole if name.startswith(long)] == [], view
 
 
+#: view -> what of its rows is asked for, of years of them
+SPANS = {
+    "v_energy_15min": "quarter_starts_at >= '2026-03-29' AND quarter_starts_at < '2026-03-30'",
+    "v_energy_hourly": "hour_starts_at >= '2026-03-29' AND hour_starts_at < '2026-03-30'",
+    "v_energy_daily": "day >= '2026-03-29'",
+    "v_phase_daily": "day = '2026-03-29'",
+    "v_inverter_daily": "day >= '2026-03-29'",
+    "v_panels": "day BETWEEN '2026-03-01' AND '2026-03-29'",
+}
+
+
+SOUGHT = re.compile(r"SEARCH \w USING PRIMARY KEY \(gateway_id=\? AND (starts_at|day)[=>]")
+
+
+def test_a_span_of_a_view_is_sought_by_the_key(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    with engine.connect() as connection:
+        for view, asked in SPANS.items():
+            found = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE {asked}"))
+            assert any(SOUGHT.match(row[3]) for row in found), view
+    engine.dispose()
+
+
 def test_power_now_seeks_the_newest_poll(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     with engine.connect() as connection:
