@@ -11,7 +11,8 @@ from pathlib import Path
 
 from logger import settings
 from logger.errors import SettingsError
-from logger.frames.database import Database, Energy, Range, Samples
+from logger.frames.database import Database, Energy, Samples
+from logger.frames.ranges import Range
 from logger.settings import urls
 
 __all__ = ["Database", "Energy", "Range", "Samples", "where"]

@@ -1,36 +1,30 @@
 """A database, and the frames that it gives.
 
-Walk: columns -> here -> logger.connect
+Walk: columns, ranges -> here -> logger.connect
 """
 
 import contextlib
-import datetime as dt
 import itertools
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import Connection
 
-from logger.clock import day_end_s, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s, utc_now
 from logger.errors import UsageError
 from logger.frames.columns import as_read, guessed, is_instant, series, typed
-from logger.reports.periods import WITHIN_A_DAY, Days, Kind, parse, text_of
+from logger.frames.ranges import NOBODY, Range, beginnings, between, days_of, period_key, sites_named, zone_of
+from logger.reports.periods import WITHIN_A_DAY, Kind
 from logger.store import schema
 from logger.store.database import backend, open_engine, translated_errors, tuples
 from logger.store.database import rows as every_row
 from logger.store.models import METADATA
-from logger.store.queries import gateways
 
 Energy = Literal["15min", "hourly", "daily", "monthly", "yearly"]
 Samples = Literal["production", "consumption", "meters", "inverters", "polls", "batteries", "storage"]
-#: Days: ``2026-03-29``, ``2026-03``, ``2026``, ``7d``, ``last-month`` and the like; the first and the last of such,
-#: both included; or None for all there are.
-Range = str | dt.date | tuple[str | dt.date, str | dt.date] | None
-
 #: kind of energy -> as reports call it, and the column of its view that names a period
 ENERGY: dict[str, tuple[Kind, str]] = {
     "15min": ("quarter-hourly", "quarter_starts_at"), "hourly": ("hourly", "hour_starts_at"),
@@ -44,25 +38,6 @@ SAMPLES: dict[str, str] = {
 FEW = frozenset({"gateway", "phase", "measurement", "source", "serial", "outcome", "kind", "state"})
 #: So many rows of samples are read at a time.
 ROWS = 100_000
-
-
-class _Site(NamedTuple):
-    """The gateways of one name, which may have been replaced, and the zone of their days."""
-
-    name: str
-    gateway_ids: list[int]
-    zone: str
-
-    def bounds(self, days: Days | None) -> tuple[dt.datetime, dt.datetime] | None:
-        """Return the first instant of days, and the first after them."""
-        if days is None:
-            return None
-        zone = time_zone(self.zone)
-        return from_epoch_s(day_start_s(days.first, zone)), from_epoch_s(day_end_s(days.last, zone))
-
-
-#: of a database that has no gateway yet
-NOBODY = _Site("", [], "UTC")
 
 
 class Database:
@@ -223,13 +198,13 @@ class Database:
         columns = [column for column in table.c if column.name != "gateway_id"]
         names = ["gateway", *(column.name for column in columns)]
         with self._reading() as connection:
-            sites = _sites(connection, gateway)
-            zone = _zone(sites, tz)
+            sites = sites_named(connection, gateway)
+            zone = zone_of(sites, tz)
             is_empty = True
             for site in sites or [NOBODY]:
                 query = (
                     sa.select(*(backend(connection).plain(column) for column in columns))
-                    .where(table.c.gateway_id.in_(site.gateway_ids), *_between(time, site.bounds(_days(days, site))))
+                    .where(table.c.gateway_id.in_(site.gateway_ids), *between(time, site.bounds(days_of(days, site))))
                     .order_by(*table.primary_key)
                 )
                 found = itertools.chain.from_iterable(tuples(connection, query))
@@ -261,7 +236,7 @@ class Database:
             if not result.returns_rows:
                 raise UsageError("This statement returns no rows; sql() is for SELECT.")
             names = list(result.keys())
-            zone = tz or _zone(_sites(connection, None), None)
+            zone = tz or zone_of(sites_named(connection, None), None)
             values = list(zip(*result.fetchall(), strict=True)) or [()] * len(names)
         found = pd.concat([guessed(name, column, zone) for name, column in zip(names, values, strict=True)], axis=1)
         found.columns = pd.Index(names)  # Two of one name stay two.
@@ -277,25 +252,25 @@ class Database:
     ) -> pd.DataFrame:
         """Return the rows of a view, of some days; the column that says when is the index."""
         with self._reading() as connection:
-            sites = _sites(connection, gateway)
-            zone, names = _zone(sites, tz), list(connection.execute(sa.text(f"SELECT * FROM {view} LIMIT 0")).keys())  # noqa: S608 - our own view
+            sites = sites_named(connection, gateway)
+            zone, names = zone_of(sites, tz), list(connection.execute(sa.text(f"SELECT * FROM {view} LIMIT 0")).keys())  # noqa: S608 - our own view
             columns = {name: typed(name) for name in names}
             select = sa.select(*(as_read(connection, column) for column in columns.values())).select_from(
                 sa.table(view)
             )
             parts = []
             for site in sites or [NOBODY]:
-                chosen = _days(days, site)
+                chosen = days_of(days, site)
                 if period in WITHIN_A_DAY or is_instant(key):
-                    where = _between(columns[key], site.bounds(chosen))
+                    where = between(columns[key], site.bounds(chosen))
                 elif chosen is not None:
-                    where = [columns[key].between(_key(period, chosen.first), _key(period, chosen.last))]
+                    where = [columns[key].between(period_key(period, chosen.first), period_key(period, chosen.last))]
                 else:
                     where = []
                 query = select.where(columns["gateway"] == site.name, *where).order_by(columns[key])
                 part = _frame(names, list(every_row(connection, query)), zone)
                 if not is_instant(key):
-                    part[key] = _beginnings(part[key], site, zone)
+                    part[key] = beginnings(part[key], site, zone)
                 parts.append(part.set_index(key))
         return pd.concat(parts) if len(parts) > 1 else parts[0]
 
@@ -304,62 +279,6 @@ def _one_of(method: str, chosen: str, known: Mapping[str, object]) -> str:
     if chosen not in known:
         raise UsageError(f"{method}() knows {', '.join(known)}; not {chosen!r}.")
     return chosen
-
-
-def _sites(connection: Connection, gateway: str | None) -> list[_Site]:
-    """Return the gateways by name, or the one that was asked for."""
-    rows = gateways(connection)
-    found: dict[str, _Site] = {}
-    for row in rows:
-        before = found.get(row.name, _Site(row.name, [], "UTC"))
-        found[row.name] = _Site(row.name, [*before.gateway_ids, row.gateway_id], row.time_zone or before.zone)
-    if gateway is not None and gateway not in found:
-        known = ", ".join(found) or "none yet"
-        raise UsageError(f"There is no gateway {gateway!r} in the database; known: {known}.")
-    return [site for name, site in found.items() if gateway in {None, name}]
-
-
-def _zone(sites: Sequence[_Site], tz: str | None) -> str:
-    """Return the zone of an index: the one asked for, the one that all gateways are in, or UTC."""
-    if tz is not None:
-        return time_zone(tz).key
-    zones = {site.zone for site in sites}
-    return zones.pop() if len(zones) == 1 else "UTC"
-
-
-def _days(chosen: Range, site: _Site) -> Days | None:
-    """Return the days of a range; what a word means depends on where the gateway is.
-
-    Raises:
-        UsageError: it names none.
-    """
-    if chosen is None:
-        return None
-    today = local_day(to_epoch_s(utc_now()), time_zone(site.zone))
-    first, last = (parse(str(end), today) for end in (chosen if isinstance(chosen, tuple) else (chosen, chosen)))
-    if first.first > last.last:
-        raise UsageError(f"The range ends ({last.last}) before it starts ({first.first}); swap its ends.")
-    return Days(first.first, last.last)
-
-
-def _key(period: Kind, day: dt.date) -> Any:
-    """Return how a view names the day, month or year that holds a day."""
-    return {"monthly": text_of(period, day), "yearly": day.year}.get(period, day)
-
-
-def _between(column: ColumnElement[Any], bounds: tuple[dt.datetime, dt.datetime] | None) -> list[ColumnElement[bool]]:
-    return [] if bounds is None else [column >= bounds[0], column < bounds[1]]
-
-
-def _beginnings(periods: "pd.Series[Any]", site: _Site, zone: str) -> "pd.Series[Any]":
-    """Return the instants at which a gateway's days, months or years begin."""
-    at_home = time_zone(site.zone)
-    starts_s = {}
-    for period in periods.unique():
-        text = str(period)[:10]
-        starts_s[period] = day_start_s(dt.date.fromisoformat(text + "-01-01"[len(text) - 4 :]), at_home)
-    found = pd.to_datetime(periods.map(starts_s).astype("int64"), unit="s", utc=True)
-    return found.dt.tz_convert(zone).dt.as_unit("s")
 
 
 def _frame(
