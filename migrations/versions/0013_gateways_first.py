@@ -3,7 +3,7 @@
 Its planner may otherwise begin with the rows of all time, because it does not know that there are few gateways.
 PostgreSQL knows.
 
-Revision ID: 0012 Revises: 0011
+Revision ID: 0013 Revises: 0012
 """
 
 from pathlib import Path
@@ -11,8 +11,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
