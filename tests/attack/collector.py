@@ -50,8 +50,8 @@ for line in sys.stdin:
     peak_kb = int(status["VmHWM"].split()[0])
     stored = {poller.name: poller.keeper.stored for poller in polling}
     print(json.dumps({"peak_kb": peak_kb, "threads": threading.active_count(), "stored": stored}), flush=True)
-writer.stop(20)
-writer.join(20)
+writer.stop(60)
+writer.join(60)
 database.close()
 os._exit(writer.is_alive())
 """
