@@ -19,6 +19,7 @@ _CAUSES = (
     r"(certificate verify failed[^'\")(]*)",
     r"\[Errno -?\d+\] ([^'\")>]+)",
     r"Error\(\d+, '([^']+)'\)",
+    r"^\(\d{3}, b'([^']+)'",  # what a mail server answered
     "(timed out)",
 )
 _LONGEST = 200

@@ -1,11 +1,12 @@
 """What is news to a receiver, how it is written, and when nothing is sent."""
 
+import logging
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from logger.notify.courier import redacted
+from logger.notify.courier import _Listening, redacted
 from logger.notify.outbox import Notification, is_news
 from logger.notify.sources import LONG_AGO, Finding
 from logger.notify.words import NAMED, is_quiet, message
@@ -87,6 +88,28 @@ def test_one_notification_is_a_sentence_and_many_are_a_digest_of_bounded_length(
     assert "And 460 more" in many.body
     assert "took nothing since Monday 2026-06-15, 12:00" in many.body
     assert "3 more could not be kept" in many.body
+
+
+@pytest.mark.parametrize(
+    ("logged", "reason"),
+    [
+        ("Socket Exception: [Errno 111] Connection refused", "Connection refused"),
+        ("Socket Exception: (535, b'5.7.8 no user me')", "5.7.8 no user ***"),
+        (
+            ("Socket Exception: HTTPSConnectionPool(host='x'): exceeded with url: /hush (Caused by SSLError(1, "
+            "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:1006)'))"),
+            "certificate verify failed: self-signed",
+        ),
+        ("Socket Exception: ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))",
+         "Connection reset by peer"),
+        ("Socket Exception: HTTPConnectionPool(host='x'): Read timed out. (read timeout=4.0)", "timed out"),
+        ("what nobody foresaw about me", "no reason given"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_failure_is_said_in_plain_words(logged: str, reason: str) -> None:
+    heard = _Listening()
+    heard.emit(logging.LogRecord("apprise", logging.DEBUG, "", 0, logged, None, None))
+    assert heard.reason("mailto://me:hush@x") == reason
 
 
 @pytest.mark.parametrize(
