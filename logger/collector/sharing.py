@@ -9,6 +9,7 @@ Walk: store.leases -> here -> collector.service
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -60,7 +61,7 @@ class Sharing:
         self._leaving: set[str] = set()
         self._asked: set[str] = set()
         self._ahead_s = 0.0
-        self._is_away = False
+        self._is_away = self._has_more = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.renewals = 0  #: that went well
@@ -87,8 +88,9 @@ class Sharing:
             guarded(lambda: self.renew(asking, takes=False))
             self._stop.wait(min(FIRST_S, self._every_s / RENEWALS))
             while not self._stop.is_set():
+                self._has_more = False
                 guarded(lambda: self.renew(asking))
-                self._stop.wait(self._every_s / RENEWALS)
+                self._stop.wait(0 if self._has_more else self._every_s / RENEWALS)
 
         self._thread = threading.Thread(target=run, name="sharing", daemon=True)
         self._thread.start()
@@ -129,9 +131,13 @@ class Sharing:
         self._asked &= renewed.held
         # What this process still stores from when it last had a gateway goes first.
         gained = [name for name in sorted(renewed.held - self._asked - self._leaving) if not asking.has(name)]
+        until_s = time.monotonic() + self._every_s / RENEWALS
         for poller in self._build([self._gateways[name] for name in gained]) if gained else ():
             asking.take(poller)
             self._asked.add(poller.name)
+            if time.monotonic() > until_s:
+                self._has_more = True  # What else was gained waits until the leases have been renewed.
+                break
         for name in self._to_leave(renewed.too_many - len(self._leaving)):
             asking.leave(name)
             self._asked.remove(name)

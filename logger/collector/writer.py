@@ -60,10 +60,11 @@ class Writer(threading.Thread):
             self._guarded[keeper.name] = log_once("storing", keeper.name)
 
     def leave(self, keeper: Keeper, then: Callable[[], object]) -> None:
-        """Store what waits of a gateway and forget it; another process may ask it then."""
+        """Store what waits of a gateway before all others' and forget it; another process waits to ask it."""
         with self._changed:
             self._leaving[keeper.name] = then
-        self.wake(keeper)
+            self._due = {keeper.name: keeper} | self._due
+            self._changed.notify()
 
     def stop(self, within_s: float) -> None:
         """Ask the thread to store what waits, and what was counted of it if there is time, and end."""
@@ -99,17 +100,18 @@ class Writer(threading.Thread):
 
     def _store_due(self) -> bool:
         """Store what is due; return whether the database is away, for which what is left waits."""
-        with self._changed:
-            due, self._due = self._due, {}
         failed: dict[str, Keeper] = {}
-        while due and len(failed) < TRIED and not self._is_stopping:
-            keeper = due.pop(next(iter(due)))
+        while len(failed) < TRIED and not self._is_stopping:
+            with self._changed:
+                if (name := next((name for name in self._due if name not in failed), None)) is None:
+                    break
+                keeper = self._due.pop(name)
             self._store(keeper, keeper.store)
             if isinstance(keeper.error, AWAY):
                 failed[keeper.name] = keeper
         with self._changed:
             # The same are tried first the next time: each logs once that the database was lost.
-            self._due = failed | due | self._due
+            self._due = failed | self._due
         return bool(failed)
 
     def _store_the_rest(self) -> None:
