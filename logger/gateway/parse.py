@@ -82,13 +82,16 @@ def _decoded(body: bytes) -> Any:
 
 def number(value: Any) -> float | None:
     """Return a finite number, also from text; else None."""
+    kind = type(value)
+    if kind is float or kind is int:  # As nearly always: hundreds in a poll.
+        return value + 0.0 if -LARGEST <= value <= LARGEST else None  # + 0.0 turns -0.0 into 0.0
     if isinstance(value, str):
         # By its length first: the pattern takes long for what is no number but looks like one.
         bare = value[: 2 * LONGEST_NUMBER].strip()
         value = float(bare) if len(bare) <= LONGEST_NUMBER and _NUMBER.fullmatch(bare) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) + 0.0 if abs(value) <= LARGEST else None  # + 0.0 turns -0.0 into 0.0
+    return float(value) + 0.0 if abs(value) <= LARGEST else None
 
 
 def integer(value: Any) -> int | None:

@@ -145,16 +145,19 @@ def _states_at(window: Window, counted: Counted, at_s: int) -> States:
 def _hours(window: Window, edges_s: Sequence[int], counted: Counted) -> list[dict[str, Any]]:
     """Return the rows of inverter_hours: of days on which an inverter reported, by hours of standard time."""
     found = []
+    #: by day: the hour of standard time in which each hour begins
+    names = [
+        [(hour_s + standard_offset_s(hour_s, window.site.zone)) // HOUR_S % 24 for hour_s in range(*day_s, HOUR_S)]
+        for day_s in pairwise(edges_s)
+    ]
     for serial, mwh in counted.hours_mwh.items():
-        for day, (start_s, end_s), reports in zip(
-            counted.days, pairwise(edges_s), counted.reports[serial], strict=True
-        ):
+        for day, start_s, own, reports in zip(counted.days, edges_s, names, counted.reports[serial], strict=False):
             if not reports:
                 continue
             hours: list[float | None] = [None] * 24
-            for hour_s in range(start_s, end_s, HOUR_S):
-                hour = (hour_s + standard_offset_s(hour_s, window.site.zone)) // HOUR_S % 24
-                hours[hour] = mwh[(hour_s - edges_s[0]) // HOUR_S]
+            first = (start_s - edges_s[0]) // HOUR_S
+            for place, hour in enumerate(own, first):
+                hours[hour] = mwh[place]
             found.append(
                 {
                     "gateway_id": window.site.gateway_id,

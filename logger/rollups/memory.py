@@ -6,7 +6,7 @@ Walk: rollup -> here -> inverters, today
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from logger.clock import from_epoch_s
 from logger.rollups import inverters
@@ -15,6 +15,12 @@ from logger.rollups.read import Window
 from logger.rollups.today import Today
 from logger.store.models import INVERTER_SAMPLES
 
+_columns = INVERTER_SAMPLES.c
+_STORED = select(
+    func.max(_columns.reported_at),
+    func.count(),
+    func.count().filter(_columns.reported_at <= bindparam("until", type_=_columns.reported_at.type)),
+).where(_columns.gateway_id == bindparam("gateway"), _columns.reported_at > bindparam("since"))
 #: While no inverter reports, its day is looked at again after this long, s.
 QUIET_S = 3_600
 
@@ -61,10 +67,6 @@ class Memory:
 
 def _reports(window: Window, at_s: int) -> tuple[_Reports, int]:
     """Return which reports are stored of a window, and how many of them up to an instant."""
-    columns = INVERTER_SAMPLES.c
-    earlier = func.count().filter(columns.reported_at <= from_epoch_s(at_s))
-    query = select(func.max(columns.reported_at), func.count(), earlier).where(
-        columns.gateway_id == window.site.gateway_id, columns.reported_at > from_epoch_s(window.since_s)
-    )
-    newest, count, before = window.connection.execute(query).one()
+    of = {"gateway": window.site.gateway_id, "since": from_epoch_s(window.since_s), "until": from_epoch_s(at_s)}
+    newest, count, before = window.connection.execute(_STORED, of).one()
     return _Reports(window.since_s, newest, count), before

@@ -62,7 +62,8 @@ class _Backend(Protocol):
     """All that differs. A row "as SQLite keeps it" has instants as text, and yes and no as 1 and 0.
 
     ``place`` is another value once the database is another one, or None while there is none; ``leave`` closes what was
-    opened of one that is gone; ``bound`` lets each of an engine's statements take this many seconds at most.
+    opened of one that is gone; ``bound`` is for a process that stays: each statement takes this many seconds at
+    most, and connections hold little memory.
     ``write_file`` writes the database as it is into a SQLite file, and ``replace_file`` puts one in its place, where
     that is another way than to copy rows; ``csv_lines`` is what a server writes itself. ``copy_in`` takes rows of
     ``copied`` columns of another database. In upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read
