@@ -122,6 +122,7 @@ class Watch:
         self._today_was_late = False
         self._skew_s = 0
         self._missing: dict[str, int] = {}  # serial -> from how many lists in a row
+        self.is_inactive = False  #: the gateway calls its production meter so
         self._has_clamp = False  # the production CT has measured the inverters
         self._clamp_lost_at: datetime | None = None
 
@@ -132,7 +133,9 @@ class Watch:
         """
         events: list[Event] = []
         now = local or at
+        self.is_inactive = False
         for kind, subject, detail in found:
+            self.is_inactive = self.is_inactive or kind == "inactive_meter"
             # Other flags of a meter are another anomaly.
             key = (kind, f"{subject} {detail}" if kind == "wiring_flagged" else subject)
             before = self._seen.get(key)

@@ -243,14 +243,9 @@ class Gateway:
     def _documents(self, profile: Profile, deadline: Deadline, at: datetime, *, with_inverters: bool) -> Documents:
         """Ask for what a poll needs; when nobody is there, more would only wait longer."""
         documents, self._detected_with = self._detected_with, {}
-        is_there = False
-        due = self.devices.due(
-            profile.equipment,
-            to_epoch_s(at),
-            left_s=deadline.left_s,
-            is_busy=self.is_nightly_outage(at),
-            live=self.settings.livedata,
-        )
+        is_there, busy, live = False, self.is_nightly_outage(at), self.settings.livedata
+        due = self.devices.due(profile.equipment, to_epoch_s(at), left_s=deadline.left_s, is_busy=busy, live=live)
+        due += [profiles.PRODUCTION_JSON] if self._watch.is_inactive else []
         while (path := profiles.next_endpoint(profile, documents, with_inverters=with_inverters, due=due)) is not None:
             document = documents[path] = self.endpoints.get(path, deadline)
             is_there = is_there or not isinstance(document, errors.GatewayError)
@@ -258,8 +253,9 @@ class Gateway:
             if type(document) is errors.GatewayUnreachableError and not is_there and path != profiles.DEVICE_DATA:
                 raise document
         self.devices.remember(documents, to_epoch_s(at))
-        page = profiles.known(documents, profiles.PRODUCTION_JSON)
-        found = self.devices.equipment(profile.equipment, documents, page)
+        found = self.devices.equipment(
+            profile.equipment, documents, profiles.known(documents, profiles.PRODUCTION_JSON)
+        )
         if found != profile.equipment:
             self.endpoints.profile = replace(profile, equipment=found)
         return documents

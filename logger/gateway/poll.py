@@ -147,7 +147,7 @@ def _production(parts: Parts) -> None:
         case ProductionFrom.CT:
             parts.production = meters.production(parts.meter_readings)
             # The gateway may call its own production meter inactive.
-            if not parts.is_left_alone(profiles.PRODUCTION_JSON):
+            if profiles.PRODUCTION_JSON in parts.documents and not parts.is_left_alone(profiles.PRODUCTION_JSON):
                 _check_active(parts, parts.answer(profiles.PRODUCTION_JSON), Source.CT)
         case ProductionFrom.EIM | ProductionFrom.EIM_PLAIN:
             page = parts.answer(parts.profile.eim_endpoint)

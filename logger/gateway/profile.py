@@ -61,6 +61,8 @@ class ConsumptionFrom(StrEnum):
     EIM = "production.json consumption items"
 
 
+#: From this firmware on a gateway may call its own production meter inactive in any poll (rule P1a).
+INACTIVE_FROM: Firmware = (8,)
 _ENDPOINTS = {
     # A CT's own page does not show whether the gateway calls it inactive.
     ProductionFrom.CT: PRODUCTION_JSON,
@@ -121,7 +123,8 @@ def next_endpoint(
     """Return what a poll has to ask for next, meters first: they matter most; None at its end.
 
     What batteries give and take comes right after, to be of the same second. ``due`` are pages that are asked for now
-    and then: last.
+    and then: last. Where a CT counts production, production.json only shows whether the gateway calls it inactive: on
+    firmware that was never seen to do so it is asked with the inverters.
     """
     wanted = [READINGS] if profile.meters else []
     wanted += profile.equipment.pages()
@@ -129,7 +132,8 @@ def next_endpoint(
         wanted.append(DEVICE_DATA if profile.firmware >= DETAILED_FROM else V1_INVERTERS)
         if DEVICE_DATA in documents and needs_plain_list(known(documents, DEVICE_DATA)):
             wanted.append(V1_INVERTERS)
-    if profile.production in _ENDPOINTS:
+    is_needed = profile.production is not ProductionFrom.CT or profile.firmware >= INACTIVE_FROM
+    if profile.production in _ENDPOINTS and (is_needed or with_inverters):
         wanted.append(_ENDPOINTS[profile.production])
     if profile.consumption is ConsumptionFrom.EIM:
         wanted.append(profile.eim_endpoint)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from logger.errors import GatewayUnreachableError, LoggerError
+from logger.gateway.client import Gateway
 from logger.readings import Measurement, Outcome, Phase, Poll, Source
 from logger.simulator.numbers import CTS
 from logger.simulator.pages import PAGES
@@ -97,6 +98,28 @@ def test_inactive_production_without_a_fallback_is_unknown(bench: Benches) -> No
     assert None not in consumption(poll, Measurement.NET_CONSUMPTION).values()
     roof.simulation.faults.clear()
     assert roof.poll(gateway).outcome is Outcome.COMPLETE
+
+
+def test_production_json_is_asked_as_often_as_the_meter_may_be_called_inactive(bench: Benches) -> None:
+    page = "/production.json?details=1"
+    for generation, with_each in (("8", True), ("7", False)):
+        roof = bench(cts="net", generation=generation)
+        gateway = roof.gateway()
+        roof.poll(gateway)
+
+        def is_asked(*, inverters: bool, roof: Bench = roof, gateway: Gateway = gateway) -> bool:
+            roof.simulation.requests.clear()
+            gateway.poll(at=roof.clock(), inverters=inverters)
+            return page in [request.path for request in roof.simulation.requests]
+
+        assert is_asked(inverters=False) is with_each
+        assert is_asked(inverters=True)
+        roof.simulation.fault("inactive")
+        assert is_asked(inverters=True)
+        assert is_asked(inverters=False)  # To see when it is over.
+        roof.simulation.faults.clear()
+        assert is_asked(inverters=False)
+        assert is_asked(inverters=False) is with_each
 
 
 def test_nulls_cost_their_fields_alone(bench: Benches) -> None:
