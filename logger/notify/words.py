@@ -1,7 +1,7 @@
 """A notification, or several, as a message."""
 
 from collections.abc import Sequence
-from datetime import datetime, time
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from logger.notify.delivery import Message
@@ -35,6 +35,8 @@ def title(waiting: Sequence[Notification]) -> str:
     if len(waiting) == 1:
         own = waiting[0]
         what = "a panel is well again" if " is no longer " in own.detail else KINDS[own.kind]
+        if own.kind == "monthly_page":
+            what = f"{date.fromisoformat(f'{own.subject}-01'):%B %Y}"
         return f"{own.gateway}: {what}"
     return f"envoylog: {len(waiting)} notifications"
 

@@ -285,7 +285,7 @@ def test_a_month_comes_once_with_its_page_on_the_morning_after(house: Houses) ->
     for hours in range(0, 40, 4):
         home.now = datetime(2026, 6, 30, 20, tzinfo=UTC) + timedelta(hours=hours)
         own.look()
-    assert [(name, message.title) for name, message in home.got] == [("mail", "roof: the last month")]
+    assert [(name, message.title) for name, message in home.got] == [("mail", "roof: June 2026")]
     assert "Wednesday 2026-07-01, 06:00\nroof: in June 2026: 12 kWh produced" in home.got[0][1].body
     assert home.got[0][1].file == Path("/2026-06.html")
     assert home.pages == ["2026-06"]
