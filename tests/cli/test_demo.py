@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from logger import clock
+from logger import clock, demo
 from logger.demo import Demo
 from logger.simulator import history
 from logger.simulator.numbers import inverter_serial
@@ -15,14 +15,17 @@ from tests.conftest import Benches
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("now", "days"), [("2026-06-01T10:04:59", 2), ("2026-05-31T22:04:00", 1)], ids=["midday", "midnight"]
+    ("now", "days", "polled"),
+    [("2026-06-01T10:04:59", 1, 0), ("2026-05-31T22:04:00", 1, 1)],
+    ids=["midday", "midnight"],
 )
 def test_a_demo_without_live_slots_is_compared_up_to_its_last_poll(
-    now: str, days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    now: str, polled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "utc_now", lambda: datetime.fromisoformat(now).replace(tzinfo=UTC))
+    monkeypatch.setattr(demo, "POLLED_DAYS", polled)
     lines: list[str] = []
-    Demo(tmp_path / "demo", lines.append).run(days=days, live_s=0)
+    Demo(tmp_path / "demo", lines.append).run(days=1, live_s=0)
     assert any("largest difference 0.0" in line for line in lines)
     assert [line.strip() for line in lines[-2:]] == ["envoylog setup", "envoylog run"]
     assert (tmp_path / "demo/month.html").stat().st_size > 10_000
