@@ -22,6 +22,8 @@ FIGURES = [column for column in ENERGY if column.unit in {"kWh", "kWh/kWp", "%"}
 #: At most this many spans of days, and panels, are listed.
 MAX_LISTED = 6
 LAST_COLUMN = 4
+#: what a heading has room for
+IN_A_LINE = 21
 #: Some days take two lines where months have long names.
 BELOW = {"align": "right", "valign": "bottom", "text_wrap": True}
 
@@ -77,7 +79,8 @@ def _figures(out: Workbook, sheet: Any, y: int, book: Book, daily: tuple[str, Ta
         *(_span(part.since, part.until) for part in parts),
         *([say("Change")] if len(parts) > 1 else []),
     ]
-    sheet.set_row(y, 32)
+    if max(map(len, heads)) > IN_A_LINE:
+        sheet.set_row(y, 32)
     sheet.write_string(y, 0, say("Energy"), out.style(**head, valign="bottom"))
     for x in range(1, LAST_COLUMN + 1):
         sheet.write_string(y, x, heads[x - 1] if x <= len(heads) else "", out.style(**head, **BELOW))
