@@ -15,6 +15,7 @@ PUBLIC = (
     "energy_daily", "energy_hourly", "energy_15min", "inverter_daily", "panel_daily",
     "gateways", "meters", "inverters", "batteries", "panels", "events", "polls", "production_samples",
     "consumption_samples", "meter_readings", "inverter_samples", "battery_samples", "storage_samples", "site_states",
+    "notifications",
     "data_dictionary",
 )  # fmt: skip
 #: the views by what is asked most; others follow
