@@ -10,7 +10,7 @@ from logger.clock import local_day, time_zone, to_epoch_s, utc_now
 from logger.errors import NoDataError
 from logger.exports import panel_lines
 from logger.reports.energy import sites_of
-from logger.reports.panels import NOT_JUDGED, standing_panels
+from logger.reports.panels import NOT_JUDGED, STANDS, last_judged, standing_panels
 
 
 @click.command()
@@ -22,13 +22,14 @@ def panels(gateway: str | None, for_installer: bool, as_json: bool) -> None:
 
     A panel is fine, weak, shaded, silent, dead or removed; the reports of its inverter tell.
     """
-    now_s = to_epoch_s(utc_now())
+    now_s, found = to_epoch_s(utc_now()), []
     with reading(load_settings()) as connection:
-        found = [
-            panel
-            for site in sites_of(connection, gateway)
-            for panel in standing_panels(connection, site, local_day(now_s, time_zone(site.zone)))
-        ]
+        for site in sites_of(connection, gateway, inverters=True):
+            today = local_day(now_s, time_zone(site.zone))
+            found += standing_panels(connection, site, today, is_old=True)
+            last = last_judged(connection, site, today)
+            if last is not None and last < today - STANDS:
+                click.echo(f"{site.name}: as of {last}; no later day of its inverters was recorded.", err=True)
     if not found:
         raise NoDataError(NOT_JUDGED)
     if for_installer:

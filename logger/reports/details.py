@@ -40,7 +40,7 @@ def detail_report(
         NoDataError: nothing in the range, or a site that has one phase only.
     """
     view, member, columns = DETAILS[kind]
-    sites = sites_of(connection, gateway)
+    sites = sites_of(connection, gateway, inverters=kind == "inverters")
     numbers = ", ".join(column.name for column in columns)
     rows: list[tuple[Any, ...]] = []
     for site in sites:

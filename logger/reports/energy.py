@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
 from logger.errors import NoDataError, UsageError
@@ -33,7 +33,7 @@ from logger.reports.periods import (
     span,
     text_of,
 )
-from logger.store.models import ENERGY_15MIN, EVENTS, POLLS, UtcDateTime
+from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, EVENTS, GATEWAYS, INVERTER_DAILY, POLLS, UtcDateTime
 from logger.store.queries import ends_s
 
 #: weight of the ratios -> its energy, and the other that has to be known as well
@@ -159,31 +159,26 @@ def nothing_in_range(sites: Sequence[Site]) -> NoDataError:
     return NoDataError(f"There is no data in this range; there is data of {held}.")
 
 
-def sites_of(connection: Connection, gateway: str | None) -> list[Site]:
-    """Return the gateways that have energy, or the one that was asked for.
+def sites_of(connection: Connection, gateway: str | None, *, inverters: bool = False) -> list[Site]:
+    """Return the gateways that have energy, or the one that was asked for; ``inverters``: also energy of these alone.
 
     Raises:
         UsageError: no such gateway; lists the known.
         NoDataError: nothing was recorded yet.
     """
-    rows = connection.execute(
-        # Two seeks for each gateway: a join would read all of its days.
-        sa.text(
-            "SELECT gateway_id, name, time_zone, peak_power_kwp, "
-            "(SELECT min(day) FROM energy_daily d WHERE d.gateway_id = g.gateway_id) AS first_day, "
-            "(SELECT max(day) FROM energy_daily d WHERE d.gateway_id = g.gateway_id) AS last_day "
-            "FROM gateways g ORDER BY gateway_id"
-        )
-    ).all()
+    of, tables = GATEWAYS.c, (ENERGY_DAILY, INVERTER_DAILY) if inverters else (ENERGY_DAILY,)
+    # Each of these is one seek by the key.
+    ends = [select(end(table.c.day)).where(table.c.gateway_id == of.gateway_id).scalar_subquery()
+            for table in tables for end in (func.min, func.max)]  # fmt: skip
+    query = select(of.gateway_id, of.name, of.time_zone, of.peak_power_kwp, *ends).order_by(of.gateway_id)
+    rows = connection.execute(query).all()
     names = dict.fromkeys(row.name for row in rows)
     if gateway is not None and gateway not in names:
         known = ", ".join(names) or "none yet"
         raise UsageError(f"There is no gateway {gateway!r} in the database; known: {known}.")
-    sites = [
-        _site(connection, [row for row in rows if row.name == name])
-        for name in dict.fromkeys(row.name for row in rows if row.first_day is not None)
-        if gateway in {None, name}
-    ]
+    found = {name: [row for row in rows if row.name == name] for name in names if gateway in {None, name}}
+    days = {name: [day for row in mine for day in row[4:] if day is not None] for name, mine in found.items()}
+    sites = [_site(connection, mine, days[name]) for name, mine in found.items() if days[name]]
     if not sites:
         raise NoDataError(
             "No energy has been recorded yet: `envoylog run` counts it at each quarter hour, and `envoylog db rebuild` "
@@ -206,16 +201,16 @@ def _polled_once(connection: Connection, sites: Sequence[Site]) -> NoDataError |
     )
 
 
-def _site(connection: Connection, rows: Sequence[Any]) -> Site:
-    """Return the site of the gateways of one name."""
+def _site(connection: Connection, rows: Sequence[Any], days: Sequence[date]) -> Site:
+    """Return the site of the gateways of one name, which have energy of some days."""
     ends = (ends_s(connection, ENERGY_15MIN.c.starts_at, row.gateway_id) for row in rows)
     return Site(
         name=rows[0].name,
         gateway_ids=[row.gateway_id for row in rows],
         zone=max((row.time_zone for row in rows if row.time_zone), default="UTC"),
         peak_power_kwp=max((row.peak_power_kwp for row in rows if row.peak_power_kwp), default=None),
-        first=min(as_date(row.first_day) for row in rows if row.first_day is not None),
-        last=max(as_date(row.last_day) for row in rows if row.last_day is not None),
+        first=min(days),
+        last=max(days),
         counted_s=sorted((first_s, last_s + QUARTER_S) for first_s, last_s in filter(None, ends)),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from logger.errors import NoDataError
 from logger.reports import Report
@@ -38,12 +38,12 @@ _days = PANEL_DAILY.c
 class Panel:
     """How a panel stands; energies in kWh, None where unknown."""
 
-    serial: str
-    state: str | None  #: fine, weak, shaded, dead, silent or removed; None where it has no neighbours
-    since: date  #: the first day of that state
     gateway: str = ""
+    serial: str
     name: str | None = None  #: as configured
     array: str | None = None
+    state: str | None  #: fine, weak, shaded, dead, silent or removed; None where it has no neighbours
+    since: date  #: the first day of that state
     relative_pct: float | None = None  #: of the last 14 bright days, against what is usual beside its neighbours
     energy_kwh: float | None = None  #: of the last 14 days that were judged,
     peers_median_kwh: float | None = None  #: and what half of its neighbours made in these
@@ -58,18 +58,68 @@ def panels_of(connection: Connection, site: Site, today: date) -> tuple[int, lis
     return len(expected), [panel for panel in panels if panel.state not in {None, "fine"}]
 
 
-def standing_panels(connection: Connection, site: Site, today: date) -> list[Panel]:
-    """Return how each panel of a site stands, those that are not fine first."""
-    mine = _days.gateway_id.in_(site.gateway_ids)
-    newest = select(_days.day).where(mine, _days.day <= today, _days.day >= today - STANDS)
-    last = connection.execute(newest.order_by(_days.day.desc()).limit(1)).scalar()
-    if last is None:
+def last_judged(connection: Connection, site: Site, today: date) -> date | None:
+    """Return the last day on which panels of a site were judged, or None."""
+    newest = select(_days.day).where(_days.gateway_id.in_(site.gateway_ids), _days.day <= today)
+    last: date | None = connection.execute(newest.order_by(_days.day.desc()).limit(1)).scalar()
+    return last
+
+
+def standing_panels(connection: Connection, site: Site, today: date, *, is_old: bool = False) -> list[Panel]:
+    """Return how each panel of a site stands, those that are not fine first; ``is_old``: also if that was long ago."""
+    mine, last = _days.gateway_id.in_(site.gateway_ids), last_judged(connection, site, today)
+    if last is None or (last < today - STANDS and not is_old):
         return []
+    spells: dict[tuple[int, str], Any] = {
+        (row.gateway_id, row.serial): row for row in connection.execute(_spells(mine, last))
+    }
+    made: dict[tuple[int, str], list[Any]] = {}
+    recent = select(_days.gateway_id, _days.serial, _days.energy_wh, _days.peers_median_wh)
+    for row in connection.execute(recent.where(mine, _days.day.between(last - timedelta(days=DAYS - 1), last))):
+        made.setdefault((row.gateway_id, row.serial), []).append(row)
     same = and_(PANELS.c.gateway_id == _days.gateway_id, PANELS.c.serial == _days.serial)
     query = select(_days.gateway_id, _days.serial, PANELS.c.name, _days.array, _days.state, _days.relative_pct)
     query = query.select_from(PANEL_DAILY.outerjoin(PANELS, same)).where(mine, _days.day == last)
-    found = [_panel(connection, site, last, row) for row in connection.execute(query.order_by(_days.serial))]
+    rows: Sequence[Any] = connection.execute(query).all()
+    found = []
+    for gateway_id, serial, name, array, state, relative_pct in rows:
+        spell, days = spells[gateway_id, serial], made[gateway_id, serial]
+        lost_wh = None if state in {None, "fine", "removed"} else spell.lost_wh
+        panel = Panel(
+            gateway=site.name,
+            serial=serial,
+            name=name,
+            array=array,
+            state=state,
+            since=spell.since,
+            relative_pct=relative_pct,
+            energy_kwh=_kwh([day.energy_wh for day in days]),
+            peers_median_kwh=_kwh([day.peers_median_wh for day in days]),
+            lost_kwh=_kwh([lost_wh]),
+            advice=ADVICE.get(state or ""),
+        )
+        found.append(panel)
     return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
+
+
+def _spells(mine: ColumnElement[bool], last: date) -> Select[Any]:
+    """Return the query of the days in a row that each panel has been as it is, and what it made less than others."""
+    now, until = PANEL_DAILY.alias(), _days.day <= last
+    beside = and_(now.c.gateway_id == _days.gateway_id, now.c.serial == _days.serial, now.c.day == last)
+    other = select(_days.gateway_id, _days.serial, func.max(_days.day).label("day")).join(now, beside)
+    other = other.where(mine, until, _days.state.is_distinct_from(now.c.state))
+    before = other.group_by(_days.gateway_id, _days.serial).subquery()
+    less_wh = _days.peers_median_wh - func.coalesce(_days.energy_wh, 0.0)
+    same = and_(before.c.gateway_id == _days.gateway_id, before.c.serial == _days.serial)
+    query = select(
+        _days.gateway_id,
+        _days.serial,
+        func.min(_days.day).label("since"),
+        func.sum(case((less_wh < 0, 0.0), else_=less_wh)).label("lost_wh"),
+    )
+    query = query.select_from(PANEL_DAILY.outerjoin(before, same))
+    query = query.where(mine, until, or_(before.c.day.is_(None), _days.day > before.c.day))
+    return query.group_by(_days.gateway_id, _days.serial)
 
 
 def panel_report(
@@ -81,7 +131,7 @@ def panel_report(
         UsageError: no such gateway, or no such date.
         NoDataError: nothing in the range.
     """
-    sites = sites_of(connection, gateway)
+    sites = sites_of(connection, gateway, inverters=True)
     # "array" is a word of SQL.
     names = ", ".join(f'"{name}"' for name in ("day", "serial", *(column.name for column in PANEL), *REMARKS))
     rows: list[tuple[Any, ...]] = []
@@ -135,39 +185,6 @@ def panels_within(connection: Connection, site: Site, first: date, last: date) -
             )
         )
     return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
-
-
-def _panel(connection: Connection, site: Site, last: date, row: Any) -> Panel:
-    gateway_id, serial, name, array, state, relative_pct = row
-    mine = and_(_days.gateway_id == gateway_id, _days.serial == serial, _days.day <= last)
-    other = select(_days.day).where(mine, _days.state.is_distinct_from(state)).order_by(_days.day.desc()).limit(1)
-    before = connection.execute(other).scalar()
-    first = select(_days.day).where(mine, *(() if before is None else (_days.day > before,)))
-    since = connection.execute(first.order_by(_days.day).limit(1)).scalar_one()
-    is_fine = state in {None, "fine"}
-    oldest = last - timedelta(days=DAYS - 1)
-    query = select(_days.day, _days.energy_wh, _days.peers_median_wh)
-    query = query.where(mine, _days.day >= (oldest if is_fine else min(since, oldest)))
-    days = connection.execute(query).all()
-    recent = [day for day in days if day.day >= oldest]
-    lost_wh = [
-        max(0.0, day.peers_median_wh - (day.energy_wh or 0.0))
-        for day in days
-        if day.day >= since and day.peers_median_wh is not None
-    ]
-    return Panel(
-        gateway=site.name,
-        serial=serial,
-        name=name,
-        array=array,
-        state=state,
-        since=since,
-        relative_pct=relative_pct,
-        energy_kwh=_kwh([day.energy_wh for day in recent]),
-        peers_median_kwh=_kwh([day.peers_median_wh for day in recent]),
-        lost_kwh=None if is_fine or state == "removed" else _kwh(lost_wh),
-        advice=ADVICE.get(state or ""),
-    )
 
 
 def _kwh(values_wh: Sequence[float | None]) -> float | None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from logger.clock import local_day, to_epoch_s
 from logger.rollups.site import Site
-from logger.store.models import EVENTS, INVERTER_DAILY, INVERTERS
+from logger.store.models import EVENTS, INVERTER_DAILY, INVERTER_SAMPLES, INVERTERS
 
 #: A panel that has been silent for longer is no longer waited for; one that was removed is still shown for so long.
 GIVEN_UP_DAYS, SHOWN_DAYS = 365, 30
@@ -100,23 +100,23 @@ class PanelList:
         return dict(found)
 
     def _read_seen(self) -> dict[str, int]:
-        """Return the last day on which each panel was listed, where that goes beyond its reports.
+        """Return the last day on which each panel was listed, where that is more than when it reported last.
 
-        The collector keeps when each reported last, which says nothing of a list; other programs keep when it was
-        listed last: they do where that is later than the reports of a panel. One that is listed and never reported
-        is missing from the first day on.
+        The collector keeps when each reported, which says nothing of a list; other programs keep when each was listed:
+        they do where one was seen after all reports. One that is listed and never reported is missing from the first.
         """
-        columns, zone = INVERTERS.c, self._site.zone
+        columns, reported_at, zone = INVERTERS.c, INVERTER_SAMPLES.c.reported_at, self._site.zone
         query = select(columns.serial, columns.first_seen_at, columns.last_seen_at)
         found = self._connection.execute(query.where(columns.gateway_id == self._site.gateway_id)).all()
-        seen = {
-            row.serial: local_day(to_epoch_s(row.last_seen_at), zone).toordinal() for row in found if row.last_seen_at
-        }
-        for row in found:
-            if row.serial not in self._last and self._first:
+        for serial, first_at, _ in found:
+            if serial not in self._last and self._first:
                 since = min(self._first.values())
-                if row.first_seen_at is not None:
-                    since = max(since, local_day(to_epoch_s(row.first_seen_at), zone).toordinal())
-                self._heard.setdefault(row.serial, since - 1)
-        is_listing = any(day > self._last.get(serial, 0) + 1 for serial, day in seen.items())
-        return seen if is_listing else {}
+                if first_at is not None:
+                    since = max(since, local_day(to_epoch_s(first_at), zone).toordinal())
+                self._heard.setdefault(serial, since - 1)
+        newest = select(reported_at).where(INVERTER_SAMPLES.c.gateway_id == self._site.gateway_id)
+        newest_at = self._connection.execute(newest.order_by(reported_at.desc()).limit(1)).scalar()
+        seen_at = {serial: at for serial, _, at in found if at is not None}
+        if newest_at is None or all(at <= newest_at for at in seen_at.values()):
+            return {}
+        return {serial: local_day(to_epoch_s(at), zone).toordinal() for serial, at in seen_at.items()}

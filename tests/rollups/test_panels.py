@@ -3,18 +3,19 @@
 import math
 import random
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, text
 
-from logger.reports.panels import panel_report
+from logger.reports.energy import sites_of
+from logger.reports.panels import panel_report, standing_panels
 from logger.rollups import panels, rollup
 from logger.rollups.site import site_of
 from logger.rollups.verify import findings
 from logger.store.database import open_engine
-from logger.store.models import EVENTS, GATEWAYS, INVERTER_SAMPLES, PANELS
+from logger.store.models import EVENTS, GATEWAYS, INVERTER_SAMPLES, INVERTERS, PANELS
 from tests.panel_sites import Fault, PanelSite, Place, Plan
 from tests.panel_years import fill_days, misnamed, states_of
 from tests.rollups.test_rollups import table
@@ -189,9 +190,6 @@ def test_the_report_of_panels_has_a_row_per_day_and_panel(sqlite_url: str) -> No
     fill(engine, range(FAULT + 20))
     rebuilt(engine, SINCE + timedelta(days=FAULT + 20))
     with engine.begin() as connection:
-        # What only inverters measure has no energy of the site: a day of it says from when to when there is any.
-        for day in ("2026-03-01", "2026-05-18"):
-            connection.execute(text(f"INSERT INTO energy_daily (gateway_id, day, phase) VALUES (1, '{day}', 'total')"))
         connection.execute(insert(PANELS).values(gateway_id=1, serial=WEAK, name="over the door", array=None))
         report = panel_report(connection, now=SINCE + timedelta(days=FAULT + 20), since="2026-05-18")
     last = {row[2]: row for row in report.rows}
@@ -213,9 +211,25 @@ def test_ten_faults_of_a_year_are_named_within_a_fortnight_and_nothing_else(sqli
     place = Place("UTC", 45.0, 0.0, 0.6, 0.3)
     site = PanelSite(Plan(3, place, panels=16, days=240, start=SINCE, noise=0.03, faults=tuple(faults)))
     fill_days(engine, site, "seen")
+    fill(engine, range(1))  # So that it is known that inverters were seen after their reports.
     with engine.begin() as connection:
         panels.bring_up_to_date(connection, site_of(connection, 1))
     assert list(misnamed(site, states_of(engine, site), "seen")) == []
     named = [(kind, subject) for kind, subject, _ in events(engine)]
     assert len(named) == len(set(named))
+    engine.dispose()
+
+
+def test_an_inverter_that_is_listed_and_never_reported_is_silent(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    new_site(engine)
+    fill(engine, range(5))
+    never = {"gateway_id": 1, "serial": "1298", "last_seen_at": SINCE + timedelta(days=9)}
+    with engine.begin() as connection:
+        connection.execute(insert(INVERTERS), [never])
+    rebuilt(engine, SINCE + timedelta(days=5))
+    assert changes(engine, "1298")[-1][0] == "silent"
+    with engine.connect() as connection:
+        last = standing_panels(connection, sites_of(connection, None, inverters=True)[0], date(2026, 3, 5))[0]
+    assert (last.serial, last.state, last.energy_kwh) == ("1298", "silent", None)
     engine.dispose()
