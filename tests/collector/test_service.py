@@ -101,16 +101,16 @@ def test_a_slow_gateway_delays_no_other_and_its_missed_slots_are_recorded() -> N
 
 
 def test_one_that_hangs_each_time_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "LONG_S", 1.0)
-    hanging = [FakePoller(f"hanging {number}", 1.6) for number in range(3)]
+    monkeypatch.setattr(services, "LONG_S", 0.5)
+    hanging = [FakePoller(f"hanging {number}", 1.3) for number in range(3)]
     quick = [FakePoller(f"quick {number}", 0.01) for number in range(7)]
     room = Room(4, keeps_connections=True)
     service = Service([*hanging, *quick], poll_every_s=1, inverters_every_s=60, room=room)  # type: ignore[list-item]
-    threading.Timer(7, service.stop).start()
+    threading.Timer(4.5, service.stop).start()
     service.run()
     for poller in quick:  # Until it is known who hangs, they are in the way.
-        assert len(poller.missed) <= 3
-        assert len(poller.polled) >= 3
+        assert len(poller.missed) <= 2
+        assert len(poller.polled) >= 2
     assert service._pool.threads <= 3
     assert service._long.threads <= 1
 
