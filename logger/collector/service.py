@@ -79,8 +79,10 @@ class Turn:
             self.poller.poll(slot, inverters=inverters or self.taken == 0)
         finally:
             self.taken, self.took_s = self.taken + 1, time.monotonic() - began_s
-            self._is_busy = False
-            taken(slot, self.poller)
+            try:
+                taken(slot, self.poller)
+            finally:
+                self._is_busy = False
 
 
 class Service:

@@ -101,9 +101,10 @@ class Writer(threading.Thread):
     def _store_due(self) -> bool:
         """Store what is due; return whether the database is away, for which what is left waits."""
         failed: dict[str, Keeper] = {}
-        while len(failed) < TRIED and not self._is_stopping:
+        for _ in range(len(self._due)):
             with self._changed:
-                if (name := next((name for name in self._due if name not in failed), None)) is None:
+                name = next((name for name in self._due if name not in failed), None)
+                if name is None or len(failed) >= TRIED or self._is_stopping:
                     break
                 keeper = self._due.pop(name)
             self._store(keeper, keeper.store)
@@ -134,8 +135,10 @@ class Writer(threading.Thread):
 
     def _store(self, keeper: Keeper, store: Callable[[], bool]) -> None:
         """Store without ever raising: what waits goes on waiting."""
+        if (guarded := self._guarded.get(keeper.name)) is None:
+            return  # It was left, with nothing waiting.
         before = keeper.stored
-        self._guarded[keeper.name](store)
+        guarded(store)
         self.stored += keeper.stored - before
         if keeper.name in self._leaving and keeper.queue.oldest() is None:
             with self._changed:
