@@ -155,8 +155,8 @@ class Keeper:
 
     def store_all(self) -> bool:
         """Store what waits and bring the rollups up to this minute; for a clean stop."""
-        if not (is_done := self.store(to_the_minute=True)):
-            self.queue.keep()  # The machine may go down next.
+        is_done = self.store(to_the_minute=True)
+        self.queue.keep()  # The machine may go down next.
         return is_done
 
     def _store_waiting(self) -> int:

@@ -165,16 +165,16 @@ class Spool:
                 self._keep(flush=False)
 
     def keep(self) -> None:
-        """See to it that what waits outlives a power cut."""
+        """See to it that what waits outlives a power cut, and leave nothing in memory."""
         with self._lock:
             if self._unsafe_since is not None:
                 self._keep(flush=True)
+            self._shelf.close()
 
     def close(self) -> None:
         """Keep what waits, and let another process have it."""
         self.keep()
         with self._lock:
-            self._shelf.close()
             self._held.clear()
             self._is_loaded = False
         self._right.release()
