@@ -32,6 +32,8 @@ PAGE_BYTES = 1024
 LOG_PAGES = 2048
 #: With what the commit adds that is the one too many.
 LOG_BYTES = (LOG_PAGES + 256) * (PAGE_BYTES + 24)
+#: With less room left on its disk it grows as it goes.
+LOG_NEEDS_BYTES = 16 * LOG_BYTES
 BESIDE = ("-wal", "-shm")
 
 
@@ -77,7 +79,10 @@ def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
 
 
 def reserve_log(engine: Engine, path: Path) -> None:
-    """Give the log its room at once: of a file that grows, each commit writes the file system's own pages too."""
+    """Give the log its room at once, where there is plenty: a file that grows costs each commit more."""
+    room = os.statvfs(path.parent)
+    if room.f_bavail * room.f_frsize < LOG_NEEDS_BYTES:
+        return
     with engine.begin(), contextlib.suppress(OSError), Path(f"{path.resolve()}-wal").open("r+b") as log:
         # Nobody else writes to the log during a transaction of ours, and zeros are no part of it.
         if (left := LOG_BYTES - log.seek(0, os.SEEK_END)) > 0:
