@@ -70,7 +70,7 @@ def telling(loaded: "Settings", collector: "Service", engine: "Engine", environ:
                 kept=keepers,
                 tokens=lambda: credentials.tokens_left(loaded, environ, utc_now),
                 folders=folders,
-                page=month.MonthlyPage(loaded.state_dir / "notify", environ, courier),
+                page=month.MonthlyPage(loaded.state_dir / "notify", environ, courier, locale=loaded.pages_locale),
             )
         )
     if loaded.healthcheck is not None:

@@ -18,8 +18,8 @@ LONGEST_S = 600.0
 class MonthlyPage:
     """Makes the pages of months in a folder of the state directory; only the last one is kept."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], beside: Beside) -> None:
-        self._folder, self._environ, self._beside = folder, environ, beside
+    def __init__(self, folder: Path, environ: Mapping[str, str], beside: Beside, *, locale: str) -> None:
+        self._folder, self._environ, self._beside, self._locale = folder, environ, beside, locale
 
     def __call__(self, month: str) -> Path | None:
         """Return the page of a month (2026-10), or None where it can't be made."""
@@ -31,6 +31,7 @@ class MonthlyPage:
             for old in self._folder.glob("envoylog-*.html"):
                 old.unlink()
         command = [sys.executable, "-P", "-m", "logger", "report", "page", "--month", month, "-o", str(path)]
+        command += ["--locale", self._locale]
         ended = self._beside.run(command, self._environ, longest_s=LONGEST_S)
         if ended is None or (ended.code == 0 and path.exists()):
             return path if ended else None

@@ -15,8 +15,10 @@ from sqlalchemy import text
 
 from logger.cli.notify import telling
 from logger.clock import utc_now
+from logger.collector.beside import Beside, Ended
 from logger.collector.wiring import pollers
 from logger.notify import delivery, notifier
+from logger.notify.month import MonthlyPage
 from logger.settings.notify import healthcheck, receivers
 from logger.store.schema import upgrade
 from tests.conftest import Benches, collect
@@ -30,6 +32,29 @@ def until(path: Path) -> bool:
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     return path.exists()
+
+
+def test_the_page_of_a_month_is_made_once_and_only_the_last_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[list[str]] = []
+
+    class Stub(Beside):
+        def run(self, command: Any, *_: Any, **__: Any) -> Ended:
+            made.append(list(command)[3:])
+            if "2026-09" in command:
+                return Ended(6, "", "envoylog: the database is locked\n")
+            Path(command[command.index("-o") + 1]).write_text("page")
+            return Ended(0, "", "")
+
+    page = MonthlyPage(tmp_path / "notify", {}, Stub(), locale="nl")
+    october = page("2026-10")
+    assert october == page("2026-10") == tmp_path / "notify/envoylog-2026-10.html"
+    assert made == [["logger", "report", "page", "--month", "2026-10", "-o", str(october), "--locale", "nl"]]
+    assert (tmp_path / "notify").stat().st_mode & 0o777 == 0o700
+    assert page("2026-09") is None
+    assert caplog.messages == ["the page of 2026-09 was not made: the database is locked"]
+    assert list((tmp_path / "notify").iterdir()) == []
 
 
 def test_a_receiver_that_hangs_delays_neither_a_poll_nor_the_end(
