@@ -19,6 +19,8 @@ from logger.reports import Report
 from logger.reports.columns import BATTERY, ENERGY, STATUS, STATUSES, Column
 from logger.reports.summary import Book, PanelMonth
 
+#: More panels than that begin their energy on a page of its own.
+ON_A_PAGE = 15
 HEAD = {"bold": True, "bottom": 1, "bg_color": "#F3F3F3"}
 #: from a dark day to a bright one
 SUN = {"type": "2_color_scale", "min_color": "#FFFFFF", "max_color": "#F2A900", "min_type": "num", "min_value": 0}
@@ -89,33 +91,32 @@ def panels(out: Workbook, book: Book) -> None:
     serials = sorted(names, key=lambda serial: (states.get(serial, "") in {"", "fine"}, names[serial], serial))
     labels = [(names[serial], states.get(serial, "")) for serial in serials]
     shares = [[_share_pct(cells.get((serial, month))) for month in months] for serial in serials]
-    y = 0
+    heads = [f"{language.month(int(month[5:]))} {month[:4]}" for month in months]
+    sheet.write_row(0, 0, [say("Panel"), say("State")], out.style(**HEAD))
+    sheet.write_row(0, 2, [*heads, say("Total")], out.style(**HEAD, align="right"))
+    title, y = out.style(bold=True, font_size=12), 1
     if any(value is not None for row in shares for value in row):
-        _heads(out, sheet, y, say("In % of its neighbours"), months)
-        _rows(out, sheet, y + 2, labels, shares, "0")
-        sheet.conditional_format(y + 2, 2, y + 1 + len(serials), len(months) + 1, SHARES)
-        y += len(serials) + 4
-    _heads(out, sheet, y, say("Energy") + " (kWh)", [*months, "Total"])
+        sheet.write_string(y, 0, say("In % of its neighbours"), title)
+        _rows(out, sheet, y + 1, labels, shares, "0")
+        sheet.conditional_format(y + 1, 2, y + len(serials), len(months) + 1, SHARES)
+        y += len(serials) + 2
+        if len(serials) > ON_A_PAGE:
+            sheet.set_h_pagebreaks([y])
+    sheet.write_string(y, 0, f"{say('Energy')} (kWh)", title)
     energies = [[_energy_kwh(cells.get((serial, month))) for month in months] for serial in serials]
-    _rows(out, sheet, y + 2, labels, energies, "#,##0.0")
+    _rows(out, sheet, y + 1, labels, energies, "#,##0.0")
     total = out.style(num_format="#,##0.0", bold=True)
-    for at, row in enumerate(energies, start=y + 2):
+    for at, row in enumerate(energies, start=y + 1):
         known = [value for value in row if value is not None]
         if known:
             ends = (xl_rowcol_to_cell(at, x) for x in (2, len(months) + 1))
             sheet.write_formula(at, len(months) + 2, f"=SUM({':'.join(ends)})", total, sum(known))
-    sheet.freeze_panes(0, 2)
+    sheet.freeze_panes(1, 2)
+    sheet.repeat_rows(0)
     widths = [18, 9, *[9] * len(months), 10]
     for x, width in enumerate(widths):
         sheet.set_column(x, x, width)
     out.paginate(sheet, widths, 2)
-
-
-def _heads(out: Workbook, sheet: Any, y: int, title: str, columns: Sequence[str]) -> None:
-    sheet.write_string(y, 0, title, out.style(bold=True, font_size=12))
-    sheet.write_row(y + 1, 0, [say("Panel"), say("State")], out.style(**HEAD))
-    texts = [say(own) if own == "Total" else f"{language.month(int(own[5:]))} {own[:4]}" for own in columns]
-    sheet.write_row(y + 1, 2, texts, out.style(**HEAD, align="right"))
 
 
 def _rows(

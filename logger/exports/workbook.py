@@ -193,10 +193,10 @@ class Workbook:
 
     def _cell(self, sheet: Any, y: int, x: int, column: Column | str, value: Any) -> None:
         if isinstance(column, Column):
-            sheet.write_number(y, x, value, self.number_style(column))
+            sheet.write_number(y, x, value, self.number_style(column, valign="top"))
         elif isinstance(value, date):
             hours = " hh:mm" if isinstance(value, datetime) else ""
-            sheet.write_datetime(y, x, value, self.style(num_format=f"yyyy-mm-dd{hours}", align="left"))
+            sheet.write_datetime(y, x, value, self.style(num_format=f"yyyy-mm-dd{hours}", align="left", valign="top"))
         elif column == NOTES:
             lines = len(textwrap.wrap(value, NOTES_IN_A_LINE))
             if lines > 1:  # Not every program grows a row by itself.
@@ -204,7 +204,7 @@ class Workbook:
             sheet.write_string(y, x, escape_formula(value), self.style(indent=1, text_wrap=True, valign="top"))
         else:
             shown_value = say(value) if column in WORDED else escape_formula(value)
-            sheet.write(y, x, shown_value, self.style(indent=int(column == STATUS), align="left"))
+            sheet.write(y, x, shown_value, self.style(indent=int(column == STATUS), align="left", valign="top"))
 
     def number_style(self, column: Column, **look: Any) -> Any:
         """Return the format of a column's cells."""
