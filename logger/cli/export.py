@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from logger import clock, exports
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.errors import UsageError
 from logger.exports import raw
-from logger.lake import layout, write
-from logger.lake.write import Span
 from logger.reports import periods
 from logger.store import queries
 from logger.store.models import METADATA
@@ -59,26 +58,38 @@ def export(
             raise UsageError("Parquet goes into a directory: add -o DIRECTORY.")
         if since_last and (since or until):
             raise UsageError("--since-last says itself where to begin: leave out --from and --to.")
-        _into_lake(output, what, Span(gateway, begin, end, since_last))
+        _into_lake(output, what, gateway, begin, end, since_last=since_last)
         return
     if what == "all" or since_last:
         raise UsageError(f"{'all' if what == 'all' else '--since-last'} is for a lake: add --format parquet.")
     with reading(load_settings()) as connection:
-        chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end)
-        # How far it is shows on a terminal, unless the rows go there.
+        # How far it is shows on a terminal, unless the rows go there: only then they are counted before.
         shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+        chosen = raw.select_samples(connection, what, gateway=gateway, since=begin, until=end, is_counted=shown)
+        written = 0
         with click.progressbar(length=chosen.count, label=what, file=sys.stderr, hidden=not shown) as bar:
+
+            def step(rows: int) -> None:
+                nonlocal written
+                written += rows
+                bar.update(rows)
+
             if form == "csv":
-                _write(output, lambda out: raw.write_csv(out, connection, chosen, bar.update))
+                _write(output, lambda out: raw.write_csv(out, connection, chosen, step))
             else:
-                batches = raw.stream(connection, chosen, bar.update)
-                _write(output, lambda out: raw.write_jsonl(out, chosen.names, batches))
+                _write(output, lambda out: raw.write_jsonl(out, chosen.names, raw.stream(connection, chosen, step)))
     if output is not None:
-        click.echo(f"{output}: {chosen.count} rows", err=True)
+        click.echo(f"{output}: {written} rows", err=True)
 
 
-def _into_lake(lake: Path, what: str, span: Span) -> None:
+def _into_lake(
+    lake: Path, what: str, gateway: str | None, since: date | None, until: date | None, *, since_last: bool
+) -> None:
     """Write Parquet files by gateway and month."""
+    # It needs what nobody else needs who exports.
+    from logger.lake import layout, write  # noqa: PLC0415
+
+    span = write.Span(gateway, since, until, since_last)
     tables = layout.TABLES if what == "all" else [METADATA.tables[raw.TABLES[what]]]
     with reading(loaded := load_settings()) as connection:
         count = len(tables) * len(queries.gateways(connection))

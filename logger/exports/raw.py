@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, func, literal, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError, UsageError
@@ -29,6 +29,8 @@ TABLES = {
     "inverters": "inverter_samples",
     "polls": "polls",
 }
+#: rows at a time
+BATCH = 20_000
 #: columns that hold text
 TEXTS = frozenset({"phase", "measurement", "source", "serial", "outcome", "error"})
 
@@ -39,11 +41,17 @@ class Selection:
 
     names: list[str]
     queries: list[Select[Any]]  #: one per gateway
-    count: int
+    count: int  #: of rows; 1 where they were not counted
 
 
 def select_samples(
-    connection: Connection, what: str, *, gateway: str | None, since: dt.date | None, until: dt.date | None
+    connection: Connection,
+    what: str,
+    *,
+    gateway: str | None,
+    since: dt.date | None,
+    until: dt.date | None,
+    is_counted: bool = False,
 ) -> Selection:
     """Return the rows of ``what`` of the local days ``since`` to ``until``, both included.
 
@@ -66,10 +74,10 @@ def select_samples(
         zone = time_zone(row.time_zone or "UTC")
         where += [time >= from_epoch_s(day_start_s(since, zone))] if since else []
         where += [time < from_epoch_s(day_end_s(until, zone))] if until else []
-        count += connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
-        named = select(gateways.c.name, *(plain(column) for column in columns))
-        joined = named.select_from(table).join(gateways, gateways.c.gateway_id == table.c.gateway_id)
-        queries.append(joined.where(*where).order_by(time))
+        rows = select(func.count() if is_counted else literal(1)).select_from(table).where(*where).limit(1)
+        count += connection.execute(rows).scalar() or 0
+        named = select(cast(literal(row.name), Text), *(plain(column) for column in columns))
+        queries.append(named.select_from(table).where(*where).order_by(time))
     if not count:
         ends = connection.execute(select(func.min(time), func.max(time))).one()
         held = f"{ends[0]} to {ends[1]}" if ends[0] else "nothing yet"
@@ -78,10 +86,10 @@ def select_samples(
 
 
 def stream(connection: Connection, chosen: Selection, step: Callable[[int], None]) -> Iterator[Any]:
-    """Yield batches of 20 000 rows; ``step`` hears how many were read."""
+    """Yield batches of rows; ``step`` hears how many were read."""
     for query in chosen.queries:
         source = itertools.chain.from_iterable(tuples(connection, query))
-        while batch := list(itertools.islice(source, 20_000)):
+        while batch := list(itertools.islice(source, BATCH)):
             yield batch
             step(len(batch))
 
@@ -100,14 +108,17 @@ def write_csv(out: IO[str], connection: Connection, chosen: Selection, step: Cal
             _escaped(column) if name == "gateway" or name in TEXTS else column
             for name, column in zip(chosen.names, query.selected_columns, strict=True)
         ]
-        for lines in csv_lines(connection, query.with_only_columns(*columns)):
-            raw.write(lines)
-            step(bytes(lines).count(b"\n"))
+        number = 0
+        for number, line in enumerate(csv_lines(connection, query.with_only_columns(*columns)), 1):
+            raw.write(line)
+            if number % BATCH == 0:
+                step(BATCH)
+        step(number % BATCH)
 
 
 def _escaped(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return text as ``escape_formula`` makes it; what is empty as what is unknown: csv does not tell them apart."""
-    formula = func.substr(column, 1, 1).in_(FORMULA_STARTS)
+    formula = func.ascii(column).in_(list(map(ord, FORMULA_STARTS)))
     return case((formula, func.concat("'", column)), else_=func.nullif(column, ""))
 
 

@@ -68,16 +68,16 @@ def stream(connection: Connection, query: str) -> Iterator[Sequence[Any]]:
     """Return the rows of SQL in batches, of which the server sends one at a time."""
     driver: Any = connection.connection.driver_connection
     with driver.cursor("envoylog") as cursor:
-        cursor.execute(query)
+        cursor.execute(query.replace("%%", "%"))  # They are doubled for a statement with parameters.
         while batch := cursor.fetchmany(BATCH):
             yield batch
 
 
 def csv_lines(connection: Connection, query: sa.Select[Any]) -> Iterator[bytes]:
-    """Return a query's rows as the lines that Python's ``csv`` would write, made by the server."""
+    """Return a query's rows as Python's ``csv`` would write them, made by the server: one part for each."""
     columns = [_as_csv(column).label(f"c{place}") for place, column in enumerate(query.selected_columns)]
     chosen = query.with_only_columns(*columns)
-    text = str(chosen.compile(connection, compile_kwargs={"literal_binds": True}))
+    text = str(chosen.compile(connection, compile_kwargs={"literal_binds": True})).replace("%%", "%")
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT csv)") as lines:
         yield from lines

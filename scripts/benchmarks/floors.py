@@ -107,7 +107,10 @@ def export_postgresql(url: str) -> None:
     r"""Write a table as csv, as psql's \copy does."""
     import psycopg  # noqa: PLC0415 - only where it is the floor
 
-    with psycopg.connect(url) as db, db.cursor().copy("COPY meter_readings TO STDOUT (FORMAT csv)") as rows:
+    with (
+        psycopg.connect(url) as db,
+        db.cursor().copy("COPY (SELECT * FROM meter_readings) TO STDOUT (FORMAT csv)") as rows,
+    ):
         for part in rows:
             sys.stdout.buffer.write(part)
 

@@ -80,7 +80,9 @@ def test_no_csv_of_raw_samples_holds_a_formula() -> None:
     assert out.getvalue().splitlines() == ["roof,t,'=1+1,-3.0", "'-x,t,,1"]
 
 
-def test_a_server_writes_csv_as_a_file_gives_it(engine: Engine, database_url: str, tmp_path: Path) -> None:
+def test_a_server_writes_csv_as_a_file_gives_it(
+    engine: Engine, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = [
         ("2026-05-31", 1, None),
         ("2026-06-01", 0.1, "=1+1"),
@@ -89,7 +91,7 @@ def test_a_server_writes_csv_as_a_file_gives_it(engine: Engine, database_url: st
     ]
     more = [("2026-06-04", 123456789012.125, "ä\n"), ("2026-06-05", 1e16, "-x"), ("2026-06-06", 5e-7, "x")]
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, '+roof', 's')"))
+        connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, '+50%', 's')"))
         statement = text("INSERT INTO polls (gateway_id, polled_at, took_s, error) VALUES (1, :at, :took_s, :error)")
         offset = "" if engine.dialect.name == "sqlite" else "+00"
         rows = [
@@ -97,9 +99,10 @@ def test_a_server_writes_csv_as_a_file_gives_it(engine: Engine, database_url: st
         ]
         connection.execute(statement, rows)
     assert exported(database_url, tmp_path / "x.csv", "polls") == 0
+    assert "x.csv: 7 rows" in capsys.readouterr().err
     lines = list(csv.reader(io.StringIO((tmp_path / "x.csv").read_text(), newline="")))
     assert [(line[0], line[2], line[4]) for line in lines[1:]] == [
-        ("'+roof", took_s, error)
+        ("'+50%", took_s, error)
         for took_s, error in [
             ("1.0", ""), ("0.1", "'=1+1"), ("-2.0", ""), ("1000000000000000.0", 'a,"'), ("123456789012.125", "ä\n"),
             ("1e+16", "'-x"), ("5e-07", "x"),
