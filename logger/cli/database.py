@@ -273,15 +273,16 @@ def prune(dry_run: bool, vacuum: bool, yes: bool) -> None:
 
     No total changes by it: that is proved first.
     """
-    loaded, now = load_settings(), clock.utc_now()
-    if not (keep_days := loaded.keep_samples_days):
+    loaded, now, pruned, free_mb = load_settings(), clock.utc_now(), {}, 0.0
+    if keep_days := loaded.keep_samples_days:
+        with opened(loaded):
+            if not (dry_run or yes):
+                click.confirm(f"Delete raw samples older than {keep_days} days?", abort=True, err=True)
+        with rolling_up(loaded, keep=not dry_run) as connection:
+            pruned = pruning.prune_all(connection, loaded, now)
+            free_mb = (sizes.free_bytes(connection) or 0) / 1e6
+    elif dry_run or not vacuum:
         raise UsageError("keep_samples_days is 0: samples are kept for ever. Set it first.")
-    with opened(loaded):
-        if not (dry_run or yes):
-            click.confirm(f"Delete raw samples older than {keep_days} days?", abort=True, err=True)
-    with rolling_up(loaded, keep=not dry_run) as connection:
-        pruned = pruning.prune_all(connection, loaded, now)
-        free_mb = (sizes.free_bytes(connection) or 0) / 1e6
     for name, count in pruned.items():
         click.echo(f"{name}: {count} samples {'would go' if dry_run else 'gone'}, every total stays as it was")
     if vacuum and not dry_run:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -89,3 +90,22 @@ def test_a_commit_writes_few_and_small_pages_into_a_log_that_does_not_grow(bench
         written = [len(page) for page in frames(wal)[before:]]
         assert sum(written) / 23 < 24 * 1024
         assert wal.stat().st_size == room
+
+
+def page_bytes(path: Path) -> int:
+    return int.from_bytes(path.read_bytes()[16:18])
+
+
+def test_a_vacuum_gives_an_older_file_small_pages_once_nobody_else_has_it_open(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as older:
+        for statement in ("PRAGMA journal_mode=DELETE", "PRAGMA page_size=4096", "VACUUM"):
+            older.execute(statement)
+    command = ["--database-url", sqlite_url, "db", "prune", "--vacuum", "--yes"]
+    with opened(sqlite_url) as collecting:
+        with collecting.begin() as connection:
+            connection.exec_driver_sql("SELECT * FROM gateways").all()
+        assert run(command) == 0
+        assert page_bytes(path) == 4096
+    assert run(command) == 0
+    assert page_bytes(path) == 1024
