@@ -177,10 +177,12 @@ class Notifier(threading.Thread):
     def _store(self) -> None:
         """Write what changed; while the database is away it waits."""
         if self._outbox.is_to_be_stored():
-            written: list[Notification] = []
-            with contextlib.suppress(StoreError), self._database.writing() as connection:
-                written = self._outbox.store(connection, self._sites)
-            self._outbox.stored(written)
+            committed: list[Notification] = []
+            with contextlib.suppress(StoreError):
+                with self._database.writing() as connection:
+                    written = self._outbox.store(connection, self._sites)
+                committed = written
+            self._outbox.stored(committed)
 
     # -- who hears of it
     def _tell(self, receiver: _Receiver, now: datetime) -> None:

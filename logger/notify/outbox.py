@@ -156,8 +156,8 @@ class Outbox:
             own.is_stored, own.is_changed = True, False
         kept = [own for own in self._all if own.outcome == WAITING or own.is_changed]
         # What no database has taken yet, for one that never does.
-        unwritten = [own for own in kept if own.outcome != WAITING][-MOST:]
-        self._all = [own for own in kept if own.outcome == WAITING or own in unwritten]
+        too_many = {id(own) for own in [own for own in kept if own.outcome != WAITING][:-MOST]}
+        self._all = [own for own in kept if id(own) not in too_many]
 
     @staticmethod
     def _key(own: Notification) -> tuple[str, str, str, str]:

@@ -1,5 +1,6 @@
 """The notifier on both engines: what it tells of, once, and what becomes of it while somebody is away."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from logger.collector.beside import Beside
 from logger.errors import LoggerError, StoreAwayError
@@ -318,3 +319,27 @@ def test_two_collectors_of_one_database_tell_a_thing_once(house: Houses) -> None
     first.look()
     second.look()
     assert home.titles() == ["roof: the grid is lost"]
+
+
+@one_engine
+def test_what_could_not_be_committed_is_written_later(house: Houses, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = house()
+    own = home.notifier()
+    home.event(*LOST)
+    real = Database.writing
+
+    @contextlib.contextmanager
+    def breaking(database: Database) -> Iterator[Connection]:
+        with real(database) as connection:
+            yield connection
+            connection.rollback()
+            raise StoreAwayError("The database is locked by another program.")
+
+    monkeypatch.setattr(Database, "writing", breaking)
+    own.look()
+    assert (home.titles(), home.rows()) == (["roof: the grid is lost"], [])
+    monkeypatch.setattr(Database, "writing", real)
+    home.now += MINUTE
+    own.look()
+    assert [(row.kind, row.outcome) for row in home.rows()] == [("grid_lost", "sent")]
+    assert len(home.got) == 1
