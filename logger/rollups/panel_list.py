@@ -17,8 +17,9 @@ from logger.store.models import EVENTS, INVERTER_DAILY, INVERTER_SAMPLES, INVERT
 
 #: A panel that has been silent for longer is no longer waited for; one that was removed is still shown for so long.
 GIVEN_UP_DAYS, SHOWN_DAYS = 365, 30
-#: A unit that appears so many days before or after another fell silent is in its place.
-BEFORE_DAYS, AFTER_DAYS = 2, 14
+#: A unit that appears so many days before or after another fell silent is in its place, and surely so soon after it was
+#: no longer listed.
+BEFORE_DAYS, AFTER_DAYS, SWAP_DAYS = 2, 14, 2
 
 
 class PanelList:
@@ -51,12 +52,12 @@ class PanelList:
     def _replaced(self, day: int, missing: dict[str, int], gone: set[str]) -> set[str]:
         """Return the panels in whose place another one came: each new one is in the place of one.
 
-        That is one that was dropped on the day on which it came, or else whose reports ended next to it.
+        That is one that was no longer listed when it came, or else whose reports ended next to it.
         """
         oldest = min(self._first.values())
         new = {serial: first for serial, first in self._first.items() if oldest + AFTER_DAYS < first <= day}
         pairs = [
-            (first != self._gone_on(serial), abs(first - last), serial in gone, serial, other)
+            (not 0 <= first - self._gone_on(serial) <= SWAP_DAYS, abs(first - last), serial in gone, serial, other)
             for serial, last in missing.items()
             for other, first in new.items()
             if last - BEFORE_DAYS <= first <= last + AFTER_DAYS and serial != other
@@ -67,10 +68,10 @@ class PanelList:
                 placed[serial] = other
         return set(placed)
 
-    def _gone_on(self, serial: str) -> int | None:
-        """Return the day on which the gateway listed a panel last, where it no longer does."""
+    def _gone_on(self, serial: str) -> int:
+        """Return the day on which the gateway listed a panel last, 0 where that is not known."""
         changes = self._changes.get(serial)
-        return changes[-1][0] if changes and not changes[-1][1] else self._seen.get(serial)
+        return changes[-1][0] if changes and not changes[-1][1] else self._seen.get(serial, 0)
 
     # -- what is stored
     def _read_days(self) -> tuple[dict[str, int], dict[str, int]]:

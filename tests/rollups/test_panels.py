@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, delete, insert, text
 
 from logger.reports.energy import sites_of
 from logger.reports.panels import panel_report, standing_panels
@@ -163,6 +163,7 @@ def test_a_unit_in_the_place_of_another_begins_anew_and_the_other_was_removed(sq
         {**row, "serial": "1299"} for row in reports("1201", range(FAULT + 1, FAULT + 10), seed=1)
     ]  # in the place of SILENT, a day later
     with engine.begin() as connection:
+        connection.execute(delete(EVENTS))  # Of which another would be the nearer.
         connection.execute(insert(INVERTER_SAMPLES), new)
     rebuilt(engine, SINCE + timedelta(days=FAULT + 10))
     assert [own for own, _ in changes(engine, SILENT)] == ["fine", "removed"]
