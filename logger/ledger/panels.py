@@ -53,6 +53,7 @@ class Verdict(NamedTuple):
     state: PanelState | None  #: None: without neighbours nothing can be said
     relative: float | None = None  #: of the recent days, 1 is as usual; None while there are too few
     ratio: float | None = None  #: of the day, against the neighbours; None where it can't be compared
+    latest: float | None = None  #: as ``relative``, of the last of these days: what is said when a loss begins
 
 
 @dataclass(slots=True)
@@ -143,7 +144,8 @@ def decide(
                 now, then = ([own.day for own in some] for some in (recents[serial][-SHORTEST:], of.days))
                 shape = panel_shape.shape_of(now, then, hours[serial])
             state = _state_by_days(past.state, shape, is_weak=is_weak, is_own=bool(of.days))
-        found[serial] = Verdict(day, state, relative, compared and compared.ratio)
+        latest = relative and _middle(recents[serial][-SHORTEST:]) / usual[serial].ratio
+        found[serial] = Verdict(day, state, relative, compared and compared.ratio, latest)
         past.add(found[serial], compared)
     return found
 

@@ -115,8 +115,9 @@ def _changes(before: PanelState | None, verdict: Verdict) -> Iterator[tuple[str,
         return
     if before in KINDS:
         yield KINDS[before], "is over: it was removed" if verdict.state is PanelState.REMOVED else "is over"
-    if verdict.state is PanelState.WEAK and verdict.relative is not None:
-        yield KINDS[PanelState.WEAK], f"makes {100 * verdict.relative:.0f} % of what is usual beside its neighbours"
+    if verdict.state is PanelState.WEAK and verdict.relative is not None and verdict.latest is not None:
+        share = min(verdict.relative, verdict.latest)
+        yield KINDS[PanelState.WEAK], f"makes {100 * share:.0f} % of what is usual beside its neighbours"
     elif verdict.state is PanelState.DEAD:
         yield KINDS[PanelState.DEAD], "makes nothing while its neighbours do"
     elif verdict.state is PanelState.SILENT:
