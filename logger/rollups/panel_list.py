@@ -60,7 +60,10 @@ class PanelList:
             (not 0 <= first - self._gone_on(serial) <= SWAP_DAYS, abs(first - last), serial in gone, serial, other)
             for serial, last in missing.items()
             for other, first in new.items()
-            if last - BEFORE_DAYS <= first <= last + AFTER_DAYS and serial != other
+            if last - BEFORE_DAYS <= first <= last + AFTER_DAYS
+            and serial != other
+            # One that has been silent for longer has to wait: another may be about to fall silent.
+            and (first <= last + BEFORE_DAYS or first + BEFORE_DAYS < day)
         ]
         placed: dict[str, str] = {}
         for *_, serial, other in sorted(pairs):
