@@ -137,14 +137,18 @@ def against(page: Page, figure: Figure) -> str | None:
     return say("from {was} to {now}, {days}", **ends, days=days(figure.days))
 
 
+def is_compared(page: Page) -> bool:
+    """Return whether anything is known of the year before; a first year says nothing of it."""
+    return any(figure.before is not None for figure in page.figures)
+
+
 def subtitle(page: Page) -> str:
     """Return what the figures are about."""
     if page.is_running:
         today = local_day(to_epoch_s(page.now), time_zone(page.site.zone))
-        compared = any(figure.before is not None for figure in page.figures)
         against = say("; compared are the days that are over with the same ones of {year}", year=page.first.year - 1)
         so_far = say("so far, to {day}", day=language.day(today))
-        return so_far + against if compared else so_far
+        return so_far + against if is_compared(page) else so_far
     if page.site.first > page.first:
         return say("since {day}, when recording began", day=day(page.site.first))
     shown = days(len(page.days.rows))
