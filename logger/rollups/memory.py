@@ -26,8 +26,9 @@ QUIET_S = 3_600
 
 
 class _Reports(NamedTuple):
-    """Which reports are stored since a checkpoint."""
+    """Which reports of a gateway are stored since a checkpoint."""
 
+    gateway_id: int
     since_s: int
     newest: object
     number: int
@@ -51,6 +52,8 @@ class Memory:
 
     def count(self, window: Window) -> Rolled | None:
         """Return the days of a window that begins at a checkpoint; None where nothing is new."""
+        if self._counted and self._counted.gateway_id != window.site.gateway_id:
+            self.forget()  # It was replaced.
         today = self.today if self.today and self.today.since_s == window.since_s else None
         found, earlier = _reports(window, today.at_s if today else window.since_s)
         # Time that passes changes little.
@@ -69,4 +72,4 @@ def _reports(window: Window, at_s: int) -> tuple[_Reports, int]:
     """Return which reports are stored of a window, and how many of them up to an instant."""
     of = {"gateway": window.site.gateway_id, "since": from_epoch_s(window.since_s), "until": from_epoch_s(at_s)}
     newest, count, before = window.connection.execute(_STORED, of).one()
-    return _Reports(window.since_s, newest, count), before
+    return _Reports(window.site.gateway_id, window.since_s, newest, count), before
