@@ -3,12 +3,14 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from logger.clock import day_end_s, day_start_s, local_day, standard_offset_s
 from logger.ledger.curve import Anchor, Curve, Tie
 from logger.ledger.inverter import (
+    SLOWEST_S,
     Inverter,
     Report,
     Reported,
@@ -16,6 +18,7 @@ from logger.ledger.inverter import (
     by_day,
     cut_off_s,
     measured_hours,
+    measured_s,
     read_inverter,
     read_reports,
 )
@@ -24,7 +27,7 @@ from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State, States
 from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
 from logger.rollups.read import Window, by_series, drop_missing
-from logger.rollups.today import HOUR_S, Counted, Powers, Today, add, is_plain, peaks_w, today_of
+from logger.rollups.today import HOUR_S, Between, Counted, Powers, Today, add, is_plain, peaks_w, today_of
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
@@ -66,7 +69,7 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     found = Counted(days, edges_s := [since_s, *(day_end_s(day, zone) for day in days)])
     hours_s = list(range(since_s, edges_s[-1] + 1, HOUR_S))
-    open_s = [newest_s]
+    open_s, alive_s = [newest_s], newest_s - RETIRED_S
     settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
     history = None if settled_s is None else history_of(window, settled_s)
     for serial in sorted((inverters.keys() | states.keys()) - _silent(states).keys()):
@@ -80,6 +83,7 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
             bridged_s = [start_s for start_s, _ in curve.stretches_s(Tie.BRIDGED)]
             open_s += [at_s for at_s in bridged_s if settled_s and settled_s < day_start_s(local_day(at_s, zone), zone)]
             open_s.append(curve.last_s if curve.open_s is None else min(curve.last_s, curve.open_s))
+            found.between[serial] = partial(_between, curve)
             found.is_plain = found.is_plain and is_plain(curve, edges_s)
         else:
             rhythm = state if isinstance(state, Rhythm) else None
@@ -92,15 +96,28 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
                     # Not measured as a day; one at midnight ends the day before.
                     reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
-            # The next report may have an interval that reaches back.
-            found.is_plain = False
+            found.between[serial] = partial(_between_reports, inverter.reports, rhythm)
+            is_cut_off = bool(cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s))
+            longest_s = max((report.interval_s or 0 for report in inverter.reports), default=0)
+            found.is_plain = found.is_plain and not (is_cut_off or reported.events or longest_s > SLOWEST_S)
+            # What is reported later reaches back no further.
+            if open_s[-1] > alive_s:
+                found.whole_s = min(found.whole_s, open_s[-1] - SLOWEST_S)
         times_s, powers_w = powers.get(serial, ([], []))
         found.peaks_w[serial] = peaks_w(times_s, powers_w, edges_s)
         places = [bisect_right(times_s, edge_s) for edge_s in edges_s]
         found.reports[serial] = [until - before for before, until in pairwise(places)]
-    alive_s = newest_s - RETIRED_S
     found.settled_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
     return found
+
+
+def _between(curve: Curve, edges_s: Sequence[int]) -> Between:
+    return curve.energy(edges_s), measured_s(curve, edges_s)
+
+
+def _between_reports(reports: Sequence[Report], rhythm: Rhythm | None, edges_s: Sequence[int]) -> Between:
+    found = read_reports(reports, rhythm, edges_s)
+    return found.energy_mwh, found.covered_s
 
 
 def _rolled(window: Window, counted: Counted, today: Today | None, powers: Mapping[str, Powers]) -> Rolled:

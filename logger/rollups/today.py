@@ -10,13 +10,15 @@ from datetime import date
 from itertools import pairwise
 
 from logger.ledger.curve import Curve, Tie, joined, touched
-from logger.ledger.inverter import MOST_W, Reported, measured_s
-from logger.rollups.checkpoints import States
+from logger.ledger.inverter import MOST_W, Reported
+from logger.rollups.checkpoints import EVER_S, States
 
 HOUR_S = 3600
 
 #: Epoch seconds, W
 Powers = tuple[list[int], list[float | None]]
+#: mWh, seconds covered; of each stretch
+Between = tuple[list[int | None], list[int]]
 
 
 @dataclass(slots=True)
@@ -53,6 +55,9 @@ class Counted:
     peaks_w: dict[str, list[float | None]] = field(default_factory=dict)  #: by day
     reports: dict[str, list[int]] = field(default_factory=dict)  #: by day
     tracks: dict[str, Curve | Reported] = field(default_factory=dict)
+    #: what an inverter did between edges
+    between: dict[str, Callable[[Sequence[int]], Between]] = field(default_factory=dict)
+    whole_s: int = EVER_S  #: what comes later has nothing of before this
     settled_s: int = 0
     is_plain: bool = True  #: nothing of a day follows from what comes before or after it
 
@@ -93,10 +98,10 @@ def today_of(
     ``since_s`` is when counting began: at midnight, or where ``before`` ends.
     """
     midnight_s = before.since_s if before else since_s
-    at_s = min(counted.settled_s, counted.edges_s[1])
+    at_s = min(counted.settled_s, counted.edges_s[1], counted.whole_s)
     at_s -= (at_s - midnight_s) % HOUR_S
-    curves = {serial: track for serial, track in counted.tracks.items() if isinstance(track, Curve)}
-    bridged_s = [stretch for curve in curves.values() for stretch in curve.stretches_s(Tie.BRIDGED)]
+    curves = [track for track in counted.tracks.values() if isinstance(track, Curve)]
+    bridged_s = [stretch for curve in curves for stretch in curve.stretches_s(Tie.BRIDGED)]
     for start_s, end_s in sorted(bridged_s, reverse=True):
         if start_s < at_s < end_s:
             at_s = start_s - (start_s - midnight_s) % HOUR_S
@@ -104,11 +109,11 @@ def today_of(
         return before
     so_far: dict[str, SoFar] = {}
     reports = before.reports if before else 0
-    for serial, curve in curves.items():
+    for serial, between in counted.between.items():
         known = before.so_far.get(serial) if before else None
         times_s, powers_w = powers.get(serial, ([], []))
         peak_w, size = peaks_w(times_s, powers_w, [since_s, at_s])[0], bisect_right(times_s, at_s)
-        mwh, covered_s = curve.energy([since_s, at_s])[0], measured_s(curve, [since_s, at_s])[0]
+        (mwh, _), (covered_s, _) = between([since_s, at_s, counted.edges_s[-1]])
         hours_mwh = counted.hours_mwh[serial][: (at_s - midnight_s) // HOUR_S]
         reports += size
         so_far[serial] = SoFar(mwh, covered_s, peak_w, size, hours_mwh)
