@@ -22,9 +22,9 @@ from logger.store.database import opened
 from logger.store.models import ENERGY_DAILY, GATEWAYS
 from tests.sample_data import fill, instant, times, utc
 
-SINCE = utc(2026, 5, 30)
-UNTIL = SINCE + timedelta(days=3)
-STEP_S = 1800
+SINCE = utc(2026, 5, 31)
+UNTIL = SINCE + timedelta(days=2)
+STEP_S = 3600
 ZONES = {1: "Asia/Kathmandu", 2: "Europe/Amsterdam"}
 Export = Callable[..., int]
 
@@ -90,7 +90,7 @@ def test_the_report_of_a_fleet_is_the_same_from_its_lake(
     for number in ZONES:
         rollup.bring_up_to_date(database, number, now=UNTIL, gap_s=STEP_S)
     assert export() == 0
-    report = ["fleet", "report", "--from", "2026-05-30", "--to", "2026-06-02", "--json"]
+    report = ["fleet", "report", "--from", "2026-05-31", "--to", "2026-06-02", "--json"]
 
     def reported(*args: str, code: int = 0) -> list[dict[str, Any]]:
         capsys.readouterr()
@@ -124,7 +124,7 @@ def test_a_file_says_units_zone_and_gateway(export: Export, tmp_path: Path) -> N
 def test_what_is_exported_again_changes_nothing(export: Export, tmp_path: Path) -> None:
     assert export() == 0
     before = contents(tmp_path / "lake")
-    for args in ([], ["--from", "2026-06-01", "--to", "2026-06-01"], ["--since-last"], ["--gateway", "site2"]):
+    for args in ([], ["--from", "2026-06-01", "--to", "2026-06-01"], ["--since-last", "--gateway", "site2"]):
         assert export(*args) == 0
         assert contents(tmp_path / "lake") == before
     assert list((tmp_path / "lake").rglob(".*")) == []
@@ -134,7 +134,7 @@ def test_samples_that_were_pruned_stay_in_the_lake(export: Export, database: Eng
     assert export() == 0
     before = contents(tmp_path / "lake")
     for table in ("production_samples", "consumption_samples", "meter_readings"):
-        changed(database, f"DELETE FROM {table} WHERE polled_at < :at", utc(2026, 6, 2))
+        changed(database, f"DELETE FROM {table} WHERE polled_at < :at", utc(2026, 6, 1, 12))
     assert export() == 0
     assert contents(tmp_path / "lake") == before
 
@@ -190,14 +190,14 @@ def test_instants_without_a_zone_are_refused_and_other_zones_are_understood(expo
         parquet.write_table(found.set_column(found.column_names.index("polled_at"), "polled_at", column), place.path)
 
     rewritten(pa.timestamp("ms", tz="Asia/Tokyo"))
-    assert answers(tmp_path / "lake", polls) == ([3 * 48 + 1] * 2, [])
+    assert answers(tmp_path / "lake", polls) == ([2 * 24 + 1] * 2, [])
     rewritten(pa.timestamp("s"))
     _, (error,) = answers(tmp_path / "lake", polls)
     assert "polled_at has no time zone" in str(error)
 
 
 def polls(connection: Connection) -> int:
-    return int(connection.execute(text("SELECT count(*) FROM polls WHERE polled_at >= '2026-05-30'")).scalar_one())
+    return int(connection.execute(text("SELECT count(*) FROM polls WHERE polled_at >= '2026-05-31'")).scalar_one())
 
 
 @pytest.mark.parametrize(
@@ -225,5 +225,5 @@ def test_duckdb_reads_the_same_lake(export: Export, tmp_path: Path) -> None:
         USING (gateway, gateway_serial) WHERE g.serial = 'serial1' GROUP BY 1, 2 ORDER BY 2
     """
     assert connection.execute(query).fetchall() == [
-        ("site1", "2026-05", 2 * 48, "2026-05-30 00:00:00+00"), ("site1", "2026-06", 49, "2026-06-01 00:00:00+00")
+        ("site1", "2026-05", 24, "2026-05-31 00:00:00+00"), ("site1", "2026-06", 25, "2026-06-01 00:00:00+00")
     ]  # fmt: skip
