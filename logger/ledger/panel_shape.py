@@ -37,14 +37,14 @@ class Shape(NamedTuple):
     clearly: float
     is_clipped: bool  #: it loses at its height alone
 
-    def is_shade(self, was: PanelState | None) -> bool:
-        """Return whether a panel is shaded that had a state the day before."""
+    def is_shade(self, was: PanelState | None, *, is_weak: bool) -> bool:
+        """Return whether a panel is shaded that had a state the day before, and else is weak or not."""
         if was is PanelState.SHADED:
             return self.loss >= GOES_ON and self.rest <= max(STILL_REST, STILL_BESIDE * self.loss)
         if was is PanelState.WEAK:
             return self.loss >= TURNS and self.rest <= TURNED_BESIDE * self.loss
-        keeps = self.rest <= min(REST, REST_BESIDE * self.loss)
-        return self.loss >= BEGINS and keeps and self.clearly >= CLEARLY and not self.is_clipped
+        keeps = self.rest <= REST_BESIDE * self.loss and (is_weak or self.rest <= REST)
+        return (is_weak or self.loss >= BEGINS) and keeps and self.clearly >= CLEARLY and not self.is_clipped
 
 
 def shape_of(days: Sequence[int], usual: Sequence[int], hours: HoursOf) -> Shape | None:

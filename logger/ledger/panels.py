@@ -195,7 +195,7 @@ def _is_weak(recent: Sequence[Verdict], usual: Usual, noise: float, spread: floa
 
 def _state_by_days(was: PanelState | None, shape: Shape | None, *, is_weak: bool, is_own: bool) -> PanelState:
     """Return the state that the recent days give; ``is_own`` where it is known what is usual of the panel itself."""
-    if shape is not None and is_own and shape.is_shade(was):
+    if shape is not None and is_own and shape.is_shade(was, is_weak=is_weak):
         return PanelState.SHADED
     if is_weak and (was is PanelState.WEAK or shape is None or not shape.is_clipped):
         return PanelState.WEAK

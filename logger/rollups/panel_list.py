@@ -57,7 +57,13 @@ class PanelList:
         oldest = min(self._first.values())
         new = {serial: first for serial, first in self._first.items() if oldest + AFTER_DAYS < first <= day}
         pairs = [
-            (not 0 <= first - self._gone_on(serial) <= SWAP_DAYS, abs(first - last), serial in gone, serial, other)
+            (
+                not 0 <= first - self._gone_on(serial) <= SWAP_DAYS,
+                _unlikely(first - last),
+                serial in gone,
+                serial,
+                other,
+            )
             for serial, last in missing.items()
             for other, first in new.items()
             if last - BEFORE_DAYS <= first <= last + AFTER_DAYS
@@ -124,3 +130,8 @@ class PanelList:
         if newest_at is None or all(at <= newest_at for at in seen_at.values()):
             return {}
         return {serial: local_day(to_epoch_s(at), zone).toordinal() for serial, at in seen_at.items()}
+
+
+def _unlikely(days: int) -> int:
+    """Return how unlikely a unit is in the place of one that was heard last so many days before: none is a day."""
+    return days - 1 if days > 0 else 2 - days
