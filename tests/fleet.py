@@ -156,6 +156,15 @@ def stored(url: str) -> list[tuple[str, int, str]]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
+def reasons(url: str) -> list[str]:
+    """Return why polls are not complete, the most frequent first."""
+    query = (
+        "SELECT outcome, error, count(*) FROM polls WHERE outcome <> 'complete' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5"
+    )
+    with opened(url) as engine, engine.connect() as connection:
+        return [f"{times} {outcome}: {error}" for outcome, error, times in connection.execute(text(query))]
+
+
 def asked(directory: Path, since_s: int, until_s: int) -> Counter[str]:
     """Return how often the gateways say that each was polled within a time, by address."""
     found: Counter[str] = Counter()
@@ -215,6 +224,8 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
         by_gateway = Counter(of for of, _, _ in complete)
         worst = Counter(by_gateway.values())
         click.echo(f"polls by gateway {dict(worst)}")
+        for reason in reasons(url):
+            click.echo(f"not complete     {reason}")
         text_of_log = log.read_text()
         click.echo(f"log              {len(text_of_log.splitlines())} lines, Traceback: {'Traceback' in text_of_log}")
         return len(complete) == expected and "Traceback" not in text_of_log
@@ -249,6 +260,8 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
         click.echo(f"gateways         {len(slots)} of {count}; slots missed of each: {dict(sorted(missed.items()))}")
         click.echo(f"before the kill  {before} of {(killed_s - poll_every_s - since_s) // poll_every_s * count}")
         click.echo(f"doubled          {doubled}; asked {sum(seen.values())} times for {len(rows)} polls")
+        for reason in reasons(url):
+            click.echo(f"not complete     {reason}")
         logs = "".join((directory / f"{each}.log").read_text() for each in ("first", "second"))
         click.echo(f"log              Traceback: {'Traceback' in logs}")
         return len(slots) == count and max(missed) <= 2 and doubled == 0 and "Traceback" not in logs
