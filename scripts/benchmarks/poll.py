@@ -84,8 +84,7 @@ class Relay:
         gone, self._open = self._open, []
         for end in gone:
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+                end.shutdown(socket.SHUT_RDWR)  # Closed once nobody reads it: its number may be another's then.
 
 
 def serve(*, drops: bool) -> None:
@@ -185,7 +184,8 @@ class Ours:
     def __init__(self, gateway: Gateway, directory: Path) -> None:
         from logger.collector.wiring import pollers  # noqa: PLC0415 - of the version that is measured
         from logger.settings import GatewaySettings, Settings  # noqa: PLC0415
-        from logger.store.database import open_engine  # noqa: PLC0415
+        from logger.store.database import opened  # noqa: PLC0415
+        from logger.store.lock import CollectorDatabase  # noqa: PLC0415
         from logger.store.schema import upgrade  # noqa: PLC0415
 
         self.at = START
@@ -194,11 +194,11 @@ class Ours:
         )
         url = f"sqlite:///{directory}/site.db"
         settings = Settings(database_url=url, state_dir=directory, gateways=(roof,))
-        engine = open_engine(url)
-        upgrade(engine)
-        self.poller: Any = pollers(settings, engine, {}, clock=lambda: self.at)[0]
-        # As the daemon: what waits lies in the state directory.
-        self._swap_queue(settings)
+        with opened(url) as engine:
+            upgrade(engine)
+        # As the daemon: what waits lies where a killed process leaves it.
+        database = CollectorDatabase(url)
+        self.poller: Any = pollers(settings, database, {}, clock=lambda: self.at)[0]
         self.asking_s = self.rolling_s = 0.0
         self._time_rollups()
 
@@ -213,12 +213,6 @@ class Ours:
             self.rolling_s += time.process_time() - began
 
         keeper.bring_up_to_date = timed
-
-    def _swap_queue(self, settings: Any) -> None:
-        from logger.store import spool  # noqa: PLC0415
-
-        with contextlib.suppress(TypeError):
-            self.poller.keeper.queue = spool.Spool(settings.state_dir, "roof")
 
     def poll(self, at: datetime, *, inverters: bool) -> None:
         """Poll once, store it, roll up."""
