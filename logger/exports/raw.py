@@ -119,7 +119,8 @@ def write_csv(out: IO[str], connection: Connection, chosen: Selection, step: Cal
 def _escaped(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return text as ``escape_formula`` makes it; what is empty as what is unknown: csv does not tell them apart."""
     formula = func.ascii(column).in_(list(map(ord, FORMULA_STARTS)))
-    return case((formula, func.concat("'", column)), else_=func.nullif(column, ""))
+    is_plain = func.ascii(column) > max(map(ord, FORMULA_STARTS))  # Nearly every text is: it begins with a letter.
+    return case((is_plain, column), (formula, func.concat("'", column)), else_=func.nullif(column, ""))
 
 
 def write_lines(out: IO[str], names: Sequence[str], batches: Iterable[list[Any]]) -> None:
