@@ -31,6 +31,7 @@ MEASUREMENTS = {
     "check": databases.check,
     "prune": databases.prune,
     "report": databases.report,
+    "years": databases.years,
     "workbook": databases.workbook,
     "export": databases.export,
     "copy": databases.copy,

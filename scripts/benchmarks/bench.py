@@ -47,10 +47,18 @@ class Bench:
         return path
 
     @cached_property
+    def year(self) -> Path:
+        """A month of samples with rollups of a year."""
+        return self._rolled_up("year.db", 365)
+
+    @cached_property
     def decade(self) -> Path:
         """A month of samples with rollups of ten years."""
-        path = copied(self.month, self.directory / "decade.db")
-        repeated(path, DAYS, 3650 // DAYS)
+        return self._rolled_up("decade.db", 3650)
+
+    def _rolled_up(self, name: str, days: int) -> Path:
+        path = copied(self.month, self.directory / name)
+        repeated(path, DAYS, days // DAYS)
         return path
 
     @cached_property
