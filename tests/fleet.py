@@ -258,7 +258,7 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
         before = sum(sum(at_s < killed_s - poll_every_s for at_s in times) for times in slots.values())
         seen = asked(directory, since_s, until_s)
         click.echo(f"gateways         {len(slots)} of {count}; slots missed of each: {dict(sorted(missed.items()))}")
-        click.echo(f"before the kill  {before} of {(killed_s - poll_every_s - since_s) // poll_every_s * count}")
+        click.echo(f"before the kill  {before} of {-(-(killed_s - poll_every_s - since_s) // poll_every_s) * count}")
         click.echo(f"doubled          {doubled}; asked {sum(seen.values())} times for {len(rows)} polls")
         for reason in reasons(url):
             click.echo(f"not complete     {reason}")
