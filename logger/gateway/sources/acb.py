@@ -26,9 +26,9 @@ def acb_storage(production_page: Any, at_s: int, ahead_s: int) -> tuple[StorageS
     count = integer(item.get("activeCount"))
     if item and not count:
         return None, None
-    power_w, read_s = power(item.get("wNow")), instant_s(item.get("readingTime"))
-    if power_w is not None and item.get("state") in {"charging", "discharging"}:
-        power_w = abs(power_w) if item.get("state") == "discharging" else -abs(power_w)
+    power_w, read_s, state = power(item.get("wNow")), instant_s(item.get("readingTime")), text(item.get("state"))
+    if power_w is not None and state in {"charging", "discharging"}:
+        power_w = abs(power_w) if state == "discharging" else -abs(power_w)
     silent = None
     if read_s is not None and at_s + ahead_s - read_s > SILENT_AFTER_S:
         power_w, silent = None, f"the last report was {(at_s + ahead_s - read_s) // 60} min old"
