@@ -34,6 +34,15 @@ def is_local(name: str) -> bool:
     return name.startswith("local_")
 
 
+def at_home(read: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
+    """Return the instants of local times that were read as UTC; of an hour that comes twice, the first."""
+    local = read.dt.tz_convert("UTC").dt.tz_localize(None)
+    instants: pd.Series[Any] = local.dt.tz_localize(
+        zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward"
+    )
+    return instants
+
+
 def typed(name: str) -> "sa.ColumnClause[Any]":
     """Return a column of a view, which has no types of its own."""
     if is_instant(name):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from logger.errors import UsageError
-from logger.frames.columns import as_read, guessed, is_instant, series, typed
+from logger.frames.columns import as_read, at_home, guessed, is_instant, series, typed
 from logger.frames.ranges import NOBODY, Range, beginnings, between, days_of, period_key, sites_named, zone_of
 from logger.reports.periods import WITHIN_A_DAY, Kind
 from logger.store import schema
@@ -36,6 +36,8 @@ SAMPLES: dict[str, str] = {
 }  # fmt: skip
 #: Text of samples that comes again and again: as categories a year takes a sixth of the memory.
 FEW = frozenset({"gateway", "phase", "measurement", "source", "serial", "outcome", "kind", "state"})
+#: views whose instants are local times of the gateway, as people read them
+LOCAL_VIEWS = frozenset({"v_gaps", "v_events"})
 #: So many rows of samples are read at a time.
 ROWS = 100_000
 
@@ -162,7 +164,7 @@ class Database:
         >>> db.gaps()[["ends_at", "missing_s"]]
                                                     ends_at  missing_s
         starts_at
-        2026-03-30 10:45:00+02:00 2026-03-30 14:00:00+02:00    11700.0
+        2026-03-30 08:45:00+02:00 2026-03-30 12:00:00+02:00    11700.0
         """
         return self._view("v_gaps", "starts_at", days, gateway=gateway, tz=tz)
 
@@ -262,13 +264,17 @@ class Database:
             for site in sites or [NOBODY]:
                 chosen = days_of(days, site)
                 if period in WITHIN_A_DAY or is_instant(key):
-                    where = between(columns[key], site.bounds(chosen))
+                    wall = site._replace(zone="UTC") if view in LOCAL_VIEWS else site
+                    where = between(columns[key], wall.bounds(chosen))
                 elif chosen is not None:
                     where = [columns[key].between(period_key(period, chosen.first), period_key(period, chosen.last))]
                 else:
                     where = []
                 query = select.where(columns["gateway"] == site.name, *where).order_by(columns[key])
                 part = _frame(names, list(every_row(connection, query)), zone)
+                if view in LOCAL_VIEWS:
+                    for name in filter(is_instant, names):
+                        part[name] = at_home(part[name], site.zone).dt.tz_convert(zone)
                 if not is_instant(key):
                     part[key] = beginnings(part[key], site, zone)
                 parts.append(part.set_index(key))

@@ -111,6 +111,15 @@ ASK: dict[str, Callable[[Any], object]] = {
 }
 
 
+def test_a_gap_and_an_event_are_at_the_instant_at_which_they_were(db: Database) -> None:
+    quarters = db.energy("15min")
+    partial = quarters.index[quarters["coverage_pct"] < 100]
+    assert len(partial)
+    assert db.gaps().index[0] == partial[0]
+    stored = db.sql("SELECT at FROM events ORDER BY at")["at"]
+    assert sorted(db.events().index) == list(stored)
+
+
 def test_what_can_not_be_asked_is_refused_in_a_sentence(db: Database) -> None:
     for hint, ask in ASK.items():
         with pytest.raises(LoggerError, match=hint):
