@@ -77,4 +77,5 @@ def _filled(text: str, first: str, others: str) -> str:
 
 
 def _unasked(question: str, flag: str) -> UsageError:
-    return UsageError(f"{question.rstrip('?')} is needed, and nobody is asked; add {flag}.")
+    what = f'An answer to "{question}"' if question.endswith("?") else question
+    return UsageError(f"{what} is needed, and nobody is asked; add {flag}.")
