@@ -22,6 +22,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "Parquet files"),
     "ods": ("odf", "OpenDocument sheets"),
     "notify": ("apprise", "notifications"),
+    "fleet": ("distributed", "Dask clusters"),
 }
 #: adjtimex(2) returns this while nothing sets the clock.
 TIME_ERROR = 5
