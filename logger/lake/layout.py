@@ -187,7 +187,8 @@ class BrokenPartitionError(StoreError):
         span = f" --from {month} --to {month}" if month != path.parent.name else ""
         super().__init__(
             f"{path} is no whole Parquet file; was a copy of the lake interrupted? "
-            f"Write it again: envoylog export all --format parquet -o LAKE{span}"
+            f"Write it again: envoylog export all --format parquet -o LAKE{span}; "
+            "or delete it, if no gateway of the database has the serial number that it is named after."
         )
         self.path = path
 
