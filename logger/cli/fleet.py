@@ -91,6 +91,8 @@ def report(
     last = last or today
     first = first or last - timedelta(days=DAYS - 1)
     facts, errors = _facts(loaded, first, last) if lake is None else _facts_of(lake, scheduler, first, last, now)
+    if (since or until) and not errors and not any(own.days for own in facts):
+        raise NoDataError(f"No gateway has energy from {first} to {last}; choose other days with --from and --to.")
     found = _report(loaded, facts, first, last, now, is_configured=False)
     chosen = "json" if as_json else exports.format_for(form, output)
     if chosen == "table":

@@ -106,6 +106,8 @@ def test_the_report_of_a_fleet_is_the_same_from_its_lake(
     assert reported(*report, "--lake", str(tmp_path / "lake"), code=6) == whole[1:]
     assert run([*report, "--scheduler", "tcp://x"]) == 2
     assert "add --lake DIR" in capsys.readouterr().err
+    assert run(["--database-url", str(database.url), *report[:3], "2020", "--to", "2020"]) == 7
+    assert "No gateway has energy from 2020-01-01" in capsys.readouterr().err
 
 
 def test_a_file_says_units_zone_and_gateway(export: Export, tmp_path: Path) -> None:
