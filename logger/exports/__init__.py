@@ -8,6 +8,7 @@ Walk: reports.Report -> text, terminal, workbook -> here -> cli
 
 import importlib.util
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +90,10 @@ def need(module: str, extra: str) -> None:
         UsageError: it is not; with how to install it.
     """
     if importlib.util.find_spec(module) is None:
-        raise UsageError(f"This needs an extra; install it: pip install 'envoylog[{extra}]'")
+        raise UsageError(
+            f"This needs an extra; install it: {sys.executable} -m pip install 'envoylog[{extra}]', "
+            f"or for the service: sudo scripts/install {extra}"
+        )
 
 
 EXPORTERS: dict[str, Callable[[Report], bytes]] = {
