@@ -46,7 +46,7 @@ def test_a_first_poll_says_that_energy_appears_with_the_second_and_so_do_reports
         assert "it appears with the second; run: envoylog run" in err
     later = utc_now() + timedelta(minutes=5)
     bench.clock.set(later)
-    for module in ("logger.cli.collect", "logger.collector.keeper", "logger.cli.report"):
+    for module in ("logger.clock", "logger.collector.keeper", "logger.cli.report"):
         monkeypatch.setattr(f"{module}.utc_now", lambda: later)
     code, out, err = answered(capsys, "poll", "--config", path)
     assert (code, err) == (0, "")
