@@ -283,10 +283,10 @@ def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
 def test_consumption_stays_true_when_a_meter_stands_still_and_catches_up(
     engine: Engine, meter: str, minutes: int
 ) -> None:
-    since = utc(2026, 6, 1)
+    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 19)
     site = Site(Shape(), since - timedelta(days=1))
-    moments = times(since, since + timedelta(days=1), 300)
-    first, last = since + timedelta(hours=10), since + timedelta(hours=10, minutes=minutes)
+    moments = times(since, until, 300)
+    first, last = since + timedelta(hours=3), since + timedelta(hours=3, minutes=minutes)
     fill(engine, site, moments[:1], zone="UTC")
     for number in range(1, len(moments), 3):
         batch = moments[number : number + 3]
@@ -298,7 +298,7 @@ def test_consumption_stays_true_when_a_meter_stands_still_and_catches_up(
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     day = daily(engine)["2026-06-01"]
     for name in ("production", "consumption", "grid_import", "grid_export"):
-        true = site.energy_between_wh(name, since, since + timedelta(days=1))
+        true = site.energy_between_wh(name, since, until)
         assert day[f"{name}_wh"] == pytest.approx(true, abs=0.1), name
     hours = [row for row in table(engine, "energy_hourly") if row["phase"] == "total"]
     assert all(row["consumption_wh"] > 0 for row in hours)
@@ -331,11 +331,11 @@ def stand_still(engine: Engine, meter: str, first: datetime, last: datetime) -> 
 def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
     engine: Engine, meter: str, minutes: int
 ) -> None:
-    since = utc(2026, 6, 1)
+    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 20)
     site = Site(Shape(battery=True), since - timedelta(days=1))
-    last_good = since + timedelta(hours=11, minutes=5)
+    last_good = since + timedelta(hours=4, minutes=5)
     anew = last_good + timedelta(minutes=minutes)
-    moments = [at for at in times(since, since + timedelta(days=1), 300) if not last_good < at < anew]
+    moments = [at for at in times(since, until, 300) if not last_good < at < anew]
     fill(engine, site, moments[:1], zone="UTC")
     for number in range(1, len(moments), 5):
         batch = moments[number : number + 5]
@@ -345,9 +345,7 @@ def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
     live = [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
     assert rebuild(engine, moments[-1]) == []
     assert live == [table(engine, name) for name in ("energy_15min", "energy_daily", "events")]
-    known = sum(
-        site.energy_between_wh("consumption", *ends) for ends in ((since, last_good), (anew, since + timedelta(days=1)))
-    )
+    known = sum(site.energy_between_wh("consumption", *ends) for ends in ((since, last_good), (anew, until)))
     assert daily(engine)["2026-06-01"]["consumption_wh"] == pytest.approx(known, abs=0.1)
     assert "counter_reset" in [row["kind"] for row in table(engine, "events")]
 
