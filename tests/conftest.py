@@ -136,6 +136,42 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened.dispose()
 
 
+class Moulds:
+    """Databases that are filled once, and copied for each test."""
+
+    def __init__(self, directory: Path, server_url: str) -> None:
+        self._directory, self._server_url = directory, server_url
+        self._made: dict[tuple[str, str], str] = {}  #: engine and what fills it -> file, or database of the server
+        self._stack = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def filled(self, engine: Engine, fill: Callable[[Engine], None]) -> Engine:
+        """Return an empty database filled."""
+        key, url = (engine.dialect.name, f"{fill.__module__}.{fill.__qualname__}"), engine.url
+        if (mould := self._made.get(key)) is None:
+            fill(engine)
+        engine.dispose()
+        if engine.dialect.name == "sqlite":
+            kept = self._directory / f"{key[1]}.db"
+            shutil.copy(*((mould, str(url.database)) if mould else (str(url.database), kept)))
+            self._made[key] = str(kept)
+        elif mould:
+            administer(self._server_url, f"DROP DATABASE {url.database} WITH (FORCE)")
+            administer(self._server_url, f"CREATE DATABASE {url.database} TEMPLATE {mould}")
+        else:
+            self._made[key] = self._stack.enter_context(new_database(self._server_url, str(url.database)))
+        return engine
+
+
+@pytest.fixture(scope="session")
+def moulds(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Moulds]:
+    made = Moulds(tmp_path_factory.mktemp("moulds"), postgres_url)
+    yield made
+    made.close()
+
+
 Opening = Callable[..., Engine]
 
 

@@ -27,6 +27,7 @@ from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Moulds
 from tests.sample_data import fill, times, utc
 
 SINCE = utc(2026, 5, 25)
@@ -34,15 +35,18 @@ NOW = SINCE + timedelta(days=12)
 
 
 @pytest.fixture
-def filled(engine: Engine) -> Engine:
+def filled(engine: Engine, moulds: Moulds) -> Engine:
     """Twelve days over the end of a month; one of them has a hole."""
+    return moulds.filled(engine, fill_twelve_days)
+
+
+def fill_twelve_days(engine: Engine) -> None:
     site = Site(Shape(), SINCE - timedelta(days=1))
     seen = [at for at in times(SINCE, NOW, 900) if not (at.day == 28 and 8 <= at.hour < 14)]
     fill(engine, site, seen, zone="UTC")
     with engine.begin() as connection:
         connection.execute(text("UPDATE gateways SET name = '=roof'"))
         rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
-    return engine
 
 
 def daily(engine: Engine) -> Report:

@@ -17,6 +17,7 @@ from logger.reports.energy import energy_report
 from logger.reports.summary import Book, book
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Moulds
 from tests.sample_data import fill, fill_inverters, times, utc
 
 STARTS = utc(2025, 5, 25), utc(2026, 5, 20)
@@ -26,11 +27,15 @@ SHARES = {"a": 0.34, "b": 0.33, "=c": 0.33}
 
 
 @pytest.fixture
-def filled(engine: Engine) -> Engine:
+def filled(engine: Engine, moulds: Moulds) -> Engine:
     """A site with some days of two years, each by a gateway of its own, and another with those of the newer.
 
     A panel of the first reports no more in the newest week.
     """
+    return moulds.filled(engine, fill_two_sites)
+
+
+def fill_two_sites(engine: Engine) -> None:
     old, new = times(STARTS[0], utc(2025, 6, 8), 3600), times(STARTS[1], NOW, 3600)
     new = [at for at in new if at.date() != date(2026, 5, 30)]
     for number, (name, seen, watts) in enumerate(
@@ -45,7 +50,6 @@ def filled(engine: Engine) -> Engine:
         with engine.begin() as connection:
             connection.execute(text(f"UPDATE gateways SET name = '{name}' WHERE gateway_id = {number}"))
             rollup.rebuild(connection, number, now=NOW, gap_s=3600, since=None)
-    return engine
 
 
 def written(url: str, path: Path, *more: str) -> Any:
