@@ -16,7 +16,7 @@ from logger.reports.columns import SUSPECT
 from logger.rollups import checkpoints, rollup
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.lines import ends
-from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, POLLS
+from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, PANELS, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import waiting_files
 
@@ -140,7 +140,9 @@ def _ill_panels(connection: Connection, gateway_id: int, today: date) -> str | N
     columns = PANEL_DAILY.c
     newest = select(columns.day).where(columns.gateway_id == gateway_id, columns.day >= today - timedelta(days=7))
     newest = newest.order_by(columns.day.desc()).limit(1)
-    query = select(columns.serial, columns.state).where(
+    same = (PANELS.c.gateway_id == columns.gateway_id) & (PANELS.c.serial == columns.serial)
+    query = select(columns.serial, columns.state, PANELS.c.name).select_from(PANEL_DAILY.outerjoin(PANELS, same))
+    query = query.where(
         columns.gateway_id == gateway_id,
         columns.day == newest.scalar_subquery(),
         columns.state.in_(("weak", "dead", "silent")),
@@ -148,7 +150,7 @@ def _ill_panels(connection: Connection, gateway_id: int, today: date) -> str | N
     found = connection.execute(query.order_by(columns.serial)).all()
     if not found:
         return None
-    named = ", ".join(f"{panel.serial} {panel.state}" for panel in found[:3])
+    named = ", ".join(f"{panel.name or panel.serial} {panel.state}" for panel in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"panel {named}{more}; look at: envoylog panels"
 

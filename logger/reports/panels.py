@@ -29,7 +29,7 @@ ADVICE = {
     "silent": "reports nothing: switch its branch off and on by daylight; if it stays silent, call your installer",
     "removed": "no longer listed by the gateway: nothing to do if it was taken down or replaced",
 }
-NOT_JUDGED = "No panel was judged then: that takes a whole day of reports of the inverters, and two weeks for a ratio."
+NOT_JUDGED = "No panel was judged then: a day is judged once it is over, and a ratio takes two weeks of reports."
 REMARKS = ("name", "array", "state")
 _days = PANEL_DAILY.c
 

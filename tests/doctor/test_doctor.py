@@ -526,7 +526,7 @@ def test_a_silent_inverter_is_named_until_it_is_gone_for_good(polled: Patient) -
     assert "inverters" not in polled.wrong(Level.WARNING)
 
 
-def test_a_weak_panel_is_named_with_the_report_of_panels(polled: Patient) -> None:
+def test_a_weak_panel_is_named_as_people_call_it_with_the_report_of_panels(polled: Patient) -> None:
     polled.execute(
         "INSERT INTO panel_daily (gateway_id, day, serial, state) VALUES (1, :day, '122000000003', 'weak')",
         day=f"{utc_now() - timedelta(days=1):%Y-%m-%d}",
@@ -534,6 +534,8 @@ def test_a_weak_panel_is_named_with_the_report_of_panels(polled: Patient) -> Non
     finding = polled.wrong(Level.WARNING)["inverters"]
     assert "122000000003 weak" in finding.finding
     assert finding.to_do == "envoylog panels"
+    polled.execute("INSERT INTO panels (gateway_id, serial, name) VALUES (1, '122000000003', 'east 3')")
+    assert "east 3 weak" in polled.wrong(Level.WARNING)["inverters"].finding
 
 
 @pytest.mark.parametrize(("step_wh", "power_w", "is_stuck"), [(0, 900, True), (0, 0, False), (1, 900, False)])
