@@ -130,10 +130,11 @@ def compare(
         peers_wh = median([own.energy_wh or 0.0 for own in peers])
         heard = median([own.reports for own in peers])
         is_silent = not unit.reports or (heard >= FEW_REPORTS and unit.reports < HEARD * heard)
-        is_nothing = not is_silent and (unit.energy_wh or 0.0) <= NOTHING * peers_wh
-        is_dead = is_nothing and peers_wh > DEAD_PEERS_WH
+        # One that reports without saying what it made is not known to be dead, nor alive.
+        made_wh = None if is_silent else unit.energy_wh
+        is_dead = made_wh is not None and made_wh <= NOTHING * peers_wh and peers_wh > DEAD_PEERS_WH
         fault = PanelState.SILENT if is_silent else PanelState.DEAD if is_dead else None
-        comparison = Comparison(peers_wh, fault, not is_silent and not is_nothing, None)
+        comparison = Comparison(peers_wh, fault, made_wh is not None and made_wh > NOTHING * peers_wh, None)
         if comparison.is_alive and counts and unit.reports >= MEASURED * heard and peers_wh >= bright_wh:
             reference = all_hours or _median_hours(peers)
             both = zip(unit.hours_wh, reference, strict=bool(unit.hours_wh and reference))
@@ -141,7 +142,7 @@ def compare(
                 level_wh = _level_wh([own.best_wh.get(serial, 0.0) for own in before])
                 comparison = _by_hours(comparison, (unit.hours_wh, level_wh), (reference, clipped_w))
             else:  # Where reports are an hour apart, no hour was measured for itself.
-                comparison = comparison._replace(ratio=(unit.energy_wh or 0.0) / peers_wh)
+                comparison = comparison._replace(ratio=(made_wh or 0.0) / peers_wh)
         found[serial] = comparison
     return found
 

@@ -122,6 +122,14 @@ def test_a_panel_that_no_longer_reports_is_silent_on_the_second_day() -> None:
     assert only_fault_of(site(at(lambda _hour, _wh: None))) == (PanelState.SILENT, 2)
 
 
+def test_a_panel_that_reports_without_its_energy_is_not_known_to_be_dead() -> None:
+    array = Array("abcd")
+    for day in range(60):
+        told = Unit(None, 48) if day > 40 else Unit(2000.0, 48)
+        verdicts = array.judge(day, {"a": Unit(2000.0, 48), "b": told, "c": Unit(2000.0, 48), "d": Unit(2000.0, 48)})
+        assert verdicts["b"].state in {None, PanelState.FINE}
+
+
 def test_a_panel_that_is_no_longer_listed_is_removed() -> None:
     assert only_fault_of(site(at(lambda _hour, _wh: "gone"))) == (PanelState.REMOVED, 1)
 
