@@ -115,12 +115,10 @@ class Sharing:
             self._ready()
             renewed = self._leases.renew(left, takes=takes)
         except LoggerError as error:
-            if not self._is_away:
-                log.error("leases can't be renewed, gateways stay as they are: %s", error)  # noqa: TRY400 - the sentence is enough
-            self._is_away = True
+            self._is_lost(error)
             return
         if self._is_away:
-            log.info("leases are renewed again")
+            log.info("gateways are shared again")
         self._is_away, self.renewals = False, self.renewals + 1
         self._go_by(renewed)
         self._leaving -= left
@@ -132,12 +130,15 @@ class Sharing:
         # What this process still stores from when it last had a gateway goes first.
         gained = [name for name in sorted(renewed.held - self._asked - self._leaving) if not asking.has(name)]
         until_s = time.monotonic() + self._every_s / RENEWALS
-        for poller in self._build([self._gateways[name] for name in gained]) if gained else ():
-            asking.take(poller)
-            self._asked.add(poller.name)
-            if time.monotonic() > until_s:
-                self._has_more = True  # What else was gained waits until the leases have been renewed.
-                break
+        try:
+            for poller in self._build([self._gateways[name] for name in gained]) if gained else ():
+                asking.take(poller)
+                self._asked.add(poller.name)
+                if time.monotonic() > until_s:
+                    self._has_more = True  # What else was gained waits until the leases have been renewed.
+                    break
+        except StoreError as error:  # It is taken the next time.
+            self._is_lost(error)
         for name in self._to_leave(renewed.too_many - len(self._leaving)):
             asking.leave(name)
             self._asked.remove(name)
@@ -146,6 +147,11 @@ class Sharing:
             log.info(
                 "asking %d of %d gateways collector=%s", len(self._asked), len(self._gateways), self._leases.collector
             )
+
+    def _is_lost(self, error: LoggerError) -> None:
+        if not self._is_away:
+            log.error("gateways stay as they are: %s", error)
+        self._is_away = True
 
     def _to_leave(self, too_many: int) -> Collection[str]:
         """Return which gateways to leave to others: those whose next slot is far enough for it to be theirs."""

@@ -97,17 +97,23 @@ def sharing(settings: Settings, database: CollectorDatabase, environ: Mapping[st
                     claims.take(row.serial, row.name)
         for gateway in wanted:
             try:
-                keeper = keeper_of(settings, gateway, database, shared.clock)
-                keeper.load_identity()
-                yield _poller(settings, gateway, keeper, environ, claims)
+                with contextlib.ExitStack() as undo:
+                    keeper = keeper_of(settings, gateway, database, shared.clock)
+                    undo.callback(keeper.queue.close)  # Else nobody could ask it the next time.
+                    keeper.load_identity()
+                    poller = _poller(settings, gateway, keeper, environ, claims)
+                    undo.pop_all()
             except CollectorRunningError:
                 continue  # Another process of this machine has yet to store what it took.
+            except (StoreAwayError, StoreDamagedError):
+                raise  # It is not for this gateway's sake.
             except LoggerError as error:
                 if gateway.name not in logged:
                     log.error("gateway=%s can't be asked: %s", gateway.name, error)  # noqa: TRY400 - the sentence is enough
                 logged.add(gateway.name)
             else:
                 logged.discard(gateway.name)
+                yield poller
 
     names = [gateway.name for gateway in settings.gateways]
     leases = Leases(database.engine, names, lasts_s=settings.poll_every_s)

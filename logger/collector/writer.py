@@ -15,7 +15,6 @@ from datetime import datetime
 from logger.collector.keeper import Keeper
 from logger.collector.work import log_once
 from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError
-from logger.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +107,8 @@ class Writer(threading.Thread):
                     break
                 keeper = self._due.pop(name)
             self._store(keeper, keeper.store)
-            if isinstance(keeper.error, AWAY):
+            # One that was left with nothing waiting is stored no more, and its error says nothing any more.
+            if isinstance(keeper.error, AWAY) and self.keepers.get(keeper.name) is keeper:
                 failed[keeper.name] = keeper
         with self._changed:
             # The same are tried first the next time: each logs once that the database was lost.
@@ -145,8 +145,7 @@ class Writer(threading.Thread):
                 then = self._leaving.pop(keeper.name)
                 del self.keepers[keeper.name], self._guarded[keeper.name]
                 self._due.pop(keeper.name, None)
-            if isinstance(keeper.queue, Spool):
-                keeper.queue.close()
+            keeper.queue.close()
             then()
         if isinstance(keeper.error, CollectorRunningError):
             self._fail(keeper.error)

@@ -75,6 +75,9 @@ class MemoryQueue:
     def keep(self) -> None:
         """Do nothing: what waits here ends with the process."""
 
+    def close(self) -> None:
+        """Do nothing: it is nobody else's."""
+
     def set_aside(self, poll: Poll) -> None:
         """Forget a poll that the database refuses; its error is logged."""
 

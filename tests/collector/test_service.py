@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,24 @@ def test_a_database_that_is_away_is_tried_with_two_gateways_now_and_then_and_tak
     writer.stop(1)
     writer.join(2)
     assert all(keeper.finished for keeper in keepers)
+
+
+def test_gateways_that_were_left_while_the_database_was_away_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "TRY_EVERY_S", 0.05)
+    keepers, Away.tried, left = [Away(f"roof {number}") for number in range(3)], [], list[str]()
+    Away.is_back.clear()
+    writer = Writer(keepers, lambda: datetime.now(UTC), lambda _error: None)  # type: ignore[arg-type]  # noqa: TID251
+    for keeper in keepers[:2]:
+        writer.leave(keeper, partial(left.append, keeper.name))  # type: ignore[arg-type]
+    writer.start()
+    time.sleep(0.1)
+    assert sorted(left) == ["roof 0", "roof 1"]
+    Away.is_back.set()
+    writer.wake(keepers[2])  # type: ignore[arg-type]
+    time.sleep(0.2)
+    assert Away.tried[-1] == "roof 2"
+    writer.stop(1)
+    writer.join(2)
 
 
 def test_a_database_that_makes_wait_delays_no_slot() -> None:

@@ -14,8 +14,9 @@ from logger import settings
 from logger.cli import run
 from logger.collector import sharing as sharings
 from logger.collector import wiring
+from logger.collector.keeper import Keeper
 from logger.collector.sharing import Sharing
-from logger.errors import CollectorRunningError, SettingsError, StoreAwayError
+from logger.errors import CollectorRunningError, SettingsError, StoreAwayError, StoreError
 from logger.store.leases import Leases, Renewed
 from logger.store.lock import CollectorDatabase, collector_lock
 from tests.conftest import Benches, Opening, collect
@@ -113,6 +114,27 @@ def test_what_is_leased_is_asked_and_stays_so_while_the_database_is_away(tmp_pat
     sharing.renew(asking)
     assert asking.asked == [NAMES[1]]
     assert sharing.renewals == 2
+
+
+@pytest.mark.parametrize("error", [StoreAwayError("away"), StoreError("odd")])
+def test_a_gateway_that_could_not_be_taken_is_asked_the_next_time(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: StoreError
+) -> None:
+    roof = settings.GatewaySettings(name="roof", host="10.0.0.1")
+    loaded = settings.Settings(database_url=postgresql_url, state_dir=tmp_path, gateways=(roof,), collect="shared")
+    database, errors = CollectorDatabase(postgresql_url, shared=True), [error]
+    sharing, asking = wiring.sharing(loaded, database, {}), FakeAsking()
+
+    def load_identity(_: Keeper) -> None:
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(Keeper, "load_identity", load_identity)
+    sharing.renew(asking)  # type: ignore[arg-type]
+    assert asking.asked == []
+    sharing.renew(asking)  # type: ignore[arg-type]
+    assert asking.asked == ["roof"]
+    database.close()
 
 
 def test_one_that_has_too_many_leaves_those_whose_next_slot_is_far(
