@@ -62,6 +62,7 @@ class Sharing:
         self._asked: set[str] = set()
         self._ahead_s = 0.0
         self._is_away = self._has_more = False
+        self._takes_from_s = 0.0  #: of the monotonic clock: when others are known to be there, or not
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.renewals = 0  #: that went well
@@ -111,6 +112,8 @@ class Sharing:
     def renew(self, asking: Asking, *, takes: bool = True) -> None:
         """Renew the leases once, and have the service follow; without ``takes`` take nothing yet."""
         left = {name for name in self._leaving if not asking.has(name)}
+        # Where the server was away, the others are yet to say that they are there.
+        takes = takes and not self._is_away and time.monotonic() >= self._takes_from_s
         try:
             self._ready()
             renewed = self._leases.renew(left, takes=takes)
@@ -119,6 +122,7 @@ class Sharing:
             return
         if self._is_away:
             log.info("gateways are shared again")
+            self._takes_from_s = time.monotonic() + self._every_s / 2
         self._is_away, self.renewals = False, self.renewals + 1
         self._go_by(renewed)
         self._leaving -= left

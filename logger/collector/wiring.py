@@ -88,7 +88,7 @@ def sharing(settings: Settings, database: CollectorDatabase, environ: Mapping[st
         Gateway(settings, gateway, environ)
     with contextlib.suppress(StoreAwayError, StoreDamagedError):
         database.ready()
-    claims, logged = Claims(), set[str]()
+    claims, logged, busy = Claims(), set[str](), set[str]()
 
     def build(wanted: Sequence[GatewaySettings]) -> Iterator[Poller]:
         with translated_errors(), database.engine.connect() as connection:
@@ -103,16 +103,18 @@ def sharing(settings: Settings, database: CollectorDatabase, environ: Mapping[st
                     keeper.load_identity()
                     poller = _poller(settings, gateway, keeper, environ, claims)
                     undo.pop_all()
-            except CollectorRunningError:
-                continue  # Another process of this machine has yet to store what it took.
             except (StoreAwayError, StoreDamagedError):
                 raise  # It is not for this gateway's sake.
             except LoggerError as error:
-                if gateway.name not in logged:
+                # Another process of this machine may have yet to store what it took: not the next time, too.
+                is_brief = isinstance(error, CollectorRunningError) and gateway.name not in busy
+                busy.add(gateway.name)
+                if not is_brief and gateway.name not in logged:
                     log.error("gateway=%s can't be asked: %s", gateway.name, error)  # noqa: TRY400 - the sentence is enough
-                logged.add(gateway.name)
+                    logged.add(gateway.name)
             else:
                 logged.discard(gateway.name)
+                busy.discard(gateway.name)
                 yield poller
 
     names = [gateway.name for gateway in settings.gateways]

@@ -68,11 +68,12 @@ class Leases:
             StoreError: the database can't be asked; what was leased stays so until it expires.
         """
         names: Sequence[str] = self._of["names"]  # type: ignore[assignment]
+        are_known, self._are_known = self._are_known, False  # After an error it may be another database.
         with translated_errors(), self._engine.begin() as connection:
             run = connection.exec_driver_sql
             run(_HERE, self._of)
             run(_FORGET)
-            if not self._are_known:
+            if not are_known:
                 run(_KNOW, self._of)
             run(_LEAVE, {**self._of, "names": list(leaving)})
             held = set(run(_HELD, self._of).scalars())

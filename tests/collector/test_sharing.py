@@ -1,5 +1,6 @@
 """Several collectors share gateways by leases in PostgreSQL."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from logger.collector.sharing import Sharing
 from logger.errors import CollectorRunningError, SettingsError, StoreAwayError, StoreError
 from logger.store.leases import Leases, Renewed
 from logger.store.lock import CollectorDatabase, collector_lock
+from logger.store.spool import Spool
 from tests.conftest import Benches, Opening, collect
 
 NAMES = [f"roof {number}" for number in range(9)]
@@ -66,9 +68,10 @@ class FakeLeases:
     def __init__(self, *renewed: Renewed | None) -> None:
         self.renewed = list(renewed)
         self.left: list[set[str]] = []
+        self.took: list[bool] = []
 
     def renew(self, leaving: set[str], *, takes: bool) -> Renewed:
-        assert takes
+        self.took.append(takes)
         self.left.append(leaving)
         if (found := self.renewed.pop(0)) is None:
             raise StoreAwayError("away")
@@ -198,6 +201,54 @@ def test_a_slot_that_two_collectors_took_is_stored_once(bench: Benches, postgres
         with database.engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
         database.close()
+
+
+def test_a_file_that_another_process_goes_on_using_is_said_once(
+    bench: Benches, postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    roof = bench(cts="net", database_url=postgresql_url)
+    loaded = replace(roof.settings, collect="shared")
+    asking: Any = FakeAsking()
+    other = Spool(loaded.state_dir, "roof")
+    other.claim()
+    with contextlib.closing(CollectorDatabase(postgresql_url, shared=True)) as database:
+        sharing = wiring.sharing(loaded, database, roof.environ)
+        sharing.renew(asking)
+        assert not caplog.records  # It may just be storing the last of it.
+        sharing.renew(asking)
+        sharing.renew(asking)
+        assert asking.asked == []
+        assert "with the same state_dir" in "".join(record.getMessage() for record in caplog.records)
+        assert len(caplog.records) == 1
+        other.close()
+        sharing.renew(asking)
+    assert asking.asked == ["roof"]
+
+
+def test_when_the_server_is_back_nobody_takes_before_the_others_can_say_that_they_are_there(tmp_path: Path) -> None:
+    some = Renewed({NAMES[0]}, 0, 0.0, 0.0)
+    sharing, leases, asking = shared(tmp_path, some, None, some, some)
+    for _ in range(4):
+        sharing.renew(asking)
+    assert leases.took == [True, True, False, False]
+    sharing._takes_from_s = time.monotonic()  # Half a slot later.
+    leases.renewed.append(some)
+    sharing.renew(asking)
+    assert leases.took[-1]
+
+
+def test_leases_go_on_in_a_database_that_was_made_anew(postgresql_url: str, opening: Opening) -> None:
+    engine = opening(postgresql_url)
+    leases = Leases(engine, NAMES, 60)
+    assert leases.renew().held == set(NAMES)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE gateway_leases RENAME TO gone"))
+    with pytest.raises(StoreError):
+        leases.renew()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM gone"))
+        connection.execute(text("ALTER TABLE gone RENAME TO gateway_leases"))
+    assert leases.renew().held == set(NAMES)
 
 
 def test_sharing_needs_a_server_and_a_word_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
