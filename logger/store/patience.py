@@ -28,13 +28,18 @@ class Patience:
         sa.event.listen(engine, "after_cursor_execute", self._went_on)
         for name in ("checkin", "close"):
             sa.event.listen(engine, name, self._is_over)
-        threading.Thread(target=self._watch, name="patience", daemon=True).start()
+        sa.event.listen(engine, "engine_disposed", lambda _engine: self._disposed.set())
+        self._disposed = threading.Event()
+        self._disposed.set()  # until there is something to watch
 
     def _goes_on(self, connection: Connection, *_: Any) -> None:
         if connection.invalidated:
             return
         driver: Any = connection.connection.driver_connection
         self._busy[id(driver)] = time.monotonic(), driver
+        if self._disposed.is_set():
+            self._disposed = threading.Event()
+            threading.Thread(target=self._watch, args=(self._disposed,), name="patience", daemon=True).start()
 
     def _went_on(self, connection: Connection, *_: Any) -> None:
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
@@ -45,9 +50,9 @@ class Patience:
     def _is_over(self, driver: Any, *_: Any) -> None:
         self._busy.pop(id(driver), None)
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(min(LOOK_EVERY_S, self.seconds / 4))
+    def _watch(self, disposed: threading.Event) -> None:
+        """Watch until the engine is disposed of; one that goes on then is watched by another thread."""
+        while not disposed.wait(min(LOOK_EVERY_S, self.seconds / 4)):
             for key, (since_s, driver) in list(self._busy.items()):
                 if time.monotonic() - since_s > self.seconds:
                     self._busy.pop(key, None)

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 
 from logger.errors import StoreAwayError
 from logger.store import lock
-from logger.store.database import backend, translated_errors
+from logger.store.database import backend, open_engine, translated_errors
 from logger.store.postgresql import create_reader
 from tests.conftest import Opening
 
@@ -98,6 +98,22 @@ def test_a_connection_that_is_held_may_idle(hanging: tuple[Proxy, str], opening:
         assert process.execute(text("SELECT pg_backend_pid()")).scalar_one() == first
     right.hold()
     right.release()
+
+
+def test_nobody_watches_an_engine_that_is_disposed_of(postgresql_url: str) -> None:
+    def watching() -> int:
+        return sum(thread.name == "patience" for thread in threading.enumerate())
+
+    before = watching()
+    for _ in range(3):
+        engine = open_engine(postgresql_url, read_only=True)
+        backend(engine).bound(engine, 60.0)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        assert watching() == before + 1
+        engine.dispose()
+        time.sleep(0.05)
+        assert watching() == before
 
 
 def test_a_collector_stops_while_its_server_hangs(hanging: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch) -> None:
