@@ -88,8 +88,13 @@ _SEE_GATEWAY = (
     )
     .values(last_seen_at=_AT)
 )
+#: Of a unit that fell silent the last report is asked for alone: since then others have made years of them.
+LATELY = timedelta(days=2)
 _REPORTS = select(_report.reported_at, _report.serial).where(
     _report.gateway_id == _GATEWAY, _report.reported_at >= bindparam("oldest")
+)
+_IS_REPORTED = select(_report.serial).where(
+    _report.gateway_id == _GATEWAY, _report.reported_at == bindparam("at"), _report.serial == bindparam("of")
 )
 _INVERTERS = select(_inverter.serial, _inverter.last_seen_at).where(_inverter.gateway_id == _GATEWAY)
 _battery_rows, _BATTERY_STATE = _named_rows(readings.Battery), [field.name for field in fields(readings.Battery)][1:]
@@ -196,9 +201,14 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
 def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None:
     if not poll.inverters:
         return
-    oldest = min(sample.reported_at for sample in poll.inverters)
     # Most reports were seen before: ask, so that only new ones can reopen a day.
-    stored = {(at, serial) for at, serial in connection.execute(_REPORTS, {"gateway": gateway_id, "oldest": oldest})}
+    lately = max(sample.reported_at for sample in poll.inverters) - LATELY
+    stored = {(at, serial) for at, serial in connection.execute(_REPORTS, {"gateway": gateway_id, "oldest": lately})}
+    for sample in poll.inverters:
+        if sample.reported_at < lately:
+            of = {"gateway": gateway_id, "at": sample.reported_at, "of": sample.serial}
+            if connection.execute(_IS_REPORTED, of).first() is not None:
+                stored.add((sample.reported_at, sample.serial))
     new = [sample for sample in poll.inverters if (sample.reported_at, sample.serial) not in stored]
     if not new:
         return

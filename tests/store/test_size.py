@@ -4,19 +4,22 @@ import contextlib
 import itertools
 import json
 import sqlite3
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from logger.cli import run
 from logger.collector.wiring import pollers
+from logger.readings import InverterSample, Poll
 from logger.settings import Settings
 from logger.simulator.site import Shape
 from logger.store import size
 from logger.store.database import opened
 from logger.store.lock import CollectorDatabase, collector_lock
+from logger.store.writer import save
 from tests.conftest import Benches, collect
 
 
@@ -109,3 +112,32 @@ def test_a_vacuum_gives_an_older_file_small_pages_once_nobody_else_has_it_open(s
         assert page_bytes(path) == 4096
     assert run(command) == 0
     assert page_bytes(path) == 1024
+
+
+def test_the_last_report_of_a_unit_that_fell_silent_is_no_reason_to_read_years(sqlite_url: str) -> None:
+    now = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    reported = [now - timedelta(hours=number) for number in range(1, 8000)]
+    alive, silent = (InverterSample(reported_at=at, serial=serial) for at, serial in ((now, "a"), (reported[-1], "b")))
+    steps: list[int] = []
+
+    def save_poll(engine: Engine, minute: int, *inverters: InverterSample) -> int:
+        poll = Poll(gateway_serial="1", polled_at=now + timedelta(minutes=minute), took_s=0.1, inverters=inverters)
+        with engine.begin() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.set_progress_handler(lambda: steps.append(1), 10)
+            steps.clear()
+            save(connection, 1, poll)
+            driver.set_progress_handler(None, 10)
+        return len(steps)
+
+    with opened(sqlite_url) as engine:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, 'roof', '1')"))
+            rows = [{"at": f"{at:%Y-%m-%d %H:%M:%S}"} for at in reported]
+            connection.execute(
+                text("INSERT INTO inverter_samples (gateway_id, reported_at, serial) VALUES (1, :at, 'a')"), rows
+            )
+        save_poll(engine, 0, alive, silent)
+        assert save_poll(engine, 2, alive, silent) < save_poll(engine, 1, alive) + 20
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM inverter_samples")).scalar_one() == len(reported) + 2
