@@ -7,7 +7,7 @@ Walk: v_battery_daily, v_outages -> here -> exports
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, select
@@ -23,6 +23,8 @@ from logger.store.models import BATTERIES, ENERGY_DAILY, STORAGE_SAMPLES
 Kind = Literal["daily", "monthly"]
 #: what the columns' totals weigh by, of each row
 WEIGHTS = ("throughput_kwh", "estimated_kwh", "drawn_kwh", "known_charge_kwh", "known_discharge_kwh", "capacity_kwh")
+#: of batteries, whose level counts where a site has both
+KINDS = ("encharge", "acb")
 _VIEW = ("charge_kwh", "discharge_kwh", "estimated_pct", "min_soc_pct", "max_soc_pct", "cycles", "efficiency_pct")
 #: name of a column or weight -> value
 _Values = dict[str, float | None]
@@ -77,18 +79,21 @@ def _days(connection: Connection, site: Site, since: date, until: date) -> dict[
     """Return the columns and weights of each day from one to before another."""
     batteries = connection.execute(select(BATTERIES).where(BATTERIES.c.gateway_id.in_(site.gateway_ids))).all()
     outages: defaultdict[str, list[float | None]] = defaultdict(list)
-    for starts_at, minutes in view_rows(
-        connection, "v_outages", "starts_at, minutes", site, since, until, key="starts_at"
-    ):
+    # The view has local times: those of a day next to the range may lie in it.
+    around = since - timedelta(days=1), until + timedelta(days=1)
+    for starts_at, minutes in view_rows(connection, "v_outages", "starts_at, minutes", site, *around, key="starts_at"):
         outages[str(starts_at)[:10]].append(minutes)
     zone = time_zone(site.zone)
+    # What no battery is of would be looked for in all that there is.
+    of = {battery.kind for battery in batteries}
+    kinds = [kind for kind in KINDS if kind in of or not of]
     days: dict[date, _Values] = {}
     for text, *values in view_rows(connection, "v_battery_daily", ", ".join(("day", *_VIEW)), site, since, until):
         day = as_date(text)
         start_s, end_s = day_start_s(day, zone), day_end_s(day, zone)
         own: _Values = dict(zip(_VIEW, values, strict=True))
         charge_kwh, discharge_kwh, estimated_pct = values[:3]
-        drawn_kwh = _drawn_kwh(connection, site, start_s, end_s)
+        drawn_kwh = _drawn_kwh(connection, site, kinds, start_s, end_s)
         lost = outages[str(day)]
         throughput_kwh = (charge_kwh or 0.0) + (discharge_kwh or 0.0)
         days[day] = own | {
@@ -122,14 +127,14 @@ def _total(days: Sequence[_Values], kind: Kind) -> _Values:
     return totals | sums | {"capacity_kwh": max(known["capacity_kwh"], default=None)}
 
 
-def _drawn_kwh(connection: Connection, site: Site, start_s: int, end_s: int) -> float | None:
+def _drawn_kwh(connection: Connection, site: Site, kinds: Sequence[str], start_s: int, end_s: int) -> float | None:
     """Return by how much less was stored at the end of a day than at its beginning.
 
     By what was last known at both, so that days add up also where one was not measured.
     """
     columns, found = STORAGE_SAMPLES.c, []
     for gateway_id in site.gateway_ids:
-        for kind in ("encharge", "acb"):
+        for kind in kinds:
             mine = (columns.gateway_id == gateway_id) & (columns.kind == kind) & columns.energy_wh.is_not(None)
             level = select(columns.energy_wh).where(mine).limit(1)
             until = level.where(columns.polled_at <= from_epoch_s(end_s))

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import openpyxl
@@ -18,7 +18,7 @@ from logger.reports.energy import energy_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from tests.conftest import Opening
-from tests.sample_data import fill, fill_batteries, times, utc
+from tests.sample_data import fill, fill_batteries, instant, times, utc
 
 SINCE = utc(2026, 5, 30)
 NOW = SINCE + timedelta(days=5)
@@ -60,6 +60,31 @@ def test_each_day_is_as_the_view_has_it(engine: Engine) -> None:
         assert {name: day[name] for name in row} == dict(row) | {"day": day["day"]}
     assert sum(day["outages"] for day in days) == 1
     assert sum(day["outage_minutes"] for day in days) > 400
+
+
+@pytest.mark.parametrize(("zone", "offset_s", "lost"), [
+    ("Europe/Madrid", 7200, "2026-06-01 21:30:00"), ("America/New_York", -14400, "2026-06-01 04:10:00"),
+])  # fmt: skip
+def test_an_outage_next_to_midnight_is_of_its_local_day(engine: Engine, zone: str, offset_s: int, lost: str) -> None:
+    lost_at = datetime.fromisoformat(f"{lost}+00:00")
+    before = {"at": instant(engine, lost_at - timedelta(hours=1)), "offset_s": offset_s}
+    noon = before | {"at": instant(engine, utc(2026, 6, 1, 16))}
+    day = "INSERT INTO energy_daily (gateway_id, day, phase, battery_charge_wh, covered_s, period_s)"
+    of = "(gateway_id, starts_at, phase"
+    event = "INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, :kind, 'grid')"
+    filled: list[tuple[str, dict[str, Any]]] = [
+        ("INSERT INTO gateways (gateway_id, name, serial, time_zone) VALUES (1, 'roof', '1', :of)", {"of": zone}),
+        (f"{day} VALUES (1, '2026-06-01', 'total', 7, 86400, 86400)", {}),
+        (f"INSERT INTO energy_hourly {of}, utc_offset_s, period_s) VALUES (1, :at, 'total', :offset_s, 3600)", noon),
+        (f"INSERT INTO energy_15min {of}, utc_offset_s, covered_s) VALUES (1, :at, 'total', :offset_s, 900)", before),
+        (event, {"kind": "grid_lost", "at": instant(engine, lost_at)}),
+        (event, {"kind": "grid_back", "at": instant(engine, lost_at + timedelta(hours=8))}),
+    ]
+    with engine.begin() as connection:
+        for statement, values in filled:
+            connection.execute(text(statement), values)
+    (found,) = records(engine, since="2026-06-01", until="2026-06-01")
+    assert (found["outages"], found["outage_minutes"]) == (1, 480)
 
 
 def test_a_month_is_the_total_of_its_days(filled: Engine) -> None:
