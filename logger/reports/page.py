@@ -16,6 +16,7 @@ from logger.errors import NoDataError, UsageError
 from logger.reports import NOTHING_KWH, Report
 from logger.reports.certainty import Certainty, certainty_of
 from logger.reports.columns import COVERED_PCT, STATUS
+from logger.reports.compare import year_before
 from logger.reports.energy import Site, energy_report, nothing_in_range, sites_of
 from logger.reports.happenings import Happening, happenings
 from logger.reports.panels import Panel, panels_within
@@ -229,11 +230,6 @@ def _rows_known(report: Report, names: Sequence[str]) -> dict[date, int]:
     """Return the number of the row of each day that has all of these."""
     rows = enumerate(zip(report.column("day"), *map(report.column, names), strict=True))
     return {day: number for number, (day, *values) in rows if None not in values}
-
-
-def year_before(day: date) -> date | None:
-    """Return the same day of the year before, where there is one."""
-    return None if (day.month, day.day) == (2, 29) else day.replace(year=day.year - 1)
 
 
 def _mean_day(connection: Connection, site: Site, first: date, last: date) -> list[MeanQuarter]:

@@ -145,6 +145,8 @@ def _compared(wide: Report, sites: Sequence[Site], first: date, last: date) -> t
     now = _part(wide, since, last)
     # A site's first day is not whole.
     held = max(site.first for site in sites) + timedelta(days=1)
+    if (held.month, held.day) == (2, 29):
+        held += timedelta(days=1)  # The day that this year does not have.
     then_since, then_until = year_before(since), year_before(last) or date(last.year - 1, 2, 28)
     if then_since is None or then_until < held:
         return now, None

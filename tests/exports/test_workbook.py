@@ -17,7 +17,7 @@ from logger.reports.energy import energy_report
 from logger.reports.summary import Book, book
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from tests.conftest import Moulds
+from tests.conftest import Moulds, Opening
 from tests.sample_data import fill, fill_inverters, times, utc
 
 STARTS = utc(2025, 5, 25), utc(2026, 5, 20)
@@ -50,6 +50,23 @@ def fill_two_sites(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(text(f"UPDATE gateways SET name = '{name}' WHERE gateway_id = {number}"))
             rollup.rebuild(connection, number, now=NOW, gap_s=3600, since=None)
+
+
+def test_a_site_that_began_on_28_february_of_a_leap_year_is_compared(opening: Opening, sqlite_url: str) -> None:
+    engine = opening(sqlite_url)
+    day = "INSERT INTO energy_daily (gateway_id, day, phase, production_wh, covered_s, period_s) "
+    days = [date(2024, 2, 28) + timedelta(days=number) for number in range(400)]
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, 'roof', '1')"))
+        connection.execute(
+            text(f"{day}VALUES (1, :day, 'total', 1000, 86400, 86400)"), [{"day": str(own)} for own in days]
+        )
+    with engine.connect() as connection:
+        found = book(connection, now=utc(2025, 3, 20), since="2025", until="2025-03-10")
+    assert found.now is not None
+    assert found.then is not None
+    assert (found.now.since, found.then.since) == (date(2025, 3, 1), date(2024, 3, 1))
+    assert found.now.numbers["production_kwh"] == found.then.numbers["production_kwh"] == 10
 
 
 def written(url: str, path: Path, *more: str) -> Any:
