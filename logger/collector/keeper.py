@@ -162,6 +162,7 @@ class Keeper:
     def _store_waiting(self) -> int:
         """Store what waits, oldest first, a batch per transaction; return the newest's second."""
         newest_s, waiting = 0, iter(self.queue.waiting())
+        unknown: list[Poll] = []
         # While the database is away one poll is enough to see whether it is back.
         most = 1 if self._is_down else BATCH
         while batch := list(islice(waiting, most)):
@@ -170,10 +171,11 @@ class Keeper:
                 waits = self._store(batch)
             except RowRefusedError:
                 waits = [poll for poll in batch if self._store_or_set_aside(poll)]
-            for poll in waits:
-                self.queue.append(poll)
+            unknown += waits
             self.is_gateway_unknown = bool(waits)
             newest_s = to_epoch_s(batch[-1].polled_at)
+        for poll in unknown:  # Not before all others are stored, else they would wait once more after each that fails.
+            self.queue.append(poll)
         self.queue.clear()
         return newest_s
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from logger.collector.keeper import Keeper
+from logger.errors import StoreAwayError
 from logger.readings import GatewayInfo, InverterSample, Phase, Poll, ProductionSample, Source
 from logger.settings import GatewaySettings, Settings
 from logger.store.models import GATEWAYS, INVERTER_SAMPLES, POLLS, PRODUCTION_SAMPLES
@@ -122,3 +123,24 @@ def test_a_poll_that_no_database_takes_is_set_aside_and_the_next_are_stored(
     assert energies(keeper.engine)["1000"][-1] == 1002.0
     if not taken:
         assert polls == (["failed", "complete"] if is_first else ["complete", "complete"])
+
+
+def test_polls_that_wait_for_their_gateway_are_no_more_after_each_try_that_fails(
+    keeper_of: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, polls = keeper_of("roof"), [poll_of("1000", minute, is_first=False) for minute in range(3)]
+    for poll in polls:
+        keeper.queue.append(poll)
+    keeper.store()
+    assert list(keeper.queue.waiting()) == polls
+
+    def full(batch: list[Poll]) -> list[Poll]:
+        if batch[0] is polls[0]:
+            return batch
+        raise StoreAwayError("The database's disk is full.")
+
+    keeper._is_down = True
+    monkeypatch.setattr(keeper, "_store", full)
+    for _ in range(3):
+        assert not keeper.store()
+    assert list(keeper.queue.waiting()) == polls
