@@ -184,6 +184,8 @@ class Service:
             now_s = self._read_clock_s()
             self._offer_due(now_s)
             self._hear(now_s)
+            for pool in (self._pool, self._long):
+                pool.try_again()
             self._feed_watchdog()
             left_s = self._planned[0][0] - self.epoch_s() if self._planned else LOOK_EVERY_S
             self._changed.wait(max(0.01, min(left_s, LOOK_EVERY_S)))

@@ -69,8 +69,14 @@ class Pool:
                 self._add_thread()
             self._changed.notify()
 
+    def try_again(self) -> None:
+        """Make a thread where work waits and none could be made for it."""
+        with self._changed:
+            if self._waiting and not self.threads:
+                self._add_thread()
+
     def _add_thread(self) -> None:
-        # A system that gives no more threads has those that there are do it; without any the next slot tries again.
+        # A system that gives no more threads has those that there are do it; without any it is tried again.
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._run, name=self.name, daemon=True).start()
             self.threads += 1

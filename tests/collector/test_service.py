@@ -21,7 +21,7 @@ from logger.collector import writer as writers
 from logger.collector.open_files import ASKED, OTHERS, Room, make_room
 from logger.collector.service import Service
 from logger.collector.slots import next_s, phase_s
-from logger.collector.work import Pool, log_once
+from logger.collector.work import Lane, Pool, log_once
 from logger.collector.writer import Writer
 from logger.errors import LoggerError, SettingsError, StoreAwayError
 from logger.store.spool import MemoryQueue
@@ -315,3 +315,17 @@ def test_a_bug_ends_no_thread_and_is_logged_once_until_the_work_goes_well(caplog
     do(work)
     logged = [record.getMessage() for record in caplog.records]
     assert logged == ["poll failed unexpectedly gateway=roof"] * 2
+
+
+def test_work_for_which_no_thread_could_be_made_is_done_once_one_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, lane, done = Pool("poll", 1), Lane("poll", "roof"), threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        lane.put(done.set, pool)
+        pool.try_again()
+    assert not done.is_set()
+    pool.try_again()
+    assert done.wait(1)
