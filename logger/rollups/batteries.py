@@ -21,10 +21,11 @@ GENERATOR = {"grid_mode": {"generator"}, "generator": {"running"}}
 SUBJECTS = sorted(CUT_OFF.keys() | GENERATOR.keys())
 
 # Of each window: not to be made anew for each.
+_first_s = func.coalesce(epoch(BATTERIES.c.first_seen_at), 0)
 _RATED = (
-    select(epoch(BATTERIES.c.first_seen_at), BATTERIES.c.kind, BATTERIES.c.rated_power_w)
+    select(_first_s, BATTERIES.c.kind, BATTERIES.c.rated_power_w)
     .where(BATTERIES.c.gateway_id == bindparam("gateway"))
-    .order_by(BATTERIES.c.first_seen_at)
+    .order_by(_first_s)
 )
 _of_site = SITE_STATES.c.gateway_id == bindparam("gateway"), SITE_STATES.c.subject.in_(SUBJECTS)
 _begun = (
@@ -73,7 +74,7 @@ def _rated_w(connection: Connection, gateway_id: int) -> dict[str, list[tuple[in
     found: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     for since_s, kind, rated_w in connection.execute(_RATED, {"gateway": gateway_id}):
         before_w = found[kind][-1][1] if found[kind] else 0.0
-        found[kind].append((since_s or 0, before_w + (rated_w or RATED_W.get(kind, RATED_W["encharge"]))))
+        found[kind].append((since_s, before_w + (rated_w or RATED_W.get(kind, RATED_W["encharge"]))))
     return found
 
 

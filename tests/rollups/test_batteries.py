@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, delete, text
 
 from logger.readings import Battery, BatteryKind, Poll, StorageSample
 from logger.rollups import rollup
+from logger.rollups.batteries import _rated_w
 from logger.rollups.prune import prune
 from logger.simulator.faults import Fault
 from logger.simulator.houses import HOUSES
@@ -82,6 +83,17 @@ def live(engine: Engine, home: House, batches: Iterable[list[datetime]]) -> list
         home.fill(engine, batch)
         rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
     return [table(engine, name) for name in ALL]
+
+
+def test_a_battery_of_which_nobody_knows_since_when_was_there_from_the_beginning(engine: Engine) -> None:
+    columns = "gateway_id, serial, kind, rated_power_w, first_seen_at"
+    battery = f"INSERT INTO batteries ({columns}) VALUES (1, :of, 'acb', 300, :at)"
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, name, serial) VALUES (1, 'roof', '1')"))
+        known: list[dict[str, Any]] = [{"of": "a", "at": instant(engine, SINCE)}, {"of": "b", "at": None}]
+        connection.execute(text(battery), known)
+        found = _rated_w(connection, 1)
+    assert found == {"acb": [(0, 300.0), (int(SINCE.timestamp()), 600.0)]}
 
 
 def test_without_a_ct_power_gives_charge_discharge_and_consumption(engine: Engine) -> None:
