@@ -161,7 +161,8 @@ def _still(here: Installation, connection: Connection, gateway_id: int, name: st
 
 def _silent_inverters(connection: Connection, gateway_id: int, name: str) -> Iterator[Finding]:
     columns = INVERTERS.c
-    query = select(columns.serial, columns.last_seen_at).where(columns.gateway_id == gateway_id)
+    mine = (columns.gateway_id == gateway_id) & columns.last_seen_at.is_not(None)
+    query = select(columns.serial, columns.last_seen_at).where(mine)
     seen = [(serial, to_epoch_s(at)) for serial, at in connection.execute(query.order_by(columns.serial))]
     if not seen:
         return

@@ -523,6 +523,8 @@ def test_a_silent_inverter_is_named_until_it_is_gone_for_good(polled: Patient) -
     assert "1 of 12 are silent" in finding.finding
     long_ago = f"{utc_now() - timedelta(days=99):%Y-%m-%d %H:%M:%S}"
     polled.execute("UPDATE inverters SET last_seen_at = :at WHERE last_seen_at = :before", at=long_ago, before=at)
+    # One that was filled in by plain SQL may have reported nobody knows when.
+    polled.execute("UPDATE inverters SET last_seen_at = NULL WHERE last_seen_at = :at", at=long_ago)
     assert "inverters" not in polled.wrong(Level.WARNING)
 
 
