@@ -8,21 +8,25 @@ import argparse
 import contextlib
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from logger.clock import epoch_now_s, utc_now
+from logger.collector.slots import next_s, phase_s
 from logger.settings import write_secret
 from logger.simulator.access import Entrez
 from logger.store.database import opened
@@ -32,8 +36,30 @@ from tests.fleet_gateways import address, serial
 CHECKOUT = Path(__file__).parent.parent
 #: gateways of one process
 EACH = 500
-#: Gateways are asked at their own second after a slot; by then all have been.
-SPREAD_S = 60
+#: A collector may take so much for a thousand gateways each minute, and a command about them so long.
+MOST_PCT, MOST_MB, MOST_S = 30, 250, 2.0
+#: So many slots may be missed of a gateway whose collector was killed.
+MOST_MISSED = 2
+#: What waits when the time is over may take so long to be stored, s.
+REST_S = 300
+#: A collector whose machine's clock is ahead by the first argument, s.
+AHEAD = """
+import sys
+from datetime import timedelta
+from logger import clock
+ahead_s, utc_now, epoch_now_s = float(sys.argv.pop(1)), clock.utc_now, clock.epoch_now_s
+clock.utc_now = lambda: utc_now() + timedelta(seconds=ahead_s)
+clock.epoch_now_s = lambda: epoch_now_s() + ahead_s
+from logger.cli import main
+main()
+"""
+#: Forty days of all gateways, as what is reported of them.
+FILLED = """
+INSERT INTO energy_daily (gateway_id, day, phase, production_wh, covered_s, period_s)
+SELECT gateway_id, day, phase, 20000 + gateway_id, 86400, 86400
+FROM gateways, generate_series(current_date - 40, current_date - 1, interval '1 day') day, unnest(%s::text[]) phase
+ON CONFLICT DO NOTHING
+"""
 
 
 def name(number: int) -> str:
@@ -77,7 +103,7 @@ def gateways(count: int, directory: Path, *, port: int, idle_s: float = 0, hangi
 
 
 def configured(count: int, directory: Path, url: str, *, port: int, poll_every_s: int, shared: bool) -> Path:
-    """Write a configuration of all gateways; return its path."""
+    """Write a machine's configuration of all gateways; return its path."""
     directory.mkdir(parents=True, exist_ok=True)
     tokens = Entrez()
     lines = [f'database_url = "{url}"', f'state_dir = "{directory}/state"', f"poll_every_s = {poll_every_s}"]
@@ -124,6 +150,7 @@ class Cost:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.pid, self.began_s, self.began_cpu_s = process.pid, time.monotonic(), 0.0
         self.threads = 0
+        self.share_pct = self.most_mb = 0.0  #: as last put in words
         self.began_cpu_s = self.cpu_s
 
     @property
@@ -146,33 +173,85 @@ class Cost:
         """Return it in words."""
         share = 100 * self.cpu_s / (time.monotonic() - self.began_s)
         now_mb, most_mb = (int(self.status[key].split()[0]) / 1000 for key in ("VmRSS", "VmHWM"))
+        self.share_pct, self.most_mb = share, most_mb
         return f"{share:.1f} % of a core, {now_mb:.0f} MB (at most {most_mb:.0f}), up to {self.threads} threads"
 
 
-def stored(url: str) -> list[tuple[str, int, str]]:
-    """Return the polls that are stored: of which gateway, when (epoch seconds), and what came of them."""
-    query = "SELECT name, extract(epoch FROM polled_at)::bigint, outcome FROM polls JOIN gateways USING (gateway_id)"
+class Polls(NamedTuple):
+    """The polls that are stored of some time, by gateway and slot (epoch seconds)."""
+
+    slots: dict[tuple[str, int], list[str]]  #: what came of each poll
+    expected: set[tuple[str, int]]
+
+    @classmethod
+    def of(cls, url: str, count: int, every_s: int, since_s: int, until_s: int) -> "Polls":
+        """Read them."""
+        query = (
+            "SELECT name, extract(epoch FROM polled_at)::bigint, outcome FROM polls JOIN gateways USING (gateway_id)"
+        )
+        query += f" WHERE polled_at >= to_timestamp({since_s - every_s})"
+        phases = {name(number): phase_s(name(number), count, every_s) for number in range(count)}
+        slots: dict[tuple[str, int], list[str]] = defaultdict(list)
+        with opened(url) as engine, engine.connect() as connection:
+            for of, at_s, outcome in connection.execute(text(query)):
+                slots[of, next_s(at_s, every_s, phases[of]) - every_s].append(outcome)
+        expected = {
+            (of, at_s)
+            for of, after_s in phases.items()
+            for at_s in range(next_s(since_s - 1, every_s, after_s), until_s, every_s)
+        }
+        return cls({slot: found for slot, found in slots.items() if slot in expected}, expected)
+
+    @property
+    def missed(self) -> Counter[str]:
+        """How many slots of each gateway have no complete poll; those with all of them are left out."""
+        return Counter(of for of, at_s in self.expected if "complete" not in self.slots.get((of, at_s), ()))
+
+    @property
+    def doubled(self) -> int:
+        """How many polls lie in a slot that has another one."""
+        return sum(len(found) - 1 for found in self.slots.values())
+
+    def lines(self) -> Iterator[str]:
+        """Yield it in words."""
+        complete, count = sum("complete" in found for found in self.slots.values()), len(self.expected)
+        by_times = dict(sorted(Counter(self.missed.values()).items()))
+        yield f"polls            {complete} of {count} complete, {count - len(self.slots)} slots without any, "
+        yield f"                 {self.doubled} doubled; slots missed of a gateway, and of how many: {by_times}"
+
+
+class Verdict:
+    """What was promised, and whether it was so."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+
+    def expect(self, *, held: bool, promise: str) -> None:
+        """See whether a promise was held."""
+        if not held:
+            self.broken.append(promise)
+
+    def said(self) -> bool:
+        """Print it; return whether all was as promised."""
+        click.echo(f"verdict          {'FELL: not ' + ', not '.join(self.broken) if self.broken else 'as promised'}")
+        return not self.broken
+
+
+def reasons(url: str, since_s: int) -> Iterator[str]:
+    """Yield why polls are not complete, the most frequent first."""
+    query = "SELECT outcome, error, count(*) FROM polls WHERE outcome <> 'complete'"
+    query += f" AND polled_at >= to_timestamp({since_s}) GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5"
     with opened(url) as engine, engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
+        for outcome, error, times in connection.execute(text(query)):
+            yield f"not complete     {times} {outcome}: {error}"
 
 
-def reasons(url: str) -> list[str]:
-    """Return why polls are not complete, the most frequent first."""
-    query = (
-        "SELECT outcome, error, count(*) FROM polls WHERE outcome <> 'complete' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5"
-    )
-    with opened(url) as engine, engine.connect() as connection:
-        return [f"{times} {outcome}: {error}" for outcome, error, times in connection.execute(text(query))]
-
-
-def asked(directory: Path, since_s: int, until_s: int) -> Counter[str]:
-    """Return how often the gateways say that each was polled within a time, by address."""
-    found: Counter[str] = Counter()
+def asked(directory: Path, since_s: int, until_s: int) -> int:
+    """Return how often the gateways say that they were polled within a time."""
+    found = 0
     for path in directory.glob("asked-*.json"):
         for key, times in json.loads(path.read_text()).items():
-            where, at_s = key.split()
-            if since_s <= int(at_s) < until_s:
-                found[where] += times
+            found += times if since_s <= int(key.split()[1]) < until_s else 0
     return found
 
 
@@ -184,12 +263,59 @@ def wait_until(at_s: float, look: Any = None) -> None:
             look()
 
 
+def all_answered(url: str, count: int, every_s: int) -> int:
+    """Wait until each gateway has been polled; return the present instant, epoch seconds."""
+    query = "SELECT count(DISTINCT gateway_id) FROM polls WHERE outcome = 'complete'"
+    with opened(url) as engine:
+        for _ in range(5 * every_s):
+            time.sleep(1)
+            with contextlib.suppress(ProgrammingError), engine.connect() as connection:  # It may have no tables yet.
+                if connection.execute(text(query)).scalar_one() >= count:
+                    break
+    return int(epoch_now_s()) + 1
+
+
+def wait_for_the_rest(url: str, count: int, every_s: int, since_s: int, until_s: int, most: int) -> Polls:
+    """Return the polls when no more than ``most`` slots are without one, or none has come for some time."""
+    began_s = time.monotonic()
+    while True:
+        polls = Polls.of(url, count, every_s, since_s, until_s)
+        passed_s = time.monotonic() - began_s
+        if len(polls.expected) - len(polls.slots) <= most or passed_s > REST_S:
+            click.echo(f"all stored       {passed_s:.0f} s after the last slot")
+            return polls
+        time.sleep(5)
+
+
+def commands_of(config: Path, url: str, verdict: Verdict, log: Path) -> None:
+    """Ask about all gateways, with forty days of each; print how long that takes, the best of three."""
+    with opened(url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE gateways SET first_seen_at = now() - interval '40 days'")
+        connection.exec_driver_sql(FILLED, (["total", "L1", "L2", "L3"],))
+    for command in ("status", "report"):
+        found = []
+        for _ in range(3):
+            began_s, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            with log.open("a") as errors:
+                subprocess.run(
+                    [sys.executable, "-m", "logger", "--config", config, "fleet", command, "--json"],
+                    check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=errors,
+                )  # fmt: skip
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found.append((time.monotonic() - began_s, cpu_s))
+        wall_s, cpu_s = min(found)
+        click.echo(f"fleet {command:10} {wall_s:.2f} s, {cpu_s:.2f} s of CPU")
+        verdict.expect(held=wall_s < MOST_S, promise=f"fleet {command} within {MOST_S:.0f} s")
+
+
 def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, idle_s: float = 0,
          hanging: int = 0, is_away: bool = False, port: int = 18443) -> bool:  # fmt: skip
     """Poll gateways for some minutes; print what came of it, and return whether all of it is there.
 
     With ``is_away`` the database's server is gone for the middle third of the time.
     """
+    verdict = Verdict()
     with server() as postgres, gateways(count, directory, port=port, idle_s=idle_s, hanging=hanging):
         url = postgres.get_uri()
         with opened(url) as engine:
@@ -197,11 +323,8 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
         config = configured(count, directory, url, port=port, poll_every_s=poll_every_s, shared=False)
         log = directory / "collector.log"
         with running("-m", "logger", "--config", str(config), "run", log=log) as collector:
-            # The first slots find out what each gateway is.
-            since_s = int(epoch_now_s()) // poll_every_s * poll_every_s + 3 * poll_every_s
-            wait_until(since_s)
-            cost = Cost(collector)
-            until_s = since_s + minutes * 60
+            since_s = all_answered(url, count - hanging, poll_every_s)
+            cost, until_s = Cost(collector), since_s + minutes * 60
             if is_away:
                 wait_until(since_s + minutes * 20, cost.look)
                 stop(postgres)
@@ -210,61 +333,97 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
                 postgres.ensure_postgres_running()
             wait_until(until_s, cost.look)
             click.echo(f"collector        {cost.line()}")
-            wait_until(until_s + poll_every_s)
-        slots = minutes * 60 // poll_every_s
-        found = [(of, at_s, outcome) for of, at_s, outcome in stored(url) if since_s <= at_s < until_s]
-        complete = [row for row in found if row[2] == "complete"]
-        seen = asked(directory, since_s, until_s)
-        expected = slots * (count - hanging)
-        click.echo(
-            f"stored           {len(found)} polls, {len(complete)} of {expected} complete, "
-            f"{len(found) - len({row[:2] for row in found})} doubled"
-        )
-        click.echo(f"asked            {sum(seen.values())} times by the gateways' own count, of {len(seen)} gateways")
-        by_gateway = Counter(of for of, _, _ in complete)
-        worst = Counter(by_gateway.values())
-        click.echo(f"polls by gateway {dict(worst)}")
-        for reason in reasons(url):
-            click.echo(f"not complete     {reason}")
-        text_of_log = log.read_text()
-        click.echo(f"log              {len(text_of_log.splitlines())} lines, Traceback: {'Traceback' in text_of_log}")
-        return len(complete) == expected and "Traceback" not in text_of_log
+            slots = minutes * 60 // poll_every_s
+            # One that never answered has no row to which its failed polls could belong.
+            polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, hanging * slots)
+        for line in (*polls.lines(), *reasons(url, since_s)):
+            click.echo(line)
+        click.echo(f"asked            {asked(directory, since_s, until_s)} times by the gateways' own count")
+        logged = log.read_text()
+        click.echo(f"log              {len(logged.splitlines())} lines, Traceback: {'Traceback' in logged}")
+        hang = {name(number) for number in range(hanging)}
+        verdict.expect(held=set(polls.missed) <= hang, promise="each slot kept")
+        verdict.expect(held=polls.doubled == 0, promise="each poll once")
+        verdict.expect(held="Traceback" not in logged, promise="without a traceback")
+        if count * 60 <= 1000 * poll_every_s and not is_away:
+            verdict.expect(held=cost.share_pct < MOST_PCT, promise=f"below {MOST_PCT} % of a core")
+            verdict.expect(held=cost.most_mb < MOST_MB, promise=f"below {MOST_MB} MB")
+        commands_of(config, url, verdict, directory / "commands.log")
+    return verdict.said()
 
 
-def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, port: int = 19443) -> bool:
-    """Let two collectors share gateways, and kill one; print what came of it, and return whether it is as promised."""
+def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, is_away: bool = False,
+          ahead_s: float = 0, port: int = 19443) -> bool:  # fmt: skip
+    """Let two collectors share gateways, and kill one; print what came of it, and return whether it is as promised.
+
+    Each has a state directory of its own, as on two machines, and the clock of the second is ahead by ``ahead_s``. With
+    ``is_away`` none is killed, but the database's server is gone for the middle third of the time.
+    """
+    verdict, folders = Verdict(), [directory / each for each in ("first", "second")]
     with server() as postgres, gateways(count, directory, port=port), contextlib.ExitStack() as stack:
         url = postgres.get_uri()
-        config = configured(count, directory, url, port=port, poll_every_s=poll_every_s, shared=True)
         collectors = [
-            stack.enter_context(running("-m", "logger", "--config", str(config), "run", log=directory / f"{each}.log"))
-            for each in ("first", "second")
+            _sharing(stack, configured(count, folder, url, port=port, poll_every_s=poll_every_s, shared=True), each_s)
+            for folder, each_s in zip(folders, (0.0, ahead_s), strict=True)
         ]
-        since_s = int(epoch_now_s()) // poll_every_s * poll_every_s + 4 * poll_every_s
-        killed_s = since_s + minutes * 30
-        wait_until(killed_s)
-        first = collectors[0]
-        with opened(url) as engine, engine.connect() as connection:
-            query = "SELECT collector, count(*) FROM gateway_leases GROUP BY collector ORDER BY 2"
-            click.echo(f"leases           {[row[1] for row in connection.execute(text(query))]}")
-        first.kill()
-        until_s = since_s + minutes * 60
-        wait_until(until_s + 15)
-        rows = [(of, at_s) for of, at_s, outcome in stored(url) if since_s <= at_s < until_s and outcome == "complete"]
-        slots = {of: sorted(at_s for name_, at_s in rows if name_ == of) for of in {of for of, _ in rows}}
-        expected = (until_s - since_s) // poll_every_s
-        missed = Counter(expected - len(set(times)) for times in slots.values())
-        doubled = sum(len(times) - len({at_s // poll_every_s for at_s in times}) for times in slots.values())
-        before = sum(sum(at_s < killed_s - poll_every_s for at_s in times) for times in slots.values())
-        seen = asked(directory, since_s, until_s)
-        click.echo(f"gateways         {len(slots)} of {count}; slots missed of each: {dict(sorted(missed.items()))}")
-        click.echo(f"before the kill  {before} of {-(-(killed_s - poll_every_s - since_s) // poll_every_s) * count}")
-        click.echo(f"doubled          {doubled}; asked {sum(seen.values())} times for {len(rows)} polls")
-        for reason in reasons(url):
-            click.echo(f"not complete     {reason}")
-        logs = "".join((directory / f"{each}.log").read_text() for each in ("first", "second"))
-        click.echo(f"log              Traceback: {'Traceback' in logs}")
-        return len(slots) == count and max(missed) <= 2 and doubled == 0 and "Traceback" not in logs
+        since_s = all_answered(url, count, poll_every_s)
+        until_s, costs = since_s + minutes * 60, [Cost(collector) for collector in collectors]
+        if is_away:
+            wait_until(since_s + minutes * 20)
+            stop(postgres)
+            wait_until(since_s + minutes * 40)
+            postgres.ensure_postgres_running()
+            of_dead = set[str]()
+        else:
+            wait_until(since_s + minutes * 30)
+            leases = _leases(url)
+            click.echo(f"leases           {[len(held) for held in leases.values()]}")
+            of_dead = leases[_collector(folders[0] / "log")]
+            click.echo(f"first, killed    {costs.pop(0).line()}")
+            collectors[0].kill()
+        wait_until(until_s)
+        for cost in costs:
+            click.echo(f"collector        {cost.line()}")
+        polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, MOST_MISSED * len(of_dead))
+        for line in (*polls.lines(), *reasons(url, since_s)):
+            click.echo(line)
+        click.echo(f"asked            {asked(directory, since_s, until_s)} times by the gateways' own count")
+        logged = "".join((folder / "log").read_text() for folder in folders)
+        click.echo(f"log              Traceback: {'Traceback' in logged}")
+        for line in filter(re.compile("clock|shared|stay as they").search, logged.splitlines()):
+            click.echo(f"                 {line}")
+        missed = polls.missed
+        if of_dead:
+            click.echo(
+                f"of the dead      at most {max((missed[of] for of in of_dead), default=0)} slots missed of each"
+            )
+        verdict.expect(
+            held=all(times <= MOST_MISSED for times in missed.values()), promise=f"at most {MOST_MISSED} slots missed"
+        )
+        verdict.expect(held=set(missed) <= of_dead, promise="each slot of the others kept")
+        verdict.expect(held=polls.doubled == 0, promise="each poll once")
+        verdict.expect(held="Traceback" not in logged, promise="without a traceback")
+    return verdict.said()
+
+
+def _sharing(stack: contextlib.ExitStack, config: Path, ahead_s: float) -> "subprocess.Popen[str]":
+    """Start a collector beside a configuration, on a machine whose clock may be wrong."""
+    how = ["-c", AHEAD, str(ahead_s)] if ahead_s else ["-m", "logger"]
+    return stack.enter_context(running(*how, "--config", str(config), "run", log=config.with_name("log")))
+
+
+def _leases(url: str) -> dict[str, set[str]]:
+    """Return which gateways each collector has."""
+    found: dict[str, set[str]] = defaultdict(set)
+    with opened(url) as engine, engine.connect() as connection:
+        for collector, gateway in connection.execute(text("SELECT collector, gateway FROM gateway_leases")):
+            found[collector].add(gateway)
+    return found
+
+
+def _collector(log: Path) -> str:
+    """Return what a collector calls itself."""
+    return str(re.findall("collector=(.+)", log.read_text())[-1])
 
 
 def soak(count: int, chosen: argparse.Namespace) -> bool:
@@ -273,11 +432,10 @@ def soak(count: int, chosen: argparse.Namespace) -> bool:
     for part in [chosen.only] if chosen.only else ["alone", "shared"]:
         with tempfile.TemporaryDirectory(prefix="envoylog-fleet-") as folder:
             click.echo(f"-- {count} gateways each {chosen.every_s} s for {chosen.minutes} min, {part}")
+            how = {"poll_every_s": chosen.every_s, "is_away": chosen.away}
             if part == "alone":
-                is_well &= alone(
-                    Path(folder), count, chosen.minutes, poll_every_s=chosen.every_s, idle_s=chosen.idle_s,
-                    hanging=chosen.hanging, is_away=chosen.away,
-                )  # fmt: skip
+                how |= {"idle_s": chosen.idle_s, "hanging": chosen.hanging}
+                is_well &= alone(Path(folder), count, chosen.minutes, **how)
             else:
-                is_well &= shared(Path(folder), count, chosen.minutes, poll_every_s=chosen.every_s)
+                is_well &= shared(Path(folder), count, chosen.minutes, ahead_s=chosen.ahead_s, **how)
     return is_well

@@ -217,6 +217,7 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
         "--idle-s", type=float, default=0, help="fleet: gateways end connections that idle for this long"
     )
     parser.add_argument("--away", action="store_true", help="fleet: the database is away for a third of the time")
+    parser.add_argument("--ahead-s", type=float, default=0, help="fleet: the second of two collectors' clock is ahead")
     parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
 
 
