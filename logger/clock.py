@@ -77,9 +77,10 @@ def time_zone(name: str) -> ZoneInfo:
         SettingsError: the name is not a time zone.
     """
     try:
-        return ZoneInfo(name)
+        # With leap seconds a day would begin some seconds late.
+        return ZoneInfo("" if name.startswith("right/") else name)
     except (KeyError, ValueError, OSError) as error:
-        sentence = f"time_zone {name!r} is not a known time zone; use an IANA name such as Europe/Amsterdam."
+        sentence = f"time_zone {name[:60]!r} is not a known time zone; use an IANA name such as Europe/Amsterdam."
         raise SettingsError(sentence) from error
 
 

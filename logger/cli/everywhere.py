@@ -84,7 +84,10 @@ def quiet(least: int = logging.WARNING) -> Iterator[None]:
 
 def say(sentence: str) -> None:
     """Write a sentence for a person to stderr; on a terminal it is wrapped between words."""
-    text = f"envoylog: {sentence}"
+    # It may name what a file or a gateway holds: a terminal would obey it.
+    text = "".join(
+        char if char.isprintable() or char in "\n\N{NO-BREAK SPACE}" else "?" for char in f"envoylog: {sentence}"
+    )
     if sys.stderr.isatty():
         columns = max(20, shutil.get_terminal_size().columns)
         # What is to be typed stays in one line where it has room there.

@@ -24,7 +24,7 @@ from logger.settings.secret_files import read_secret, write_secret
 from logger.settings.urls import has_password
 
 __all__ = [
-    "GATEWAY_KEYS", "GRID_METERS", "TOP_KEYS", "ArraySettings", "GatewaySettings", "HealthcheckSettings",
+    "GATEWAY_KEYS", "GRID_METERS", "NO_USER", "TOP_KEYS", "ArraySettings", "GatewaySettings", "HealthcheckSettings",
     "NotifySettings", "Settings", "file_stem", "find_config", "has_password", "load", "normal_gap_s", "places",
     "read_secret", "urls", "write_secret",
 ]  # fmt: skip
@@ -70,6 +70,8 @@ class GatewaySettings:
         return self.password
 
 
+#: what to write instead of a host with a user
+NO_USER = "which is shown with it; write the host alone, and username and password_file beside it"
 #: of a gateway's name, which becomes one of a file
 LONGEST_NAME = 64
 
@@ -104,6 +106,10 @@ class Settings:
         """The URLs of those who are told something."""
         pinged = [] if self.healthcheck is None else [self.healthcheck.secret]
         return [receiver.secret for receiver in self.notify] + pinged
+
+
+#: A century: longer than any clock here goes back.
+LONGEST_DAYS = 36_500
 
 
 def normal_gap_s(poll_every_s: int) -> int:
@@ -167,14 +173,16 @@ def _check(loaded: Settings) -> None:
     poll, inverters = loaded.poll_every_s, loaded.inverters_every_s
     if poll < 5 or 3600 % poll:
         raise SettingsError(f"poll_every_s = {poll} must be 5 or more and divide 3600: 5, 10, 15, 20, 30, 60, 300 …")
-    if inverters < poll or inverters % poll:
-        raise SettingsError(f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}.")
+    if not poll <= inverters <= 86_400 or inverters % poll:
+        raise SettingsError(
+            f"inverters_every_s = {inverters} must be a multiple of poll_every_s = {poll}, and a day at most: 86400."
+        )
     if not 0 <= loaded.commit_every_s <= 900:
         raise SettingsError("commit_every_s must lie between 0 and 900.")
     if loaded.collect not in {"alone", "shared"}:
         raise SettingsError(f"collect must be alone or shared, not {loaded.collect!r}.")
-    if loaded.keep_samples_days < 0:
-        raise SettingsError("keep_samples_days must be 0 (keep for ever) or more.")
+    if not 0 <= loaded.keep_samples_days <= LONGEST_DAYS:
+        raise SettingsError(f"keep_samples_days must lie between 0 (keep for ever) and {LONGEST_DAYS}.")
     for name, count in Counter(gateway.name for gateway in loaded.gateways).items():
         if count > 1:
             raise SettingsError(f"Two gateways are called {name!r}; give each a name of its own.")
@@ -225,6 +233,8 @@ def _gateway(table: Any, where: str, base: Path, environ: Mapping[str, str]) -> 
         if not values.get(key):
             raise SettingsError(f"{where}: {key} is missing; every gateway needs one.")
     name = values["name"]
+    if "@" in values["host"]:
+        raise SettingsError(f"gateway {name!r}: host holds a user or a password, {NO_USER}.")
     time_zone(values.get("time_zone") or "UTC")
     if (tls := values.get("tls", "pin")) not in {"pin", "verify", "off"}:
         raise SettingsError(f"gateway {name!r}: tls must be pin, verify or off, not {tls!r}.")

@@ -61,6 +61,8 @@ WORDS = {
 SHOWN = ("collect", "name", "host", "serial", "time_zone", "tls", "grid_meter", "state_dir")
 #: quotes of word processors
 CURLY = re.compile("[\u2018\u2019\u201c\u201d\u201e]")
+#: what goes into no name, address or path: a terminal would obey it
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ASSIGNED = re.compile(r"\s*([\w-]+)\s*=\s*(.*)")
 _COLON = re.compile(r"\s*[\w-]+\s*:\s")
 
@@ -84,6 +86,10 @@ def read(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}, {_sentence_of(error, text)}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"{path} holds a number of thousands of digits, or tables without end in each other; remove it."
+        ) from error
 
 
 def _decoded(raw: bytes, path: Path) -> str:
@@ -151,6 +157,10 @@ def typed(table: Mapping[str, Any], known: Mapping[str, type], *, where: str) ->
             values[key] = msgspec.convert(value, known[key])
         except msgspec.ValidationError as error:
             raise SettingsError(f"{where}: {_wrong(key, value, known[key])}") from error
+        if isinstance(value, str) and CONTROL.search(value):
+            raise SettingsError(
+                f"{where}: {key} must be printable; it holds a line break or another character that nobody sees."
+            )
     return values
 
 

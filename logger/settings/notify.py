@@ -137,7 +137,7 @@ def _secret(values: Mapping[str, Any], where: str, base: Path) -> Secret:
 
 def _when(kinds: Sequence[Any], where: str) -> tuple[str, ...]:
     for kind in kinds:
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             near = document.nearest(str(kind), KINDS)
             raise SettingsError(f"{where}: when names {kind!r}; did you mean {near!r}? It takes: {', '.join(KINDS)}.")
     if not kinds:
@@ -150,6 +150,8 @@ def _hours(text: str, where: str) -> tuple[time, time]:
         since, until = (time.fromisoformat(piece.strip().zfill(5)) for piece in re.split("[-\N{EN DASH}]", text))
     except ValueError as error:
         raise SettingsError(f'{where}: quiet_hours is written like "22:00-07:00", not {text!r}.') from error
+    if since.tzinfo or until.tzinfo:
+        raise SettingsError(f"{where}: quiet_hours is of time_zone; leave out the offset, and write time_zone.")
     if since == until:
         raise SettingsError(f"{where}: quiet_hours begins and ends at the same time; leave it out, or correct it.")
     return since, until

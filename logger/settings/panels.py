@@ -71,13 +71,16 @@ def names(table: Mapping[str, Any], where: str) -> dict[str, str]:
         SettingsError: one of them is no text.
     """
     for serial, name in table.items():
-        if not isinstance(name, str) or not name.strip():
-            raise SettingsError(f'{where}: write panel_names as {serial} = "name".')
+        if not isinstance(name, str) or not name.strip() or document.CONTROL.search(f"{serial}{name}"):
+            raise SettingsError(f'{where}: write panel_names as {serial!r} = "name", in characters that show.')
     return dict(table)
 
 
 def _texts(values: Sequence[Any], where: str) -> tuple[str, ...]:
     try:
-        return tuple(msgspec.convert(values, list[str]))
+        found = tuple(msgspec.convert(values, list[str]))
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: write the serial numbers of inverters in quotes.") from error
+    if any(document.CONTROL.search(text) for text in found):
+        raise SettingsError(f"{where}: a serial number holds a character that nobody sees; remove it.")
+    return found
