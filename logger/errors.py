@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Result = TypeVar("Result")
+Reported = TypeVar("Reported")
 
 
 class LoggerError(Exception):
@@ -146,7 +147,7 @@ class CheckFailedError(LoggerError):
     exit_code = 8
 
 
-def guarded(work: Callable[[], Result], report: Callable[[Exception], Result]) -> Result:
+def guarded(work: Callable[[], Result], report: Callable[[Exception], Reported]) -> Result | Reported:
     """Return what a piece of work returns, or what ``report`` makes of the bug that it has.
 
     The only place where every exception is caught: a bug in one piece must not end years of

@@ -6,6 +6,7 @@ import pytest
 
 from logger.cli import run
 from logger.errors import SettingsError
+from logger.gateway.http import Address
 from logger.settings import Settings, load
 
 GATEWAY = "[[gateways]]\nname = 'roof'\nhost = 'envoy.local'\n"
@@ -45,6 +46,22 @@ def loaded(tmp_path: Path, text: str, **environ: str) -> Settings:
         (GATEWAY + "poll_every_s = 60", "gateway 1: poll_every_s is not of a gateway; move it above the first line"),
         ("host = 'envoy.local'", "host is of a gateway; move it below a line [[gateways]]."),
         ("poll_every_s = 7", "poll_every_s = 7 must be 5 or more and divide 3600"),
+        ("inverters_every_s = 600000000000000000000", "must be a multiple of poll_every_s = 60, and a day at most"),
+        ("keep_samples_days = 1000000000000", "keep_samples_days must lie between 0 (keep for ever) and 36500."),
+        (GATEWAY + "time_zone = 'right/Europe/Berlin'", "'right/Europe/Berlin' is not a known time zone"),
+        (GATEWAY + 'username = "a\\nb"', "gateway 1: username must be printable; it holds a line break or"),
+        (
+            'state_dir = "/a\\u0000b"',
+            "state_dir must be printable; it holds a line break or another character that nobody sees.",
+        ),
+        (
+            GATEWAY + 'panel_names = {"1" = "\\u001b[2J"}',
+            "write panel_names as '1' = \"name\", in characters that show.",
+        ),
+        (GATEWAY + "[[notify]]\nurl = 'json://x'\nwhen = [['a']]", "[[notify]] 1: when names ['a']; did you mean"),
+        (GATEWAY + "[[notify]]\nurl = 'json://x'\nquiet_hours = '22:00Z-07:00'", "leave out the offset, and write"),
+        ("x = " + "[" * 5000 + "]" * 5000, "tables without end in each other; remove it."),
+        ("poll_every_s = " + "9" * 5000, "holds a number of thousands of digits"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
@@ -151,6 +168,24 @@ def test_a_name_that_no_terminal_should_get_is_refused(tmp_path: Path, name: str
     path.write_text(f'[[gateways]]\nname = "{name}"\nhost = "192.168.1.2"\n')
     with pytest.raises(SettingsError, match="printable"):
         load(path, {})
+
+
+@pytest.mark.parametrize("host", ["http://me:hunter2@192.168.1.2", "me:hunter2@192.168.1.2/x"])
+def test_a_host_with_a_password_is_refused_and_not_shown(tmp_path: Path, host: str) -> None:
+    with pytest.raises(SettingsError, match="username and password_file") as caught:
+        loaded(tmp_path, GATEWAY.replace("envoy.local", host))
+    with pytest.raises(SettingsError, match="username and password_file") as asked:
+        Address.parse(host)
+    assert "hunter2" not in f"{caught.value}{asked.value}"
+
+
+def test_a_sentence_about_a_file_holds_nothing_that_a_terminal_obeys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GATEWAY + '[[gateways.arrays]]\nname = "x\\u001b[2J\\u202e"\ninverters = ["1"]\n')
+    assert run(["--config", str(path), "config", "check"]) == 3
+    assert capsys.readouterr().err.strip().isprintable()
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:sec%40ret@db/x", "postgresql://db/x?user=me&password=secret"])

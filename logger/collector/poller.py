@@ -11,7 +11,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from logger.collector.keeper import MOST_MOVED, Keeper
-from logger.errors import AuthenticationError, CertificateChangedError, GatewayReplacedError, LoggerError
+from logger.errors import (
+    AuthenticationError,
+    CertificateChangedError,
+    GatewayError,
+    GatewayReplacedError,
+    LoggerError,
+    guarded,
+)
 from logger.gateway.client import Gateway
 from logger.readings import ClockSet, Event, GatewayInfo, Outcome, Poll, SourceFailure
 
@@ -40,6 +47,7 @@ class Poller:
         #: how many polls were taken since the last on which the gateway's clock agreed with ours
         self._unproven = 0
         self._failed_by: type[LoggerError] | None = None  #: what the last failure was
+        self._bug: type[Exception] | None = None  #: of this program, that was logged
         self._is_bound = False
         self._info: GatewayInfo | None = None
         self.failing_since: datetime | None = None  #: since when no poll measured anything
@@ -101,14 +109,12 @@ class Poller:
     def _ask(self, at: datetime, *, inverters: bool) -> Poll:
         started_s = self.gateway.elapsed()
         self.last_error = None
-        try:
-            poll = self.gateway.poll(inverters=inverters, at=at)
-        except LoggerError as error:
-            self.last_error = failure = error
-        else:
-            self._info = poll.info or self._info
-            self._failed_by = None
-            return poll
+        found = guarded(lambda: self.gateway.poll(inverters=inverters, at=at), self._failure)
+        if isinstance(found, Poll):
+            self._info = found.info or self._info
+            self._failed_by = self._bug = None
+            return found
+        self.last_error = failure = found
         events: tuple[Event, ...] = ()
         if type(failure) in CHANGES and type(failure) is not self._failed_by:
             kind, detail = CHANGES[type(failure)]
@@ -121,6 +127,16 @@ class Poller:
             failures=(SourceFailure(source="gateway", error=str(failure)),),
             events=events,
         )
+
+    def _failure(self, error: Exception) -> LoggerError:
+        """Return why a poll failed; a bug of this program costs that poll alone, and is logged once."""
+        if isinstance(error, LoggerError):
+            return error
+        if type(error) is not self._bug:
+            log.error("polling failed unexpectedly gateway=%s", self.name, exc_info=error)
+        self._bug = type(error)
+        self.hang_up()  # Something of the answer may be unread.
+        return GatewayError(f"this program can't read what the gateway answers ({type(error).__name__}).")
 
     def _log_changes(self, poll: Poll) -> None:
         """Log when a gateway stops or starts answering, or changes."""

@@ -220,8 +220,7 @@ class LocalUsers(AuthBase):
         for index, user in enumerate(self._users):
             request = user(_sent_again(response))
             response = response.connection.send(request, **options)
-            challenged: Callable[..., Response] = user.handle_401
-            response = challenged(response, **options)
+            response = _challenged(user, response, options)
             if response.status_code not in REFUSED:
                 self._users.insert(0, self._users.pop(index))
                 self.refusal = None
@@ -231,6 +230,15 @@ class LocalUsers(AuthBase):
                 f"Gateway {self.settings.name!r} refuses the user {self.settings.username!r} or the password; check "
                 "username and password_file, or remove both to use the built-in users."
             )
+        return response
+
+
+def _challenged(user: HTTPDigestAuth, response: Response, options: dict[str, Any]) -> Response:
+    """Return what is answered to a user's proof; the refusal itself where it asks for none that can be given."""
+    challenge: Callable[..., Response] = user.handle_401
+    try:
+        return challenge(response, **options)
+    except (KeyError, TypeError, AttributeError, UnicodeError):  # What a proof is made of is missing, or no text.
         return response
 
 

@@ -23,14 +23,14 @@ from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, Proto
 from logger import errors
 from logger.gateway.kept import STALE_WITHIN_S, Answer, Kept
 from logger.gateway.tls import CONNECT_S, LEAST_S, READ_S, Deadline, Pins, context, dial, fingerprint_at, reason_of
-from logger.settings import GatewaySettings
+from logger.settings import NO_USER, GatewaySettings
 
 log = logging.getLogger(__name__)
 
 #: The largest document, of 50 units in detail, has 60 kB.
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
 LARGEST_REFUSAL_BYTES = 64 * 1024
-LARGEST_COOKIES = 4_096  #: characters of all together
+LARGEST_COOKIES = 4_096  #: characters of all together, their names too
 #: adds to a request who we are: requests' AuthBase, or a plain function
 Dress = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -45,6 +45,8 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, host: str) -> "Address":
         """Return the address of a name, name:port or URL, or raise SettingsError."""
+        if "@" in host:
+            raise errors.SettingsError(f"host holds a user or a password, {NO_USER}.")
         try:
             parts = urlsplit(host if "://" in host else f"//{host}")
             name, port = parts.hostname, parts.port
@@ -160,11 +162,6 @@ class Http:
         """Whether what is sent can be read by the gateway alone."""
         return self.scheme == "https"
 
-    @property
-    def port(self) -> int:
-        """The TLS port."""
-        return self.address.port or 443
-
     def forget_connection(self) -> None:
         """Close the connection; the next request reads the pin anew."""
         if self._opened is not None:
@@ -202,12 +199,12 @@ class Http:
                     answer = Answer(response.status_code, response.raw.read(LARGEST_BODY_BYTES, decode_content=True))
                     if response.raw.read(1, decode_content=True):
                         raise errors.MalformedDocumentError("the answer is larger than any of a gateway.")
-                if sum(len(cookie.value or "") for cookie in self.cookies) > LARGEST_COOKIES:
-                    self.cookies.clear()
                 is_steady = getattr(auth, "is_steady", False)
                 self._kept = Kept(adapter.connection, response.request, auth, self.cookies) if is_steady else None
             else:
                 adapter.answers += 1
+            if sum(len(f"{cookie.name}{cookie.value}{cookie.path}") for cookie in self.cookies) > LARGEST_COOKIES:
+                self.cookies.clear()
         except errors.GatewayError:
             self.forget_connection()
             raise
@@ -220,9 +217,8 @@ class Http:
 
     def _asked_again(self, path: str, deadline: Deadline, auth: Dress | None) -> Answer | None:
         """Return what is answered on the kept connection; None where that is no answer as usual."""
-        if (kept := self._kept) is None:
-            return None
-        answer = kept.ask(path, deadline, LARGEST_BODY_BYTES) if kept.can_ask(auth) else None
+        kept = self._kept if self._kept is not None and self._kept.can_ask(auth) else None
+        answer = None if kept is None else kept.ask(path, deadline, LARGEST_BODY_BYTES)
         if answer is not None and answer.status not in {401, 403}:
             return answer
         self._kept = None
@@ -249,6 +245,8 @@ class Http:
                 return errors.NotReadyError(f"no answer {in_time}.")
             case requests.exceptions.ChunkedEncodingError() | ProtocolError() | DecodeError() | IncompleteRead():
                 return errors.MalformedDocumentError("the answer was cut short.")
+            case ValueError() if not isinstance(error, OSError):
+                return errors.MalformedDocumentError("the answer breaks the rules of HTTP.")
         return errors.GatewayUnreachableError(f"{reason_of(error)}.")
 
     def _open(self, deadline: Deadline) -> tuple[requests.Session, _Adapter]:
@@ -297,4 +295,4 @@ class Http:
         return shown
 
     def _shown(self, deadline: Deadline) -> str:
-        return fingerprint_at(self.address.host, self.port, min(CONNECT_S, deadline.left_s))
+        return fingerprint_at(self.address.host, self.address.port or 443, min(CONNECT_S, deadline.left_s))

@@ -143,6 +143,31 @@ def test_another_gateway_is_only_asked_who_it_is_until_the_right_one_is_back(
     assert outcomes == ["complete", "failed", "failed", "complete"]
 
 
+def test_a_bug_costs_the_poll_that_has_it_and_is_logged_once(
+    opening: Opening, bench: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    roof = bench(cts="net")
+    engine = opening(f"sqlite:///{tmp_path}/x.db")
+    upgrade(engine)
+    poller = poller_of(roof, engine)
+    answer, has_bug = poller.gateway.poll, iter([False, True, True, False])
+
+    def poll(**options: Any) -> Poll:
+        if next(has_bug):
+            raise KeyError("realm")
+        return answer(**options)
+
+    monkeypatch.setattr(poller.gateway, "poll", poll)
+    run(roof, poller, 4)
+    with engine.connect() as connection:
+        found = connection.execute(select(POLLS.c.outcome, POLLS.c.error).order_by(POLLS.c.polled_at)).all()
+    assert [outcome for outcome, _ in found] == ["complete", "failed", "failed", "complete"]
+    assert found[1].error == "gateway: this program can't read what the gateway answers (KeyError)."
+    assert [record.message for record in caplog.records if record.exc_info] == [
+        "polling failed unexpectedly gateway=roof"
+    ]
+
+
 def test_a_certificate_that_changes_again_is_an_event_again(
     opening: Opening, bench: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

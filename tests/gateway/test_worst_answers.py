@@ -15,6 +15,7 @@ import pytest
 from logger.errors import CertificateChangedError, GatewayError, MalformedDocumentError
 from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly, Watch
+from logger.gateway.auth import LocalUsers
 from logger.gateway.devices import Devices
 from logger.gateway.http import LARGEST_BODY_BYTES, LARGEST_REFUSAL_BYTES, Http
 from logger.gateway.profile import parse_info
@@ -142,11 +143,27 @@ def test_the_body_of_what_is_no_answer_is_not_read_whole(
     assert len(answer.text) <= LARGEST_REFUSAL_BYTES
 
 
-def test_cookies_without_end_are_not_kept(answering: Serve, tmp_path: Any) -> None:
-    cookies = [f"Set-Cookie: c{n}={'x' * 3000}" for n in range(20)]
+@pytest.mark.parametrize("cookie", ["c{n}={long}", "c{n}{long}=", "c{n}=; Path=/{long}"])
+def test_cookies_without_end_are_not_kept(answering: Serve, tmp_path: Any, cookie: str) -> None:
+    cookies = ["Set-Cookie: " + cookie.format(n=n, long="x" * 3000) for n in range(20)]
     http = Http(GatewaySettings(name="roof", host=answering(_answer("200 OK", b"[]", *cookies))), tmp_path)
     http.get("/info", Deadline(20))
     assert len(http.cookies) == 0
+
+
+@pytest.mark.parametrize(
+    "challenge", ["Digest", 'Digest nonce="x"', 'Digest realm="x"', "Digest realm, nonce", 'Digest realm="\xff"']
+)
+def test_a_challenge_that_can_not_be_answered_is_a_refusal(answering: Serve, tmp_path: Any, challenge: str) -> None:
+    url = answering(_answer("401 Unauthorized", b"", f"WWW-Authenticate: {challenge}", "Connection: close"))
+    settings = GatewaySettings(name="roof", host=url)
+    assert Http(settings, tmp_path).get("/x", Deadline(20), LocalUsers(settings, "122334455667")).status == 401
+
+
+def test_an_answer_that_is_no_http_is_one_sentence(answering: Serve, tmp_path: Any) -> None:
+    url = answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n[]\r\n0\r\n\r\n")
+    with pytest.raises(MalformedDocumentError, match=r"rules of HTTP|cut short"):
+        Http(GatewaySettings(name="roof", host=url), tmp_path).get("/x", Deadline(20))
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
