@@ -311,16 +311,16 @@ def announce() -> Iterator[Callable[..., None]]:
 
     def make(serial: str, *addresses: str, firmware: str = "8.3.5289", name: str = "") -> None:
         instance = name or f"envoy-{serial}"
-        responder.registry.async_add(
-            zeroconf.ServiceInfo(
-                discovery.SERVICE,
-                f"{instance}.{discovery.SERVICE}",
-                parsed_addresses=list(addresses),
-                port=80,
-                properties={"serialnum": serial, "protovers": firmware, "txtvers": "1"},
-                server=f"{instance}.local.",
-            )
+        info = zeroconf.ServiceInfo(
+            discovery.SERVICE,
+            discovery.SERVICE,
+            parsed_addresses=list(addresses),
+            port=80,
+            properties={"serialnum": serial, "protovers": firmware, "txtvers": "1"},
+            server=f"{instance}.local.",
         )
+        info.name = f"{instance}.{discovery.SERVICE}"  # Also one that the library takes from others alone.
+        responder.registry.async_add(info)
 
     yield make
     responder.close()

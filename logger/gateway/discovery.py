@@ -89,8 +89,12 @@ def discover(timeout_s: float, interfaces: list[str] | None = None, *, until: st
                     name = names.get(timeout=left_s)
                 except Empty:
                     break
-                info = zeroconf.ServiceInfo(SERVICE, name)
-                info.request(listener, 1000 * min(left_s, DETAIL_S))
+                try:
+                    info = zeroconf.ServiceInfo(SERVICE, name)
+                    info.request(listener, 1000 * min(left_s, DETAIL_S))
+                except zeroconf.Error as error:  # A name that is none: of this one alone.
+                    log.debug("ignored what is announced: %s", type(error).__name__)
+                    continue
                 _note(info, found)
     except (OSError, RuntimeError, zeroconf.Error) as error:
         raise errors.GatewayUnreachableError(

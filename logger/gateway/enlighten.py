@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
+from urllib3.exceptions import HTTPError
 
 from logger.clock import Clock, from_epoch_s, here
 from logger.errors import AuthenticationError, SettingsError, TokenError
 from logger.gateway import parse
+from logger.gateway.kept import Answer
 from logger.gateway.token import ENTREZ_URL, Token
 from logger.settings import GatewaySettings, read_secret, write_secret
 
@@ -27,8 +30,9 @@ ENLIGHTEN_URL = "https://enlighten.enphaseenergy.com"
 PASTE = f"get a token in the browser at {ENTREZ_URL} and store it with: envoylog token set"
 LEAST_PAUSE_S = 15 * 60
 LONGEST_PAUSE_S = 86_400
-#: characters of an answer that are looked at: a token has some hundreds
+#: bytes of an answer that are looked at: a token has some hundreds; and for how long it is read
 LONGEST_ANSWER = 20_000
+LONGEST_S = 30.0
 LONGEST_WORD = 25
 
 
@@ -109,7 +113,7 @@ class Account:
         until_s = past.asked_at_s + past.pause_s
         reason = past.reason
         if not reason and (gave_at_s := past.gave.get(serial)) is not None:
-            pause_s = min(LEAST_PAUSE_S << past.useless.get(serial, 0), LONGEST_PAUSE_S)
+            pause_s = min(LEAST_PAUSE_S << min(past.useless.get(serial, 0), 10), LONGEST_PAUSE_S)
             until_s, reason = gave_at_s + pause_s, "Enlighten gave a new token just now"
             if past.useless.get(serial):
                 reason = "The gateway refuses the token that Enlighten gave"
@@ -163,15 +167,15 @@ class Account:
         """Return a token's text for a gateway of this account, or raise AuthenticationError."""
         form = {"user[email]": self.username, "user[password]": self.settings.read_password()}
         login = _post(f"{self.enlighten_url}/login/login.json?", data=form)
-        if login.status_code in {400, 401, 403, 422}:
+        if login.status in {400, 401, 403, 422}:
             raise RefusedAccountError(
                 f"Enlighten refused the user {self.username!r} or the password; check username and password_file, "
                 f"or {PASTE}"
             )
         answer = None
-        with contextlib.suppress(ValueError):
-            answer = json.loads(login.text[:LONGEST_ANSWER])
-        if login.status_code != 200 or not isinstance(answer, dict):
+        with contextlib.suppress(ValueError, RecursionError):
+            answer = json.loads(login.text)
+        if login.status != 200 or not isinstance(answer, dict):
             raise AuthenticationError(f"Enlighten answers the login with {_status(login)}; try again later, or {PASTE}")
         if not (session := answer.get("session_id")):
             raise RefusedAccountError(
@@ -180,12 +184,12 @@ class Account:
             )
         wanted = {"session_id": session, "serial_num": serial, "username": self.username}
         tokens = _post(f"{self.entrez_url}/tokens", json=wanted)
-        if tokens.status_code != 200:
+        if tokens.status != 200:
             raise AuthenticationError(
                 f"Enlighten gives {self.username!r} no token for gateway {serial} (status "
-                f"{tokens.status_code}); is the gateway in this account? Or {PASTE}"
+                f"{tokens.status}); is the gateway in this account? Or {PASTE}"
             )
-        return str(tokens.text)[:LONGEST_ANSWER]
+        return tokens.text
 
 
 def _words(text: str) -> str:
@@ -195,8 +199,8 @@ def _words(text: str) -> str:
     return f": {said[:80]!r}" if is_sentence else ""
 
 
-def _status(answer: requests.Response) -> str:
-    return f"status {answer.status_code}" if answer.status_code != 200 else "something else than JSON"
+def _status(answer: Answer) -> str:
+    return f"status {answer.status}" if answer.status != 200 else "something else than JSON"
 
 
 def base_url(environ: Mapping[str, str], key: str, default: str) -> str:
@@ -209,10 +213,17 @@ def base_url(environ: Mapping[str, str], key: str, default: str) -> str:
     return url
 
 
-def _post(url: str, **content: Any) -> requests.Response:
+def _post(url: str, **content: Any) -> Answer:
+    """Return what is answered, as far as a token needs it: what stands in between may send anything."""
+    until_s, body = time.monotonic() + 2 * LONGEST_S, b""
     try:
-        return requests.post(url, timeout=(10, 30), allow_redirects=False, **content)
-    except (requests.RequestException, OSError) as error:
+        with requests.post(url, timeout=(10, LONGEST_S), allow_redirects=False, stream=True, **content) as answer:
+            while len(body) < LONGEST_ANSWER and time.monotonic() < until_s:
+                if not (piece := answer.raw.read1(LONGEST_ANSWER, decode_content=True)):
+                    break
+                body += piece
+            return Answer(answer.status_code, body[:LONGEST_ANSWER])
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         raise AuthenticationError(
             f"Enphase's {urlsplit(url).hostname} can't be reached to get a token; check the "
             f"internet connection, or {PASTE}"

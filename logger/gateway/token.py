@@ -18,6 +18,7 @@ from typing import Any
 
 from logger.clock import from_epoch_s, here
 from logger.errors import TokenError, TokenExpiredError
+from logger.gateway import parse
 
 ENTREZ_URL = "https://entrez.enphaseenergy.com"
 GET_ONE = f"get one at {ENTREZ_URL} and store it with: envoylog token set"
@@ -26,6 +27,8 @@ RENEW_BEFORE = {"owner": timedelta(days=30), "installer": timedelta(hours=1)}
 SHORT = timedelta(days=2)
 #: algorithm -> characters of its signature; Enphase signs with ES256
 SIGNATURES = {"ES256": 86, "ES384": 128, "ES512": 176, "HS256": 43, "HS384": 64, "HS512": 86, "RS256": 342}
+#: What ended before has ended, however long before.
+EARLIEST_S = 86_400 * 366
 #: No page that holds a token is longer.
 LONGEST_TEXT = 100_000
 #: what programs for letters put in the place of a hyphen
@@ -71,15 +74,17 @@ class Token:
         try:
             claims, algorithm = _decoded(payload), _decoded(head).get("alg")
             serial, expires_s, issued_s = (claims.get(key) for key in ("aud", "exp", "iat"))
-            expires_at, issued_at = (None if at is None else from_epoch_s(float(at)) for at in (expires_s, issued_s))
-        except (ValueError, AttributeError, OverflowError, TypeError) as error:
+            expires_at, issued_at = (
+                None if at is None else from_epoch_s(max(float(at), EARLIEST_S)) for at in (expires_s, issued_s)
+            )
+        except (ValueError, AttributeError, OverflowError, TypeError, RecursionError) as error:
             raise TokenError(f"The token can't be read (cut when it was copied?); {GET_ONE}") from error
-        if not isinstance(serial, (str, int)) or not str(serial).strip():
+        if (plain := parse.text(serial)) is None:
             raise TokenError(f"The token can't be read: it is for no gateway but for something else; {GET_ONE}")
         return cls(
             text=f"{head}.{payload}.{_signature(rest, SIGNATURES.get(str(algorithm)))}",
-            serial=None if serial == "un-commissioned" else str(serial).strip(),
-            user=str(claims.get("enphaseUser") or "owner"),
+            serial=None if plain == "un-commissioned" else plain,
+            user=parse.text(claims.get("enphaseUser")) or "owner",
             expires_at=expires_at,
             issued_at=issued_at,
         )

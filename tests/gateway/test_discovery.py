@@ -32,6 +32,7 @@ def test_what_is_announced_without_a_serial_number_is_no_gateway(
     monkeypatch.setattr(discovery, "SERVICE", "_odd._tcp.local.")
     announce("", "127.0.0.2", name="printer")
     announce("\x1b[31m900", "127.0.0.2", name="joker")
+    announce("900000000005", "127.0.0.2", name="no\x07name")
     announce("900000000002", "127.0.0.2", firmware="\x07")
     found = discovery.discover(0.7, HERE)
     assert [(gateway.serial, gateway.firmware) for gateway in found] == [("900000000002", None)]

@@ -42,8 +42,19 @@ NO_TOKENS = {
     "a page": "<html><body>Sign in</body></html>",
     "nothing": "",
     "json": '{"message": "try later"}',
+    "nested json": "[" * 20_000,
+    "a page without end": "eyJ. " * 200_000,
     "a cut token": "eyJhbGciOiJFUzI1NiJ9.eyJhdWQiOiIxMjIzMzQ0NTU2NjcifQ.AAAA",
 }
+
+
+@pytest.mark.parametrize("kind", ["charset", "nested"])
+def test_a_login_may_be_answered_with_anything(bench: Benches, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    roof = bench()
+    answering(monkeypatch, "/login/login.json", 200, "[" * 20_000 if kind == "nested" else "\xff")
+    account = roof.gateway(**OWNER).endpoints.tokens.account
+    with pytest.raises(AuthenticationError, match="answers the login with something else than JSON"):
+        account.token("122334455667")
 
 
 @pytest.mark.parametrize("kind", NO_TOKENS)

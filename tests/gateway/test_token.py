@@ -30,6 +30,7 @@ def made(algorithm: str = "ES256", signature: int = 64, **claims: Any) -> str:
 
 
 TOKEN = made()
+NESTED = ".".join(map(part, (b'{"alg":"ES256"}', b'{"aud":' + b"[" * 4000, bytes(64))))
 
 
 def wrapped(width: int, between: str) -> str:
@@ -112,11 +113,18 @@ def test_text_right_behind_a_token_is_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " \n", "Error in generating Token", "<html>Sign in</html>", "{}", "null", '{"token": null}', "1.2.3", "eyJ",
-     "eyJ.eyJ.eyJ", "[" * 100_000, '{"error": "not found"}', "\x00" * 5000, "eyJ" * 60_000],
+     "eyJ.eyJ.eyJ", NESTED, "[" * 100_000, '{"error": "not found"}', "\x00" * 5000, "eyJ" * 60_000],
 )  # fmt: skip
 def test_what_is_no_token_is_one_sentence(text: str) -> None:
     with pytest.raises(TokenError, match="can't be read"):
         Token.parse(text)
+
+
+def test_what_a_token_says_is_fit_to_be_shown_and_to_be_reckoned_with() -> None:
+    token = Token.parse(made(aud="1\x1b[2J", enphaseUser=["\u202e"], exp=-62_135_596_800))
+    assert (token.serial, token.user) == ("1\ufffd[2J", "owner")
+    assert token.is_due(NOW)
+    assert token.is_over(NOW)
 
 
 def test_a_token_of_another_service_is_refused() -> None:
