@@ -17,7 +17,7 @@
     │       └── TokenError
     │           └── TokenExpiredError
     ├── StoreError                      (6)
-    │   └── SchemaOutdatedError, StoreAwayError, StoreDamagedError, RowRefusedError
+    │   └── SchemaOutdatedError, StoreAwayError, StoreDamagedError, RowRefusedError, ReadOnlyError
     ├── ServiceError                    (1)
     ├── NoDataError                     (7)
     └── CheckFailedError                (8)
@@ -129,6 +129,10 @@ class StoreDamagedError(StoreError):
 
 class RowRefusedError(StoreError):
     """The database takes other rows, but not this one."""
+
+
+class ReadOnlyError(StoreError):
+    """The database may only be read here, and something was to be written."""
 
 
 class ServiceError(LoggerError):

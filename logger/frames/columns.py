@@ -22,6 +22,8 @@ TEXTS = frozenset(
     | {"name", "array", "state", "part_number", "firmware", "phase_mode", "time_zone", "grid_meter", "grid_state"}
 )
 WHOLE = frozenset({"year", "gateway_id"})
+#: views whose instants are local times of the gateway, as people read them
+LOCAL_VIEWS = frozenset({"v_gaps", "v_events", "v_outages"})
 
 
 def is_instant(name: str) -> bool:
@@ -32,6 +34,11 @@ def is_instant(name: str) -> bool:
 def is_local(name: str) -> bool:
     """Return whether a column of this name holds local time."""
     return name.startswith("local_")
+
+
+def local_times(query: str) -> frozenset[str]:
+    """Return the columns of a query that hold local times, which a file keeps as it keeps instants."""
+    return frozenset({"at", "starts_at", "ends_at"} if any(view in query.lower() for view in LOCAL_VIEWS) else ())
 
 
 def at_home(read: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
@@ -69,13 +76,14 @@ def series(name: str, values: Sequence[Any], zone: str) -> "pd.Series[Any]":
     return pd.Series(np.array(values, dtype="int64" if name in WHOLE else "float64"))
 
 
-def guessed(name: str, values: Sequence[Any], zone: str) -> "pd.Series[Any]":
-    """Return the values of a column of any query, as its driver gave them."""
+def guessed(name: str, values: Sequence[Any], zone: str, local: frozenset[str]) -> "pd.Series[Any]":
+    """Return the values of a column of any query, as its driver gave them; ``local`` names those of local time."""
     first = next((value for value in values if value is not None), None)
-    if (isinstance(first, datetime) and first.tzinfo is not None) or (isinstance(first, str) and is_instant(name)):
+    has_zone = is_instant(name) and name not in local
+    if (isinstance(first, datetime) and first.tzinfo is not None) or (isinstance(first, str) and has_zone):
         found = pd.to_datetime(list(values), utc=True, format="ISO8601")
         return pd.Series(found.tz_convert(zone).as_unit("s"))
-    if isinstance(first, date) or (isinstance(first, str) and (name == "day" or is_local(name))):
+    if isinstance(first, date) or (isinstance(first, str) and (name == "day" or is_local(name) or name in local)):
         return pd.Series(pd.to_datetime(list(values), format="ISO8601").as_unit("s"))
     if first is None or isinstance(first, (float, Decimal)):
         return pd.Series(np.array(values, dtype="float64"))

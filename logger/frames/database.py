@@ -14,8 +14,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from logger.errors import UsageError
-from logger.frames.columns import as_read, at_home, guessed, is_instant, series, typed
+from logger.errors import ReadOnlyError, UsageError
+from logger.frames.columns import LOCAL_VIEWS, as_read, at_home, guessed, is_instant, local_times, series, typed
 from logger.frames.ranges import NOBODY, Range, beginnings, between, days_of, period_key, sites_named, zone_of
 from logger.reports.periods import WITHIN_A_DAY, Kind
 from logger.store import schema
@@ -36,8 +36,6 @@ SAMPLES: dict[str, str] = {
 }  # fmt: skip
 #: Text of samples that comes again and again: as categories a year takes a sixth of the memory.
 FEW = frozenset({"gateway", "phase", "measurement", "source", "serial", "outcome", "kind", "state"})
-#: views whose instants are local times of the gateway, as people read them
-LOCAL_VIEWS = frozenset({"v_gaps", "v_events"})
 #: So many rows of samples are read at a time.
 ROWS = 100_000
 
@@ -226,7 +224,8 @@ class Database:
     ) -> pd.DataFrame:
         """Return what a query of one's own finds; ``:name`` in it stands for a parameter.
 
-        Columns whose names end with ``_at`` become aware instants on either engine, and days become dates.
+        Columns whose names end with ``_at`` become aware instants on either engine, and days become dates. Local times,
+        which ``v_gaps``, ``v_events`` and ``v_outages`` have, stay without a zone.
 
         >>> db.sql("SELECT day FROM v_energy_daily WHERE production_kwh > :least", {"least": 12})
                  day
@@ -234,13 +233,17 @@ class Database:
         1 2026-03-29
         """
         with self._reading() as connection:
-            result = connection.execute(sa.text(query), parameters or {})
+            try:
+                with translated_errors():
+                    result = connection.execute(sa.text(query), parameters or {})
+            except ReadOnlyError as error:
+                raise UsageError("This statement writes, and sql() only reads; it is for SELECT.") from error
             if not result.returns_rows:
                 raise UsageError("This statement returns no rows; sql() is for SELECT.")
             names = list(result.keys())
             zone = tz or zone_of(sites_named(connection, None), None)
-            values = list(zip(*result.fetchall(), strict=True)) or [()] * len(names)
-        found = pd.concat([guessed(name, column, zone) for name, column in zip(names, values, strict=True)], axis=1)
+            values = zip(names, list(zip(*result.fetchall(), strict=True)) or [()] * len(names), strict=True)
+        found = pd.concat([guessed(name, column, zone, local_times(query)) for name, column in values], axis=1)
         found.columns = pd.Index(names)  # Two of one name stay two.
         return found if index is None else found.set_index(index)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreDamagedError, StoreError
+from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreError
 from logger.settings import urls
 
 #: Few enough rows that they stay in the processor's cache until they are sorted.
@@ -34,15 +34,14 @@ BACKUPS = "`envoylog db check` names the newest sound backup for `envoylog db re
 
 
 class Meaning(NamedTuple):
-    """What a driver's error means: whether it may pass by itself, and the sentence for people."""
+    """What a driver's error means: our error, and its sentence for people."""
 
-    passes: bool
+    kind: type[StoreError]
     sentence: str
-    is_damage: bool = False
 
 
-FULL = Meaning(True, "The database's disk is full; make room, polls wait meanwhile.")
-LOCKED = Meaning(True, "The database is locked by another program; stop it and try again.")
+FULL = Meaning(StoreAwayError, "The database's disk is full; make room, polls wait meanwhile.")
+LOCKED = Meaning(StoreAwayError, "The database is locked by another program; stop it and try again.")
 
 
 class Written(NamedTuple):
@@ -188,10 +187,8 @@ def translated_errors() -> Iterator[None]:
         yield
     except _errors(DBAPIError) as error:
         meaning = _meaning(error)
-        kind: type[StoreError] = StoreError
-        if meaning.passes or meaning.is_damage:
-            kind = StoreAwayError if meaning.passes else StoreDamagedError
-        elif isinstance(error, _errors(DataError, IntegrityError)):
+        kind = meaning.kind
+        if kind is StoreError and isinstance(error, _errors(DataError, IntegrityError)):
             kind = RowRefusedError
         raise kind(meaning.sentence) from error
     except SQLAlchemyError as error:
@@ -222,7 +219,7 @@ def _meaning(error: Exception) -> Meaning:
     name = {"sqlite3": "sqlite", "psycopg": "postgresql"}.get(driver)
     if name is not None and (found := _module(name).meaning(cause)) is not None:
         return found
-    return Meaning(False, f"The database refused: {first_line(cause)}.")
+    return Meaning(StoreError, f"The database refused: {first_line(cause)}.")
 
 
 def first_line(error: Exception) -> str:

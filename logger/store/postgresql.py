@@ -14,7 +14,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from logger.errors import StoreError
+from logger.errors import ReadOnlyError, StoreAwayError, StoreDamagedError, StoreError
 from logger.store import postgresql_bulk
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, Meaning, Written, first_line, translated_errors
 from logger.store.models import UtcDateTime
@@ -26,9 +26,10 @@ MEANINGS = {
     "53100": FULL,  # disk_full
     "40P01": LOCKED,  # deadlock_detected
     "55P03": LOCKED,  # lock_not_available
-    "XX001": Meaning(False, f"The server found damaged data; {BACKUPS}", is_damage=True),  # data_corrupted
-    "XX002": Meaning(False, f"The server found a damaged index; {BACKUPS}", is_damage=True),  # index_corrupted
-    "42P01": Meaning(False, "The database has no tables yet; run: envoylog db upgrade"),  # undefined_table
+    "XX001": Meaning(StoreDamagedError, f"The server found damaged data; {BACKUPS}"),  # data_corrupted
+    "XX002": Meaning(StoreDamagedError, f"The server found a damaged index; {BACKUPS}"),  # index_corrupted
+    "42P01": Meaning(StoreError, "The database has no tables yet; run: envoylog db upgrade"),  # undefined_table
+    "25006": Meaning(ReadOnlyError, "The database may only be read here."),  # read_only_sql_transaction
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention
 AWAY = ("08", "53", "57")
@@ -109,13 +110,14 @@ def meaning(error: Exception) -> Meaning | None:
             return None
         if not TOO_MANY.search(reason) and _refused_us(error):
             return Meaning(
-                False, f"The database server refused database_url ({reason}); check its user, password and database."
+                StoreError,
+                f"The database server refused database_url ({reason}); check its user, password and database.",
             )
     elif state in MEANINGS:
         return MEANINGS[state]
     elif not state.startswith(AWAY):
         return None
-    return Meaning(True, f"The database server can't be reached ({reason}); is it running?")
+    return Meaning(StoreAwayError, f"The database server can't be reached ({reason}); is it running?")
 
 
 def _refused_us(error: psycopg.Error) -> bool:

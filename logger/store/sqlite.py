@@ -12,7 +12,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
-from logger.errors import SettingsError, StoreError
+from logger.errors import ReadOnlyError, SettingsError, StoreAwayError, StoreDamagedError, StoreError
 from logger.store import sqlite_file
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.lock import FileLock
@@ -23,11 +23,11 @@ MEANINGS = {
     "FULL": FULL,
     "BUSY": LOCKED,
     "LOCKED": LOCKED,
-    "READONLY": Meaning(False, "The database can't be written: check its file's permissions."),
-    "CANTOPEN": Meaning(False, "The database can't be opened: check its path and permissions."),
-    "IOERR": Meaning(True, "The database's disk can't be read or written; is it there, and whole?"),
-    "NOTADB": Meaning(False, f"The file is not a database, or damaged; {BACKUPS}", is_damage=True),
-    "CORRUPT": Meaning(False, f"The database's file is damaged; {BACKUPS}", is_damage=True),
+    "READONLY": Meaning(ReadOnlyError, "The database can't be written: check its file's permissions."),
+    "CANTOPEN": Meaning(StoreError, "The database can't be opened: check its path and permissions."),
+    "IOERR": Meaning(StoreAwayError, "The database's disk can't be read or written; is it there, and whole?"),
+    "NOTADB": Meaning(StoreDamagedError, f"The file is not a database, or damaged; {BACKUPS}"),
+    "CORRUPT": Meaning(StoreDamagedError, f"The database's file is damaged; {BACKUPS}"),
 }
 
 SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
