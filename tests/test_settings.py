@@ -146,7 +146,7 @@ def test_state_lies_where_the_environment_puts_it(tmp_path: Path) -> None:
 def test_a_grid_meter_is_balancing_unless_another_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, line in (
         ("", "grid_meter = balancing  # default"),
-        ("grid_meter = 'per_phase'", "grid_meter = per_phase"),
+        ("grid_meter = 'per_phase'", "grid_meter = per_phase  # file"),
     ):
         loaded(tmp_path, GATEWAY + text)
         assert run(["--config", str(tmp_path / "config.toml"), "config", "show"]) == 0

@@ -1,6 +1,7 @@
 """``envoylog config``."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from logger.errors import SettingsError
 from logger.settings import urls
 
 if TYPE_CHECKING:
-    from logger.settings import Settings
+    from logger.settings import GatewaySettings, Settings
     from logger.settings.notify import Secret
 
 
@@ -48,22 +49,37 @@ def show() -> None:
     for key in settings.TOP_KEYS:
         if key not in {"gateways", "pages", "notify", "healthcheck"}:
             value = urls.masked(loaded.database_url) if key == "database_url" else getattr(loaded, key)
-            click.echo(f"{key} = {value}  # {loaded.origins.get(key, 'default')}")
+            click.echo(f"{key} = {value}  # {_origin(loaded, key)}")
     if loaded.pages is not None:
         click.echo(f"\n[pages]\ndirectory = {loaded.pages}\nlocale = {loaded.pages_locale}")
     _show_receivers(loaded)
     for gateway in loaded.gateways:
-        click.echo(f"\n[[gateways]]\nname = {gateway.name}\nhost = {gateway.host}")
-        for key in ("serial", "time_zone", "peak_power_kwp", "token_file", "username", "tls"):
-            if (value := getattr(gateway, key)) is not None:
-                click.echo(f"{key} = {value}")
-        by = "" if gateway.grid_meter else "  # default"
-        click.echo(f"grid_meter = {gateway.grid_meter or settings.GRID_METERS[0]}{by}")
-        click.echo(f"mdns = {str(gateway.mdns).lower()}")
-        click.echo(f"livedata = {str(gateway.livedata).lower()}")
-        for key, is_set in (("token", gateway.token is not None), ("password", gateway.has_password)):
-            if is_set:
-                click.echo(f"{key} = (set, hidden)")
+        click.echo("\n[[gateways]]")
+        for key, value in _shown(gateway):
+            click.echo(f"{key} = {value}  # {_origin(loaded, f'gateways.{gateway.name}.{key}')}")
+
+
+def _origin(loaded: "Settings", key: str) -> str:
+    """Return where a value comes from: of the file that is named above, in one word."""
+    origin = loaded.origins.get(key, "default")
+    return "file" if origin == str(loaded.config_path) else origin
+
+
+def _shown(gateway: "GatewaySettings") -> Iterator[tuple[str, object]]:
+    """Yield the keys of a gateway that have a value, secrets masked."""
+    for key in settings.GATEWAY_KEYS:
+        value = getattr(gateway, key)
+        if key == "grid_meter":
+            yield key, value or settings.GRID_METERS[0]
+        elif key == "panel_names":
+            yield from [(key, ", ".join(value.values()))] if value else ()
+        elif key == "arrays":
+            yield from [(key, ", ".join(array.name for array in value))] if value else ()
+        elif value is not None:
+            yield key, str(value).lower() if isinstance(value, bool) else value
+    for key, text in (("token", gateway.token), ("password", gateway.password)):
+        if text is not None:
+            yield key, "(set, hidden)"
 
 
 def _show_receivers(loaded: "Settings") -> None:

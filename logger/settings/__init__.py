@@ -98,7 +98,7 @@ class Settings:
     healthcheck: HealthcheckSettings | None = None
     gateways: tuple[GatewaySettings, ...] = ()
     config_path: Path | None = None
-    #: key -> where its value came from, for ``envoylog config show``
+    #: key, or gateways.NAME.key -> where its value came from, for ``envoylog config show``
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -154,6 +154,10 @@ def load(path: Path | None, environ: Mapping[str, str], *, database_url: str | N
     values.setdefault("database_url", urls.of_file(places.database_file(path, state_dir)))
     urls.check(values["database_url"])
     gateways = tuple(_gateway(table, f"gateway {n}", base, environ) for n, table in enumerate(tables, start=1))
+    for table, gateway in zip(tables, gateways, strict=True):
+        origins |= {f"gateways.{gateway.name}.{key}": str(path) for key in table}
+        given = {"token": gateway.token, "password": gateway.password}
+        origins |= {f"gateways.{gateway.name}.{key}": "environment" for key, text in given.items() if text is not None}
     loaded = Settings(gateways=gateways, config_path=path, origins=origins, **values)
     _check(loaded)
     if path and (secret := _secret_of(loaded, str(path))) and path.stat().st_mode & 0o007:

@@ -283,7 +283,9 @@ def test_the_configuration_is_shown_without_its_secrets(
     assert code == 0
     assert "topsecret" not in out
     assert "hush" not in out
-    assert "environment" in out
+    assert "token = (set, hidden)  # environment" in out
+    assert "name = roof  # file" in out
+    assert "mdns = true  # default" in out
 
 
 def test_a_token_is_kept_and_shown_without_itself(
