@@ -24,6 +24,8 @@ from logger.store.models import ENERGY_15MIN, epoch
 
 #: The curve of a day has a value for each of these.
 STEP_S = 1800
+#: Less of a quarter hour says nothing of its power.
+SHORTEST_S = 60
 #: what an overview has of a period
 NUMBERS = (
     "production_kwh", "consumption_kwh", "grid_import_kwh", "grid_export_kwh", "battery_charge_kwh",
@@ -204,9 +206,12 @@ def _curves(connection: Connection, site: Site, today: date) -> Iterator[tuple[f
     )
     slots: dict[int, list[Any]] = {}
     rows = connection.execute(query.order_by(_quarters.starts_at)).all()
+    first_s = site.counted_s[0][0] if site.counted_s else None
     for number, (at_s, covered_s, *energies) in enumerate(rows, start=1):
-        # The last quarter hour may still run.
-        length_s = max(60, covered_s or 0) if number == len(rows) else QUARTER_S
+        # The last quarter hour may still run, and the site's first began with its first poll.
+        length_s = (covered_s or 0) if number == len(rows) or at_s == first_s else QUARTER_S
+        if length_s < SHORTEST_S:
+            continue
         slots.setdefault((at_s - begin_s) // STEP_S, []).append(
             [None if wh is None else 3600 * wh / length_s for wh in energies]
         )

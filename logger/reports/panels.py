@@ -145,7 +145,10 @@ def panel_report(
 
 
 def panels_within(connection: Connection, site: Site, first: date, last: date) -> list[Panel]:
-    """Return what each panel made, beside its neighbours where it has any; those that are not fine first."""
+    """Return what each panel made, beside its neighbours where it has any; those that are not fine first.
+
+    None where nothing is known of any, as on a site's first day.
+    """
     of = INVERTER_DAILY.c
     made = select(of.serial, func.sum(of.energy_wh).label("wh")).group_by(of.serial)
     made = made.where(of.gateway_id.in_(site.gateway_ids), of.day.between(first, last))
@@ -184,6 +187,8 @@ def panels_within(connection: Connection, site: Site, first: date, last: date) -
                 peers_median_kwh=None if row is None else _kwh([row.peers_wh]),
             )
         )
+    if all((panel.state, panel.energy_kwh, panel.relative_pct) == (None, None, None) for panel in found):
+        return []
     return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
 
 

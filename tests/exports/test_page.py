@@ -249,6 +249,14 @@ def test_panels_stand_beside_their_neighbours_those_that_are_not_fine_first(conn
     assert "have the panel, its plug and its inverter looked at" in page.text
 
 
+def test_panels_of_which_nothing_is_known_are_left_out(connection: Connection) -> None:
+    connection.execute(text("DELETE FROM panel_daily"))
+    connection.execute(text("UPDATE inverter_daily SET energy_wh = NULL WHERE serial <> '120'"))
+    assert [panel.energy_kwh is None for panel in one(connection, month="2026-06").panels] == [False, True, True]
+    connection.execute(text("UPDATE inverter_daily SET energy_wh = NULL"))
+    assert one(connection, month="2026-06").panels == []
+
+
 @pytest.mark.parametrize("chosen", [{"month": "2026-06"}, {"year": "2026"}, {"month": "2025-06"}])
 def test_it_is_one_file_without_script_or_request_and_small(connection: Connection, chosen: dict[str, str]) -> None:
     content = to_html(pages(connection, now=NOW, **chosen))

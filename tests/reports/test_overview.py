@@ -169,3 +169,20 @@ def test_the_power_of_a_poll_is_that_of_the_view(bench: Benches, engine: Engine,
     assert own.measured_at == stored.measured_at
     for name in ("production_w", "consumption_w", "grid_w", "battery_w", "battery_soc_pct"):
         assert getattr(own, name) == pytest.approx(getattr(stored, name)), name
+
+
+def test_the_curve_of_a_first_day_shows_the_power_of_the_time_that_was_measured(engine: Engine) -> None:
+    site = "INSERT INTO gateways (gateway_id, name, serial, time_zone) VALUES (1, 'roof', '1', 'UTC')"
+    quarters = [
+        {"at": instant(engine, NOW - timedelta(seconds=900 * back)), "made": 0.0, "used": 240 * seconds / 3600,
+         "covered": seconds}
+        for back, seconds in ((3, 300), (2, 900), (1, 5))
+    ]  # fmt: skip
+    with engine.connect() as connection:
+        connection.execute(text(site))
+        connection.execute(text(DAILY), {"at": TODAY if engine.dialect.name != "sqlite" else str(TODAY), "made": 0.0,
+                                         "used": 85.0, "covered": 1205})  # fmt: skip
+        connection.execute(text(QUARTER), quarters)
+        found = seen(connection)
+    known = [round(power_w) for power_w in found.consumption_curve_w if power_w is not None]
+    assert known == [240, 240]
