@@ -111,7 +111,10 @@ def _disks(loaded: Settings, taken_bytes: int, days: float | None) -> Iterator[F
     with contextlib.suppress(OSError):
         parts["waiting polls"] = sum(map(_bytes, (loaded.state_dir / "spool").glob("*")))
     words = ", ".join(f"{what} {taken / 1e6:.1f} MB" for what, taken in parts.items() if taken)
-    pace = f"; about {taken_bytes / days * 365 / 1e9:.1f} GB a year" if days and days > 1 else ""
+    year_mb = taken_bytes / days * 365 / 1e6 if days and days > 1 else None
+    pace = "" if year_mb is None else f"; about {year_mb / 1e3:.1f} GB a year" if year_mb >= 950 else (
+        f"; about {year_mb:.0f} MB a year"
+    )  # fmt: skip
     yield ok("room", f"envoylog takes: {words}{pace}." if words else "envoylog takes none yet.")
 
 

@@ -138,10 +138,9 @@ def lifetime(token: Token, now: datetime, *, renews: bool) -> list[str]:
     if token.expires_at is None:
         return [f"{whose}, without an end"]
     left = token.expires_at - now
-    days = left / timedelta(days=1)
     ends = (
-        f"until {token.expires_at:%Y-%m-%d} ({days:.0f} days)"
-        if days >= 2
+        f"until {token.expires_at:%Y-%m-%d} ({left.days} days)"
+        if left.days >= 2
         else f"for {left / timedelta(hours=1):.0f} hours"
     )
     if renews:
