@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from logger.clock import epoch_now_s, from_epoch_s
+from logger.clock import epoch_now_s, from_epoch_s, running_s
 from logger.collector.poller import Poller
 from logger.collector.slots import next_s, phase_s
 from logger.collector.work import log_once
@@ -60,7 +60,8 @@ class Sharing:
         self._build = build
         self._leaving: set[str] = set()
         self._asked: set[str] = set()
-        self._ahead_s = 0.0
+        self._offset_s = epoch_now_s() - running_s()  #: of the clock that is gone by
+        self._ahead_s = 0.0  #: the database's clock, of this machine's, where that is wrong
         self._is_away = self._has_more = False
         self._takes_from_s = 0.0  #: of the monotonic clock: when others are known to be there, or not
         self._stop = threading.Event()
@@ -73,8 +74,11 @@ class Sharing:
         return len(self._gateways)
 
     def epoch_s(self) -> float:
-        """Return the present instant by the database's clock, epoch seconds."""
-        return epoch_now_s() + self._ahead_s
+        """Return the present instant by the database's clock, epoch seconds.
+
+        This machine's clock may be set at any time: a machine without a battery for it starts with a wrong one.
+        """
+        return running_s() + self._offset_s
 
     def clock(self) -> datetime:
         """Return the present instant by the database's clock."""
@@ -172,10 +176,13 @@ class Sharing:
 
     def _go_by(self, renewed: Renewed) -> None:
         """Go by the database's clock: all collectors have to mean the same slots."""
-        if renewed.within_s > AGREE_S or abs(renewed.ahead_s - self._ahead_s) <= AGREE_S:
+        if renewed.within_s > AGREE_S:
             return
-        self._ahead_s = renewed.ahead_s if abs(renewed.ahead_s) > AGREE_S else 0.0
-        if self._ahead_s:
+        before_s, self._ahead_s = self._ahead_s, renewed.ahead_s if abs(renewed.ahead_s) > AGREE_S else 0.0
+        shown_s = epoch_now_s() + self._ahead_s
+        if not self._ahead_s or abs(shown_s - self.epoch_s()) > AGREE_S:
+            self._offset_s = shown_s - running_s()
+        if self._ahead_s and abs(self._ahead_s - before_s) > AGREE_S:
             log.warning(
                 "this machine's clock is %.0f s %s the database server's, which is gone by; set it: "
                 "timedatectl set-ntp true", abs(self._ahead_s), "behind" if self._ahead_s > 0 else "ahead of",

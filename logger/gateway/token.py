@@ -39,6 +39,8 @@ _DASHES = ("--", "-", "---"), ("--", "-")
 #: Marks of quotation before a line, and of a line that goes on, of mail programs and shells.
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]*)+", re.MULTILINE)
 _GOES_ON = re.compile(r"(?:=|\\)[ \t]*\r?\n")
+#: Characters of which one may be none: a text without any is plain.
+_TRICKY = re.compile(r"[^\n -~]")
 _TAG = re.compile(r"<[^<>]*>")
 _ESCAPED = re.compile(r"\\(?:[nrt]|u00(?:0a|0d|09|20))", re.IGNORECASE)
 #: Three parts, each of which may have been wrapped into lines; of bounded length, or odd texts take minutes.
@@ -139,7 +141,8 @@ def _texts(text: str) -> Iterator[str]:
 
 
 def _of_text(text: str) -> Iterator[str]:
-    text = "".join(map(_plain, text))
+    if _TRICKY.search(text):
+        text = "".join(map(_plain, text))
     found: list[str] = []
     try:
         page = json.loads(text)

@@ -107,9 +107,8 @@ def _days(connection: Connection, first: date, last: date) -> dict[int, list[Day
     within = and_(of.gateway_id == GATEWAYS.c.gateway_id, of.day >= first, of.day <= last, of.phase == "total")
     query = select(of.gateway_id, of.day, of.production_wh, of.covered_s, of.period_s)
     found: dict[int, list[Day]] = defaultdict(list)
-    for gateway_id, day, production_wh, covered_s, period_s in connection.execute(
-        query.select_from(GATEWAYS).join(ENERGY_DAILY, within).order_by(of.gateway_id, of.day)
-    ):
+    query = query.select_from(GATEWAYS).join(ENERGY_DAILY, within).order_by(of.gateway_id, of.day)
+    for gateway_id, day, production_wh, covered_s, period_s in connection.execute(query).all():
         found[gateway_id].append(Day(as_date(day), production_wh, covered_s, period_s or 0))
     return found
 

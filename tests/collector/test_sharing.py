@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from logger import settings
 from logger.cli import run
+from logger.clock import epoch_now_s
 from logger.collector import sharing as sharings
 from logger.collector import wiring
 from logger.collector.keeper import Keeper
@@ -158,10 +159,11 @@ def test_one_that_has_too_many_leaves_those_whose_next_slot_is_far(
     assert set(asking.asked) == set(NAMES) - left
 
 
-def test_the_databases_clock_decides(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def ahead(seconds: float, within_s: float = 0.1) -> Renewed:
-        return Renewed(set(), 0, seconds, within_s)
+def ahead(seconds: float, within_s: float = 0.1) -> Renewed:
+    return Renewed(set(), 0, seconds, within_s)
 
+
+def test_the_databases_clock_decides(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # Ours is an hour ahead; an answer that took long says nothing; then it is set.
     sharing, _, asking = shared(tmp_path, ahead(0.4), ahead(-3600), ahead(-3600.5), ahead(-3000, 20), ahead(1.0))
     found = []
@@ -172,6 +174,26 @@ def test_the_databases_clock_decides(tmp_path: Path, caplog: pytest.LogCaptureFi
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert warnings[0].startswith("this machine's clock is 3600 s ahead of the database server's")
+
+
+def test_a_clock_that_is_set_moves_no_slot_where_the_databases_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before_s, real = epoch_now_s(), epoch_now_s
+    # Hours behind since its start, then set right, and set wrong.
+    for wrong_s in (-7200, 0, 600):
+        monkeypatch.setattr(sharings, "epoch_now_s", lambda by_s=wrong_s: real() + by_s)
+        if wrong_s == -7200:
+            sharing, leases, asking = shared(tmp_path)
+        else:
+            assert sharing.epoch_s() == pytest.approx(before_s, abs=5)
+        leases.renewed.append(ahead(-wrong_s))
+        sharing.renew(asking)
+        assert sharing.epoch_s() == pytest.approx(before_s, abs=5)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning[:37] for warning in warnings] == [
+        "this machine's clock is 7200 s behind", "this machine's clock is 600 s ahead o",
+    ]  # fmt: skip
 
 
 def test_those_that_share_keep_out_one_that_collects_alone_and_the_other_way_round(
