@@ -5,6 +5,7 @@ is opened anew here, with the same pin. Whatever is no answer as usual is left t
 compressed, and knows what went wrong.
 """
 
+import contextlib
 import re
 import select
 import socket
@@ -103,32 +104,32 @@ class Kept:
         """Return a new connection: urllib3 compares the certificate with the pin before anything is sent."""
         self.connection.close()
         self.connection.timeout = max(0.001, min(CONNECT_S, deadline.left_s))
-        try:
-            self.connection.connect()
-        except ssl.SSLError as error:
-            self.connection.close()
-            raise SSLError(error) from error
-        except Exception:
-            self.connection.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.connection.close)
+            try:
+                self.connection.connect()
+            except ssl.SSLError as error:
+                raise SSLError(error) from error
+            undo.pop_all()
         return self.connection.sock
 
     def _ask(self, sock: Any, path: str, deadline: Deadline, most_bytes: int) -> Answer | None:
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.connection.close)
             sock.settimeout(max(0.001, min(READ_S, deadline.left_s)))
             sock.sendall(self._before + path.encode("ascii") + self._after)
             source = sock.makefile("rb")
-            if (plain := _plain(source, most_bytes)) is not None:
+            if (plain := _plain(source, most_bytes)) is None:
+                answer = self._read(source, most_bytes)
+            else:
                 status, size = plain
                 body = source.read(size)
                 source.close()
                 if len(body) < size:
-                    raise IncompleteRead(body, size - len(body))  # noqa: TRY301 - as of any answer
-                return Answer(status, body)
-            return self._read(source, most_bytes)
-        except Exception:
-            self.connection.close()
-            raise
+                    raise IncompleteRead(body, size - len(body))
+                answer = Answer(status, body)
+            undo.pop_all()
+        return answer
 
     def _read(self, source: Any, most_bytes: int) -> Answer | None:
         """Return an answer of any kind."""

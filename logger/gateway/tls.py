@@ -106,14 +106,12 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
 def _connected(resolved: Any, until: float) -> socket.socket:
     """Return a connection to the only address that there is."""
     family, kind, protocol, _, address = resolved
-    found: socket.socket = _PlainSocket(family, kind, protocol)
-    try:
+    with contextlib.ExitStack() as undo:
+        found: socket.socket = undo.enter_context(_PlainSocket(family, kind, protocol))
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         found.settimeout(max(0.001, until - time.monotonic()))
         found.connect(address)
-    except BaseException:
-        found.close()
-        raise
+        undo.pop_all()
     return found
 
 

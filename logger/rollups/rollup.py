@@ -6,6 +6,7 @@ that arrives late deletes the checkpoints after it (store.writer), so that its d
 them all. Never ``+=``.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -203,15 +204,14 @@ def bring_up_to_date(
     """
     beyond_s: dict[str, int | None] = {ledger.name: 0 for ledger in LEDGERS}
     is_left = True
-    try:
+    with contextlib.ExitStack() as undo:
+        if memory is not None:
+            undo.callback(memory.forget)  # It may know of what was not committed.
         while is_left:
             with engine.begin() as connection:
                 connection.execute(_TURN, {"gateway": gateway_id})
                 is_left = _step(job_of(connection, gateway_id, now, gap_s)._replace(memory=memory), beyond_s)
-    except BaseException:
-        if memory is not None:
-            memory.forget()
-        raise
+        undo.pop_all()
 
 
 def _step(job: Job, beyond_s: dict[str, int | None]) -> bool:
