@@ -48,7 +48,7 @@ def sites_in(lake: Path) -> list[SiteFiles]:
     sites: dict[tuple[str, ...], SiteFiles] = {}
     for serial, own in found.items():
         serials = tuple(known_of(newest(own).path).get("site", [serial]))
-        sites[serials] = SiteFiles([found[one] for one in serials if one in found])
+        sites[serials] = SiteFiles([found[of] for of in serials if of in found])
     return list(sites.values())
 
 

@@ -88,7 +88,7 @@ def export(
             for row in chosen:
                 about = {
                     "gateway": {name: value for name, value in row._asdict().items() if name != "gateway_id"},
-                    "site": [one.serial for one in known if one.name == row.name],
+                    "site": [other.serial for other in known if other.name == row.name],
                     "gap_s": site.gap_s(connection, row.gateway_id, settings),
                     "rolled_up_to": _rolled_up_to(connection, row),
                 }

@@ -70,13 +70,13 @@ class Outbox:
         if self._is_loaded:
             return
         names = {site.gateway_id: name for name, site in sites.items() if site.gateway_id is not None}
-        known = {receiver.name for receiver in self.receivers}
+        receivers = {receiver.name for receiver in self.receivers}
         query = select(TABLE).where(
             _columns.gateway_id.in_(names), _columns.outcome == WAITING, _columns.noticed_at >= now - 2 * GIVEN_UP
         )
-        own = {self._key(one) for one in self._all}
+        here = {self._key(own) for own in self._all}
         for row in connection.execute(query.order_by(_columns.noticed_at)):
-            if row.receiver in known and (row.receiver, names[row.gateway_id], row.kind, row.subject) not in own:
+            if row.receiver in receivers and (row.receiver, names[row.gateway_id], row.kind, row.subject) not in here:
                 values = {column.name: getattr(row, column.name) for column in _columns}
                 name = names[row.gateway_id]
                 self._all.append(Notification(**values, gateway=name, is_stored=True, is_changed=False))

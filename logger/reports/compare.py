@@ -84,7 +84,7 @@ def together(report: Report) -> Report:
         # The power of two gateways at one instant is not known.
         totals = of_label.totals | ({"peak_production_w": None} if len(chosen) > 1 else {})
         statuses = set(of_label.column(STATUS))
-        status = next(one for one in ("provisional", "suspect", "partial", "final") if one in statuses)
+        status = next(worst for worst in ("provisional", "suspect", "partial", "final") if worst in statuses)
         rows.append((name, label, *totals.values(), status))
         for weight, values in of_label.weights.items():
             is_unknown = weight == "peak_power_kwp" and None in values

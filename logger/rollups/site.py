@@ -79,7 +79,11 @@ def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewayS
     mine = GATEWAYS.c.gateway_id == gateway_id
     query = select(GATEWAYS.c.name, GATEWAYS.c.serial, GATEWAYS.c.time_zone, GATEWAYS.c.grid_meter)
     name, serial, zone, grid_meter = connection.execute(query.where(mine)).one()
-    own = [one for one in configured if (one.name == name if one.serial is None else one.serial == serial)][:1]
+    own = [
+        gateway
+        for gateway in configured
+        if (gateway.name == name if gateway.serial is None else gateway.serial == serial)
+    ][:1]
     # One that is no longer configured has the grid meter of those that are, where these have the same.
     meters = {gateway.grid_meter or GRID_METERS[0] for gateway in own or configured} or {GRID_METERS[0]}
     known = {"time_zone": zone, "grid_meter": grid_meter or GRID_METERS[0]}

@@ -92,12 +92,12 @@ def configuration(machine: Machine) -> dict[str, Any]:
 def secret_files(machine: Machine) -> list[Path]:
     """Return the files with secrets that the service's configuration names, each once."""
     table = configuration(machine)
-    tables = [one for key in ("gateways", "notify") if isinstance(listed := table.get(key), list) for one in listed]
+    listed = [each for key in ("gateways", "notify") if isinstance(own := table.get(key), list) for each in own]
     named = [
-        Path(CONFIG).parent / one[key]
-        for one in [*tables, table.get("healthcheck")]
+        Path(CONFIG).parent / each[key]
+        for each in [*listed, table.get("healthcheck")]
         for key in ("token_file", "password_file", "url_file")
-        if isinstance(one, dict) and isinstance(one.get(key), str)
+        if isinstance(each, dict) and isinstance(each.get(key), str)
     ]
     return list(dict.fromkeys(named))
 

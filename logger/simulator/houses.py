@@ -13,7 +13,7 @@ HEAT_PUMP = Appliance("heat pump", 2_600.0, 3)
 OVEN = Appliance("oven", 2_400.0, 2)
 CAR = Appliance("car", 3_700.0, 1)
 #: Of a house of one phase.
-LOADS = tuple(replace(one, phase=0) for one in (HOB, HEATER, OVEN))
+LOADS = tuple(replace(load, phase=0) for load in (HOB, HEATER, OVEN))
 IQ = Batteries()
 ACB = Batteries("acb", count=4, capacity_wh=1_240.0, power_w=260.0, reserve_pct=5)
 #: battery -> its batteries, and the gateway's CTs

@@ -72,7 +72,7 @@ class Site:
         """
         found, index = self._energies(at_s), COUNTERS.index(name)
         if phase == 0 and name in GRID and len(self.phases) > 1:
-            return sum(found[one][index] for one in self.phases[1:]) / 3600
+            return sum(found[own][index] for own in self.phases[1:]) / 3600
         return found[phase][index] / 3600
 
     def energy_between_wh(

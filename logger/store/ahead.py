@@ -75,7 +75,7 @@ def _runs(newest: Iterator[_Stored], now: datetime, usual_s: int) -> Iterator[Ru
         else:
             if not found or abs(stored.age_s - (found[-1][-1].age_s or 0)) > ALIKE_S:
                 found.append([])
-            found[-1] += [*(_Stored(one.at, stored.age_s) for one in silent), stored]
+            found[-1] += [*(_Stored(before.at, stored.age_s) for before in silent), stored]
             silent = []
     if agreed_at is not None and agreed_at >= now:
         return  # Both clocks were ahead: nothing shows which of these times is right.

@@ -92,14 +92,14 @@ def make(connection: Connection, months: Mapping[Table, Iterable[datetime]]) -> 
     for table, wanted in months.items():
         found = partitions(connection, table)
         for month in sorted(wanted) if found else ():
-            if not any((one.since, one.until) == (month, after(month)) for one in found):
+            if not any((part.since, part.until) == (month, after(month)) for part in found):
                 wait_at_most(connection, PATIENCE_S)
-                _split(connection, table, next(one for one in found if _holds(one, month)), month)
+                _split(connection, table, next(part for part in found if _holds(part, month)), month)
                 found = partitions(connection, table)
 
 
-def _holds(one: Partition, month: datetime) -> bool:
-    return (one.since is None or one.since <= month) and (one.until is None or month < one.until)
+def _holds(part: Partition, month: datetime) -> bool:
+    return (part.since is None or part.since <= month) and (part.until is None or month < part.until)
 
 
 def _split(connection: Connection, table: Table, old: Partition, month: datetime) -> None:
@@ -161,9 +161,9 @@ def drop_before(connection: Connection, table: Table, month: datetime, lasts: Ma
         if (last := lasts.get(gateway_id)) is not None:
             query = query.where(time > last)
         _run(connection, f'INSERT INTO "{kept}" {query.compile(connection, compile_kwargs={"literal_binds": True})}')
-    old = [one for one in partitions(connection, table) if one.until is not None and one.until <= month]
-    for one in old:
-        _run(connection, f'DROP TABLE "{one.schema}"."{one.name}"')
+    old = [part for part in partitions(connection, table) if part.until is not None and part.until <= month]
+    for part in old:
+        _run(connection, f'DROP TABLE "{part.schema}"."{part.name}"')
     _create(connection, table, old[0].schema, None, month)
     _run(connection, f'INSERT INTO "{table.name}" SELECT * FROM "{kept}"')  # noqa: S608 - tables of ours
     _run(connection, f'DROP TABLE "{kept}"')
