@@ -124,3 +124,11 @@ def day_start_s(day: date, zone: ZoneInfo) -> int:
 def day_end_s(day: date, zone: ZoneInfo) -> int:
     """Return the first instant after a local day."""
     return day_start_s(day + timedelta(days=1), zone)
+
+
+def in_words(seconds: float) -> str:
+    """Return how long something took or lasts, as exactly as it matters."""
+    for unit, length_s, most in (("s", 1, 120), ("min", 60, 120), ("hours", 3600, 48)):
+        if seconds < most * length_s:
+            return f"{max(0, seconds) // length_s:.0f} {unit}"
+    return f"{seconds // 86_400:.0f} days"

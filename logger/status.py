@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from logger.clock import day_start_s, from_epoch_s, local_day, time_zone, to_epoch_s
+from logger.clock import day_start_s, from_epoch_s, in_words, local_day, time_zone, to_epoch_s
 from logger.errors import LoggerError, StoreAwayError
 from logger.gateway.credentials import TokenLeft
 from logger.readings import Outcome
@@ -246,7 +246,7 @@ def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] =
     if age_s > poll_s:
         failed = gateway.last_outcome == Outcome.FAILED and gateway.last_error is not None
         is_tried = failed and (gateway.last_poll_age_s or 0) <= poll_s
-        return 2, f"nothing measured for {_long(age_s)}{f': {_reason(gateway)}' if is_tried else f'; {to_do()}'}"
+        return 2, f"nothing measured for {in_words(age_s)}{f': {_reason(gateway)}' if is_tried else f'; {to_do()}'}"
     if gateway.token_is_short and gateway.token_left_s is not None:
         return 1, token_sentence(gateway.gateway, gateway.token_left_s, renews=gateway.token_renews)
     if gateway.last_outcome != Outcome.COMPLETE:
@@ -261,17 +261,9 @@ def _reason(gateway: GatewayStatus) -> str:
     return (gateway.last_error or "").removeprefix("gateway: ").rstrip(".")
 
 
-def _long(seconds: int) -> str:
-    """Return a time as exactly as it matters."""
-    minutes = seconds // 60
-    if minutes < 180:
-        return f"{minutes} min"
-    return f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
-
-
 def token_sentence(name: str, left_s: int, *, renews: bool) -> str:
     """Return when a gateway's token ends, and what to do."""
-    ends = f"the token ends in {_long(left_s)}" if left_s > 0 else "the token has ended"
+    ends = f"the token ends in {in_words(left_s)}" if left_s > 0 else "the token has ended"
     if renews:
         return f"{ends} and was not renewed yet; see why with: envoylog token renew {name}"
     return f"{ends}; get a new one and run: envoylog token set {name}"

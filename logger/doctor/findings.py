@@ -47,11 +47,3 @@ def error(check: str, finding: str, to_do: str, gateway: str | None = None) -> F
 def has_errors(findings: Iterable[Finding]) -> bool:
     """Return whether anything is wrong."""
     return any(finding.level is Level.ERROR for finding in findings)
-
-
-def span(seconds: float) -> str:
-    """Return a time as people say it."""
-    for unit, name, least in ((86_400, "days", 2), (3600, "h", 2), (60, "min", 2)):
-        if seconds >= least * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} s"

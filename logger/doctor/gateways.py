@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from logger.clock import to_epoch_s
-from logger.doctor.findings import Finding, Level, error, ok, span, warning
+from logger.clock import in_words, to_epoch_s
+from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, finding_of, of_sentence
 from logger.doctor.machine import is_synchronised
 from logger.doctor.visit import Visit
@@ -144,7 +144,7 @@ def _clock(visit: Visit, gateway_time_s: int) -> Iterator[Finding]:
     if abs(off_s) <= SKEW_S:
         return
     ours = is_synchronised()
-    text = f"Its clock and this machine's are {span(abs(off_s))} apart"
+    text = f"Its clock and this machine's are {in_words(abs(off_s))} apart"
     if ours:
         level = Level.WARNING
         text += ", and this machine's is set by the network: samples carry our time."

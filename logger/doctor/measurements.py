@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from logger import status
-from logger.clock import from_epoch_s, to_epoch_s
-from logger.doctor.findings import Finding, Level, error, ok, span, warning
+from logger.clock import from_epoch_s, in_words, to_epoch_s
+from logger.doctor.findings import Finding, Level, error, ok, warning
 from logger.doctor.installation import Installation, nearest, of_sentence
 from logger.doctor.storage import PATIENCE_S
 from logger.errors import StoreError
@@ -68,17 +68,17 @@ def _last_poll(here: Installation, loaded: Settings, stands: status.GatewayStatu
         text = f"The database took other polls, but not those that were put aside in {refused}."
         yield warning("spool", text, "report this, with a recording: envoylog doctor --bundle FILE", name)
     if waits_s > patience_s + max(loaded.commit_every_s, loaded.poll_every_s):
-        text = f"Polls wait for the database since {span(waits_s)}, {stands.spool_bytes / 1e6:.1f} MB of them."
+        text = f"Polls wait for the database since {in_words(waits_s)}, {stands.spool_bytes / 1e6:.1f} MB of them."
         yield error("spool", text, "look at what is said of the database above; nothing is lost meanwhile", name)
     if age_s is None:
         yield error("last poll", "Nothing was measured yet.", start, name)
     elif age_s < -patience_s:
-        text = f"The last poll lies {span(-age_s)} ahead: this machine's clock was or is wrong."
+        text = f"The last poll lies {in_words(-age_s)} ahead: this machine's clock was or is wrong."
         yield error("last poll", text, "sudo timedatectl set-ntp true", name)
     elif age_s > patience_s:
-        yield error("last poll", f"Nothing was measured for {span(age_s)}.", start, name)
+        yield error("last poll", f"Nothing was measured for {in_words(age_s)}.", start, name)
     else:
-        yield ok("last poll", f"{span(age_s)} ago.", name)
+        yield ok("last poll", f"{in_words(age_s)} ago.", name)
 
 
 def _of_site(here: Installation, connection: Connection, gateway: GatewaySettings, row: Any) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def _totals(connection: Connection, gateway_id: int, name: str) -> Iterator[Find
     counted = ends_s(connection, ENERGY_15MIN.c.starts_at, gateway_id)
     if sampled is None or sampled[1] - (counted[1] if counted else sampled[0]) < BEHIND_S:
         return
-    until = f"end {span(sampled[1] - counted[1])} before the last poll" if counted else "have not begun"
+    until = f"end {in_words(sampled[1] - counted[1])} before the last poll" if counted else "have not begun"
     yield warning("totals", f"The totals {until}.", "envoylog db rebuild", name)
 
 
@@ -149,7 +149,7 @@ def _still(here: Installation, connection: Connection, gateway_id: int, name: st
         return
     # Inverters report nothing at night; a meter reads each second.
     if last.source in {Source.CT, Source.EIM} and (last.reading_age_s or 0) > STALE_S:
-        text = f"The production that it shows is {span(last.reading_age_s)} old."
+        text = f"The production that it shows is {in_words(last.reading_age_s)} old."
         yield warning("stalled", text, "restart the gateway, if it stays so", name)
         return
     for event in _events(here, connection, gateway_id, ("stalled_counter", "frozen_readings")):

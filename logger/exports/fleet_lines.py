@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import click
 
+from logger.clock import in_words
 from logger.exports.text import UNKNOWN, text_cells
 from logger.reports import Report
-from logger.reports.fleet import counts, in_words
+from logger.reports.fleet import counts
 
 #: column -> what stands above it, in two lines
 HEADINGS = {

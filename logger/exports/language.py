@@ -1,9 +1,9 @@
 """The language that people read: headings, months, numbers and sentences of files for people.
 
-English is what stands in the code; ``words.txt`` has the same in the other languages, one line each. What the ledger
-wrote into the database, such as the text of an event, stays as it is. Names in csv, json and Parquet are for programs.
+English is what stands in the code; ``languages.txt`` has the same in the others, one line each. What the ledger wrote
+into the database, such as the text of an event, stays as it is. Names in csv, json and Parquet are for programs.
 
-Walk: words.txt -> here -> text, terminal, workbook, page
+Walk: languages.txt -> here -> text, terminal, workbook, page
 """
 
 import calendar
@@ -51,7 +51,7 @@ def say(text: str, **values: Any) -> str:
 @lru_cache
 def table() -> dict[str, dict[str, str]]:
     """Return what each language calls what stands in the code: language -> English -> its words."""
-    lines = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name("languages.txt").read_text(encoding="utf-8").splitlines()
     rows = [[word.strip() for word in line.split("|")] for line in lines if line and not line.startswith("#")]
     return {language: {row[0]: row[at] for row in rows} for at, language in enumerate(LANGUAGES) if at}
 
@@ -60,6 +60,13 @@ def number(value: float, form: str) -> str:
     """Return a number in a format of Python's, with the marks of the language."""
     thousands, decimals = _MARKS[spoken()]
     return f"{value:{form}}".translate({ord(","): thousands, ord("."): decimals})
+
+
+def percent(share_pct: float) -> str:
+    """Return a share that is 100 % only where nothing lacks, and 0 % only where everything does."""
+    if 0 < share_pct < 1:
+        return say("less than 1 %")
+    return f"{number(min(share_pct, 99.9) if share_pct < 99.995 else 100, '.3g')} %"
 
 
 def heading(report: Report, name: str) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from logger import clock
 from logger.clock import here, time_zone
+from logger.exports import language
 from logger.reports.overview import Comparison, Energy, Overview
 from logger.reports.power import Power
 
@@ -102,12 +104,8 @@ def battery(power: Power) -> str | None:
 
 
 def ago(seconds: float) -> str:
-    """Return how long something is ago, as exactly as it matters."""
-    if seconds < 120:
-        return f"{max(0, seconds):.0f} s ago"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min ago"
-    return f"{seconds / 3600:.0f} hours ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
+    """Return how long something is ago."""
+    return f"{clock.in_words(seconds)} ago"
 
 
 def local(at: datetime, zone: str | None) -> datetime:
@@ -221,21 +219,11 @@ def care_lines(found: Overview) -> Iterator[str]:
     labels = "today", "this month", "this year"
     parts = _distinct(zip(labels, (found.today, found.this_month, found.this_year), strict=True))
     known = {label: part.coverage_pct for label, part in parts.items() if part.coverage_pct is not None}
-    shares = [f"{percent(share_pct)} of {label}" for label, share_pct in known.items()]
+    shares = [f"{language.percent(share_pct)} of {label}" for label, share_pct in known.items()]
     if shares:
         yield from wrapped("measured", ", ".join(shares))
 
 
-def percent(share_pct: float) -> str:
-    """Return a share that is 100 % only where nothing lacks, and 0 % only where everything does."""
-    if 0 < share_pct < 1:
-        return "less than 1 %"
-    return f"{min(share_pct, 99.9) if share_pct < 99.995 else 100:.3g} %"
-
-
 def lasting(left: timedelta) -> str:
     """Return how long something will last."""
-    hours = left.total_seconds() / 3600
-    if hours < 0:
-        return "is over"
-    return f"{hours:.0f} hours left" if hours < 48 else f"{left.days} days left"
+    return f"{clock.in_words(left.total_seconds())} left" if left >= timedelta() else "is over"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from logger.clock import day_end_s, day_start_s, local_day, time_zone, to_epoch_s
+from logger.clock import day_end_s, day_start_s, in_words, local_day, time_zone, to_epoch_s
 from logger.reports import Report
 from logger.reports.columns import COVERAGE, COVERED_PCT, ENERGY, FLOWS, Column, sum_known
 from logger.reports.energy import as_date
@@ -183,14 +183,6 @@ def _silence(gateway: GatewayFacts, silent_s: int | None, normal_age_s: int) -> 
         return None
     reason = f": {gateway.last_error.removeprefix('gateway: ').rstrip('.')}" if gateway.last_error else ""
     return f"never measured{reason}" if silent_s is None else f"nothing measured for {in_words(silent_s)}{reason}"
-
-
-def in_words(seconds: int) -> str:
-    """Return a time as exactly as it matters."""
-    for unit, length_s, most in (("s", 1, 120), ("min", 60, 120), ("hours", 3600, 48)):
-        if seconds < most * length_s:
-            return f"{seconds // length_s} {unit}"
-    return f"{seconds // 86_400} days"
 
 
 def _is_measured(day: Day) -> bool:

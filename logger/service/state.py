@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from logger.clock import in_words
 from logger.service.machine import Machine
 from logger.settings import places
 
@@ -112,7 +113,7 @@ def _in_words(state: State, machine: Machine) -> tuple[str, str | None]:
         return f"not running: there is no {CONFIG} yet", _as_root("envoylog setup --service", machine)
     if not state.running:
         return "stopped", _as_root(f"systemctl {'start' if state.enabled else 'enable --now'} envoylog", machine)
-    words = f"running for {duration(state.running_for_s or 0)}"
+    words = f"running for {in_words(state.running_for_s or 0)}"
     if not state.enabled:
         return f"{words}, but it will not start at boot", _as_root("systemctl enable envoylog", machine)
     return words, None
@@ -127,14 +128,6 @@ def is_gone(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def duration(seconds: int) -> str:
-    """Return how long, in the largest unit that fits."""
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} seconds"
 
 
 def _as_root(command: str, machine: Machine) -> str:

@@ -478,7 +478,7 @@ def test_clocks_that_differ_are_named_by_whose_is_kept_right(polled: Patient, mo
     for ours, words in ((True, "samples carry our time"), (False, "nothing shows that this machine's is right")):
         monkeypatch.setattr("logger.doctor.gateways.is_synchronised", lambda ours=ours: ours)
         (finding,) = [finding for finding in polled.examined() if finding.check == "clock" and finding.gateway]
-        assert "3 h apart" in finding.finding
+        assert "2 hours apart" in finding.finding
         assert words in finding.finding
 
 

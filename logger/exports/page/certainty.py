@@ -19,7 +19,7 @@ def sentences(page: Page) -> Iterator[str]:
     """Yield how sure the figures are, a sentence each."""
     found = page.certainty
     if found.coverage_pct is not None:
-        share = words.percent(found.coverage_pct)
+        share = language.percent(found.coverage_pct)
         said = say("{share} of the time was measured; the counters also count what was not watched.", share=share)
         yield f"{said[:1].upper()}{said[1:]}"
     counts = found.counts

@@ -155,14 +155,7 @@ def subtitle(page: Page) -> str:
     covered_pct = page.certainty.coverage_pct
     if covered_pct is None:
         return shown
-    return say("{days}, {share} of the time measured", days=shown, share=percent(covered_pct))
-
-
-def percent(share_pct: float) -> str:
-    """Return a share that is 100 % only where nothing lacks, and 0 % only where everything does."""
-    if 0 < share_pct < 1:
-        return say("less than 1 %")
-    return f"{language.number(min(share_pct, 99.9) if share_pct < 99.995 else 100, '.3g')} %"
+    return say("{days}, {share} of the time measured", days=shown, share=language.percent(covered_pct))
 
 
 def when(happening: Happening) -> str:
