@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, select, update
 
-from logger.readings import CLOCKS_AGREE_S, Poll
+from logger.readings import CLOCKS_AGREE_S, Outcome, Poll
 from logger.store.models import (
     BATTERY_SAMPLES,
     CONSUMPTION_SAMPLES,
@@ -52,10 +52,15 @@ class Taken(NamedTuple):
 def store(connection: Connection, gateway_id: int, poll: Poll, *, is_shared: bool = False) -> datetime:
     """Store a poll where no other one lies, and return where; one that is stored stays as it is.
 
-    Of collectors that share a gateway two may have taken it in one slot: there one poll is enough.
+    Of collectors that share a gateway two may have taken it in one slot: there one poll is enough, one that failed only
+    where there is no better one.
     """
     if is_shared:
-        save(connection, gateway_id, poll)
+        if not save(connection, gateway_id, poll) and poll.outcome is not Outcome.FAILED:
+            of = POLLS.c
+            lies_here = (of.gateway_id == gateway_id) & (of.polled_at == poll.polled_at)
+            if connection.execute(delete(POLLS).where(lies_here, of.outcome == Outcome.FAILED)).rowcount:
+                save(connection, gateway_id, poll)
         return poll.polled_at
     for by_s in range(BESIDE_S):
         here = restamped(poll, by_s) if by_s else poll

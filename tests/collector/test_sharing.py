@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from logger.collector import wiring
 from logger.collector.keeper import Keeper
 from logger.collector.sharing import Sharing
 from logger.errors import CollectorRunningError, SettingsError, StoreAwayError, StoreError
+from logger.readings import Poll, SourceFailure
 from logger.store.leases import Leases, Renewed
 from logger.store.lock import CollectorDatabase, collector_lock
 from logger.store.spool import Spool
@@ -223,6 +224,29 @@ def test_a_slot_that_two_collectors_took_is_stored_once(bench: Benches, postgres
         with database.engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM polls")).scalar_one() == 1
         database.close()
+
+
+def test_of_a_slot_that_two_collectors_took_the_poll_is_kept_that_did_not_fail(
+    bench: Benches, postgresql_url: str
+) -> None:
+    roof = bench(cts="net", database_url=postgresql_url)
+    with contextlib.closing(CollectorDatabase(postgresql_url, shared=True)) as database:
+        loaded = replace(roof.settings, collect="shared")
+        (poller,) = wiring.pollers(loaded, database, roof.environ, clock=roof.clock)
+        times = [roof.clock() + timedelta(minutes=minute) for minute in range(3)]
+        reason = (SourceFailure(source="gateway", error="no answer in time"),)
+        failed = [Poll(gateway_serial="", polled_at=at, took_s=1.0, failures=reason) for at in times]
+        collect(poller, times[0])
+        for poll in failed:
+            poller.keeper.queue.append(poll)
+        poller.keeper.store()
+        roof.clock.set(times[1])
+        collect(poller, times[1])
+        with database.engine.connect() as connection:
+            query = "SELECT outcome FROM polls ORDER BY polled_at"
+            assert connection.execute(text(query)).scalars().all() == ["complete", "complete", "failed"]
+            query = "SELECT count(DISTINCT polled_at) FROM production_samples"
+            assert connection.execute(text(query)).scalar_one() == 2
 
 
 def test_a_file_that_another_process_goes_on_using_is_said_once(
