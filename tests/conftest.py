@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
@@ -115,11 +116,80 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+#: what a catalogue of a database has, and when it was last changed: any change of a schema, a right or a setting shows
+_CATALOGUES = ("class", "attribute", "constraint", "rewrite", "trigger", "proc", "type", "namespace", "inherits",
+               "default_acl", "db_role_setting", "database", "extension", "event_trigger")  # fmt: skip
+_MADE = " UNION ALL ".join(f"SELECT count(*), max(xmin::text::bigint) FROM pg_{name}" for name in _CATALOGUES)
+_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+)
+_WITH_ROWS = """
+SELECT oid::regclass::text FROM pg_class
+WHERE relkind = 'r' AND oid >= 16384 AND pg_relation_size(oid) > 0
+"""
+
+
+class EmptyDatabases:
+    """Empty, migrated databases of a server: what a test leaves as it was made is emptied for the next one.
+
+    To make one anew takes as long as many a test.
+    """
+
+    def __init__(self, server_url: str, template: str) -> None:
+        self._server_url, self._template = server_url, template
+        self._stack = contextlib.ExitStack()
+        self._free: list[tuple[str, list[Any]]] = []  #: and how each was made
+        with psycopg.connect(with_database(server_url, template)) as connection:
+            self._given = _with_rows(connection)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        """Yield the URL of one that nobody else has."""
+        if self._free:
+            url, made = self._free.pop()
+        else:
+            name = self._stack.enter_context(new_database(self._server_url, self._template))
+            url = with_database(self._server_url, name)
+            with psycopg.connect(url) as connection:
+                made = self._made(connection)
+        yield url
+        # Whoever broke its database is no reason to break the next test.
+        with contextlib.suppress(psycopg.Error), psycopg.connect(url) as connection:
+            connection.execute(_OTHERS, (connection.info.backend_pid,))
+            if self._made(connection) == made:
+                if names := _with_rows(connection) - self._given:
+                    connection.execute(f"TRUNCATE {', '.join(names)}".encode())
+                    connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")
+                self._free.append((url, self._made(connection)))
+
+    def _made(self, connection: psycopg.Connection[Any]) -> list[Any]:
+        """Return how a database was made: its schema, and the rows that come with it."""
+        rows = [
+            f"SELECT count(*), hashtextextended(string_agg({name}::text, ''), 0) FROM {name}"
+            for name in sorted(self._given)
+        ]
+        return connection.execute(" UNION ALL ".join([_MADE, *rows]).encode()).fetchall()
+
+
+def _with_rows(connection: psycopg.Connection[Any]) -> set[str]:
+    return {name for (name,) in connection.execute(_WITH_ROWS)}
+
+
+@pytest.fixture(scope="session")
+def empty_databases(postgres_url: str, postgres_template: str) -> Iterator[EmptyDatabases]:
+    made = EmptyDatabases(postgres_url, postgres_template)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def postgresql_url(postgres_url: str, postgres_template: str) -> Iterator[str]:
+def postgresql_url(empty_databases: EmptyDatabases) -> Iterator[str]:
     """The URL of an empty, migrated PostgreSQL database."""
-    with new_database(postgres_url, postgres_template) as name:
-        yield with_database(postgres_url, name)
+    with empty_databases.one() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite_url", "postgresql_url"], ids=["sqlite", "postgres"])
@@ -137,39 +207,56 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 class Moulds:
-    """Databases that are filled once, and copied for each test."""
+    """What databases were filled with once, for each test that wants the same."""
 
-    def __init__(self, directory: Path, server_url: str) -> None:
-        self._directory, self._server_url = directory, server_url
-        self._made: dict[tuple[str, str], str] = {}  #: engine and what fills it -> file, or database of the server
-        self._stack = contextlib.ExitStack()
-
-    def close(self) -> None:
-        self._stack.close()
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: dict[tuple[str, str], Any] = {}  #: engine and what fills it -> a file, or rows as COPY writes them
 
     def filled(self, engine: Engine, fill: Callable[[Engine], None]) -> Engine:
         """Return an empty database filled."""
-        key, url = (engine.dialect.name, f"{fill.__module__}.{fill.__qualname__}"), engine.url
-        if (mould := self._made.get(key)) is None:
-            fill(engine)
-        engine.dispose()
+        key = (engine.dialect.name, f"{fill.__module__}.{fill.__qualname__}")
+        is_new = key not in self._made
         if engine.dialect.name == "sqlite":
-            kept = self._directory / f"{key[1]}.db"
-            shutil.copy(*((mould, str(url.database)) if mould else (str(url.database), kept)))
-            self._made[key] = str(kept)
-        elif mould:
-            administer(self._server_url, f"DROP DATABASE {url.database} WITH (FORCE)")
-            administer(self._server_url, f"CREATE DATABASE {url.database} TEMPLATE {mould}")
-        else:
-            self._made[key] = self._stack.enter_context(new_database(self._server_url, str(url.database)))
+            if is_new:
+                fill(engine)
+            engine.dispose()
+            here, kept = str(engine.url.database), self._directory / f"{key[1]}.db"
+            self._made[key] = shutil.copy(*((here, kept) if is_new else (kept, here)))
+            return engine
+        with psycopg.connect(
+            engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        ) as connection:
+            if is_new:
+                given = _with_rows(connection)
+                connection.commit()
+                fill(engine)
+                self._made[key] = _rows(connection, _with_rows(connection) - given)
+            else:
+                _put(connection, self._made[key])
         return engine
 
 
+def _rows(connection: psycopg.Connection[Any], tables: set[str]) -> dict[str, bytes]:
+    """Return what tables have."""
+    found = {}
+    for name in tables:
+        with connection.cursor() as cursor, cursor.copy(f"COPY {name} TO STDOUT (FORMAT binary)".encode()) as copy:
+            found[name] = b"".join(copy)
+    return found
+
+
+def _put(connection: psycopg.Connection[Any], rows: dict[str, bytes]) -> None:
+    """Fill empty tables with rows that fit together, and in any order."""
+    connection.execute("SET LOCAL session_replication_role = replica")
+    for name, copied in rows.items():
+        with connection.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN (FORMAT binary)".encode()) as copy:
+            copy.write(copied)
+
+
 @pytest.fixture(scope="session")
-def moulds(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Moulds]:
-    made = Moulds(tmp_path_factory.mktemp("moulds"), postgres_url)
-    yield made
-    made.close()
+def moulds(tmp_path_factory: pytest.TempPathFactory) -> Moulds:
+    return Moulds(tmp_path_factory.mktemp("moulds"))
 
 
 Opening = Callable[..., Engine]

@@ -13,7 +13,7 @@ from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store.database import opened
 from logger.store.models import GATEWAYS
-from tests.conftest import new_database, with_database
+from tests.conftest import EmptyDatabases
 from tests.sample_data import fill, fill_inverters, times, utc
 
 FIRST, LAST = utc(2026, 3, 26, 23), utc(2026, 3, 30, 22)
@@ -50,11 +50,8 @@ def filled(request: pytest.FixtureRequest, one_house: Path) -> Iterator[Engine]:
             house(engine, NEIGHBOUR, 2, utc(2026, 3, 27, 23))
             yield engine
         return
-    url: str = request.getfixturevalue("postgres_url")
-    with (
-        new_database(url, request.getfixturevalue("postgres_template")) as name,
-        opened(with_database(url, name)) as there,
-    ):
+    databases: EmptyDatabases = request.getfixturevalue("empty_databases")
+    with databases.one() as url, opened(url) as there:
         house(there)
         house(there, NEIGHBOUR, 2, utc(2026, 3, 27, 23))
         yield there

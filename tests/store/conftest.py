@@ -1,7 +1,6 @@
 """Five days of a site, made once for each engine and copied for each test that asks for them."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from sqlalchemy import Engine
 
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
-from logger.store.database import open_engine
-from tests.conftest import new_database, with_database
+from logger.store.database import opened
+from tests.conftest import Moulds
 from tests.sample_data import fill, fill_inverters, times, utc
 
 SINCE = utc(2026, 5, 1)
@@ -30,35 +29,17 @@ def fill_up(engine: Engine) -> None:
 def filled_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("filled") / "filled.db"
     shutil.copy(sqlite_template, path)
-    engine = open_engine(f"sqlite:///{path}")
-    fill_up(engine)
-    engine.dispose()
+    with opened(f"sqlite:///{path}") as engine:
+        fill_up(engine)
     return path
 
 
-@pytest.fixture(scope="session")
-def filled_name(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    with new_database(postgres_url, template=postgres_template) as name:
-        engine = open_engine(with_database(postgres_url, name))
-        fill_up(engine)
-        engine.dispose()
-        yield name
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def filled_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a filled database of each engine."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("filled_file"), tmp_path / "envoylog.db")
-        yield f"sqlite:///{tmp_path / 'envoylog.db'}"
-        return
-    server: str = request.getfixturevalue("postgres_url")
-    with new_database(server, template=request.getfixturevalue("filled_name")) as name:
-        yield with_database(server, name)
+@pytest.fixture
+def filled(engine: Engine, moulds: Moulds) -> Engine:
+    """A filled database of each engine."""
+    return moulds.filled(engine, fill_up)
 
 
 @pytest.fixture
-def filled(filled_url: str) -> Iterator[Engine]:
-    engine = open_engine(filled_url)
-    yield engine
-    engine.dispose()
+def filled_url(filled: Engine) -> str:
+    return filled.url.render_as_string(hide_password=False)
