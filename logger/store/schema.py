@@ -78,7 +78,8 @@ def upgrade(engine: Engine) -> None:
     known(engine)
     with translated_errors(), engine.begin() as connection:
         connection.exec_driver_sql(backend(connection).LOCK_SCHEMA)  # Collectors may start at the same moment.
-        migrate(connection, "head")
+        with backend(connection).others_views_kept(connection):
+            migrate(connection, "head")
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -91,7 +92,7 @@ def downgrade(engine: Engine, revision: str) -> None:
     known(engine)
     if revision not in revisions():
         raise SchemaOutdatedError(f"There is no schema {revision}; known: {', '.join(revisions())}.")
-    with translated_errors(), engine.begin() as connection:
+    with translated_errors(), engine.begin() as connection, backend(connection).others_views_kept(connection):
         migrate(connection, revision, down=True)
 
 

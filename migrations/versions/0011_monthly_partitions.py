@@ -27,12 +27,19 @@ TIMES = {
 MONTHS = """
 SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month')::date FROM generate_series(0, 3) AS n
 """
+#: views of these tables, and of such views; others in the schema are somebody else's
 VIEWS = """
-SELECT relname, pg_get_viewdef(oid) AS text FROM pg_class
-WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace ORDER BY oid
+WITH RECURSIVE dependent AS (
+    SELECT to_regclass(name)::oid AS oid FROM unnest(CAST(:names AS text[])) AS name
+    UNION SELECT ev_class FROM dependent
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = dependent.oid
+    JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+)
+SELECT oid::regclass::text AS relname, pg_get_viewdef(oid) AS text FROM pg_class JOIN dependent USING (oid)
+WHERE relkind = 'v' ORDER BY oid
 """
 COMMENTS = """
-SELECT relname, relkind IN ('v') AS is_view, attname, description FROM pg_description
+SELECT c.oid::regclass::text AS relname, relkind IN ('v') AS is_view, attname, description FROM pg_description
 JOIN pg_class c ON c.oid = objoid AND relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')
 LEFT JOIN pg_attribute a ON attrelid = c.oid AND attnum = objsubid AND objsubid > 0
 WHERE classoid = 'pg_class'::regclass
@@ -67,14 +74,15 @@ def downgrade() -> None:
 
 def _remake(connection: Any, *, is_parted: bool) -> None:
     """Put tables of the other kind, with the same rows, keys and comments, in the place of those that there are."""
-    kinds = dict(connection.execute(sa.text("SELECT relname, relkind FROM pg_class WHERE relkind IN ('r', 'p')")).all())
+    here = "relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace"
+    kinds = dict(connection.execute(sa.text(f"SELECT relname, relkind FROM pg_class WHERE {here}")).all())  # noqa: S608
     names = [name for name in TIMES if (kinds[name] == "p") is not is_parted]
     if not names:
         return
     schema = connection.execute(sa.text(SCHEMA)).scalar_one()
     if is_parted and schema.endswith("_months"):
         _run(connection, f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    views = connection.execute(sa.text(VIEWS)).all()
+    views = connection.execute(sa.text(VIEWS), {"names": names}).all()
     comments = connection.execute(sa.text(COMMENTS)).all()
     _run(connection, f"DROP VIEW {', '.join(view.relname for view in views)}")
     for name in names:
@@ -101,7 +109,7 @@ def _remake(connection: Any, *, is_parted: bool) -> None:
     for view in views:
         _run(connection, f"CREATE VIEW {view.relname} AS {view.text}")
     for comment in comments:
-        if comment.is_view or comment.relname in names:
+        if comment.relname in {*names, *(view.relname for view in views)}:
             of = "VIEW" if comment.is_view else "TABLE"
             what = f"COLUMN {comment.relname}.{comment.attname}" if comment.attname else f"{of} {comment.relname}"
             text = comment.description.replace("'", "''")

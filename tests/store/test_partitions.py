@@ -89,6 +89,22 @@ def test_a_database_in_use_stays_as_it_is_and_can_go_back_to_tables_without_mont
             assert connection.execute(text("SELECT col_description('v_power_now'::regclass, 1)")).scalar_one()
 
 
+def test_views_of_somebody_else_outlive_a_migration(server: Engine) -> None:
+    look = text("SELECT oid, relacl::text FROM pg_class WHERE relname LIKE :name")
+    with server.begin() as connection:
+        connection.execute(text("""CREATE VIEW "somebody's view" AS SELECT 1 AS number"""))
+        connection.execute(text("""CREATE VIEW "their days" AS SELECT day, production_kwh FROM v_energy_daily"""))
+        connection.execute(text("""CREATE VIEW best AS SELECT max(production_kwh) AS kwh FROM "their days" """))
+        connection.execute(text("GRANT SELECT ON best TO PUBLIC"))
+        before = connection.execute(look, {"name": "somebody%"}).one(), connection.execute(look, {"name": "best"}).one()
+    schema.downgrade(server, "0010")
+    schema.upgrade(server)
+    with server.connect() as connection:
+        assert connection.execute(text("SELECT kwh FROM best")).scalars().all() == [None]
+        assert connection.execute(look, {"name": "somebody%"}).one() == before[0]
+        assert connection.execute(look, {"name": "best"}).one()[1] == before[1][1]
+
+
 def test_old_samples_go_by_whole_months_and_no_total_changes(
     server: Engine, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
