@@ -37,7 +37,10 @@ def _name(panel: Panel) -> str:
 
 def _bar(panel: Panel) -> str:
     """Return how much of what is usual a panel makes, as a bar."""
-    share = {"dead": 0.0, "silent": 0.0, "removed": 0.0}.get(panel.state or "", (panel.relative_pct or 100.0) / 100)
+    known = None if panel.relative_pct is None else panel.relative_pct / 100
+    share = {"dead": 0.0, "silent": 0.0, "removed": 0.0}.get(panel.state or "", known)
+    if share is None:
+        return " " * BAR
     filled = min(BAR, max(0, round(share * BAR)))
     return "█" * filled + "░" * (BAR - filled)
 

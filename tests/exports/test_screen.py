@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from logger.exports import language, screen
+from logger.exports import language, panel_lines, screen
 from logger.reports.overview import Comparison, Energy, Overview
 from logger.reports.panels import Panel
 from logger.reports.power import Power
@@ -115,3 +115,12 @@ def test_how_long_ago_is_said_as_exactly_as_it_matters(seconds: float, words: st
 def test_an_instant_is_shown_as_the_sites_clocks_show_it() -> None:
     assert screen.at_local(NOW, "Europe/Amsterdam", NOW) == "13:00"
     assert screen.at_local(NOW - timedelta(days=1), "Europe/Amsterdam", NOW) == "9 Mar 2026 13:00"
+
+
+def test_a_panel_of_which_nothing_is_known_has_no_bar_and_one_that_makes_nothing_an_empty_one() -> None:
+    panels = [
+        Panel(serial=serial, state=state, since=NOW.date(), relative_pct=share_pct)
+        for serial, state, share_pct in (("a", None, None), ("b", "weak", 0.0), ("c", "fine", 100.0))
+    ]
+    bars = [line.count("\u2588") + 100 * line.count("\u2591") for line in panel_lines.lines(panels)]
+    assert bars[1:4] == [0, 2000, 20]
