@@ -70,6 +70,7 @@ def telling(loaded: "Settings", collector: "Service", engine: "Engine", environ:
                 kept=keepers,
                 tokens=lambda: credentials.tokens_left(loaded, environ, utc_now),
                 folders=folders,
+                is_idle=lambda: collector.sharing is not None and not collector.turns,
                 page=month.MonthlyPage(loaded.state_dir / "notify", environ, courier, locale=loaded.pages_locale),
             )
         )

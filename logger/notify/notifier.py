@@ -88,6 +88,7 @@ class Notifier(threading.Thread):
         tokens: Callable[[], Sequence[TokenLeft | None]] = list,
         folders: Mapping[str, Path] | None = None,
         page: Callable[[str], Path | None] = lambda _month: None,
+        is_idle: Callable[[], bool] = lambda: False,
         send: Deliver | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -97,7 +98,7 @@ class Notifier(threading.Thread):
         self._database, self._asked, self._kept = database, asked, kept
         self._tokens, self._folders, self._page = tokens, folders or {}, page
         self._send = send or (lambda receiver, message: deliver(receiver.secret, message, self._beside))
-        self._clock = clock
+        self._is_idle, self._clock = is_idle, clock
         self._receivers = [_Receiver(own) for own in settings.notify]
         self._outbox = Outbox(settings.notify)
         self._sites: dict[str, Site] = {}
@@ -127,7 +128,9 @@ class Notifier(threading.Thread):
                     log.error("receiver=%s can't be told anything: %s", receiver.name, error)  # noqa: TRY400 - the sentence is enough
 
     def look(self) -> None:
-        """Look at everything once, and tell what is news."""
+        """Look at everything once, and tell what is news; who asks no gateway leaves that to the collectors that do."""
+        if self._is_idle():
+            return
         now = self._clock()
         self._notice(now)
         self._store()

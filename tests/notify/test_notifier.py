@@ -322,6 +322,20 @@ def test_two_collectors_of_one_database_tell_a_thing_once(house: Houses) -> None
 
 
 @one_engine
+def test_a_collector_that_asks_no_gateway_tells_nothing(house: Houses) -> None:
+    site, asks = house(), [False]
+    first, idle = site.notifier(), site.notifier()
+    idle._is_idle = lambda: not asks[0]
+    site.event(*LOST)
+    idle.look()
+    assert site.got == []
+    first.look()
+    asks[0] = True
+    idle.look()
+    assert len(site.got) == 1
+
+
+@one_engine
 def test_what_could_not_be_committed_is_written_later(house: Houses, monkeypatch: pytest.MonkeyPatch) -> None:
     home = house()
     own = home.notifier()
