@@ -24,6 +24,7 @@ from logger.settings import Settings
 from logger.store.database import backend, rows
 from logger.store.models import ENERGY_DAILY
 from logger.store.queries import gateways
+from logger.store.sqlite_file import sync
 
 log = logging.getLogger(__name__)
 #: rows of a group of a file
@@ -218,6 +219,8 @@ def _replace(target: _Target, month: str, parts: Iterable[Any]) -> int:
                     waiting = []
             if waiting:
                 writer.write_table(pa.concat_tables(waiting))
+        if target.places.get(month):
+            sync(temporary)  # What was there may hold samples that no database has any more.
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
