@@ -1,6 +1,7 @@
-"""The right to one of many things, as one place of a file that all share: one open file for all of them."""
+"""Rights that end with the process that holds them: a whole file, or one place of a file that many share."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -9,15 +10,58 @@ import zlib
 from pathlib import Path
 from typing import ClassVar
 
-from logger.errors import CollectorRunningError, StoreError
+from logger.errors import CollectorRunningError, StoreAwayError, StoreError
 from logger.settings import places
 
 #: struct flock of Linux: kind, from where on (0: the file's begin), start, length, process; fcntl(2)
 FLOCK = "hhqqi4x"
 
 
+class FileLock:
+    """The right to something, as the lock of a file that names the process."""
+
+    def __init__(self, path: Path, taken: str) -> None:
+        self._path = path
+        self._taken = taken  #: the sentence when another process has it
+        self._file: int | None = None
+
+    def hold(self) -> None:
+        """Take the lock, unless it is ours.
+
+        Raises:
+            CollectorRunningError: another process has it.
+            StoreError: the file can't be written.
+        """
+        if self._file is not None:
+            return
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
+            raise kind(
+                f"{self._path} can't be written ({error.strerror}); make room or fix its permissions."
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise CollectorRunningError(self._taken) from error
+        if os.geteuid() in {0, os.fstat(handle).st_uid}:
+            places.inherit_owner(self._path)
+            os.fchmod(handle, 0o600)  # Who can read it could take it; older versions let everybody.
+        os.ftruncate(handle, 0)
+        os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
+        self._file = handle
+
+    def release(self) -> None:
+        """Let another process have it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
 class PlaceLock:
-    """The right to what goes by a name, gone with the process that holds it."""
+    """The right to what goes by a name, as one place of a file: one open file for a thousand of them."""
 
     _opened: ClassVar[dict[Path, tuple[int, set[int]]]] = {}  #: by path: the file, and the places that are ours
     _guard: ClassVar[threading.Lock] = threading.Lock()

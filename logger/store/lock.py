@@ -4,20 +4,15 @@ The database may be away at any time, also at the start.
 """
 
 import contextlib
-import errno
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 
 from sqlalchemy import Engine
 
 from logger.clock import utc_now
-from logger.errors import CollectorRunningError, StoreAwayError, StoreError
-from logger.settings import places
+from logger.errors import StoreAwayError, StoreError
 from logger.store import partitions, schema
 from logger.store.database import backend, open_engine, translated_errors
 
@@ -26,49 +21,6 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 60.0
 #: raises while nothing can be stored
 Ready = Callable[[], None]
-
-
-class FileLock:
-    """The right to something as the lock of a file, gone with the process that holds it."""
-
-    def __init__(self, path: Path, taken: str) -> None:
-        self._path = path
-        self._taken = taken  #: the sentence when another process has it
-        self._file: int | None = None
-
-    def hold(self) -> None:
-        """Take the lock, unless it is ours.
-
-        Raises:
-            CollectorRunningError: another process has it.
-            StoreError: the file can't be written.
-        """
-        if self._file is not None:
-            return
-        try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            kind = StoreAwayError if error.errno == errno.ENOSPC else StoreError
-            raise kind(
-                f"{self._path} can't be written ({error.strerror}); make room or fix its permissions."
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            raise CollectorRunningError(self._taken) from error
-        if os.geteuid() in {0, os.fstat(handle).st_uid}:
-            places.inherit_owner(self._path)
-            os.fchmod(handle, 0o600)  # Who can read it could take it; older versions let everybody.
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
-        self._file = handle
-
-    def release(self) -> None:
-        """Let another process have it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
 
 
 @contextlib.contextmanager

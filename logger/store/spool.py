@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from logger.readings import Poll
 from logger.settings import file_stem
+from logger.store.file_lock import PlaceLock
 from logger.store.lines import decode, encode
-from logger.store.place_lock import PlaceLock
 from logger.store.poll_file import LARGEST_BYTES, PollFile
 from logger.store.shelf import Shelf, shelves
 

@@ -16,7 +16,7 @@ from logger.clock import running_s
 from logger.errors import ReadOnlyError, SettingsError, StoreAwayError, StoreDamagedError, StoreError
 from logger.store import sqlite_file
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
-from logger.store.lock import FileLock
+from logger.store.file_lock import FileLock
 from logger.store.models import UtcDateTime
 
 #: by the first part of an error's name; https://sqlite.org/rescode.html

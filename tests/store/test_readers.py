@@ -16,7 +16,8 @@ from sqlalchemy import text
 from logger.errors import CollectorRunningError, StoreError
 from logger.store import schema, sqlite_file
 from logger.store.database import open_engine, opened
-from logger.store.lock import CollectorDatabase, FileLock
+from logger.store.file_lock import FileLock
+from logger.store.lock import CollectorDatabase
 from tests.another_user import NOBODY, ROOT_ALONE, as_user
 
 SERVICE, GROUP, MEMBER = 64_001, 64_002, 64_003

@@ -14,8 +14,8 @@ import pytest
 from logger.errors import CollectorRunningError, SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
+from logger.store.file_lock import PlaceLock
 from logger.store.lines import decode, encode
-from logger.store.place_lock import PlaceLock
 from logger.store.poll_file import BLOCK_BYTES, RESERVED_BYTES, PollFile
 from logger.store.spool import Spool, waiting_files
 from tests.conftest import Benches
