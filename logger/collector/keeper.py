@@ -170,6 +170,7 @@ class Keeper:
             try:
                 waits = self._store(batch)
             except RowRefusedError:
+                self._gateway_id, self._ids = None, {}  # Somebody may have deleted the gateway's row.
                 waits = [poll for poll in batch if self._store_or_set_aside(poll)]
             unknown += waits
             self.is_gateway_unknown = bool(waits)

@@ -12,7 +12,7 @@ from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.errors import CertificateChangedError, GatewayReplacedError
 from logger.readings import Poll
-from logger.store.models import EVENTS, POLLS, PRODUCTION_SAMPLES
+from logger.store.models import EVENTS, METADATA, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, Opening, collect
 
@@ -141,6 +141,17 @@ def test_another_gateway_is_only_asked_who_it_is_until_the_right_one_is_back(
     with engine.connect() as connection:
         outcomes = connection.execute(select(POLLS.c.outcome).order_by(POLLS.c.polled_at)).scalars().all()
     assert outcomes == ["complete", "failed", "failed", "complete"]
+
+
+def test_a_gateway_whose_row_is_deleted_is_made_known_anew(bench: Benches, engine: Engine, database_url: str) -> None:
+    roof = bench(database_url=database_url, cts="net")
+    poller = poller_of(roof, engine)
+    run(roof, poller, 1)
+    with engine.begin() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(table.delete())
+    run(roof, poller, 3)
+    assert count(engine, "polls") == 3
 
 
 def test_a_bug_costs_the_poll_that_has_it_and_is_logged_once(
