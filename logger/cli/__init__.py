@@ -6,6 +6,7 @@ executed before it is used.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -189,6 +190,9 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, PermissionError) and error.filename:
         reason = f"{error.filename} is not for this user ({error.strerror})"
         everywhere.say(f"{reason}; run the command as its owner, or check its permissions.")
+        return 1
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        everywhere.say(f"The disk of {error.filename or 'what is written'} is full; make room.")
         return 1
     everywhere.say(f"unexpected {type(error).__name__}: {error}; please report this, with what `envoylog -v …` prints.")
     return 1

@@ -120,6 +120,8 @@ def log_to_stderr() -> None:
 def prepare_streams() -> None:
     """Have what is written come out readable on every terminal."""
     codecs.register_error("in ascii", _in_ascii)
+    # Where a stream was closed, nobody reads.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="in ascii")

@@ -195,7 +195,7 @@ def _wishes(given: dict[str, Any]) -> "person.Wishes":
     file: Path | None = given["password_file"]
     if file is not None:
         file = given["password_file"] = file.absolute()
-    password = settings.read_secret(file) if file else None
+    password = settings.read_secret(file, waits=True) if file else None
     if file and not given["username"]:
         raise UsageError("--password-file belongs to --username; add it.")
     if texts and given["username"]:
