@@ -21,6 +21,7 @@ from typing import Any
 
 from logger.errors import CertificateChangedError, GatewayUnreachableError, MalformedDocumentError, SettingsError
 from logger.settings import file_stem, write_secret
+from logger.settings.secret_files import open_file
 
 #: pattern in what the libraries report, the first that fits -> a few words for people
 REASONS = {
@@ -223,7 +224,8 @@ class Pins:
         CertificateChangedError: the file is there, but damaged: nothing proves who answers.
         """
         try:
-            text = self.path.read_text(encoding="ascii").strip()
+            with open_file(self.path) as file:
+                text = file.read(1000).strip()
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError):

@@ -1,8 +1,11 @@
 """Files that hold secrets: read only where nobody else can read them, and written so."""
 
+import errno
 import os
+import stat
 import struct
 from pathlib import Path
+from typing import IO
 
 from logger.errors import SettingsError
 from logger.settings.places import inherit_owner, make_folder
@@ -11,6 +14,8 @@ from logger.settings.places import inherit_owner, make_folder
 _ACL = "system.posix_acl_access"
 _HEAD, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
+#: characters: a token has some hundreds, and stands in a page of some thousands
+LONGEST_SECRET = 100_000
 #: Only root and the service's user get into the folders here; files belong to root.
 _CREDENTIALS = Path("/run/credentials")
 
@@ -30,18 +35,30 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def read_secret(path: Path) -> str:
-    """Return the secret that a file holds, without surrounding white space.
+def open_file(path: Path) -> IO[str]:
+    """Open a small file of text, and wait for nobody: a pipe in its place could keep a thread for ever.
+
+    OSError: it is not there, not for this user, or no file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
+
+
+def read_secret(path: Path, *, waits: bool = False) -> str:
+    """Return the secret that a file holds, without surrounding white space; ``waits`` for who writes into a pipe.
 
     Raises:
         SettingsError: missing, or readable by others than its owner and this process.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8") if waits else open_file(path) as file:
             if is_open_to_others(file.fileno(), path):
                 owner = f"chown {os.geteuid()} {path} && " if os.fstat(file.fileno()).st_uid != os.geteuid() else ""
                 raise SettingsError(f"{path} holds a secret but others can read it; run: {owner}chmod 600 {path}")
-            return file.read().strip()
+            return file.read(LONGEST_SECRET).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SettingsError(f"The secret file {path} can't be read ({reason}); check its path and owner.") from error

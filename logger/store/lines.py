@@ -10,6 +10,8 @@ import msgspec
 
 from logger.readings import Poll
 
+#: A poll of 50 units has 15 kB; what is longer is none, and is not held in memory whole.
+LONGEST_LINE_BYTES = 4 * 1024 * 1024
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Poll)
 
 
@@ -44,7 +46,7 @@ def ends(paths: Iterable[Path]) -> tuple[Poll, list[Poll]] | None:
 def _ends(path: Path) -> tuple[Poll, list[Poll]] | None:
     try:
         with path.open("rb") as source:
-            first = source.readline()
+            first = source.readline(LONGEST_LINE_BYTES)
             size = source.seek(0, os.SEEK_END)
             source.seek(max(0, size - max(4 * len(first), 65_536)))
             tail = source.read().splitlines()

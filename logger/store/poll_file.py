@@ -10,13 +10,14 @@ import contextlib
 import errno
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from logger.errors import SettingsError
 from logger.readings import Poll
 from logger.settings import places
-from logger.store.lines import decode
+from logger.store.lines import LONGEST_LINE_BYTES, decode
 
 log = logging.getLogger(__name__)
 
@@ -44,26 +45,42 @@ class PollFile:
         try:
             self._make()
         except OSError as error:
-            raise SettingsError(
-                f"Polls can't wait in {path.parent} ({error.strerror}); make the directory writable or set state_dir."
-            ) from error
+            raise self._unusable(error) from error
         self.reserve()
+
+    def _unusable(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"Polls can't wait in {self.path.parent} ({error.strerror}); make the directory writable or set state_dir."
+        )
 
     @property
     def size_bytes(self) -> int:
         """How long the file is; 0 where there is none."""
         try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
+            found = self.path.stat()
+        except OSError:
             return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
     def _make(self) -> None:
         places.make_folder(self.path.parent, 0o700)
+        if self.path.exists() and not self.path.is_file():
+            log.error("spool %s is no file; it is moved to %s", self.path, self.path.with_suffix(".odd"))
+            self.path.rename(self.path.with_suffix(".odd"))
         self.path.touch(0o600)
         places.inherit_owner(self.path)
 
     def cut_torn_line(self) -> None:
-        """Remove what a crash left of a last line, so that the next one starts a line."""
+        """Remove what a crash left of a last line, so that the next one starts a line.
+
+        SettingsError: the file can't be read.
+        """
+        try:
+            self._cut_torn_line()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _cut_torn_line(self) -> None:
         with self.path.open("rb+") as file:
             end = start = file.seek(0, os.SEEK_END)
             found = -1
@@ -96,7 +113,7 @@ class PollFile:
             return
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as source:
             number = 0
-            while source.tell() < end and (line := source.readline()):
+            while source.tell() < end and (line := source.readline(LONGEST_LINE_BYTES)):
                 number += 1
                 if (poll := decode(line)) is not None:
                     yield poll
@@ -121,7 +138,10 @@ class PollFile:
 
     def _write(self, line: bytes) -> None:
         """Append a line whole, or leave the file as it was."""
-        end = self.path.stat().st_size
+        found = self.path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+        end = found.st_size
         if end + len(line) > self.largest_bytes:
             self._thin()
             end = self.path.stat().st_size
@@ -154,9 +174,12 @@ class PollFile:
 
     def reserve(self) -> None:
         """Reserve room for when the disk is full, where there is room now."""
-        with contextlib.suppress(OSError), self._reserve_path.open("ab") as file:
+        with contextlib.suppress(OSError), os.fdopen(self._open_reserve(), "ab") as file:
             if file.tell() < RESERVED_BYTES and self.largest_bytes >= RESERVED_BYTES:
                 os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+
+    def _open_reserve(self) -> int:
+        return os.open(self._reserve_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
 
     def _replace(self, lines: Iterable[bytes]) -> None:
         temporary = self.path.with_suffix(".new")

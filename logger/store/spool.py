@@ -11,7 +11,9 @@ One thread appends while another takes out: ``waiting`` gives what waited when i
 that.
 """
 
+import errno
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ from logger.store.shelf import Shelf, shelves
 log = logging.getLogger(__name__)
 
 LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
+#: of polls that the database refuses: months of one a minute
+LARGEST_REFUSED_BYTES = 64 * 1024 * 1024
 #: This many polls lie in memory at most, while the file can be written.
 MOST_HELD = 200
 
@@ -244,6 +248,8 @@ class Spool:
         path = self.path.with_suffix(".refused")
         try:
             with path.open("ab") as out:
+                if out.tell() > LARGEST_REFUSED_BYTES:
+                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # noqa: TRY301
                 out.write(encode(poll))
         except OSError as error:
             log.error("spool %s: a refused poll was lost: %s", path, error.strerror)  # noqa: TRY400 - the sentence is enough

@@ -122,6 +122,8 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
         places.inherit_owner(path)
     except FileExistsError:
+        if not path.is_file():
+            raise StoreError(f"The database {path} is no file; move away what lies there.") from None
         if not _can_write(path):
             raise StoreError(f"The database {path} can't be written by this user; {_remedy(path)}") from None
         _take_back(path)
@@ -184,6 +186,8 @@ def _settle(path: Path) -> None:
 
 def is_wal(path: Path) -> bool:
     """Return whether a file is in WAL mode; https://sqlite.org/fileformat.html#file_format_version_numbers."""
+    if not path.is_file():
+        return False  # A pipe would be waited for.
     with path.open("rb") as file:
         return file.read(20)[18:] == b"\x02\x02"
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import socket
 import threading
 import time
@@ -12,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from logger.errors import CertificateChangedError, GatewayError, MalformedDocumentError
+from logger.errors import (
+    AuthenticationError,
+    CertificateChangedError,
+    GatewayError,
+    MalformedDocumentError,
+    SettingsError,
+)
 from logger.gateway import parse
 from logger.gateway.anomalies import Anomaly, Watch
 from logger.gateway.auth import LocalUsers
@@ -210,6 +217,16 @@ def test_no_session_goes_over_plain_http(bench: Benches) -> None:
 class _stopping:  # noqa: N801 - used like closing
     def __init__(self, server: GatewayServer) -> None:
         self.close = server.stop
+
+
+@pytest.mark.parametrize("name", ["roof.token", "state/certificates/roof.sha256"])
+def test_a_pipe_in_the_place_of_a_secret_keeps_nobody_waiting(bench: Benches, name: str) -> None:
+    roof = bench(cts="net")
+    roof.poll(roof.gateway())
+    (roof.directory / name).unlink()
+    os.mkfifo(roof.directory / name, 0o600)
+    with pytest.raises(AuthenticationError if "sha" in name else SettingsError, match="can't be read"):
+        roof.poll(roof.gateway())
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"abc", b"\xff\xfe"])

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tracemalloc
 import zlib
 from dataclasses import replace
 from datetime import timedelta
@@ -15,9 +16,9 @@ from logger.errors import CollectorRunningError, SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
 from logger.store.file_lock import PlaceLock
-from logger.store.lines import decode, encode
+from logger.store.lines import LONGEST_LINE_BYTES, decode, encode
 from logger.store.poll_file import BLOCK_BYTES, RESERVED_BYTES, PollFile
-from logger.store.spool import Spool, waiting_files
+from logger.store.spool import Spool, spool_path, waiting_files
 from tests.conftest import Benches
 from tests.sample_data import utc
 
@@ -140,15 +141,21 @@ def test_a_full_disk_gives_up_as_much_of_the_room_that_was_reserved_as_a_line_ne
     assert list(Spool(tmp_path, "roof").waiting()) == polls(100)
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize("what", ["file", "folder", "a folder in its place", "a pipe in its place"])
 def test_a_spool_that_is_removed_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str) -> None:
     spool = Spool(tmp_path, "roof")
     three = polls(3)
     spool.append(three[0])
-    if what == "file":
-        spool.path.unlink()
-    else:
+    if what == "folder":
         shutil.rmtree(spool.path.parent)
+    else:
+        spool.path.unlink()
+    if what == "a folder in its place":
+        spool.path.mkdir()
+    elif what == "a pipe in its place":
+        os.mkfifo(spool.path)
+        spool.path.with_name("reserve").unlink()
+        os.mkfifo(spool.path.with_name("reserve"))
     assert list(spool.waiting()) == []
     spool.append(three[1])
     assert "made anew" in caplog.text
@@ -159,6 +166,33 @@ def test_a_spool_that_is_removed_is_made_anew(tmp_path: Path, caplog: pytest.Log
     spool.append(three[2])
     assert list(Spool(tmp_path / "other", "roof").waiting()) == []
     assert list(spool.waiting()) == [three[2]]
+
+
+def test_what_is_no_file_is_moved_out_of_the_way_at_a_start(tmp_path: Path) -> None:
+    spool_path(tmp_path, "roof").mkdir(parents=True)
+    spool = Spool(tmp_path, "roof")
+    spool.claim()
+    spool.append(polls(1)[0])
+    assert list(spool.waiting()) == polls(1)
+    spool.close()
+
+
+def test_a_line_of_any_length_is_not_held_in_memory_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "roof")
+    spool.path.write_bytes(b"x" * 6 * LONGEST_LINE_BYTES + b"\n" + encode(polls(1)[0]))
+    tracemalloc.start()
+    assert list(spool.waiting()) == polls(1)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4 * LONGEST_LINE_BYTES
+
+
+def test_polls_that_are_refused_without_end_fill_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logger.store.spool.LARGEST_REFUSED_BYTES", 5000)
+    spool = Spool(tmp_path, "roof")
+    for _ in range(20):
+        spool.set_aside(polls(1)[0])
+    assert spool.path.with_suffix(".refused").stat().st_size < 10_000
 
 
 @pytest.mark.parametrize("count", [1, 4])
