@@ -123,10 +123,12 @@ _MADE = " UNION ALL ".join(f"SELECT count(*), max(xmin::text::bigint) FROM pg_{n
 _OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
 )
-_WITH_ROWS = """
+_WITH_PAGES = """
 SELECT oid::regclass::text FROM pg_class
 WHERE relkind = 'r' AND oid >= 16384 AND pg_relation_size(oid) > 0
 """
+#: tables that others refer to: these cannot be truncated alone
+_REFERRED = "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
 
 
 class EmptyDatabases:
@@ -160,9 +162,11 @@ class EmptyDatabases:
         with contextlib.suppress(psycopg.Error), psycopg.connect(url) as connection:
             connection.execute(_OTHERS, (connection.info.backend_pid,))
             if self._made(connection) == made:
-                if names := _with_rows(connection) - self._given:
-                    connection.execute(f"TRUNCATE {', '.join(names)}".encode())
-                    connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")
+                referred = {name for (name,) in connection.execute(_REFERRED)}
+                connection.execute("SET LOCAL session_replication_role = replica")
+                for name in _with_rows(connection) - self._given:
+                    connection.execute(f"{'DELETE FROM' if name in referred else 'TRUNCATE'} {name}".encode())
+                connection.execute("DELETE FROM pg_statistic WHERE starelid >= 16384")
                 self._free.append((url, self._made(connection)))
 
     def _made(self, connection: psycopg.Connection[Any]) -> list[Any]:
@@ -175,7 +179,8 @@ class EmptyDatabases:
 
 
 def _with_rows(connection: psycopg.Connection[Any]) -> set[str]:
-    return {name for (name,) in connection.execute(_WITH_ROWS)}
+    names = [name for (name,) in connection.execute(_WITH_PAGES)]
+    return {name for name in names if connection.execute(f"TABLE {name} LIMIT 1".encode()).fetchone()}
 
 
 @pytest.fixture(scope="session")
