@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError
 from logger.reports import Report
-from logger.reports.columns import BATTERY, STATUS
+from logger.reports.columns import BATTERY, STATUS, sum_known
 from logger.reports.energy import Site, as_date, energy_report, sites_of, view_rows
 from logger.reports.periods import next_period, period_of
 from logger.store.models import BATTERIES, ENERGY_DAILY, STORAGE_SAMPLES
@@ -98,7 +98,7 @@ def _days(connection: Connection, site: Site, since: date, until: date) -> dict[
         throughput_kwh = (charge_kwh or 0.0) + (discharge_kwh or 0.0)
         days[day] = own | {
             "outages": len(lost),
-            "outage_minutes": sum(minutes for minutes in lost if minutes is not None) if lost else 0.0,
+            "outage_minutes": sum_known(lost) if lost else 0.0,
             "throughput_kwh": throughput_kwh if estimated_pct is not None else None,
             "estimated_kwh": None if estimated_pct is None else estimated_pct * throughput_kwh / 100,
             "drawn_kwh": drawn_kwh,

@@ -93,6 +93,8 @@ def adopt(connection: Connection, gateway_id: int, configured: Sequence[GatewayS
         wanted["time_zone"] = gateway.time_zone or zone
         remember_panels(connection, gateway_id, gateway)
         values = {} if gateway.peak_power_kwp is None else {"peak_power_kwp": gateway.peak_power_kwp}
+    if not name:  # One that was filled in by plain SQL: views and reports go by names.
+        values["name"] = own[0].name if own else serial
     connection.execute(update(GATEWAYS).where(mine).values(wanted | values))
     return wanted != known
 

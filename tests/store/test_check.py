@@ -212,3 +212,17 @@ def test_a_damaged_file_is_a_check_that_failed(
     code, lines = check(f"sqlite:///{damaged}", capsys)
     assert code == 8
     assert any("damaged" in line for line in lines), lines
+
+
+def test_a_gateway_that_was_filled_in_without_a_name_goes_by_its_serial(
+    engine: Engine, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = "gateway_id, polled_at, phase, energy_lifetime_wh"
+    sample = f"INSERT INTO production_samples ({columns}) VALUES (1, :at, 'total', :wh)"
+    samples = [{"at": instant(engine, SINCE + timedelta(minutes=number)), "wh": 5.0 * number} for number in range(60)]
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial) VALUES (1, '122334455667')"))
+        connection.execute(text(sample), samples)
+    assert run(["--database-url", database_url, "db", "rebuild"]) == 0
+    assert run(["--database-url", database_url, "report", "daily", "--from", str(SINCE.date())]) == 0
+    assert "122334455667: energy by day" in capsys.readouterr().out
