@@ -65,8 +65,9 @@ class _Backend(Protocol):
     most, and connections hold little memory.
     ``write_file`` writes the database as it is into a SQLite file, and ``replace_file`` puts one in its place, where
     that is another way than to copy rows; ``csv_lines`` is what a server writes itself. ``copy_in`` takes rows of
-    ``copied`` columns of another database. In upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read
-    them until the end of the transaction; ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
+    ``copied`` columns of another database. What is executed ``pipelined`` gives nothing, and errors come at its end. In
+    upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read them until the end of the transaction;
+    ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
     """
 
     SIZE_BYTES: str
@@ -110,6 +111,7 @@ class _Backend(Protocol):
     def others_views_kept(self, connection: Connection) -> AbstractContextManager[None]: ...
     def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...
     def large_transaction(self, engine: Engine, *, is_new: bool) -> AbstractContextManager[Connection]: ...
+    def pipelined(self, connection: Connection) -> AbstractContextManager[object]: ...
     def foreign_keys_deferred(
         self, connection: Connection, tables: Sequence[Table]
     ) -> AbstractContextManager[None]: ...

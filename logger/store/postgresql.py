@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -140,6 +141,12 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     with engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
         connection.exec_driver_sql("SET LOCAL DateStyle TO ISO")
         yield connection
+
+
+def pipelined(connection: Connection) -> AbstractContextManager[object]:
+    """Send what is executed without waiting for each answer: a server may be some milliseconds away."""
+    driver: Any = connection.connection.driver_connection
+    return driver.pipeline() if psycopg.Pipeline.is_supported() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

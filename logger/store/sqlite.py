@@ -150,6 +150,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def pipelined(_connection: Connection) -> AbstractContextManager[object]:
+    """Do nothing: nobody is far away."""
+    return contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def large_transaction(engine: Engine, *, is_new: bool) -> Iterator[Connection]:
     """Write everything or nothing.

@@ -177,24 +177,25 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
     key = (gateway_id, models.instant(connection, poll.polled_at))
     if not is_new_row(connection, models.POLLS, _POLL, (*key, took_s(poll), poll.outcome, poll.error)):
         return False
-    for table, names, values, order, of_poll in _SAMPLED:
-        rows = [(*key, *values(reading)) for reading in sorted(of_poll(poll), key=order)]
-        insert_rows(connection, table, names, rows)
-    _save_inverters(connection, gateway_id, poll)
-    _save_batteries(connection, gateway_id, poll)
-    insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
-    of = {"gateway": gateway_id, "polled_at": poll.polled_at}
-    if poll.outcome is not Outcome.FAILED:
-        connection.execute(_SEE_GATEWAY, of | {"hour_before": poll.polled_at - SEEN_EVERY})
     ages_s = [sample.reading_age_s for sample in poll.production]
     ages_s += [reading.reading_age_s for reading in poll.meter_readings]
     # A clock that is wrong by days is no reason to count years anew: the ledger looks at it.
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
-    if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
-        if poll.storage:
-            connection.execute(_REOPEN_WITH_STORAGE, of | {"day_before": poll.polled_at - timedelta(days=1)})
-        else:
-            _reopen(connection, gateway_id, "energy", poll.polled_at)
+    of = {"gateway": gateway_id, "polled_at": poll.polled_at}
+    with backend(connection).pipelined(connection):
+        for table, names, values, order, of_poll in _SAMPLED:
+            rows = [(*key, *values(reading)) for reading in sorted(of_poll(poll), key=order)]
+            insert_rows(connection, table, names, rows)
+        insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
+        if poll.outcome is not Outcome.FAILED:
+            connection.execute(_SEE_GATEWAY, of | {"hour_before": poll.polled_at - SEEN_EVERY})
+        if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
+            if poll.storage:
+                connection.execute(_REOPEN_WITH_STORAGE, of | {"day_before": poll.polled_at - timedelta(days=1)})
+            else:
+                _reopen(connection, gateway_id, "energy", poll.polled_at)
+    _save_inverters(connection, gateway_id, poll)
+    _save_batteries(connection, gateway_id, poll)
     return True
 
 

@@ -48,6 +48,21 @@ def test_a_row_that_has_no_place_is_refused_alone(database_url: str) -> None:
         ask(database_url, "INSERT INTO gateways (gateway_id) VALUES (1)")
 
 
+def test_what_is_sent_without_waiting_for_answers_is_refused_alike_and_leaves_nothing(database_url: str) -> None:
+    def store(engine: Engine) -> None:
+        with translated_errors(), engine.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO gateways (gateway_id, serial) VALUES (2, '2')")
+            with database.backend(connection).pipelined(connection):
+                connection.exec_driver_sql("INSERT INTO gateways (gateway_id) VALUES (1)")
+                connection.exec_driver_sql("DELETE FROM polls")
+
+    with opened(database_url) as engine:
+        with pytest.raises(RowRefusedError, match="refused"):
+            store(engine)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM gateways").scalar_one() == 0
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
