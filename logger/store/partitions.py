@@ -27,9 +27,9 @@ AHEAD = 2
 #: Whoever reads for longer keeps a month from being made; there is time until it begins, s.
 PATIENCE_S = 5
 #: a table's partitions in order of time, and their bounds as text: NULL where there is none
-_PARTITIONS = r"""
-SELECT nspname, c.relname, substring(bound FROM 'FROM \(''([^'']+)''') AS since,
-    substring(bound FROM 'TO \(''([^'']+)''') AS until
+_PARTITIONS = """
+SELECT nspname, c.relname, substring(bound FROM 'FROM [(]''([^'']+)''') AS since,
+    substring(bound FROM 'TO [(]''([^'']+)''') AS until
 FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
     JOIN pg_namespace n ON n.oid = relnamespace, pg_get_expr(c.relpartbound, c.oid) AS bound
 WHERE inhparent = to_regclass(:name) ORDER BY since NULLS FIRST

@@ -76,11 +76,40 @@ def create(url: URL, *, read_only: bool) -> Engine:
         pool_pre_ping=True,
         pool_size=3,
         # A pooler may give each transaction another connection of the server: none has prepared anything.
-        connect_args={"connect_timeout": 10, "application_name": "envoylog", "prepare_threshold": None, **DEAD_PEER},
+        # Whatever a role or a database was given as its own encoding: texts are UTF-8.
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "envoylog",
+            "prepare_threshold": None,
+            "client_encoding": "utf8",
+            **DEAD_PEER,
+        },
     )
+    sa.event.listen(engine, "connect", _speak_iso)
     if read_only:
         sa.event.listen(engine, "connect", lambda connection, _record: connection.set_read_only(True))
     return engine
+
+
+def _speak_iso(connection: Any, _record: Any) -> None:
+    """Have instants written as the driver reads them, whatever a role or a database was given as its own style."""
+    if not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
+        connection.execute("SET DateStyle TO ISO")
+        connection.commit()
+
+
+def require_text(connection: Connection) -> None:
+    """Refuse a database that is to be made where it can't keep each text that a gateway or a person gives.
+
+    Raises:
+        StoreError: its encoding has some letters only.
+    """
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding not in {"UTF8", "SQL_ASCII"}:
+        raise StoreError(
+            f"The database has the encoding {encoding}, which lacks most letters of the world; make one with UTF8: "
+            "createdb --encoding UTF8 --template template0 NAME"
+        )
 
 
 def place(_engine: Engine) -> str:

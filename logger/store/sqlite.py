@@ -66,6 +66,11 @@ def place(engine: Engine) -> tuple[object, ...] | None:
     return found.st_dev, found.st_ino, log
 
 
+def require_text(connection: Connection) -> None:
+    """Do nothing: a file keeps any text."""
+    del connection
+
+
 def leave(engine: Engine) -> None:
     """Close a file that was removed, and remove what still lies beside it: it would be read into the next one."""
     engine.dispose()

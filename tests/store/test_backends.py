@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url, select
 from sqlalchemy.exc import OperationalError
 
 from logger.clock import running_s
 from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreError
 from logger.store import database, postgresql, sqlite
 from logger.store.database import opened, translated_errors
-from tests.conftest import with_database
+from logger.store.models import GATEWAYS
+from logger.store.schema import current, upgrade
+from tests.conftest import administer, new_database, with_database
+from tests.sample_data import utc
 
 #: Held against the protocol by mypy.
 BACKENDS: dict[str, database._Backend] = {"sqlite": sqlite, "postgresql": postgresql}
@@ -37,6 +40,28 @@ def test_another_program_that_writes_is_waited_for_as_long_as_asked(engine: Engi
                 waiting.exec_driver_sql(lock)
     assert "locked by another program" in str(database.sentence_of(late.value))
     assert running_s() - began_s < 8
+
+
+def test_a_server_may_be_given_any_encoding_and_style_of_its_own(postgresql_url: str) -> None:
+    name = make_url(postgresql_url).database
+    for style in ("DateStyle = 'SQL, DMY'", "client_encoding = 'LATIN1'", "TimeZone = 'Asia/Kathmandu'"):
+        administer(postgresql_url, f"ALTER DATABASE {name} SET {style}")
+    with opened(postgresql_url) as engine, engine.begin() as connection:
+        row = {"gateway_id": 1, "serial": "1", "name": "\u65e5\u672c", "first_seen_at": utc(2026, 6, 1)}
+        database.insert_or_ignore(connection, GATEWAYS, [row])
+    with opened(postgresql_url, read_only=True) as engine, engine.connect() as connection:
+        found = connection.execute(select(GATEWAYS.c.name, GATEWAYS.c.first_seen_at)).one()
+    assert tuple(found) == (row["name"], row["first_seen_at"])
+
+
+def test_no_tables_are_made_where_most_letters_have_no_place(postgres_url: str) -> None:
+    with (
+        new_database(postgres_url, "template0 ENCODING 'LATIN1' LOCALE 'C'") as name,
+        opened(with_database(postgres_url, name)) as engine,
+    ):
+        with pytest.raises(StoreError, match="encoding LATIN1"):
+            upgrade(engine)
+        assert current(engine) is None
 
 
 def url_of(engine: Engine) -> str:
