@@ -76,6 +76,8 @@ def _levels(into_w: float, out_w: float, before_w: float, after_w: float, *, is_
         shares = [into_w / high_w] if high_w > into_w else []
         shares += [1 + out_w / low_w] if -low_w > out_w else []
         share = min(max(sum(shares) / len(shares), 0.001), 0.999)
+        # Of one power at both ends it went away and came back.
+        is_once = is_once and before_w != after_w
         rises = before_w < after_w if is_once else low_w + high_w < 2 * mean_w
         return _Levels(-out_w / (1 - share), into_w / share, share, is_once, rises)
     if is_once:
@@ -123,7 +125,7 @@ def _together(levels: Sequence[_Levels]) -> list[_Levels]:
     for of in levels:
         for group in groups:
             sizes_w = sorted((of.high_w - of.low_w, group[0].high_w - group[0].low_w))
-            is_alike = abs(_share_away(of) - _share_away(group[0])) < ALIKE_SHARE
+            is_alike = round(abs(_share_away(of) - _share_away(group[0])), 9) < ALIKE_SHARE
             if is_alike and sizes_w[0] > JUMP_W and sizes_w[1] - sizes_w[0] <= ALIKE * sizes_w[1]:
                 group.append(of)
                 break
