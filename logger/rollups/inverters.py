@@ -27,7 +27,7 @@ from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State, States
 from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
 from logger.rollups.read import Window, by_series, drop_missing
-from logger.rollups.today import HOUR_S, Between, Counted, Powers, Today, add, is_plain, peaks_w, today_of
+from logger.rollups.today import HOUR_S, Between, Counted, Powers, Today, add, hours_of, is_plain, peaks_w, today_of
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
@@ -68,17 +68,22 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
     first, last = local_day(since_s, zone), local_day(max(newest_s, window.until_s), zone)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     found = Counted(days, edges_s := [since_s, *(day_end_s(day, zone) for day in days)])
-    hours_s = list(range(since_s, edges_s[-1] + 1, HOUR_S))
+    if window.until_s - newest_s > RETIRED_S:
+        newest_s = window.until_s  # All of them are silent.
     open_s, alive_s = [newest_s], newest_s - RETIRED_S
     settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
     history = None if settled_s is None else history_of(window, settled_s)
+    found.reports = {serial: _per_day(times_s, edges_s) for serial, (times_s, _) in powers.items()}
+    hours = hours_of(
+        edges_s, {0} | {day for counts in found.reports.values() for day, count in enumerate(counts) if count}
+    )
     for serial in sorted((inverters.keys() | states.keys()) - _silent(states).keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
             curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
             found.energy_mwh[serial], found.covered_s[serial] = by_day(curve, edges_s, history)
-            found.tracks[serial], found.hours_mwh[serial] = curve, measured_hours(curve, hours_s)
+            found.tracks[serial], found.hours_mwh[serial] = curve, hours.split(measured_hours(curve, hours.edges_s))
             # By which days before it a gap is shared is known only once these are settled.
             bridged_s = [start_s for start_s, _ in curve.stretches_s(Tie.BRIDGED)]
             open_s += [at_s for at_s in bridged_s if settled_s and settled_s < day_start_s(local_day(at_s, zone), zone)]
@@ -90,7 +95,7 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
             reported = read_reports(inverter.reports, rhythm, edges_s)
             found.energy_mwh[serial], found.covered_s[serial] = reported.energy_mwh, reported.covered_s
             found.tracks[serial] = reported
-            found.hours_mwh[serial] = read_reports(inverter.reports, rhythm, hours_s).energy_mwh
+            found.hours_mwh[serial] = hours.split(read_reports(inverter.reports, rhythm, hours.edges_s).energy_mwh)
             for at_s in cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s) if history else ():
                 if history and at_s >= history.since_s():
                     # Not measured as a day; one at midnight ends the day before.
@@ -105,10 +110,13 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
                 found.whole_s = min(found.whole_s, open_s[-1] - SLOWEST_S)
         times_s, powers_w = powers.get(serial, ([], []))
         found.peaks_w[serial] = peaks_w(times_s, powers_w, edges_s)
-        places = [bisect_right(times_s, edge_s) for edge_s in edges_s]
-        found.reports[serial] = [until - before for before, until in pairwise(places)]
+        found.reports.setdefault(serial, [0] * len(days))
     found.settled_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
     return found
+
+
+def _per_day(times_s: Sequence[int], edges_s: Sequence[int]) -> list[int]:
+    return [until - before for before, until in pairwise(bisect_right(times_s, edge_s) for edge_s in edges_s)]
 
 
 def _between(curve: Curve, edges_s: Sequence[int]) -> Between:
@@ -162,23 +170,22 @@ def _states_at(window: Window, counted: Counted, at_s: int) -> States:
 def _hours(window: Window, edges_s: Sequence[int], counted: Counted) -> list[dict[str, Any]]:
     """Return the rows of inverter_hours: of days on which an inverter reported, by hours of standard time."""
     found = []
-    #: by day: the hour of standard time in which each hour begins
-    names = [
-        [(hour_s + standard_offset_s(hour_s, window.site.zone)) // HOUR_S % 24 for hour_s in range(*day_s, HOUR_S)]
-        for day_s in pairwise(edges_s)
-    ]
-    for serial, mwh in counted.hours_mwh.items():
-        for day, start_s, own, reports in zip(counted.days, edges_s, names, counted.reports[serial], strict=False):
-            if not reports:
+    #: by the number of a day: the hour of standard time in which each of its hours begins
+    names: dict[int, list[int]] = {}
+    for serial, of_days in counted.hours_mwh.items():
+        for number, mwh in of_days.items():
+            if not (reports := counted.reports[serial][number]):
                 continue
+            if number not in names:
+                hours_s = range(edges_s[number], edges_s[number + 1], HOUR_S)
+                names[number] = [(at_s + standard_offset_s(at_s, window.site.zone)) // HOUR_S % 24 for at_s in hours_s]
             hours: list[float | None] = [None] * 24
-            first = (start_s - edges_s[0]) // HOUR_S
-            for place, hour in enumerate(own, first):
-                hours[hour] = mwh[place]
+            for hour, hour_mwh in zip(names[number], mwh, strict=False):
+                hours[hour] = hour_mwh
             found.append(
                 {
                     "gateway_id": window.site.gateway_id,
-                    "day": day,
+                    "day": counted.days[number],
                     "serial": serial,
                     "reports": reports,
                     "hours_wh": hours_text(tuple(hours)),

@@ -28,7 +28,7 @@ from logger.rollups.history import history_of
 from logger.rollups.judge import judge
 from logger.rollups.memory import Memory
 from logger.rollups.read import Window, read
-from logger.rollups.site import Ends, Site, ends_of, site_of
+from logger.rollups.site import Ends, Site, ends_of, next_s, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
 from logger.store.models import ENERGY_15MIN, GATEWAYS
@@ -71,6 +71,16 @@ class Job(NamedTuple):
         """Return when the first and last sample of a ledger that count were taken."""
         return ends_of(self.connection, self.site.gateway_id, ledger.samples, self.now_s, right_s)
 
+    def next_s(self, ledger: Ledger, at_s: int) -> int:
+        """Return where a ledger begins with the next sample after an instant, that instant without one."""
+        found = [
+            first_s
+            for table in ledger.samples
+            if (first_s := next_s(self.connection, self.site.gateway_id, table, at_s))
+        ]
+        # What lies on a midnight ends the day before.
+        return ledger.begin_s(min(found) - 1, self.site) if found else at_s
+
 
 def job_of(connection: Connection, gateway_id: int, now: datetime, gap_s: int) -> Job:
     """Return the job of rolling up a gateway."""
@@ -99,6 +109,10 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     since_s = checkpoint.at_s if checkpoint else ledger.begin_s(ends.first_s, site)
     end_s = max(ends.last_s, min(now_s, ends.last_s + ledger.patience_s))
     stop_s = end_s if stop_s is None else min(stop_s, end_s)
+    replace_s = since_s
+    if checkpoint and since_s + CHUNK_S < stop_s and not any(isinstance(state, Anchor) for state in states.values()):
+        # Nothing is counted on from before: go to where something is, be it years later.
+        since_s = max(since_s, job.next_s(ledger, since_s))
     until_s = min(stop_s, max(since_s, beyond_s) + CHUNK_S)
     # The first sample of all may lie on the edge.
     after_s = since_s if checkpoint else since_s - 1
@@ -114,14 +128,14 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
         checkpoints.forget_after(connection, site.gateway_id, ledger.name, rolled.reopen_s)
         return Advance(until_s)
     replace_until_s = None if until_s >= end_s else until_s
-    replace_rows(connection, ledger.table, site, since_s, replace_until_s, rolled.rows)
+    replace_rows(connection, ledger.table, site, replace_s, replace_until_s, rolled.rows)
     misplaced = misplaced_decisions(clock.misplaced_days | ends.misplaced_days)
-    replace_events(connection, site, ledger.name, since_s, replace_until_s, [*rolled.decisions, *misplaced])
+    replace_events(connection, site, ledger.name, replace_s, replace_until_s, [*rolled.decisions, *misplaced])
     if ledger is ENERGY:
         # The first day may end with the quarter before: its length is known only now.
         newest_s = to_epoch_s(rolled.rows[-1]["starts_at"]) if rolled.rows else since_s - QUARTER_S
         recompute_sums(connection, site, min(since_s, newest_s), newest_s, replace_until_s, now_s)
-    first = local_day(since_s, site.zone)
+    first = local_day(replace_s, site.zone)
     last = None if replace_until_s is None else local_day(replace_until_s - 1, site.zone)
     if ledger is INVERTERS:
         panels.replace_hours(connection, site, first, last, rolled.hours)

@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from logger.clock import from_epoch_s, time_zone
+from logger.clock import from_epoch_s, time_zone, to_epoch_s
 from logger.rollups.clock_check import NONSENSE_S, OLDEST_S, WRONG_S, ClockCheck, note
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.models import GATEWAYS, epoch
@@ -131,6 +131,18 @@ def ends_of(
     if not found:
         return None
     return Ends(min(first for first, _ in found), max(last for _, last in found), days)
+
+
+def next_s(connection: Connection, gateway_id: int, table: Table, at_s: int) -> int | None:
+    """Return when a gateway's first sample after an instant was taken."""
+    found = connection.execute(_next(table), {"gateway": gateway_id, "after": from_epoch_s(at_s)}).scalar_one()
+    return None if found is None else to_epoch_s(found)
+
+
+@lru_cache
+def _next(table: Table) -> Select[Any]:
+    time = time_of(table)
+    return select(func.min(time)).where(table.c.gateway_id == bindparam("gateway"), time > bindparam("after"))
 
 
 @dataclass

@@ -3,11 +3,12 @@
 It lives in the collector's memory alone. Whatever is odd is counted from the last checkpoint, as a rebuild does.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import pairwise
+from itertools import chain, pairwise
+from typing import NamedTuple
 
 from logger.ledger.curve import Curve, Tie, joined, touched
 from logger.ledger.inverter import MOST_W, Reported
@@ -51,7 +52,8 @@ class Counted:
     edges_s: list[int]
     energy_mwh: dict[str, list[int | None]] = field(default_factory=dict)  #: by day
     covered_s: dict[str, list[int]] = field(default_factory=dict)  #: by day
-    hours_mwh: dict[str, list[int | None]] = field(default_factory=dict)
+    #: by the number of a day, of the first and of those on which something was reported
+    hours_mwh: dict[str, dict[int, list[int | None]]] = field(default_factory=dict)
     peaks_w: dict[str, list[float | None]] = field(default_factory=dict)  #: by day
     reports: dict[str, list[int]] = field(default_factory=dict)  #: by day
     tracks: dict[str, Curve | Reported] = field(default_factory=dict)
@@ -60,6 +62,25 @@ class Counted:
     whole_s: int = EVER_S  #: what comes later has nothing of before this
     settled_s: int = 0
     is_plain: bool = True  #: nothing of a day follows from what comes before or after it
+
+
+class Hours(NamedTuple):
+    """The hours of some days, none of those between them: years may lie there."""
+
+    edges_s: list[int]
+    places: dict[int, slice]  #: where the hours of a day are, by its number
+
+    def split(self, energy_mwh: list[int | None]) -> dict[int, list[int | None]]:
+        """Return what lies between the edges, by the number of a day."""
+        return {number: energy_mwh[place] for number, place in self.places.items()}
+
+
+def hours_of(days_s: Sequence[int], numbers: Iterable[int]) -> Hours:
+    """Return the hours of the days with some numbers, by the edges of days."""
+    of_days = {number: range(days_s[number], days_s[number + 1] + 1, HOUR_S) for number in sorted(numbers)}
+    edges_s = sorted(set(chain.from_iterable(of_days.values())))
+    places = {number: bisect_left(edges_s, hours_s[0]) for number, hours_s in of_days.items()}
+    return Hours(edges_s, {number: slice(at, at + len(of_days[number]) - 1) for number, at in places.items()})
 
 
 def is_plain(curve: Curve, edges_s: Sequence[int]) -> bool:
@@ -81,7 +102,7 @@ def add(today: Today, counted: Counted) -> None:
         known = today.so_far.get(serial) or SoFar(None, 0, None, 0, [None] * hours)
         counted.energy_mwh[serial][0] = _plus(known.energy_mwh, counted.energy_mwh[serial][0])
         counted.covered_s[serial][0] += known.covered_s
-        counted.hours_mwh[serial][:0] = known.hours_mwh
+        counted.hours_mwh[serial][0][:0] = known.hours_mwh
         counted.peaks_w[serial][0] = _highest(known.peak_w, counted.peaks_w[serial][0])
         counted.reports[serial][0] += known.reports
 
@@ -114,7 +135,7 @@ def today_of(
         times_s, powers_w = powers.get(serial, ([], []))
         peak_w, size = peaks_w(times_s, powers_w, [since_s, at_s])[0], bisect_right(times_s, at_s)
         (mwh, _), (covered_s, _) = between([since_s, at_s, counted.edges_s[-1]])
-        hours_mwh = counted.hours_mwh[serial][: (at_s - midnight_s) // HOUR_S]
+        hours_mwh = counted.hours_mwh[serial][0][: (at_s - midnight_s) // HOUR_S]
         reports += size
         so_far[serial] = SoFar(mwh, covered_s, peak_w, size, hours_mwh)
         if known:

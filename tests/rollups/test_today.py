@@ -118,3 +118,48 @@ def compare(engine: Engine, seed: int, steps: range) -> int:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_going_on_from_where_it_was_gives_what_counting_anew_gives(engine: Engine, seed: int) -> None:
     assert compare(engine, seed, range(330, 1_600, 90)) > 4
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_report_of_years_ago_costs_no_look_at_the_years_between(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, is_back: bool
+) -> None:
+    now = SINCE + timedelta(days=3)
+    new = [
+        (SINCE + timedelta(hours=6 + n, days=day), f"{serial}")
+        for day in (0, 1, 2)
+        for n in range(12)
+        for serial in "ab"
+    ]
+    rows: list[dict[str, Any]] = [
+        {"at": instant(engine, at), "serial": serial, "power_w": 60.0, "lifetime_wh": 1000.0 + 60 * number}
+        for number, (at, serial) in enumerate(new)
+    ]
+    windows: list[Any] = []
+    count = inverters.count
+
+    def counting(window: Any) -> Any:
+        windows.append(window)
+        return count(window)
+
+    monkeypatch.setattr(inverters, "count", counting)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO gateways (gateway_id, name, serial, time_zone) VALUES (1, 'roof', 's', 'UTC')")
+        )
+        connection.execute(INSERT, rows)
+        job = rollup.job_of(connection, 1, now, 900)._replace(memory=Memory())
+        rollup.catch_up(job, [rollup.INVERTERS])
+        alone = everything(connection)[0]
+        old = {"at": instant(engine, utc(2017, 6, 1, 12)), "serial": "a" if is_back else "old", "power_w": 1.0}
+        connection.execute(INSERT, [old | {"lifetime_wh": 1.0}])
+        connection.execute(ROLLUP_CHECKPOINTS.delete())
+        windows.clear()
+        rollup.catch_up(job._replace(memory=Memory()), [rollup.INVERTERS])
+        found = everything(connection)[0]
+    assert len(windows) < 9
+    energy_wh = {row[1:3]: row[3] for row in found}
+    assert all(energy_wh[row[1:3]] == row[3] for row in alone if row[2] == "b")
+    if is_back:
+        # What it counted in all these years is known, and spread over them.
+        assert sum(row[3] or 0 for row in found if row[2] == "a") == pytest.approx(1000.0 + 60 * 70 - 1.0)
