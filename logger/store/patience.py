@@ -29,7 +29,7 @@ class Patience:
         for name in ("checkin", "close"):
             sa.event.listen(engine, name, self._is_over)
         sa.event.listen(engine, "engine_disposed", lambda _engine: self._disposed.set())
-        self._disposed = threading.Event()
+        self._beginning, self._disposed = threading.Lock(), threading.Event()
         self._disposed.set()  # until there is something to watch
 
     def _goes_on(self, connection: Connection, *_: Any) -> None:
@@ -38,8 +38,15 @@ class Patience:
         driver: Any = connection.connection.driver_connection
         self._busy[id(driver)] = time.monotonic(), driver
         if self._disposed.is_set():
-            self._disposed = threading.Event()
-            threading.Thread(target=self._watch, args=(self._disposed,), name="patience", daemon=True).start()
+            self._begin()
+
+    def _begin(self) -> None:
+        """Watch, unless another thread has just begun to; where there are no more threads it is tried again."""
+        with self._beginning, contextlib.suppress(RuntimeError):
+            if self._disposed.is_set():
+                disposed = threading.Event()
+                threading.Thread(target=self._watch, args=(disposed,), name="patience", daemon=True).start()
+                self._disposed = disposed
 
     def _went_on(self, connection: Connection, *_: Any) -> None:
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":

@@ -75,9 +75,10 @@ def upgrade(engine: Engine) -> None:
         SchemaOutdatedError: the database is of a newer program.
         StoreError: the database can't be written.
     """
-    is_new = known(engine) is None
+    if (found := known(engine)) == head():
+        return
     with translated_errors(), engine.begin() as connection:
-        if is_new:
+        if found is None:
             backend(connection).require_text(connection)
         connection.exec_driver_sql(backend(connection).LOCK_SCHEMA)  # Collectors may start at the same moment.
         with backend(connection).others_views_kept(connection):
