@@ -91,23 +91,27 @@ def make(connection: Connection, months: Mapping[Table, Iterable[datetime]]) -> 
     """Make each table's months that are not there; the caller commits."""
     for table, wanted in months.items():
         found = partitions(connection, table)
-        for month in sorted(wanted) if found else ():
-            if not any((part.since, part.until) == (month, after(month)) for part in found):
+        lacking = {(month, after(month)) for month in wanted} - {(part.since, part.until) for part in found}
+        for part in found:
+            if within := sorted(month for month, _ in lacking if _holds(part, month)):
                 wait_at_most(connection, PATIENCE_S)
-                _split(connection, table, next(part for part in found if _holds(part, month)), month)
-                found = partitions(connection, table)
+                _split(connection, table, part, within)
 
 
 def _holds(part: Partition, month: datetime) -> bool:
     return (part.since is None or part.since <= month) and (part.until is None or month < part.until)
 
 
-def _split(connection: Connection, table: Table, old: Partition, month: datetime) -> None:
-    """Put a month, and what lies before and after it, in the place of the partition that held it."""
+def _split(connection: Connection, table: Table, old: Partition, within: Iterable[datetime]) -> None:
+    """Put months, and what lies before, between and after them, in the place of the partition that held them.
+
+    All at once: a server remembers each table that a transaction makes or drops, and has room for some thousands.
+    """
     parted = f"{table.name}_parted"
     _run(connection, f'ALTER TABLE "{table.name}" DETACH PARTITION "{old.schema}"."{old.name}"')
     _run(connection, f'ALTER TABLE "{old.schema}"."{old.name}" RENAME TO "{parted}"')
-    for since, until in itertools.pairwise([old.since, month, after(month), old.until]):
+    edges = sorted({edge for month in within for edge in (month, after(month))})
+    for since, until in itertools.pairwise([old.since, *edges, old.until]):
         if since is None or until is None or since < until:
             _create(connection, table, old.schema, since, until)
     _run(connection, f'INSERT INTO "{table.name}" SELECT * FROM "{old.schema}"."{parted}"')  # noqa: S608 - tables of ours
