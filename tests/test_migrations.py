@@ -3,13 +3,14 @@
 import hashlib
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Column, Engine, inspect, text
 
 from logger.errors import SchemaOutdatedError
 from logger.store import schema
@@ -22,9 +23,17 @@ def same_type(*found: Any) -> bool | None:
     return False if repr(inspected).startswith("VARCHAR") and "Utc" in repr(wanted) else None
 
 
+def is_of_columns(found: Any, _name: str | None, kind: str, *_others: Any) -> bool:
+    """Return whether models can describe this: an index of expressions stands in its migration alone."""
+    return kind != "index" or all(isinstance(part, Column) for part in found.expressions)
+
+
 def differences(engine: Engine) -> list[Any]:
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": same_type})
+    with engine.connect() as connection, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": same_type, "include_object": is_of_columns}
+        )
         found = compare_metadata(context, METADATA)
     # Comments come from the data dictionary, which only PostgreSQL also shows as comments.
     return [difference for difference in found if not (isinstance(difference, list) and "comment" in difference[0][0])]
@@ -68,6 +77,8 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0006", 24, "10044c8c6116b853"),
         ("0007", 4, "1110845e21e96372"),
         ("0009", 2, "4b0f64fce499b2cf"),
+        ("0013", 16, "03f606ddad1d16b8"),
+        ("0014", 44, "a9b83dad01a39cc8"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:

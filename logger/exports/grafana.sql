@@ -52,7 +52,8 @@ SELECT gateway, SUM(grid_export_kwh) AS value FROM v_energy_daily
 WHERE @chosen AND @within_days(day) GROUP BY gateway ORDER BY gateway
 
 -- energy: self-sufficiency
-SELECT gateway, 100 * SUM(consumption_kwh - grid_import_kwh) / NULLIF(SUM(consumption_kwh), 0) AS value
+SELECT gateway, CASE WHEN SUM(consumption_kwh) <= 0 THEN NULL WHEN SUM(consumption_kwh - grid_import_kwh) <= 0 THEN 0
+ ELSE 100 * SUM(consumption_kwh - grid_import_kwh) / SUM(consumption_kwh) END AS value
 FROM v_energy_daily WHERE @chosen AND @within_days(day) AND grid_import_kwh IS NOT NULL
 GROUP BY gateway ORDER BY gateway
 

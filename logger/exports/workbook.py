@@ -77,7 +77,8 @@ class Table:
         how = "max" if ratio.per_gateway else "sum"
         above = "-".join(self._subtotal("sum", self._where(values)) for values in numerator)
         below = "+".join(self._subtotal(how, self._where(values)) for values in divisors)
-        quotient = f'IF(({below})=0,"",{ratio.factor:g}*({above})/({below}))'
+        quotient = f"{ratio.factor:g}*({above})/({below})"
+        quotient = f'IF(({below})<=0,"",MAX(0,{quotient}))' if ratio.is_share else f'IF(({below})=0,"",{quotient})'
         if ratio.least is None:
             return f"={quotient}"
         first = self._subtotal("sum", self._where(numerator[0]))

@@ -80,6 +80,8 @@ class Ratio:
     #: The divisor is a property of the gateway: it counts once for each that has a numerator, and where one of these
     #: lacks it the ratio is unknown.
     per_gateway: bool = False
+    #: Never below zero, and unknown unless the divisor is above it.
+    is_share: bool = False
 
     def terms(self, cells: Cells) -> tuple[Sequence[Values], Sequence[Values]]:
         """Return the columns that make the numerator and the divisor, each to be added up.
@@ -107,13 +109,14 @@ class Ratio:
         numerator, divisors = self.terms(cells)
         added, *subtracted = map(sum_known, numerator)
         divisor = sum_known(map(max_known if self.per_gateway else sum_known, divisors))
-        if added is None or not divisor:
+        if added is None or not divisor or (self.is_share and divisor < 0):
             return None
         if self.least is not None:
             least = max_known(cells(self.least))
             if least is None or added < least:
                 return None
-        return self.factor * (added - math.fsum(value or 0.0 for value in subtracted)) / divisor
+        quotient = self.factor * (added - math.fsum(value or 0.0 for value in subtracted)) / divisor
+        return max(0.0, quotient) if self.is_share else quotient
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,8 @@ ENERGY = (
            Ratio(("self_consumption_kwh",), "known_production_kwh"),
            "self-consumption / production"),
     Column("self_sufficiency_pct", "Self-sufficiency", "%", 1,
-           Ratio(("known_consumption_kwh", "known_import_kwh"), "known_consumption_kwh"),
-           "(consumption - import) / consumption"),
+           Ratio(("known_consumption_kwh", "known_import_kwh"), "known_consumption_kwh", is_share=True),
+           "(consumption - import) / consumption, never below 0"),
     # peak_power_kwp is a weight: what is configured for the gateway
     Column("specific_yield_kwh_per_kwp", "Specific yield", "kWh/kWp", 2,
            Ratio(("production_kwh",), "peak_power_kwp", factor=1.0, per_gateway=True),

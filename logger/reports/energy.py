@@ -100,6 +100,8 @@ def energy_report(
         suspects = list(suspect_days(connection, site, day_start_s(period_of(kind, first), zone), until_s))
         today_s = day_start_s(local_day(now_s, zone), zone)
         for name, labels, start_s, end_s in periods(kind, first, last, zone):
+            if start_s > now_s and name not in found:
+                continue  # It is still to come.
             numbers = found.get(name, [None] * len(ENERGY))
             is_measured = is_measured or numbers[covered] is not None
             numbers[covered] = covered_pct = numbers[covered] or 0.0

@@ -23,7 +23,7 @@ FLOWS = ["production_kwh", "consumption_kwh", "grid_import_kwh", "grid_export_kw
 # %%
 months = quarters.groupby(["gateway", quarters.index.tz_localize(None).to_period("M")])[FLOWS].sum(min_count=1)
 used_at_home = months["consumption_kwh"] - months["grid_import_kwh"]
-months["self_sufficiency_pct"] = 100 * used_at_home / months["consumption_kwh"]
+months["self_sufficiency_pct"] = (100 * used_at_home / months["consumption_kwh"]).clip(lower=0)
 print(months.round(1).to_string(), end="\n\n")
 
 # %% [markdown]

@@ -96,7 +96,7 @@ def evaluated(content: bytes, visible: set[int] | None = None) -> dict[str, floa
             totals[name] = None
             continue
         plain = re.sub(r"SUBTOTAL\((\d+),([A-Z]+)(\d+):\2(\d+)\)", subtotal, formula)
-        quotient = re.fullmatch(r'=IF\(\((.*)\)=0,"",(.*)\)', plain)
+        quotient = re.fullmatch(r'=IF\(\((.*)\)<?=0,"",(.*)\)', plain.replace("MAX(0,", "max(0,"))
         if quotient is None:
             totals[name] = eval(plain[1:])
         else:

@@ -13,20 +13,28 @@ from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
 from logger.store import schema
 from logger.store.database import open_engine
+from tests.conftest import Opening
 from tests.sample_data import fill, fill_batteries, times, utc
 
 VIEWS = schema.migrations_path() / "versions" / "views"
-COVERED_ONCE = "CASE WHEN SUM(e.covered_s) > MAX(e.period_s) THEN MAX(e.period_s) ELSE SUM(e.covered_s) END"
+COVERED_ONCE = re.escape("CASE WHEN e.covered_s > e.period_s THEN e.period_s ELSE e.covered_s END")
 #: weights of a view: how long a row was measured, and how long it has lasted
 SECONDS = {
-    "hourly": (re.escape(COVERED_ONCE), r"MAX\(e\.period_s\)"),
-    "daily": (re.escape(COVERED_ONCE), r"MAX\(e\.period_s\)"),
+    "hourly": (COVERED_ONCE, r"e\.period_s"),
+    "daily": (COVERED_ONCE, r"e\.period_s"),
     # Each day that is missing up to yesterday counts as well.
-    "monthly": (r"SUM\(e\.covered_s\)", r"\(SUM\(e\.period_s\) \+ \(.*\) \* 86400\)"),
-    "yearly": (r"SUM\(e\.covered_s\)", r"\(SUM\(e\.period_s\) \+ \(.*\) \* 86400\)"),
+    "monthly": (r"e\.covered_s", r"\(e\.period_s \+ \(.*\) \* 86400\)"),
+    "yearly": (r"e\.covered_s", r"\(e\.period_s \+ \(.*\) \* 86400\)"),
 }
 #: These are made of days, of which some may lack an input of a ratio.
 LONG = ("monthly", "yearly")
+#: energy of days that have both inputs -> how it is added up, of gateways that have a name alone and of others
+BOTH = {
+    "self_consumption_wh": "SUM({0}.production_wh - {0}.grid_export_wh)",
+    "known_production_wh": "SUM(CASE WHEN {0}.grid_export_wh IS NOT NULL THEN {0}.production_wh END)",
+    "self_supply_wh": "SUM({0}.consumption_wh - {0}.grid_import_wh)",
+    "known_consumption_wh": "SUM(CASE WHEN {0}.grid_import_wh IS NOT NULL THEN {0}.consumption_wh END)",
+}
 
 
 def newest(engine: str, name: str) -> str:
@@ -39,9 +47,9 @@ def newest(engine: str, name: str) -> str:
 def total_of(kind: str, name: str) -> str:
     """Return SQL (a pattern) for the total of an energy or weight."""
     if name.endswith("_kwh"):
-        return rf"SUM\(e\.{name.removesuffix('_kwh')}_wh\)"
+        return rf"e\.{name.removesuffix('_kwh')}_wh"
     if name == "peak_power_kwp":
-        return r"MAX\([ge]\.peak_power_kwp\)"
+        return r"e\.peak_power_kwp"
     covered, length = SECONDS[kind]
     return covered if name == "covered_s" else length
 
@@ -50,33 +58,32 @@ def defined(kind: str, column: Column) -> tuple[str, int]:
     """Return the SQL (a pattern) of a column and its decimals, from its definition."""
     ratio = column.total
     if column.name == "self_consumption_kwh":
-        return rf"{minus(kind, 'production', 'grid_export')} / 1000\.0", 6
+        return rf"{own(kind, 'self_consumption', 'production', 'grid_export')} / 1000\.0", 6
     if not isinstance(ratio, Ratio):
         return rf"{total_of(kind, column.name)} / 1000\.0", 6
     if ratio.numerator == ("self_consumption_kwh",):
-        above, below = minus(kind, "production", "grid_export"), known(kind, "production", "grid_export")
+        above, below = own(kind, "self_consumption", "production", "grid_export"), known(kind, "production")
     elif ratio.divisor == "known_consumption_kwh":
-        above, below = minus(kind, "consumption", "grid_import"), known(kind, "consumption", "grid_import")
+        above, below = own(kind, "self_supply", "consumption", "grid_import"), known(kind, "consumption")
     else:
         (name,) = ratio.numerator
         above, below = total_of(kind, name), total_of(kind, ratio.divisor)
+    if ratio.is_share:
+        quotient = rf"{ratio.factor} \* {above} / {below}"
+        return rf"CASE WHEN {below} <= 0 THEN NULL WHEN {above} <= 0 THEN 0\.0 ELSE {quotient} END", 3
     if ratio.factor == 1:  # kWh over kWp
         return rf"{above} / 1000\.0 / NULLIF\({below}, 0\)", 6
     return rf"{ratio.factor} \* {above} / NULLIF\({below}, 0\)", 3
 
 
-def minus(kind: str, flow: str, other: str) -> str:
+def own(kind: str, name: str, flow: str, other: str) -> str:
     """Return SQL (a pattern) for a difference: of a month or year over the days that have both."""
-    if kind in LONG:
-        return rf"SUM\(e\.{flow}_wh - e\.{other}_wh\)"
-    return rf"\(SUM\(e\.{flow}_wh\) - SUM\(e\.{other}_wh\)\)"
+    return rf"e\.{name}_wh" if kind in LONG else rf"\(e\.{flow}_wh - e\.{other}_wh\)"
 
 
-def known(kind: str, flow: str, other: str) -> str:
+def known(kind: str, flow: str) -> str:
     """Return SQL (a pattern) for what is divided by: of a month or year over the days that have both."""
-    if kind in LONG:
-        return rf"SUM\(CASE WHEN e\.{other}_wh IS NOT NULL THEN e\.{flow}_wh END\)"
-    return rf"SUM\(e\.{flow}_wh\)"
+    return rf"e\.known_{flow}_wh" if kind in LONG else rf"e\.{flow}_wh"
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -85,7 +92,7 @@ def test_each_expression_of_a_view_is_what_the_definition_gives(engine: str, kin
     view = newest(engine, f"v_energy_{kind}")
     for column in ENERGY:
         if column.total == "max":
-            assert f"MAX(e.{column.name}) AS {column.name}" in view
+            assert f"e.{column.name}, (CAST(" in view
             continue
         expression, decimals = defined(kind, column)
         scale = rf"{10**decimals}\.0"
@@ -94,6 +101,8 @@ def test_each_expression_of_a_view_is_what_the_definition_gives(engine: str, kin
             rf"AS DOUBLE PRECISION\) / {scale}\) AS {column.name}\b"
         )
         assert len(re.findall(rounded, view)) == 1, column.name
+    for name, added in BOTH.items() if kind in LONG else ():
+        assert all(f"{added.format(of)} AS {name}" in view for of in ("e", "several")), name
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -238,13 +247,17 @@ RAW = ("polls", "production_samples", "consumption_samples", "meter_readings", "
 GROWING = {"v_gaps": ("energy_15min",)}
 
 
+def is_of_gaps(index: str) -> bool:
+    return index.startswith("ix_energy_15min_gaps")
+
+
 def scans(connection: Connection, view: str) -> list[str]:
     """Return which tables are looked through from end to end for a view, without the help of an index of its own."""
     if connection.dialect.name == "sqlite":
         sql = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": view}).scalar_one()
         tables = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN)\s+(\w+)\s+(\w+)", sql)}
         plan = [row[3].split() for row in connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM {view}"))]
-        steps = [step for step in plan if step[0] == "SCAN" and "ix_energy_15min_gaps" not in step]
+        steps = [step for step in plan if step[0] == "SCAN" and not any(map(is_of_gaps, step))]
         return [tables.get(step[1], step[1]) for step in steps]
     connection.execute(text("SET enable_seqscan = off"))
     (plan,) = connection.execute(text(f"EXPLAIN (FORMAT JSON) SELECT * FROM {view}")).scalars()
@@ -252,7 +265,7 @@ def scans(connection: Connection, view: str) -> list[str]:
     while left:
         node = left.pop()
         left += node.get("Plans", [])
-        is_own = node.get("Index Name") == "ix_energy_15min_gaps"
+        is_own = is_of_gaps(node.get("Index Name", ""))
         if "Relation Name" in node and "Index Cond" not in node and not is_own:
             found.append(node["Relation Name"])
     return found
@@ -266,27 +279,84 @@ def test_no_view_reads_more_than_it_shows(engine: Engine) -> None:
             assert [name for name in whole if name.startswith(long)] == [], view
 
 
-#: view -> what of its rows is asked for, of years of them
+#: view and key -> what of its rows is asked for, of years of them
 SPANS = {
-    "v_energy_15min": "quarter_starts_at >= '2026-03-29' AND quarter_starts_at < '2026-03-30'",
-    "v_energy_hourly": "hour_starts_at >= '2026-03-29' AND hour_starts_at < '2026-03-30'",
-    "v_energy_daily": "day >= '2026-03-29'",
-    "v_phase_daily": "day = '2026-03-29'",
-    "v_inverter_daily": "day >= '2026-03-29'",
-    "v_panels": "day BETWEEN '2026-03-01' AND '2026-03-29'",
+    ("v_energy_15min", "quarter_starts_at"): ">= '2026-03-29' AND quarter_starts_at < '2026-03-30'",
+    ("v_energy_15min", "local_quarter"): ">= '2026-03-29' AND local_quarter < '2026-03-30'",
+    ("v_energy_hourly", "hour_starts_at"): ">= '2026-03-29' AND hour_starts_at < '2026-03-30'",
+    ("v_energy_hourly", "local_hour"): ">= '2026-03-29' AND local_hour < '2026-03-30'",
+    ("v_energy_daily", "day"): ">= '2026-03-29'",
+    ("v_energy_monthly", "month"): "= '2026-03'",
+    ("v_energy_yearly", "year"): ">= 2026",
+    ("v_phase_daily", "day"): "= '2026-03-29'",
+    ("v_inverter_daily", "day"): ">= '2026-03-29'",
+    ("v_panels", "day"): "BETWEEN '2026-03-01' AND '2026-03-29'",
+    ("v_battery_daily", "day"): ">= '2026-03-29'",
+    ("v_gaps", "starts_at"): ">= '2026-03-29'",
 }
+SOUGHT = re.compile(r"SEARCH [eipf] USING [A-Z ]+( ix_\w+)? \((gateway_id=\? AND )?(starts_at|day|<expr>)[=>]")
+NEWEST = re.compile(r"SCAN [eip] USING [A-Z ]+ ix_\w+_(day|local|starts_at)$")
 
 
-SOUGHT = re.compile(r"SEARCH \w USING PRIMARY KEY \(gateway_id=\? AND (starts_at|day)[=>]")
+def plan_of(connection: Connection, query: str) -> list[str]:
+    return [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
 
 
-def test_a_span_of_a_view_is_sought_by_the_key(sqlite_url: str) -> None:
-    engine = open_engine(sqlite_url)
-    with engine.connect() as connection:
-        for view, asked in SPANS.items():
-            found = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE {asked}"))
-            assert any(SOUGHT.match(row[3]) for row in found), view
-    engine.dispose()
+def test_a_span_of_a_view_is_sought_by_an_index(sqlite_url: str, opening: Opening) -> None:
+    with opening(sqlite_url).connect() as connection:
+        for (view, key), asked in SPANS.items():
+            for chosen in ("", "gateway = 'roof' AND "):
+                plan = plan_of(connection, f"SELECT * FROM {view} WHERE {chosen}{key} {asked}")
+                assert any(map(SOUGHT.match, plan)), (view, key, plan)
+
+
+def test_the_newest_rows_of_a_view_are_found_without_the_others(sqlite_url: str, opening: Opening) -> None:
+    with opening(sqlite_url).connect() as connection:
+        for view, key in SPANS:
+            if view not in {"v_energy_monthly", "v_energy_yearly", "v_gaps"}:
+                plan = plan_of(connection, f"SELECT * FROM {view} ORDER BY {key} DESC LIMIT 7")
+                assert any(map(NEWEST.match, plan)), (view, key, plan)
+
+
+def test_gateways_of_one_name_are_shown_as_one(with_battery: Engine) -> None:
+    """As where a gateway was replaced within a day."""
+    site = Site(Shape(seed=2, phases=3, battery=True), SINCE - timedelta(days=1))
+    fill(with_battery, site, times(SINCE + timedelta(hours=30), NOW, 900), zone=ZONE, gateway_id=2)
+    with with_battery.begin() as connection:
+        rollup.rebuild(connection, 2, now=NOW, gap_s=900, since=None)
+    views = {view: key for view, key in SPANS if view not in {"v_panels", "v_gaps", "v_inverter_daily"}}
+    apart = {view: rows(with_battery, view) for view in views}
+    change(with_battery, "UPDATE gateways SET name = 'roof', peak_power_kwp = 5")
+    for view, key in views.items():
+        keys = [name for name in (key, "phase") if name in apart[view][0]]
+        both = {tuple(row[name] for name in keys): row for row in rows(with_battery, view)}
+        assert both.keys() == {tuple(row[name] for name in keys) for row in apart[view]}
+        for at, row in both.items():
+            own = [each for each in apart[view] if tuple(each[name] for name in keys) == at]
+            for name in (name for name in row if name.endswith("_kwh")):
+                known = [each[name] for each in own if each[name] is not None]
+                assert row[name] == (pytest.approx(sum(known), abs=2e-6) if known else None), (view, at, name)
+            assert row.get("gateway") == "roof"
+            if "peak_production_w" in row:
+                peaks = [each["peak_production_w"] for each in own if each["peak_production_w"] is not None]
+                assert row["peak_production_w"] == max(peaks, default=None)
+                assert row["coverage_pct"] <= 100
+
+
+def test_who_imports_all_that_is_used_is_at_zero(with_battery: Engine) -> None:
+    """At night inverters draw a little, which is imported and not used."""
+    total = "WHERE phase = 'total'"
+    for table in ("energy_15min", "energy_hourly", "energy_daily"):
+        change(with_battery, f"UPDATE {table} SET grid_import_wh = consumption_wh + 3 {total}")
+    views = ("v_energy_15min", "v_energy_hourly", "v_energy_daily", "v_energy_monthly", "v_energy_yearly")
+    for view in views:
+        assert {row["self_sufficiency_pct"] for row in rows(with_battery, view)} <= {0, None}, view
+    with with_battery.connect() as connection:
+        report = energy_report(connection, "daily", now=NOW)
+    assert report.totals["self_sufficiency_pct"] == 0
+    change(with_battery, "UPDATE energy_daily SET consumption_wh = -1, grid_import_wh = 0")  # Nonsense says nothing.
+    for view in views[2:]:
+        assert {row["self_sufficiency_pct"] for row in rows(with_battery, view)} == {None}, view
 
 
 def test_power_now_seeks_the_newest_poll(sqlite_url: str) -> None:
@@ -295,3 +365,19 @@ def test_power_now_seeks_the_newest_poll(sqlite_url: str) -> None:
         plan = [row[3] for row in connection.execute(text("EXPLAIN QUERY PLAN SELECT * FROM v_power_now"))]
     engine.dispose()
     assert "SEARCH p USING PRIMARY KEY (gateway_id=? AND polled_at=? AND phase=?)" in plan
+
+
+def test_hours_that_are_still_to_come_are_in_no_report(with_battery: Engine) -> None:
+    now = SINCE + timedelta(hours=30, minutes=10)
+    for statement in (
+        "DELETE FROM energy_hourly WHERE starts_at > '{}'",
+        "DELETE FROM energy_15min WHERE starts_at > '{}'",
+    ):
+        change(with_battery, statement.format(f"{now:%Y-%m-%d %H:%M}"))
+    with with_battery.connect() as connection:
+        for kind in ("hourly", "quarter-hourly"):
+            report = energy_report(connection, kind, now=now, since="today", until="today")
+            last = report.rows[-1]
+            assert str(last[2]) == ("2026-06-02 11:00:00" if kind == "hourly" else "2026-06-02 11:45:00")
+            assert last[-1] == "provisional"
+            assert str(report.rows[0][2]) == "2026-06-02 00:00:00"
