@@ -105,7 +105,8 @@ def _quarters(
     """Yield the quarter hours of the total, day by day."""
     day, end_s = date.min, -1
     quarters: list[Quarter] = []
-    for quarter in map(Quarter._make, rows(connection, _QUARTERS, _instants(site, first, last))):
+    found = rows(connection, _QUARTERS, _instants(site, first, last), few=first is not None)
+    for quarter in map(Quarter._make, found):
         if quarter.starts_s >= end_s:
             if quarters:
                 yield day, quarters

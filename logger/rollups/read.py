@@ -31,6 +31,8 @@ METERS = {
 }
 #: The values of a column, in the order of the rows
 Column = Sequence[Any]
+#: What was sampled in less time is few rows, s.
+SHORT_S = 2 * 3600
 #: In polls of more rows, each row is looked at alone.
 LARGEST_POLL = 100
 
@@ -55,9 +57,9 @@ class Window(NamedTuple):
         Of what lies after an instant, or else as much before ``after_s`` as is no gap; ``only`` of one measurement and
         phase.
         """
-        after = from_epoch_s(self.after_s - self.gap_s if after_s is None else after_s)
-        of = {"gateway": self.site.gateway_id, "after": after, "until": from_epoch_s(self.until_s)}
-        return batches(self.connection, _query(table, names, only), of)
+        after_s = self.after_s - self.gap_s if after_s is None else after_s
+        of = {"gateway": self.site.gateway_id, "after": from_epoch_s(after_s), "until": from_epoch_s(self.until_s)}
+        return batches(self.connection, _query(table, names, only), of, few=self.until_s - after_s < SHORT_S)
 
     def within(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows after ``after_s``."""

@@ -140,7 +140,7 @@ def recompute_sums(
     hours: dict[tuple[int, int, str], list[_Part]] = {}
     days: dict[tuple[Any, str], list[_Part]] = {}
     known: dict[int, date] = {}
-    for row in rows(connection, _PARTS_BETWEEN, of):
+    for row in rows(connection, _PARTS_BETWEEN, of, few=True):
         at_s, offset, phase = row[:3]
         day = known.get(at_s)
         if day is None:

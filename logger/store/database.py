@@ -279,17 +279,19 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
     backend(connection).bulk_insert(connection, table, names, [list(zip(*columns, strict=True))])
 
 
-def rows(connection: Connection, query: Select[Any], parameters: Mapping[str, Any] | None = None) -> Iterator[Any]:
+def rows(
+    connection: Connection, query: Select[Any], *parameters: Mapping[str, Any], few: bool = False
+) -> Iterator[Any]:
     """Return a query's rows as ``batches`` does, one by one."""
-    for batch in batches(connection, query, parameters):
+    for batch in batches(connection, query, *parameters, few=few):
         yield from batch
 
 
 def batches(
-    connection: Connection, query: Select[Any], parameters: Mapping[str, Any] | None = None
+    connection: Connection, query: Select[Any], parameters: Mapping[str, Any] | None = None, *, few: bool = False
 ) -> Iterator[Sequence[Any]]:
-    """Return a query's rows in batches, of which a server sends one at a time."""
-    options = backend(connection).BATCH_BY_BATCH
+    """Return a query's rows in batches: a server sends one at a time, but ``few`` rows at once, in fewer messages."""
+    options = {} if few else backend(connection).BATCH_BY_BATCH
     with connection.execute(query, parameters, execution_options=options) as result:
         yield from result.partitions(BATCH)
 
