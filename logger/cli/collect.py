@@ -15,7 +15,7 @@ from logger import clock
 from logger.cli import notify
 from logger.cli.everywhere import echo_json, quiet, say
 from logger.cli.options import gateways_of, load_settings, opened
-from logger.collector import memory, open_files, pages, service, wiring
+from logger.collector import pages, process, service, wiring
 from logger.errors import GatewayError, LoggerError
 from logger.exports import polled
 from logger.gateway import claims, client
@@ -43,8 +43,8 @@ def run() -> None:
     """
     loaded = load_settings()
     names = [gateway.name for gateway in gateways_of(loaded)]
-    memory.share_one_heap()
-    room = open_files.make_room(len(names))
+    process.share_one_heap()
+    room = process.make_room(len(names))
     is_shared = loaded.collect == "shared"
     with contextlib.closing(_database(loaded.database_url, shared=is_shared)) as collected:
         builder = _page_builder(loaded)

@@ -20,8 +20,8 @@ from types import FrameType
 
 from logger.clock import epoch_now_s, from_epoch_s, running_s
 from logger.collector.keeper import Keeper
-from logger.collector.open_files import PLENTY, Room
 from logger.collector.poller import Poller
+from logger.collector.process import PLENTY, Room
 from logger.collector.sharing import Sharing
 from logger.collector.slots import next_s, phase_s
 from logger.collector.systemd import notify

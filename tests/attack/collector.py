@@ -18,12 +18,12 @@ import json, os, sys, threading
 from datetime import datetime
 from pathlib import Path
 from logger import settings
-from logger.collector import memory
+from logger.collector import process
 from logger.collector.wiring import pollers
 from logger.collector.writer import Writer
 from logger.store import lock
 lock.PATIENCE_S = float(sys.argv[3])
-memory.share_one_heap()
+process.share_one_heap()
 loaded = settings.load(Path(sys.argv[1]), {})
 database = lock.CollectorDatabase(loaded.database_url)
 now = [datetime.fromisoformat(sys.argv[2])]

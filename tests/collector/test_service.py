@@ -18,7 +18,7 @@ from sqlalchemy import text
 from logger.clock import epoch_now_s
 from logger.collector import service as services
 from logger.collector import writer as writers
-from logger.collector.open_files import ASKED, OTHERS, Room, make_room
+from logger.collector.process import ASKED, OTHERS, Room, make_room
 from logger.collector.service import Service
 from logger.collector.slots import next_s, phase_s
 from logger.collector.work import Lane, Pool, log_once

@@ -1,5 +1,7 @@
-"""How many files this process may have open: the connection to each gateway is one of them."""
+"""What this process takes of the system: memory, and open files, of which the connection to each gateway is one."""
 
+import contextlib
+import ctypes
 import logging
 import resource
 from typing import NamedTuple
@@ -8,12 +10,12 @@ from logger.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
+#: mallopt's parameter of that name in glibc's malloc.h
+M_ARENA_MAX = -8
 #: of the database, the log, and libraries while they are loaded
 OTHERS = 96
 #: of a gateway that is being asked: its connection, an address that is tried, files of its state
 ASKED = 4
-
-
 #: Threads that ask gateways at the same time, at most.
 MOST_THREADS = 256
 
@@ -26,6 +28,17 @@ class Room(NamedTuple):
 
 
 PLENTY = Room()
+
+
+def share_one_heap() -> None:
+    """Let all threads take memory from one heap, before there are any.
+
+    Else glibc gives threads heaps of their own, up to eight per core, and what is free in one serves no other: over two
+    days of odd answers the process grew by 14 MB, with one heap by 8. Python runs one thread at a time, so that none
+    waits for the heap. Where the C library is another one, nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def make_room(gateways: int) -> Room:
