@@ -12,11 +12,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, Connection, bindparam, func, literal, select, union_all
 
 from logger.clock import from_epoch_s
 from logger.ledger.curve import Decision
@@ -45,6 +45,27 @@ Row = tuple[Any, ...]
 _AGED = (PRODUCTION_SAMPLES, METER_READINGS)
 #: The gateway's clock may have been wrong in this many ways within a window.
 MOST_RUNS = 50
+#: For so many spans of time there is a query; the last holds them all.
+SPANS = (1, 4, 16, MOST_RUNS + 1)
+
+
+@lru_cache
+def _agreed_around(spans: int) -> CompoundSelect[Any]:
+    """Return the query for the samples on which both clocks agreed, in some spans of time and next to them."""
+    parts = []
+    for table in _AGED:
+        time = table.c.polled_at
+        agreed = select(epoch(time).label("at_s")).where(
+            table.c.gateway_id == bindparam("gateway"), table.c.reading_age_s.between(-WRONG_S, WRONG_S)
+        )
+        for span in range(spans):
+            first, last = (bindparam(f"{name}_{span}", type_=time.type) for name in ("first", "last"))
+            parts += [
+                agreed.where(time < first).order_by(time.desc()).limit(1),
+                agreed.where(time.between(first, last)).distinct(),
+                agreed.where(time > last).order_by(time).limit(1),
+            ]
+    return union_all(*(select(part.subquery().c.at_s) for part in parts))
 
 
 class Instant(NamedTuple):
@@ -202,21 +223,13 @@ class ClockCheck:
         return Clocks([Instant(*row) for row in found], self._agreed_around)
 
     def _agreed_around(self, spans: Sequence[tuple[int, int]]) -> set[int]:
-        parts: list[Select[Any]] = []
-        for table in _AGED:
-            time = table.c.polled_at
-            agreed = select(epoch(time).label("at_s")).where(
-                table.c.gateway_id == self.gateway_id, table.c.reading_age_s.between(-WRONG_S, WRONG_S)
-            )
-            for first_s, last_s in spans:
-                first, last = from_epoch_s(first_s), from_epoch_s(last_s)
-                parts += [
-                    agreed.where(time < first).order_by(time.desc()).limit(1),
-                    agreed.where(time.between(first, last)).distinct(),
-                    agreed.where(time > last).order_by(time).limit(1),
-                ]
-        query = union_all(*(select(part.subquery().c.at_s) for part in parts))
-        return set(self.connection.execute(query).scalars())
+        # Of few sizes: each is compiled once, and kept.
+        size = next(size for size in SPANS if size >= len(spans))
+        of: dict[str, Any] = {"gateway": self.gateway_id}
+        for span in range(size):
+            first_s, last_s = spans[min(span, len(spans) - 1)]
+            of |= {f"first_{span}": from_epoch_s(first_s), f"last_{span}": from_epoch_s(last_s)}
+        return set(self.connection.execute(_agreed_around(size), of).scalars())
 
 
 def note(days: dict[int, int | None], at_s: int, age_s: float | None) -> None:
