@@ -185,10 +185,10 @@ def _best_day(connection: Connection, site: Site) -> tuple[date | None, float | 
     """Return the day with most production that is not suspect, and its kWh."""
     ends_s = day_start_s(site.first, time_zone(site.zone)), day_end_s(site.last, time_zone(site.zone))
     suspects = suspect_days(connection, site, *ends_s)
-    found = view_rows(
-        connection, "v_energy_daily", "day, production_kwh", site, site.first, site.last + timedelta(days=1)
-    )
-    known = [(kwh, as_date(day)) for day, kwh in found if kwh is not None and as_date(day) not in suspects]
+    best_first = f"AND production_kwh IS NOT NULL ORDER BY production_kwh DESC, day LIMIT {len(suspects) + 1}"
+    until = site.last + timedelta(days=1)
+    found = view_rows(connection, "v_energy_daily", "day, production_kwh", site, site.first, until, group=best_first)
+    known = [(kwh, as_date(day)) for day, kwh in found if as_date(day) not in suspects]
     best_kwh, best = max(known, key=lambda pair: pair[0], default=(0.0, None))
     return (best, best_kwh) if best_kwh >= NOTHING_KWH else (None, None)
 

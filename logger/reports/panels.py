@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from logger.errors import NoDataError
+from logger.ledger.panel_day import PanelState
 from logger.reports import Report
 from logger.reports.columns import PANEL
 from logger.reports.energy import Site, as_date, days_of, sites_of, view_rows
@@ -70,9 +71,6 @@ def standing_panels(connection: Connection, site: Site, today: date, *, is_old: 
     mine, last = _days.gateway_id.in_(site.gateway_ids), last_judged(connection, site, today)
     if last is None or (last < today - STANDS and not is_old):
         return []
-    spells: dict[tuple[int, str], Any] = {
-        (row.gateway_id, row.serial): row for row in connection.execute(_spells(mine, last))
-    }
     made: dict[tuple[int, str], list[Any]] = {}
     recent = select(_days.gateway_id, _days.serial, _days.energy_wh, _days.peers_median_wh)
     for row in connection.execute(recent.where(mine, _days.day.between(last - timedelta(days=DAYS - 1), last))):
@@ -83,15 +81,15 @@ def standing_panels(connection: Connection, site: Site, today: date, *, is_old: 
     rows: Sequence[Any] = connection.execute(query).all()
     found = []
     for gateway_id, serial, name, array, state, relative_pct in rows:
-        spell, days = spells[gateway_id, serial], made[gateway_id, serial]
-        lost_wh = None if state in {None, "fine", "removed"} else spell.lost_wh
+        days = made[gateway_id, serial]
+        since, lost_wh = _spell(connection, gateway_id, serial, state, last)
         panel = Panel(
             gateway=site.name,
             serial=serial,
             name=name,
             array=array,
             state=state,
-            since=spell.since,
+            since=since,
             relative_pct=relative_pct,
             energy_kwh=_kwh([day.energy_wh for day in days]),
             peers_median_kwh=_kwh([day.peers_median_wh for day in days]),
@@ -102,24 +100,24 @@ def standing_panels(connection: Connection, site: Site, today: date, *, is_old: 
     return sorted(found, key=lambda panel: (panel.state in {None, "fine"}, panel.state == "removed", panel.serial))
 
 
-def _spells(mine: ColumnElement[bool], last: date) -> Select[Any]:
-    """Return the query of the days in a row that each panel has been as it is, and what it made less than others."""
-    now, until = PANEL_DAILY.alias(), _days.day <= last
-    beside = and_(now.c.gateway_id == _days.gateway_id, now.c.serial == _days.serial, now.c.day == last)
-    other = select(_days.gateway_id, _days.serial, func.max(_days.day).label("day")).join(now, beside)
-    other = other.where(mine, until, _days.state.is_distinct_from(now.c.state))
-    before = other.group_by(_days.gateway_id, _days.serial).subquery()
+def _spell(
+    connection: Connection, gateway_id: int, serial: str, state: str | None, last: date
+) -> tuple[date, float | None]:
+    """Return since when a panel has been as it is, and what it made less than others since, if it is not fine.
+
+    Each state is one seek by its index, however many years there are.
+    """
+    mine = and_(_days.gateway_id == gateway_id, _days.serial == serial, _days.day <= last)
+    others = [own for own in (None, *PanelState) if own != state]
+    newest = [select(func.max(_days.day)).where(mine, _days.state == own).scalar_subquery() for own in others]
+    before = max((day for day in connection.execute(select(*newest)).one() if day is not None), default=None)
+    spell = and_(mine, _days.state == state, *(() if before is None else (_days.day > before,)))
+    since: date = connection.execute(select(func.min(_days.day)).where(spell)).scalar_one()
+    if state in {None, "fine", "removed"}:
+        return since, None
     less_wh = _days.peers_median_wh - func.coalesce(_days.energy_wh, 0.0)
-    same = and_(before.c.gateway_id == _days.gateway_id, before.c.serial == _days.serial)
-    query = select(
-        _days.gateway_id,
-        _days.serial,
-        func.min(_days.day).label("since"),
-        func.sum(case((less_wh < 0, 0.0), else_=less_wh)).label("lost_wh"),
-    )
-    query = query.select_from(PANEL_DAILY.outerjoin(before, same))
-    query = query.where(mine, until, or_(before.c.day.is_(None), _days.day > before.c.day))
-    return query.group_by(_days.gateway_id, _days.serial)
+    lost = select(func.sum(case((less_wh < 0, 0.0), else_=less_wh))).where(spell)
+    return since, connection.execute(lost).scalar_one()
 
 
 def panel_report(

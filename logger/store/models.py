@@ -274,6 +274,8 @@ DATA_DICTIONARY = _table(
 # collector. Those of expressions, such as the month of a day, stand in 0014 alone.
 sa.Index("ix_energy_15min_gaps", ENERGY_15MIN.c.gateway_id, ENERGY_15MIN.c.starts_at, ENERGY_15MIN.c.covered_s)
 sa.Index("ix_events_grid", EVENTS.c.gateway_id, EVENTS.c.at)
+_panel = PANEL_DAILY.c
+sa.Index("ix_panel_daily_state", _panel.gateway_id, _panel.serial, _panel.state, _panel.day)
 for _column in (
     GATEWAYS.c.name, ENERGY_15MIN.c.starts_at, ENERGY_HOURLY.c.starts_at, ENERGY_DAILY.c.day, INVERTER_DAILY.c.day,
     PANEL_DAILY.c.day,

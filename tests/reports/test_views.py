@@ -318,6 +318,14 @@ def test_the_newest_rows_of_a_view_are_found_without_the_others(sqlite_url: str,
                 assert any(map(NEWEST.match, plan)), (view, key, plan)
 
 
+def test_since_when_a_panel_is_as_it_is_takes_a_seek_for_each_state(sqlite_url: str, opening: Opening) -> None:
+    with opening(sqlite_url).connect() as connection:
+        for state in ("= 'weak'", "IS NULL"):
+            where = f"gateway_id = 1 AND serial = 's' AND state {state} AND day <= '2026-03-29'"
+            plan = plan_of(connection, f"SELECT MAX(day) FROM panel_daily WHERE {where}")
+            assert "ix_panel_daily_state (gateway_id=? AND serial=? AND state=? AND day<?)" in plan[0]
+
+
 def test_gateways_of_one_name_are_shown_as_one(with_battery: Engine) -> None:
     """As where a gateway was replaced within a day."""
     site = Site(Shape(seed=2, phases=3, battery=True), SINCE - timedelta(days=1))
