@@ -31,6 +31,7 @@ from logger.settings import write_secret
 from logger.simulator.access import Entrez
 from logger.store.database import opened
 from logger.store.schema import upgrade
+from logger.store.spool import waiting_files
 from tests.fleet_gateways import address, serial
 
 CHECKOUT = Path(__file__).parent.parent
@@ -381,6 +382,10 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
             of_dead = leases[_collector(folders[0] / "log")]
             click.echo(f"first, killed    {costs.pop(0).line()}")
             collectors[0].kill()
+            collectors[0].wait()
+            waits = [path for of in of_dead for path in waiting_files(folders[0] / "state", of) if path.exists()]
+            lines = sum(len(path.read_bytes().splitlines()) for path in waits)
+            click.echo(f"its files        {lines} polls wait for its return")
         wait_until(until_s)
         for cost in costs:
             click.echo(f"collector        {cost.line()}")
