@@ -1,6 +1,7 @@
 """What PostgreSQL does in its own way: a server that can be away, with roles, locks and COPY."""
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, Meaning, Written
 from logger.store.models import UtcDateTime
 from logger.store.patience import Patience
 from logger.store.postgresql_lock import PREPARE, ServerLock
+
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # It warns of what comes after an error that is raised.
 
 #: by SQLSTATE; https://www.postgresql.org/docs/current/errcodes-appendix.html
 MEANINGS = {
