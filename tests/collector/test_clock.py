@@ -114,16 +114,16 @@ def test_the_first_polls_ever_move_from_another_year(
     bench: Benches, engine: Engine, database_url: str, by: timedelta, model: dict[str, Any]
 ) -> None:
     roof, collector = made(bench, engine, database_url, **model)
-    taken = [roof.clock() + n * STEP for n in range(20)]
+    taken = [roof.clock() + n * STEP for n in range(16)]
     collector.by = by
     collector.start()
     collector.poll(8)
     collector.set_clock()
-    collector.poll(12)
+    collector.poll(8)
     collector.stop()
     days, events = check(roof, engine)
     assert {day for day, *_ in days} == {"2026-06-01"}
-    assert days[0][2] == 19 * 300
+    assert days[0][2] == 15 * 300
     assert kinds(events) == {"clock_set"}
     assert detail(events).endswith("; 8 polls moved")
     for table in ("polls", "production_samples"):
@@ -142,7 +142,7 @@ def test_polls_of_a_machine_that_booted_with_its_old_clock_are_moved(
     model: dict[str, Any],
 ) -> None:  # fmt: skip
     roof, collector = made(bench, engine, database_url, **model)
-    collector.poll(18)
+    collector.poll(9)
     off = timedelta(hours=off_h, minutes=2)
     roof.clock.set(roof.clock() + off)
     back_at = roof.clock()
@@ -150,13 +150,13 @@ def test_polls_of_a_machine_that_booted_with_its_old_clock_are_moved(
     collector.start()
     collector.poll(wrong_polls)
     collector.set_clock()
-    collector.poll(12)
+    collector.poll(8)
     collector.stop()
     _, events = check(roof, engine)
     assert kinds(events) == {"clock_set", "outage"}
     assert detail(events).endswith(f"; {wrong_polls} polls moved")
     after = [at for at in times_of(engine) if at >= back_at]
-    assert after == [back_at + n * STEP for n in range(wrong_polls + 12)]
+    assert after == [back_at + n * STEP for n in range(wrong_polls + 8)]
 
 
 @pytest.mark.parametrize("model", [{"cts": "net"}, AGELESS], ids=["readings with time", "without"])
@@ -164,7 +164,7 @@ def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
     bench: Benches, engine: Engine, database_url: str, model: dict[str, Any]
 ) -> None:
     roof, collector = made(bench, engine, database_url, **model)
-    collector.poll(24)
+    collector.poll(12)
     # It stopped without a word, and a file has the time an hour before that.
     off = timedelta(hours=3)
     roof.clock.set(roof.clock() + off - STEP)
@@ -172,15 +172,15 @@ def test_a_clock_that_shows_the_same_hour_twice_costs_neither_hour(
     collector.by = -off - timedelta(hours=1)
     collector.start()
     collector.poll(6)
-    assert len(times_of(engine)) == 30
+    assert len(times_of(engine)) == 18
     collector.set_clock()
-    collector.poll(12)
+    collector.poll(8)
     collector.stop()
     check(roof, engine)
     for table in ("polls", "production_samples"):
         found = times_of(engine, table)
-        assert found[:24] == [START + n * STEP for n in range(24)]
-        assert found[24:] == [back_at + n * STEP for n in range(18)]
+        assert found[:12] == [START + n * STEP for n in range(12)]
+        assert found[12:] == [back_at + n * STEP for n in range(14)]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=2)])
@@ -189,13 +189,13 @@ def test_a_clock_that_ran_ahead_and_is_set_back_counts_nothing_twice(
     bench: Benches, engine: Engine, database_url: str, ahead: timedelta, model: dict[str, Any]
 ) -> None:
     roof, collector = made(bench, engine, database_url, **model)
-    taken = [START + n * STEP for n in range(24 + 10 + 30)]
-    collector.poll(24)
+    taken = [START + n * STEP for n in range(12 + 10 + 12)]
+    collector.poll(12)
     collector.by = ahead
     collector.start()
     collector.poll(10)
     collector.set_clock()
-    collector.poll(30)
+    collector.poll(12)
     collector.stop()
     days, events = check(roof, engine)
     assert kinds(events) == {"clock_set"}
@@ -207,19 +207,19 @@ def test_a_clock_that_ran_ahead_and_was_set_while_nobody_looked_counts_as_if_it_
     bench: Benches, engine: Engine, database_url: str
 ) -> None:
     roof, collector = made(bench, engine, database_url)
-    wrong_polls = 30
+    wrong_polls = 18
     collector.poll(12)
     collector.by = timedelta(hours=1)
     collector.start()
     collector.poll(wrong_polls)
     collector.by = NONE
     collector.start()
-    collector.poll(18)
+    collector.poll(8)
     collector.stop()
     days, events = check(roof, engine)
     assert kinds(events) == {"clock_set"}
     assert detail(events).endswith(f"; {wrong_polls} polls moved")
-    taken = [START + n * STEP for n in range(12 + wrong_polls + 18)]
+    taken = [START + n * STEP for n in range(12 + wrong_polls + 8)]
     found = times_of(engine)
     assert times_of(engine, "production_samples") == times_of(engine, "meter_readings") == found
     assert len(found) == len(taken)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -333,7 +334,13 @@ JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just([]), st.just({}),
     st.sampled_from(["unknown", "12", -1, 0, 101, 4_294_967_292, 1e300, [None], [{}], {"devices": 3}]),
 )  # fmt: skip
-WITH_BATTERIES = [kind for kind in KINDS if equipment.POWER in answers_of(kind)]
+
+
+@cache
+def with_batteries() -> list[dict[str, Any]]:
+    """The answers of each kind of site that has batteries."""
+    found = map(answers_of, KINDS)
+    return [answers for answers in found if equipment.POWER in answers]
 
 
 def spoilt(draw: st.DrawFn, value: Any) -> Any:
@@ -347,7 +354,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def sites(draw: st.DrawFn) -> dict[str, Any]:
-    answers = answers_of(draw(st.sampled_from(WITH_BATTERIES)))
+    answers = draw(st.sampled_from(with_batteries()))
     return {
         path: answer | {"body": spoilt(draw, answer["body"])} if path in equipment.PAGES else answer
         for path, answer in answers.items()

@@ -33,6 +33,7 @@ def fill(engine: Engine, at: list[datetime], source: str, production: str) -> No
     """Fill the raw tables; production is ``there``, ``missing`` or ``stalled`` while silent."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in STATEMENTS}
     made_wh, used_wh, stalled_wh = 3e6, 2e6, None
+    wanted = set(at)
     for now in times(SINCE, SINCE + timedelta(days=DAYS), STEP_S):
         key = {"gateway_id": 1, "at": instant(engine, now), "phase": "total"}
         silent = production != "there" and SILENT[0] <= now < SILENT[1]
@@ -41,7 +42,7 @@ def fill(engine: Engine, at: list[datetime], source: str, production: str) -> No
             stalled_wh = stalled_wh or made_wh
             shown_wh = stalled_wh if production == "stalled" else None
         power_w = None if silent and production == "missing" else made_w(now)
-        if now in at:
+        if now in wanted:
             rows["polls"].append(key)
             sample = {**key, "power_w": power_w, "energy_wh": shown_wh, "source": source}
             rows["production_samples"].append(sample)

@@ -69,7 +69,7 @@ def test_quarters_hours_and_days_add_up_at_every_level_and_phase(engine: Engine,
     since = from_epoch_s(day_start_s(day - timedelta(days=1), tz))
     until = from_epoch_s(day_end_s(day + timedelta(days=1), tz))
     site = Site(Shape(phases=3, battery=True), since - timedelta(days=1))
-    moments = times(since, until, 420)
+    moments = times(since, until, 840)
     seen = [at for at in moments if not 10 <= at.hour < 12]
     fill(engine, site, seen, zone=zone)
     rebuild(engine, until)
@@ -91,7 +91,7 @@ def test_quarters_hours_and_days_add_up_at_every_level_and_phase(engine: Engine,
 def test_live_is_the_same_as_rebuilt(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(phases=3), since - timedelta(days=1))
-    moments = [at for at in times(since, since + timedelta(days=2), 300) if at.hour != 13]
+    moments = [at for at in times(since, since + timedelta(hours=30), 300) if at.hour != 13]
     fill(engine, site, moments[:1], zone="Europe/Amsterdam")
     batches = [moments[n : n + 7] for n in range(1, len(moments), 7)]
     for batch in batches:
@@ -283,7 +283,7 @@ def test_a_reading_that_stands_still_covers_nothing(engine: Engine) -> None:
 def test_consumption_stays_true_when_a_meter_stands_still_and_catches_up(
     engine: Engine, meter: str, minutes: int
 ) -> None:
-    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 19)
+    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 14)
     site = Site(Shape(), since - timedelta(days=1))
     moments = times(since, until, 300)
     first, last = since + timedelta(hours=3), since + timedelta(hours=3, minutes=minutes)
@@ -331,7 +331,7 @@ def stand_still(engine: Engine, meter: str, first: datetime, last: datetime) -> 
 def test_what_others_count_while_a_meter_is_broken_off_is_no_consumption(
     engine: Engine, meter: str, minutes: int
 ) -> None:
-    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 20)
+    since, until = utc(2026, 6, 1, 7), utc(2026, 6, 1, 14)
     site = Site(Shape(battery=True), since - timedelta(days=1))
     last_good = since + timedelta(hours=4, minutes=5)
     anew = last_good + timedelta(minutes=minutes)
@@ -385,11 +385,11 @@ def copy_reading(engine: Engine, before: datetime, at: datetime) -> None:
 def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(engine: Engine, missing: str) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(phases=2), since - timedelta(days=1))
-    moments = times(since, since + timedelta(days=5), 300)
+    moments = times(since, since + timedelta(days=5), 600)
     silent = (since + timedelta(hours=33), since + timedelta(hours=90))
     fill(engine, site, moments[:1], zone="Europe/Amsterdam")
-    for number in range(1, len(moments), 60):
-        batch = moments[number : number + 60]
+    for number in range(1, len(moments), 30):
+        batch = moments[number : number + 30]
         fill_more(engine, site, batch)
         bind = {"since": instant(engine, silent[0]), "until": instant(engine, silent[1])}
         where = "polled_at > :since AND polled_at < :until"
@@ -498,8 +498,8 @@ def test_an_inverter_that_was_silent_for_days_keeps_its_energy(engine: Engine, f
         ready = [row for row in rows if row["at"] <= now]
         rows = rows[len(ready) :]
         with engine.begin() as connection:
-            for row in ready:
-                connection.execute(insert, row | {"at": instant(engine, row["at"])})
+            if ready:
+                connection.execute(insert, [row | {"at": instant(engine, row["at"])} for row in ready])
         rollup.bring_up_to_date(engine, 1, now=now, gap_s=900)
     live = table(engine, "inverter_daily")
     energy = sum(row["energy_wh"] for row in live if row["serial"] == "b")
