@@ -7,7 +7,8 @@ against the oracle with that rule aside, and in windows against the ledger itsel
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import pytest
@@ -270,8 +271,9 @@ def _result(counted: Any) -> Result:
 
 def _series(kind: Any, rows: Sequence[Row]) -> Any:
     found = kind()
-    for row in rows:
-        found.extend(row.source, [row.at_s], [row.value_wh], [row.power_w])
+    for source, group in groupby(rows, key=attrgetter("source")):
+        same = list(group)
+        found.extend(source, *([getattr(row, name) for row in same] for name in ("at_s", "value_wh", "power_w")))
     return found
 
 
