@@ -72,7 +72,7 @@ class _Backend(Protocol):
 
     SIZE_BYTES: str
     FREE_BYTES: str  #: of the size: waits to be filled again; NULL where nobody knows
-    TABLE_BYTES: str  #: each table's name and size
+    TABLE_BYTES: str  #: each table and its size; of a file, whose pages have to be read, without samples
     INTEGRITY: str  #: what is broken in the files themselves, or ok
     MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
