@@ -72,7 +72,7 @@ def _shown(gateway: "GatewaySettings") -> Iterator[tuple[str, object]]:
         if key == "grid_meter":
             yield key, value or settings.GRID_METERS[0]
         elif key == "panel_names":
-            yield from [(key, ", ".join(value.values()))] if value else ()
+            yield from [(key, f"of {len(value)} panel{'' if len(value) == 1 else 's'}")] if value else ()
         elif key == "arrays":
             yield from [(key, ", ".join(array.name for array in value))] if value else ()
         elif value is not None:
