@@ -19,14 +19,14 @@ from logger.reports.energy import energy_report
 from logger.reports.periods import How, Kind
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Moulds
 from tests.sample_data import fill, times, utc
 
 STARTS = utc(2025, 5, 25), utc(2026, 5, 25)
 NOW = utc(2026, 6, 5, 10)
 
 
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
+def two_sites(engine: Engine) -> None:
     """Some days around the end of May, of two years, each by a gateway of its own; the newest day still runs."""
     for number, seen in enumerate((times(STARTS[0], utc(2025, 6, 8), 1800), times(STARTS[1], NOW, 1800)), start=1):
         fill(engine, Site(Shape(), seen[0] - timedelta(days=1)), seen, zone="UTC", gateway_id=number)
@@ -34,7 +34,11 @@ def filled(engine: Engine) -> Engine:
         connection.execute(text("UPDATE gateways SET name = 'roof'"))
         for number in (1, 2):
             rollup.rebuild(connection, number, now=NOW, gap_s=3600, since=None)
-    return engine
+
+
+@pytest.fixture
+def filled(engine: Engine, moulds: Moulds) -> Engine:
+    return moulds.filled(engine, two_sites)
 
 
 def compared(engine: Engine, kind: Kind, how: How, since: str) -> list[dict[str, Any]]:

@@ -16,14 +16,14 @@ from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Moulds
 from tests.sample_data import fill, instant, times, utc
 
 SINCE = utc(2026, 6, 1)
 NOW = SINCE + timedelta(days=4, hours=6)
 
 
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
+def four_days(engine: Engine) -> None:
     """Four days of a site with three phases and two inverters; the third day has a hole."""
     site = Site(Shape(phases=3), SINCE - timedelta(days=1))
     moments = times(SINCE, NOW, 600)
@@ -40,7 +40,11 @@ def filled(engine: Engine) -> Engine:
     with engine.begin() as connection:
         connection.execute(text(f"INSERT INTO inverter_samples ({names}) VALUES ({values})"), reports)
         rollup.rebuild(connection, 1, now=NOW, gap_s=1200, since=None)
-    return engine
+
+
+@pytest.fixture
+def filled(engine: Engine, moulds: Moulds) -> Engine:
+    return moulds.filled(engine, four_days)
 
 
 def asked(kind: str) -> Callable[..., Report]:

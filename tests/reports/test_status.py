@@ -11,6 +11,7 @@ from logger.reports.energy import energy_report
 from logger.reports.quality import quality_report
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from tests.conftest import Moulds
 from tests.sample_data import fill, instant, times, utc
 
 SINCE = utc(2026, 5, 30)
@@ -18,8 +19,7 @@ NOW = SINCE + timedelta(days=5)
 RESET = utc(2026, 5, 31, 11, 7)
 
 
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
+def five_days(engine: Engine) -> None:
     """Five days at two minutes; the meter's counters start anew once."""
     site = Site(Shape(), SINCE - timedelta(days=1))
     fill(engine, site, times(SINCE, NOW, 120), zone="UTC")
@@ -31,7 +31,11 @@ def filled(engine: Engine) -> Engine:
                 {"at": instant(engine, RESET)},
             )
         rollup.rebuild(connection, 1, now=NOW, gap_s=240, since=None)
-    return engine
+
+
+@pytest.fixture
+def filled(engine: Engine, moulds: Moulds) -> Engine:
+    return moulds.filled(engine, five_days)
 
 
 def states(engine: Engine, kind: Any, key: str, since: str) -> dict[Any, str]:
