@@ -54,8 +54,8 @@ def postgres_url() -> Iterator[str]:
 
     server = get_server(directory / "data", cleanup_mode="delete")
     url = server.get_uri()
-    # Nothing here has to outlive a power cut, and a new database for each test is many files.
-    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+    # Nothing here has to outlive a power cut, or lives long enough to be cleaned.
+    for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
         administer(url, f"ALTER SYSTEM SET {setting} = off")
     administer(url, "SELECT pg_reload_conf()")
     yield url
