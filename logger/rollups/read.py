@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import inf
+from math import inf, isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -59,11 +59,33 @@ class Window(NamedTuple):
         """
         after_s = self.after_s - self.gap_s if after_s is None else after_s
         of = {"gateway": self.site.gateway_id, "after": from_epoch_s(after_s), "until": from_epoch_s(self.until_s)}
-        return batches(self.connection, _query(table, names, only), of, few=self.until_s - after_s < SHORT_S)
+        found = batches(self.connection, _query(table, names, only), of, few=self.until_s - after_s < SHORT_S)
+        numbers = [place for place, name in enumerate(names.split(), start=1) if name.endswith(("_w", "_wh", "_s"))]
+        return (_with_numbers(rows, numbers) for rows in found)
 
     def within(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows after ``after_s``."""
         return rows[bisect_right(rows, self.after_s, key=itemgetter(0)) :]
+
+
+def _with_numbers(rows: Sequence[Row], numbers: Sequence[int]) -> Sequence[Row]:
+    """Return rows whose values in these places are finite numbers or unknown: plain SQL may have written anything.
+
+    That all are numbers is seen by one sum of each place.
+    """
+    try:
+        if all(isfinite(sum(filter(None, map(itemgetter(place), rows)))) for place in numbers):
+            return rows
+    except TypeError:  # Text among them.
+        pass
+    return [
+        tuple(None if place in numbers and not _is_number(value) else value for place, value in enumerate(row))
+        for row in rows
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 @lru_cache

@@ -133,6 +133,24 @@ def test_late_samples_are_taken_up_by_a_rebuild_of_their_days(engine: Engine) ->
     assert after == pytest.approx(before, abs=0.001)
 
 
+def test_what_is_no_number_in_a_table_is_unknown(engine: Engine) -> None:
+    moments = times(utc(2026, 6, 1, 10), utc(2026, 6, 1, 12), 300)
+    fill(engine, Site(Shape(), moments[0]), moments, zone="UTC")
+    places = [
+        ("production_samples", "energy_lifetime_wh"),
+        ("meter_readings", "power_w"),
+        ("meter_readings", "received_wh"),
+    ]
+    odd = ["'lots'", "9e999", "x'00ff'"] if engine.dialect.name == "sqlite" else ["'NaN'", "'Infinity'", "'-Infinity'"]
+    for value in [*odd, "NULL"]:
+        for moment, (table, column) in zip(moments[7:], places, strict=False):
+            update = f"UPDATE {table} SET {column} = {value} WHERE polled_at = :at"
+            with engine.begin() as connection:
+                connection.execute(text(update), {"at": instant(engine, moment)})
+        changes = rebuild(engine, moments[-1])
+    assert changes == []  # Unknown counts like whatever is no number.
+
+
 def test_a_rebuild_returns_the_days_that_it_changes(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
