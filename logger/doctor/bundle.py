@@ -89,13 +89,17 @@ def _parsed(visits: Sequence[Visit]) -> Iterator[Any]:
 
 def _private(settings: Settings | None) -> dict[str, str]:
     """Return what would show in a sentence who somebody is or where: text -> what stands in its place."""
-    found = {socket.gethostname(): "(machine)", Path.home().name: "(user)"}
+    found = {socket.gethostname(): "(machine)"}
+    with suppress(RuntimeError):  # There is no home.
+        found[Path.home().name] = "(user)"
     with suppress(KeyError):
         found[pwd.getpwuid(os.geteuid()).pw_name] = "(user)"
     if settings is not None:
-        url = urlsplit(settings.database_url)
-        parts = (url.username, url.password, url.hostname, url.path.strip("/"), settings.database_url)
-        found |= dict.fromkeys(filter(None, parts), "(database)")
+        found[settings.database_url] = "(database)"
+        with suppress(ValueError):  # A URL that is none is said by the findings.
+            url = urlsplit(settings.database_url)
+            parts = (url.username, url.password, url.hostname, url.path.strip("/"))
+            found |= dict.fromkeys(filter(None, parts), "(database)")
         found[str(settings.state_dir)] = found[str(settings.config_path)] = "(path)"
         found |= dict.fromkeys(
             [receiver.name for receiver in settings.notify if not receiver.name.isdigit()], "(receiver)"
@@ -103,8 +107,10 @@ def _private(settings: Settings | None) -> dict[str, str]:
         for told in settings.told:
             found |= {str(told.url_file): "(path)"} if told.url_file else {str(told.url): "(secret)"}
         for gateway in settings.gateways:
-            host = urlsplit(gateway.host if "://" in gateway.host else f"//{gateway.host}")
-            found |= dict.fromkeys(filter(None, (gateway.host, host.hostname, host.netloc)), "(address)")
+            found[gateway.host] = "(address)"
+            with suppress(ValueError):
+                host = urlsplit(gateway.host if "://" in gateway.host else f"//{gateway.host}")
+                found |= dict.fromkeys(filter(None, (host.hostname, host.netloc)), "(address)")
             found |= dict.fromkeys(filter(None, (gateway.username, gateway.token)), "(secret)")
             found |= dict.fromkeys(
                 [*gateway.panel_names.values(), *(array.name for array in gateway.arrays)], "(panel)"

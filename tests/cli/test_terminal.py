@@ -106,3 +106,9 @@ def test_where_nothing_can_be_written_is_one_sentence_or_none(url: str, end: str
     assert ended.returncode == code
     assert "unexpected" not in ended.stderr
     assert said in ended.stderr
+
+
+def test_ctrl_c_in_the_first_moments_ends_without_a_traceback() -> None:
+    code = "import os, signal, logger.__main__; os.kill(os.getpid(), signal.SIGINT)"
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-2, "")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from sqlalchemy import text
 from logger.cli import run
 from logger.clock import to_epoch_s, utc_now
 from logger.doctor import bundle, visit
+from logger.doctor.findings import Finding, Level
 from logger.doctor.redaction import HIDDEN, Redaction
 from logger.gateway import equipment, profile
-from logger.settings import write_secret
+from logger.settings import GatewaySettings, write_secret
 from logger.simulator import recorded
 from logger.simulator.houses import plain
 from logger.simulator.recorded import Recorded, RecordedAnswer, RecordedGateway
@@ -304,3 +306,13 @@ def test_the_equipment_pages_are_in_a_recording_of_batteries(bench: Benches) -> 
     (gateway,) = bundle.bundle(roof.settings, [], [seen])["gateways"]
     assert gateway["answers"][profile.HOME]["body"]["timezone"] == roof.simulation.model.time_zone
     assert HIDDEN not in json.dumps(gateway["answers"][equipment.POWER])
+
+
+def test_addresses_that_are_none_are_hidden_too(bench: Benches) -> None:
+    settings = replace(
+        bench().settings,
+        database_url="postgresql://me:hunter2@[::1/x",
+        gateways=(GatewaySettings(name="x", host="[::1"),),
+    )
+    found = Finding("database", Level.ERROR, "can't open postgresql://me:hunter2@[::1/x for [::1", "look at it")
+    assert not re.search("hunter2|::1", json.dumps(bundle.bundle(settings, [found], [])))
