@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -276,14 +276,17 @@ def all_answered(url: str, count: int, every_s: int) -> int:
     return int(epoch_now_s()) + 1
 
 
-def wait_for_the_rest(url: str, count: int, every_s: int, since_s: int, until_s: int, most: int) -> Polls:
-    """Return the polls when no more than ``most`` slots are without one, or none has come for some time."""
+def wait_for_the_rest(
+    url: str, count: int, every_s: int, since_s: int, until_s: int, is_wanted: Callable[[str, int], bool]
+) -> Polls:
+    """Return the polls when no slot that is wanted is without one, or after some time."""
     began_s = time.monotonic()
     while True:
         polls = Polls.of(url, count, every_s, since_s, until_s)
         passed_s = time.monotonic() - began_s
-        if len(polls.expected) - len(polls.slots) <= most or passed_s > REST_S:
-            click.echo(f"all stored       {passed_s:.0f} s after the last slot")
+        left = sum(is_wanted(*slot) for slot in polls.expected - polls.slots.keys())
+        if not left or passed_s > REST_S:
+            click.echo(f"waited           {passed_s:.0f} s for what was not stored yet; {left} slots never were")
             return polls
         time.sleep(5)
 
@@ -316,7 +319,8 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
 
     With ``is_away`` the database's server is gone for the middle third of the time.
     """
-    verdict = Verdict()
+    # One that never answered has no row to which its failed polls could belong.
+    verdict, hang = Verdict(), {name(number) for number in range(hanging)}
     with server() as postgres, gateways(count, directory, port=port, idle_s=idle_s, hanging=hanging):
         url = postgres.get_uri()
         with opened(url) as engine:
@@ -334,15 +338,12 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
                 postgres.ensure_postgres_running()
             wait_until(until_s, cost.look)
             click.echo(f"collector        {cost.line()}")
-            slots = minutes * 60 // poll_every_s
-            # One that never answered has no row to which its failed polls could belong.
-            polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, hanging * slots)
+            polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, lambda of, _: of not in hang)
         for line in (*polls.lines(), *reasons(url, since_s)):
             click.echo(line)
         click.echo(f"asked            {asked(directory, since_s, until_s)} times by the gateways' own count")
         logged = log.read_text()
         click.echo(f"log              {len(logged.splitlines())} lines, Traceback: {'Traceback' in logged}")
-        hang = {name(number) for number in range(hanging)}
         verdict.expect(held=set(polls.missed) <= hang, promise="each slot kept")
         verdict.expect(held=polls.doubled == 0, promise="each poll once")
         verdict.expect(held="Traceback" not in logged, promise="without a traceback")
@@ -389,7 +390,10 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
         wait_until(until_s)
         for cost in costs:
             click.echo(f"collector        {cost.line()}")
-        polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, MOST_MISSED * len(of_dead))
+        last_s = until_s - poll_every_s
+        polls = wait_for_the_rest(
+            url, count, poll_every_s, since_s, until_s, lambda of, at_s: of not in of_dead or at_s >= last_s
+        )
         for line in (*polls.lines(), *reasons(url, since_s)):
             click.echo(line)
         click.echo(f"asked            {asked(directory, since_s, until_s)} times by the gateways' own count")
