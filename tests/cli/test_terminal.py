@@ -99,9 +99,12 @@ def test_what_is_no_text_is_refused_on_a_terminal(
     os.close(ours)
 
 
-@pytest.mark.parametrize(("end", "code", "said"), [(">/dev/full", 1, "is full; make room."), (">&-", 0, "")])
-def test_where_nothing_can_be_written_is_one_sentence_or_none(url: str, end: str, code: int, said: str) -> None:
-    command = f"{sys.executable} -m logger --database-url {url} report daily --from 2026-05-01 --to 2026-05-01 {end}"
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [("--help >/dev/full", 1, "is full; make room."), ("report daily --from 2026-05-01 --to 2026-05-01 >&-", 0, "")],
+)
+def test_where_nothing_can_be_written_is_one_sentence_or_none(url: str, typed: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -m logger --database-url {url} {typed}"
     ended = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=60)
     assert ended.returncode == code
     assert "unexpected" not in ended.stderr
