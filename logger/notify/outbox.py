@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Table, func, select, update
 from logger.clock import local_day, to_epoch_s
 from logger.notify.sources import Finding, Site
 from logger.settings import NotifySettings
-from logger.store.database import insert_new
 from logger.store.models import NOTIFICATIONS
+from logger.store.rows import insert_new
 
 #: Waiting for longer is given up, quiet hours not counted.
 GIVEN_UP = timedelta(days=1)

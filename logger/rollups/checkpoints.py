@@ -23,8 +23,8 @@ from logger.ledger.limits import Stream
 from logger.rollups import balance, clock_check
 from logger.rollups.balance import Balance
 from logger.rollups.site import Site
-from logger.store.database import upsert
 from logger.store.models import EVENTS, ROLLUP_CHECKPOINTS
+from logger.store.rows import upsert
 
 _columns = ROLLUP_CHECKPOINTS.c
 # Each is run some times per quarter hour: to make a statement anew takes as long as to run it.

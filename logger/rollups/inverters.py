@@ -26,7 +26,8 @@ from logger.rollups import checkpoints
 from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State, States
 from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
-from logger.rollups.read import Window, by_series, drop_missing
+from logger.rollups.read import Window
+from logger.rollups.series import by_series, drop_missing
 from logger.rollups.today import HOUR_S, Between, Counted, Powers, Today, add, hours_of, is_plain, peaks_w, today_of
 from logger.store.models import INVERTER_SAMPLES
 
@@ -68,8 +69,8 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
     first, last = local_day(since_s, zone), local_day(max(newest_s, window.until_s), zone)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     found = Counted(days, edges_s := [since_s, *(day_end_s(day, zone) for day in days)])
-    if window.until_s - newest_s > RETIRED_S:
-        newest_s = window.until_s  # All of them are silent.
+    if window.has_later and window.until_s - newest_s > RETIRED_S:
+        newest_s = window.until_s  # All of them were silent.
     open_s, alive_s = [newest_s], newest_s - RETIRED_S
     settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
     history = None if settled_s is None else history_of(window, settled_s)

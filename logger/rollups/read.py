@@ -1,7 +1,6 @@
 """Raw rows of a window of time, as the readings of registers that the ledger settles."""
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +16,7 @@ from logger.ledger.limits import ABSURD_W, RECOVERY_S, Stream, StreamKey
 from logger.ledger.turns import net_counts_s
 from logger.rollups.checkpoints import States
 from logger.rollups.clock_check import ClockCheck, Row, StaleFilter
+from logger.rollups.series import Column, by_series, drop_missing
 from logger.rollups.site import Site, time_of
 from logger.rollups.write import Peaks
 from logger.store.database import batches
@@ -29,12 +29,8 @@ METERS = {
     "total-consumption": (Stream.CONSUMPTION_CT, None),
     "storage": (Stream.DISCHARGE, Stream.CHARGE),
 }
-#: The values of a column, in the order of the rows
-Column = Sequence[Any]
 #: What was sampled in less time is few rows, s.
 SHORT_S = 2 * 3600
-#: In polls of more rows, each row is looked at alone.
-LARGEST_POLL = 100
 
 
 class Window(NamedTuple):
@@ -48,6 +44,7 @@ class Window(NamedTuple):
     until_s: int
     after_s: int  #: after which instant the first sample may lie
     gap_s: int  #: the longest normal step; what lies this long before ``after_s`` is read too
+    has_later: bool = False  #: whether samples come after ``until_s``
 
     def read(
         self, table: Table, names: str, after_s: int | None = None, only: tuple[str, str] | None = None
@@ -270,41 +267,3 @@ def _derive_net_power(found: Read, net_s: Sequence[tuple[float, float]]) -> None
             times, powers = found.net_power.setdefault(phase, ([], []))
             times.append(at_s)
             powers.append(used_w - given_w)
-
-
-def by_series(rows: Sequence[Row], keys: int) -> Iterator[tuple[Any, list[Column]]]:
-    """Yield each key of the rows with its columns, without the keys, in the order of the rows.
-
-    The columns of the key, or of both of its parts, come after the first.
-    """
-    if not rows:
-        return
-    first, *columns = zip(*rows, strict=True)
-    key_columns, values = columns[:keys], [first, *columns[keys:]]
-    poll_size = _poll_size(key_columns)
-    if poll_size:
-        for place in range(poll_size):
-            key = tuple(column[place] for column in key_columns)
-            yield key if keys > 1 else key[0], [column[place::poll_size] for column in values]
-        return
-    places: defaultdict[Any, list[int]] = defaultdict(list)
-    for place, key in enumerate(zip(*key_columns, strict=True) if keys > 1 else key_columns[0]):
-        places[key].append(place)
-    for key, mine in places.items():
-        yield key, [[column[place] for place in mine] for column in values]
-
-
-def _poll_size(key_columns: Sequence[Column]) -> int:
-    """Return of how many rows each poll consists; 0 if not all have the same in one order."""
-    start = list(zip(*(column[:LARGEST_POLL] for column in key_columns), strict=True))
-    size = start.index(start[0], 1) if start[0] in start[1:] else len(start)
-    is_regular = all(column[size:] == column[:-size] for column in key_columns)
-    return size if is_regular and len(set(start[:size])) == size else 0
-
-
-def drop_missing(values: Column, *others: Column) -> tuple[Any, ...]:
-    """Return the sequences without the places where the first is None."""
-    if None not in values:
-        return values, *others
-    places = [i for i, value in enumerate(values) if value is not None]
-    return tuple([column[i] for i in places] for column in (values, *others))

@@ -117,7 +117,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     # The first sample of all may lie on the edge.
     after_s = since_s if checkpoint else since_s - 1
     clock = ClockCheck(connection, site.gateway_id, after_s - gap_s, until_s, right_s)
-    window = Window(connection, site, clock, states, since_s, until_s, after_s, gap_s)
+    window = Window(connection, site, clock, states, since_s, until_s, after_s, gap_s, has_later=until_s < ends.last_s)
     if ledger is INVERTERS and memory is not None:
         rolled = memory.count(window)
         if rolled is None:

@@ -236,33 +236,6 @@ def wait_at_most(connection: Connection, seconds: int) -> None:
         cursor.execute(backend(connection).WAIT_AT_MOST.format(seconds))
 
 
-def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows whose natural key is new; a row that is there stays as it is."""
-    upsert(connection, table, rows, ())
-
-
-def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert a row whose natural key is new; return whether it was."""
-    statement = _insert(connection.dialect.name, table)
-    return connection.execute(statement, row, execution_options={"preserve_rowcount": True}).rowcount == 1
-
-
-def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]) -> None:
-    """Insert rows; where the natural key exists, replace some columns."""
-    if rows:
-        connection.execute(_insert(connection.dialect.name, table, tuple(replace)), list(rows))
-
-
-@lru_cache
-def _insert(name: str, table: Table, replace: tuple[str, ...] = ()) -> Any:
-    statement = _module(name).insert(table)
-    if not replace:
-        return statement.on_conflict_do_nothing()
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns), set_={name: statement.excluded[name] for name in replace}
-    )
-
-
 def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows that all name the same columns, straight to the driver: for thousands of rows."""
     if not rows:

@@ -1,6 +1,6 @@
-"""Rows of values as a driver takes them, in statements that are made once: what is written with each poll."""
+"""Rows into tables, in statements that are made once; those of a poll as plain values, as the driver takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -31,3 +31,30 @@ def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], ro
 def _insert(table: str, names: tuple[str, ...], mark: str) -> str:
     marks = ", ".join([mark] * len(names))
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+
+
+def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows whose natural key is new; a row that is there stays as it is."""
+    upsert(connection, table, rows, ())
+
+
+def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row whose natural key is new; return whether it was."""
+    statement = _insertion(backend(connection).insert, table)
+    return connection.execute(statement, row, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: Sequence[str]) -> None:
+    """Insert rows; where the natural key exists, replace some columns."""
+    if rows:
+        connection.execute(_insertion(backend(connection).insert, table, tuple(replace)), list(rows))
+
+
+@lru_cache
+def _insertion(insert: Callable[[Table], Any], table: Table, replace: tuple[str, ...] = ()) -> Any:
+    statement = insert(table)
+    if not replace:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={name: statement.excluded[name] for name in replace}
+    )

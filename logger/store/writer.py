@@ -14,9 +14,9 @@ from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
-from logger.store.database import backend, insert_or_ignore, upsert
+from logger.store.database import backend
 from logger.store.panels import remember_panels
-from logger.store.rows import insert_rows, is_new_row
+from logger.store.rows import insert_or_ignore, insert_rows, is_new_row, upsert
 
 
 def _named_rows(kind: type) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logger.rollups.read import by_series, drop_missing
+from logger.rollups.series import by_series, drop_missing
 
 POLLS = st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=1, max_size=60)
 

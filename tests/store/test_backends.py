@@ -11,6 +11,7 @@ from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreE
 from logger.store import database, postgresql, sqlite
 from logger.store.database import opened, translated_errors
 from logger.store.models import GATEWAYS
+from logger.store.rows import insert_or_ignore
 from logger.store.schema import current, upgrade
 from tests.conftest import administer, new_database, with_database
 from tests.sample_data import utc
@@ -48,7 +49,7 @@ def test_a_server_may_be_given_any_encoding_and_style_of_its_own(postgresql_url:
         administer(postgresql_url, f"ALTER DATABASE {name} SET {style}")
     with opened(postgresql_url) as engine, engine.begin() as connection:
         row = {"gateway_id": 1, "serial": "1", "name": "\u65e5\u672c", "first_seen_at": utc(2026, 6, 1)}
-        database.insert_or_ignore(connection, GATEWAYS, [row])
+        insert_or_ignore(connection, GATEWAYS, [row])
     with opened(postgresql_url, read_only=True) as engine, engine.connect() as connection:
         found = connection.execute(select(GATEWAYS.c.name, GATEWAYS.c.first_seen_at)).one()
     assert tuple(found) == (row["name"], row["first_seen_at"])
