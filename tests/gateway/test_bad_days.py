@@ -15,9 +15,11 @@ from sqlalchemy import Engine, text
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.errors import AuthenticationError, GatewayError, GatewayUnreachableError
+from logger.gateway import http
 from logger.gateway.client import Gateway
-from logger.gateway.http import Address, Http
+from logger.gateway.http import Address
 from logger.gateway.profile import ProductionFrom
+from logger.gateway.tls import fingerprint_at
 from logger.readings import Outcome
 from logger.settings import write_secret
 from logger.simulator.access import ACCOUNT
@@ -108,7 +110,7 @@ def test_firmware_7_on_port_443_is_found_when_port_80_sends_us_there(
 ) -> None:
     roof = bench(generation="5", cts="none")
     secure_port = 9  # Nobody there yet.
-    monkeypatch.setattr(Http, "port", property(lambda _: secure_port))
+    monkeypatch.setattr(http, "fingerprint_at", lambda host, _, wait_s: fingerprint_at(host, secure_port, wait_s))
     plain = roof.server.url
     monkeypatch.setattr(
         Address, "url",
