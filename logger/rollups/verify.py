@@ -179,9 +179,7 @@ def _late_checkpoints(job: Job) -> Iterator[str]:
     for ledger in rollup.LEDGERS:
         ends = job.ends(ledger)
         left = checkpoints.last(job.connection, job.site.gateway_id, ledger.name)
-        # Inverters that are all silent for long are given up, beyond what they last reported.
-        given_up_s = ledger.patience_s if ledger is rollup.INVERTERS else 0
-        if left is not None and ends is not None and left.at_s > ends.last_s + given_up_s:
+        if left is not None and ends is not None and left.at_s > ends.last_s:
             yield (
                 f"{job.site.name}: the ledger of {ledger.name} was left at {_utc(left.at_s)}, "
                 f"after the last sample ({_utc(ends.last_s)}); run: envoylog db rebuild"

@@ -74,7 +74,7 @@ def test_a_receiver_that_hangs_delays_neither_a_poll_nor_the_end(
         (poller,) = pollers(loaded, engine, roof.environ, clock=roof.clock)
         collect(poller, roof.clock())
         writer = SimpleNamespace(stored=1)
-        collector: Any = SimpleNamespace(pollers=[poller], keepers=[poller.keeper], writer=writer)
+        collector: Any = SimpleNamespace(pollers=[poller], keepers=[poller.keeper], writer=writer, sharing=None)
         with telling(loaded, collector, engine, os.environ):
             with engine.begin() as connection:
                 event = "INSERT INTO events VALUES (1, :at, 'grid_lost', 'grid', 'the grid is lost')"
