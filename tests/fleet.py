@@ -390,7 +390,7 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
         wait_until(until_s)
         for cost in costs:
             click.echo(f"collector        {cost.line()}")
-        last_s = until_s - poll_every_s
+        last_s = max(until_s - poll_every_s, since_s + minutes * 30 + 3 * poll_every_s)  # The others have taken over.
         polls = wait_for_the_rest(
             url, count, poll_every_s, since_s, until_s, lambda of, at_s: of not in of_dead or at_s >= last_s
         )
