@@ -204,7 +204,8 @@ def _save_inverters(connection: Connection, gateway_id: int, poll: Poll) -> None
         return
     # Most reports were seen before: ask, so that only new ones can reopen a day.
     lately = max(sample.reported_at for sample in poll.inverters) - LATELY
-    stored = {(at, serial) for at, serial in connection.execute(_REPORTS, {"gateway": gateway_id, "oldest": lately})}
+    oldest = min(sample.reported_at for sample in poll.inverters if sample.reported_at >= lately)
+    stored = {(at, serial) for at, serial in connection.execute(_REPORTS, {"gateway": gateway_id, "oldest": oldest})}
     for sample in poll.inverters:
         if sample.reported_at < lately:
             of = {"gateway": gateway_id, "at": sample.reported_at, "of": sample.serial}

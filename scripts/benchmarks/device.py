@@ -249,7 +249,7 @@ def _stored(path: Path) -> float:
     with _reading(path) as db:
         polls = int(db.execute("SELECT count(*) FROM polls").fetchone()[0])
         taken = db.execute("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name")
-        return sum(size for name, size in taken if not name.startswith(BESIDE_SAMPLES)) / polls
+        return sum(size for name, size in taken if not name.removeprefix("ix_").startswith(BESIDE_SAMPLES)) / polls
 
 
 def _coded(path: Path) -> Path:
