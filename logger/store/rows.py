@@ -27,6 +27,16 @@ def insert_rows(connection: Connection, table: Table, names: tuple[str, ...], ro
         connection.exec_driver_sql(_insert(table.name, names, backend(connection).MARK), list(rows))
 
 
+def run(connection: Connection, statement: str, *values: Any) -> None:
+    """Run a statement that has ``?`` for each of the values, which are as the driver takes them."""
+    connection.exec_driver_sql(_marked(statement, backend(connection).MARK), values)
+
+
+@lru_cache
+def _marked(statement: str, mark: str) -> str:
+    return statement.replace("?", mark)
+
+
 @lru_cache
 def _insert(table: str, names: tuple[str, ...], mark: str) -> str:
     marks = ", ".join([mark] * len(names))

@@ -16,7 +16,7 @@ from logger.settings import GRID_METERS, GatewaySettings
 from logger.store import models
 from logger.store.database import backend
 from logger.store.panels import remember_panels
-from logger.store.rows import insert_or_ignore, insert_rows, is_new_row, upsert
+from logger.store.rows import insert_or_ignore, insert_rows, is_new_row, run, upsert
 
 
 def _named_rows(kind: type) -> Callable[[dict[str, Any], Iterable[Any]], list[dict[str, Any]]]:
@@ -74,20 +74,14 @@ _REOPEN_WITH_STORAGE = delete(models.ROLLUP_CHECKPOINTS).where(
     _left.at
     >= case((_of_storage.scalar_subquery() > _AT, func.coalesce(_known_before.scalar_subquery(), _AT)), else_=_AT),
 )
-_REOPEN = delete(models.ROLLUP_CHECKPOINTS).where(
-    _left.gateway_id == _GATEWAY, _left.ledger == bindparam("ledger_of"), _left.at >= bindparam("since")
-)
-_gateway, _report, _inverter = models.GATEWAYS.c, models.INVERTER_SAMPLES.c, models.INVERTERS.c
+# Of each poll: what SQLAlchemy does about a statement takes longer than the statement.
+_REOPEN = "DELETE FROM rollup_checkpoints WHERE gateway_id = ? AND ledger = ? AND at >= ?"
+_report, _inverter = models.INVERTER_SAMPLES.c, models.INVERTERS.c
 #: That a gateway or an inverter is there is noted this often: each time is a page to write.
 SEEN_EVERY = timedelta(hours=1)
-_SEE_GATEWAY = (
-    update(models.GATEWAYS)
-    .where(
-        _gateway.gateway_id == _GATEWAY,
-        _gateway.last_seen_at.is_(None) | ~_gateway.last_seen_at.between(bindparam("hour_before"), _AT),
-    )
-    .values(last_seen_at=_AT)
-)
+_SEE_GATEWAY = """
+UPDATE gateways SET last_seen_at = ? WHERE gateway_id = ? AND (last_seen_at IS NULL OR NOT last_seen_at BETWEEN ? AND ?)
+"""
 #: Of a unit that fell silent the last report is asked for alone: since then others have made years of them.
 LATELY = timedelta(days=2)
 _REPORTS = select(_report.reported_at, _report.serial).where(
@@ -188,7 +182,8 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
             insert_rows(connection, table, names, rows)
         insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))
         if poll.outcome is not Outcome.FAILED:
-            connection.execute(_SEE_GATEWAY, of | {"hour_before": poll.polled_at - SEEN_EVERY})
+            hour_before = models.instant(connection, poll.polled_at - SEEN_EVERY)
+            run(connection, _SEE_GATEWAY, key[1], gateway_id, hour_before, key[1])
         if (poll.production or poll.consumption or poll.meter_readings or poll.storage) and clocks_agree:
             if poll.storage:
                 connection.execute(_REOPEN_WITH_STORAGE, of | {"day_before": poll.polled_at - timedelta(days=1)})
@@ -272,7 +267,7 @@ def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[rea
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:
     """Let a sample that arrives late have its days recomputed."""
-    connection.execute(_REOPEN, {"gateway": gateway_id, "ledger_of": ledger, "since": at})
+    run(connection, _REOPEN, gateway_id, ledger, models.instant(connection, at))
 
 
 def reserve_rollups(connection: Connection) -> None:
