@@ -110,7 +110,8 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     end_s = max(ends.last_s, min(now_s, ends.last_s + ledger.patience_s))
     stop_s = end_s if stop_s is None else min(stop_s, end_s)
     replace_s = since_s
-    if checkpoint and since_s + CHUNK_S < stop_s and not any(isinstance(state, Anchor) for state in states.values()):
+    is_done = checkpoint and not any(isinstance(state, Anchor) for state in states.values())
+    if ledger is INVERTERS and is_done and since_s + CHUNK_S < stop_s:
         # Nothing is counted on from before: go to where something is, be it years later.
         since_s = max(since_s, job.next_s(ledger, since_s))
     until_s = min(stop_s, max(since_s, beyond_s) + CHUNK_S)
