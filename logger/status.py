@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -20,6 +21,8 @@ from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, PANEL
 from logger.store.queries import gateway_named
 from logger.store.spool import waiting_files
 
+#: This many gateways are named in a monitor's line, the worst first.
+NAMED = 10
 #: what to do where nothing is collected, unless the service knows better
 START = "start the collector: envoylog run"
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
@@ -208,9 +211,14 @@ def health(found: Sequence[GatewayStatus], settings: Settings, to_do: Callable[[
     if not found:
         return Health(level=3, line="UNKNOWN no gateway is configured")
     judged = [(*judge(gateway, settings, to_do), gateway.gateway) for gateway in found]
-    worst = max(level for level, _, _ in judged)
+    judged.sort(key=itemgetter(0), reverse=True)
+    worst = judged[0][0]
     name = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[worst]
-    return Health(level=worst, line=f"{name} {'; '.join(f'{gateway}: {reason}' for _, reason, gateway in judged)}")
+    said = [f"{gateway}: {reason}" for _, reason, gateway in judged[:NAMED]]
+    if left := judged[NAMED:]:
+        bad = sum(level > 0 for level, _, _ in left)
+        said.append(f"and {len(left)} more, {f'{bad} of them not ok' if bad else 'all ok'}")
+    return Health(level=worst, line=f"{name} {'; '.join(said)}")
 
 
 def health_now(connect: Callable[[], AbstractContextManager[Connection]], settings: Settings, now: datetime,

@@ -76,7 +76,8 @@ class Keeper:
         self.error: LoggerError | None = None  #: why what waits could not be stored
         self.stored = 0  #: how many polls the database has taken from this process
         self.is_gateway_unknown = False  #: polls wait until one identifies their gateway
-        self._ready = ready or (lambda: None)
+        self._ready: Ready = ready or (lambda: None)
+        self._database: object = None  # of which something is known, as ``ready`` calls it
         self._is_identity_loaded = False
         self._storing = threading.Lock()
         self._is_down = False
@@ -103,7 +104,7 @@ class Keeper:
         Raises:
             StoreError: the database can't be read, or may not be used.
         """
-        self._ready()
+        which = self._ready()
         with translated_errors(), self.engine.connect() as connection:
             row = gateway_named(connection, self.name)
             if row is not None:
@@ -112,7 +113,12 @@ class Keeper:
                 source = last_production_source(connection, row.gateway_id)
                 devices = last_states(connection, row.gateway_id), last_batteries(connection, row.gateway_id)
                 self.identity = Identity(row.serial, row.firmware or "", source, *devices)
-        self._is_identity_loaded = True
+        self._is_identity_loaded, self._database = True, which
+
+    def _forget(self) -> None:
+        """Know nothing any more of a database that was away: when it is back it may be another one."""
+        self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
+        self._memory.forget()
 
     def store(self, *, to_the_minute: bool = False) -> bool:
         """Store what waits, and roll up; return whether nothing waits any more.
@@ -121,7 +127,8 @@ class Keeper:
         """
         with self._storing:
             try:
-                self._ready()
+                if self._ready() != self._database:
+                    self._forget()  # Another gateway's keeper may have noticed.
                 if not self._is_identity_loaded:
                     self.load_identity()
                 newest_s = self._store_waiting()
@@ -139,9 +146,7 @@ class Keeper:
                 if not self._is_down:
                     log.error("database lost, polls wait gateway=%s: %s", self.name, self._sentence(error))  # noqa: TRY400 - the sentence is enough
                 self._is_down = True
-                # When it is back it may be another one.
-                self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
-                self._memory.forget()
+                self._forget()
                 return False
             if self._is_down:
                 log.info("database back gateway=%s", self.name)

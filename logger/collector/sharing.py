@@ -51,7 +51,7 @@ class Asking(Protocol):
 class Sharing:
     """Keeps this collector's leases, and has the service ask what it leased."""
 
-    def __init__(self, settings: Settings, ready: Callable[[], None], leases: Leases,
+    def __init__(self, settings: Settings, ready: Callable[[], object], leases: Leases,
                  build: Callable[[Sequence[GatewaySettings]], Iterable[Poller]]) -> None:  # fmt: skip
         self._gateways: Mapping[str, GatewaySettings] = {gateway.name: gateway for gateway in settings.gateways}
         self._every_s = settings.poll_every_s

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from logger.collector.keeper import Keeper
 from logger.collector.work import log_once
-from logger.errors import CollectorRunningError, LoggerError, StoreAwayError, StoreDamagedError
+from logger.errors import CollectorRunningError, LoggerError, ReadOnlyError, StoreAwayError, StoreDamagedError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 60.0
 #: How often a database that is away is tried, and with how many gateways: one alone may be what it does not take.
 TRY_EVERY_S, TRIED = 5.0, 2
 #: what it means for all gateways
-AWAY = (StoreAwayError, StoreDamagedError)
+AWAY = (StoreAwayError, StoreDamagedError, ReadOnlyError)
 
 
 class Writer(threading.Thread):

@@ -25,15 +25,15 @@ class FileLock:
         self._taken = taken  #: the sentence when another process has it
         self._file: int | None = None
 
-    def hold(self) -> None:
-        """Take the lock, unless it is ours.
+    def hold(self) -> bool:
+        """Take the lock, and return whether it was not ours before.
 
         Raises:
             CollectorRunningError: another process has it.
             StoreError: the file can't be written.
         """
         if self._file is not None:
-            return
+            return False
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
@@ -52,6 +52,7 @@ class FileLock:
         os.ftruncate(handle, 0)
         os.write(handle, b"%d\n" % os.getpid())  # Who it is, for those who want to look.
         self._file = handle
+        return True
 
     def release(self) -> None:
         """Let another process have it."""

@@ -19,8 +19,8 @@ from logger.store.database import backend, open_engine, translated_errors
 log = logging.getLogger(__name__)
 #: A server that lets a transaction of the collector wait for longer hangs.
 PATIENCE_S = 60.0
-#: raises while nothing can be stored
-Ready = Callable[[], None]
+#: raises while nothing can be stored; what it returns changes when it may be another database
+Ready = Callable[[], object]
 
 
 @contextlib.contextmanager
@@ -55,11 +55,14 @@ class CollectorDatabase:
         self._lock = backend(self.engine).collector_lock(self.engine, shared=shared)
         self._one_by_one = threading.Lock()
         self._is_prepared = False
-        self._place: object = None  #: which database was prepared
+        self._times = 0  #: the right to collect was taken: each time it may be another database
+        self._place: object = None  #: which file was prepared
         self._made_on: date | None = None  #: when its next months were last looked after
 
-    def ready(self) -> None:
+    def ready(self) -> int:
         """See that this process may collect, and that the tables are this version's; any thread may ask.
+
+        Return another number once it may be another database: what was known of one is not true of another.
 
         Raises:
             StoreAwayError: the database is down, locked or full.
@@ -68,6 +71,7 @@ class CollectorDatabase:
         """
         with self._one_by_one:
             self._see()
+            return self._times
 
     def _see(self) -> None:
         if self._is_prepared and backend(self.engine).place(self.engine) != self._place:
@@ -76,7 +80,8 @@ class CollectorDatabase:
             backend(self.engine).leave(self.engine)
             self._is_prepared = False
             raise StoreAwayError("The database file was removed or replaced; polls wait and it is made anew.")
-        self._lock.hold()
+        if self._lock.hold():
+            self._times, self._is_prepared = self._times + 1, False
         if not self._is_prepared:
             self._prepare(self.engine)
             with translated_errors():

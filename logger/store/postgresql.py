@@ -33,7 +33,9 @@ MEANINGS = {
     "XX001": Meaning(StoreDamagedError, f"The server found damaged data; {BACKUPS}"),  # data_corrupted
     "XX002": Meaning(StoreDamagedError, f"The server found a damaged index; {BACKUPS}"),  # index_corrupted
     "42P01": Meaning(StoreError, "The database has no tables yet; run: envoylog db upgrade"),  # undefined_table
-    "25006": Meaning(ReadOnlyError, "The database may only be read here."),  # read_only_sql_transaction
+    "25006": Meaning(  # read_only_sql_transaction
+        ReadOnlyError, "The database may only be read here; name a user and a server that may write in database_url."
+    ),
 }
 #: classes of SQLSTATE: connection, resources (too many clients), operator intervention
 AWAY = ("08", "53", "57")

@@ -50,15 +50,15 @@ class ServerLock:
         self._connection: Connection | None = None
         self._server_process: int | None = None
 
-    def hold(self) -> None:
-        """Take the lock, or see that it is still ours.
+    def hold(self) -> bool:
+        """Take the lock, or see that it is still ours; return whether it had to be taken.
 
         Raises:
             CollectorRunningError: another process has it.
             StoreError: the server can't be asked.
         """
         if self._still_ours():
-            return
+            return False
         # The transaction is begun by hand: nobody waits for the end of what idles.
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with translated_errors(), contextlib.ExitStack() as undo:
@@ -73,6 +73,7 @@ class ServerLock:
             undo.pop_all()
             self._connection = connection
             self._server_process = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        return True
 
     def release(self) -> None:
         """Let another collector have it; a server that went away has released it already."""

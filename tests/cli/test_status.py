@@ -13,6 +13,7 @@ from logger.clock import utc_now
 from logger.gateway.credentials import TokenLeft
 from logger.service.state import State
 from logger.settings import load
+from logger.store.database import opened
 from tests.cli.test_bad_input import config_of
 from tests.conftest import Benches
 
@@ -29,8 +30,6 @@ def polled(bench: Benches) -> Path:
 
 
 def judged(path: Path, later: timedelta, token: TokenLeft | None = None) -> status.Health:
-    from logger.store.database import opened  # noqa: PLC0415 - only here
-
     loaded = load(path, {})
     with opened(loaded.database_url) as engine, engine.connect() as connection:
         now: datetime = utc_now() + later
@@ -53,6 +52,19 @@ def test_silence_is_critical_and_a_token_that_ends_a_warning(polled: Path) -> No
     assert found.level == 1
     assert "the token ends in" in found.line
     assert "envoylog token set roof" in found.line
+
+
+def test_of_many_gateways_a_monitors_line_names_the_worst_first_and_counts_the_others(polled: Path) -> None:
+    loaded = load(polled, {})
+    with opened(loaded.database_url) as engine, engine.connect() as connection:
+        (fine,) = status.statuses(connection, loaded, utc_now(), [None])
+    silent = replace(fine, gateway="barn", last_good_age_s=3600)
+    found = status.health([*[fine] * 998, silent, fine], loaded)
+    assert found.level == 2
+    assert found.line.startswith("CRITICAL barn: nothing measured for 60 min")
+    assert found.line.endswith("; and 990 more, all ok")
+    assert found.line.count("roof: ") == 9
+    assert status.health([silent] * 1000, loaded).line.endswith("; and 990 more, 990 of them not ok")
 
 
 #: how long a token lasts and what is left of that, whether it renews itself, and how bad that is
@@ -79,8 +91,6 @@ def test_a_token_that_renews_itself_is_a_warning_only_when_it_should_have_been(p
 
 
 def test_who_does_not_see_what_waits_is_not_warned_before_it_should_be_stored(polled: Path) -> None:
-    from logger.store.database import opened  # noqa: PLC0415 - only here
-
     loaded = replace(load(polled, {}), commit_every_s=900)
     with opened(loaded.database_url) as engine, engine.connect() as connection:
         (found,) = status.statuses(connection, loaded, utc_now() + timedelta(minutes=16), [None])
@@ -92,8 +102,6 @@ def test_who_does_not_see_what_waits_is_not_warned_before_it_should_be_stored(po
 
 
 def test_a_last_poll_that_failed_long_ago_is_no_reason_any_more(polled: Path) -> None:
-    from logger.store.database import opened  # noqa: PLC0415 - only here
-
     loaded = load(polled, {})
     with opened(loaded.database_url) as engine, engine.connect() as connection:
         (found,) = status.statuses(connection, loaded, utc_now() + timedelta(hours=4), [None])

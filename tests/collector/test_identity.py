@@ -1,5 +1,6 @@
 """A poll's rows belong to the gateway whose serial reported them, whoever else starts at the same time."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,8 @@ from logger.collector.keeper import Keeper
 from logger.errors import StoreAwayError
 from logger.readings import GatewayInfo, InverterSample, Phase, Poll, ProductionSample, Source
 from logger.settings import GatewaySettings, Settings
+from logger.store.database import file_of
+from logger.store.lock import CollectorDatabase
 from logger.store.models import GATEWAYS, INVERTER_SAMPLES, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
 from tests.conftest import Opening
@@ -144,3 +147,41 @@ def test_polls_that_wait_for_their_gateway_are_no_more_after_each_try_that_fails
     for _ in range(3):
         assert not keeper.store()
     assert list(keeper.queue.waiting()) == polls
+
+
+def replace_by_an_empty_one(url: str, engine: Engine) -> None:
+    if (file := file_of(url)) is not None:
+        file.unlink()
+        return
+    with engine.begin() as connection:
+        connection.exec_driver_sql("TRUNCATE gateways RESTART IDENTITY CASCADE")
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                                   "WHERE datname = current_database() AND pid <> pg_backend_pid()")  # fmt: skip
+
+
+def test_what_one_gateway_learnt_of_a_database_that_is_another_now_holds_for_all(
+    database_url: str, opening: Opening, tmp_path: Path
+) -> None:
+    with contextlib.closing(CollectorDatabase(database_url)) as database:
+        keepers = []
+        for name in ("roof", "barn"):
+            settings = GatewaySettings(name=name, host="127.0.0.1", time_zone="UTC")
+            loaded = Settings(database_url=database_url, state_dir=tmp_path, gateways=(settings,))
+            keepers.append(Keeper(loaded, settings, database.engine, ready=database.ready))
+        roof, barn = keepers
+
+        def stored(keeper: Keeper, serial: str, minute: int, *, is_first: bool) -> bool:
+            keeper.queue.append(poll_of(serial, minute, is_first=is_first))
+            return keeper.store()
+
+        assert stored(roof, "1000", 0, is_first=True)
+        assert stored(barn, "2000", 0, is_first=True)
+        replace_by_an_empty_one(database_url, opening(database_url))
+        while not stored(barn, "2000", 1, is_first=True):
+            pass  # It was lost a moment ago.
+        # Here the roof had the number that is the barn's now.
+        assert stored(roof, "1000", 2, is_first=False)
+        assert roof.is_gateway_unknown
+        assert stored(roof, "1000", 3, is_first=True)
+        assert roof.store()
+        assert energies(opening(database_url)) == {"1000": [1002.0, 1003.0], "2000": [2001.0]}
