@@ -19,7 +19,7 @@ from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.lines import ends
 from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, PANELS, POLLS
 from logger.store.queries import gateway_named
-from logger.store.spool import waiting_files
+from logger.store.spool import Waiting, waiting_files
 
 #: This many gateways are named in a monitor's line, the worst first.
 NAMED = 10
@@ -229,9 +229,18 @@ def health_now(connect: Callable[[], AbstractContextManager[Connection]], settin
             found = statuses(connection, settings, now, tokens)
         return health(found, settings, to_do)
     except StoreAwayError as error:
-        return Health(level=2, line=f"CRITICAL {error}")
+        return Health(level=2, line=f"CRITICAL {and_what_waits(error, settings, now)}")
     except LoggerError as error:
         return Health(level=3, line=f"UNKNOWN {error}")
+
+
+def and_what_waits(error: StoreAwayError, settings: Settings, now: datetime) -> str:
+    """Return why the database is away, and what waits for it here as far as this user may see."""
+    waiting = Waiting.of(settings.state_dir, [gateway.name for gateway in settings.gateways])
+    if waiting.since is None:
+        return str(error)
+    since = in_words(max(0, to_epoch_s(now) - to_epoch_s(waiting.since)))
+    return f"{error} {waiting.size_bytes / 1e6:.1f} MB of polls wait for it here, the oldest for {since}."
 
 
 def normal_age_s(gateway: GatewayStatus, settings: Settings) -> int:

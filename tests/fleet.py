@@ -42,7 +42,11 @@ MOST_PCT, MOST_MB, MOST_S = 30, 250, 2.0
 #: So many slots may be missed of a gateway whose collector was killed.
 MOST_MISSED = 2
 #: What waits when the time is over may take so long to be stored, s.
-REST_S = 300
+REST_S = 600
+#: What waited is stored so many times as fast as it came, once each gateway had its turn.
+LEAST_FASTER, TURN_S = 6, 30
+#: This much of what a command says is shown.
+SHOWN = 300
 #: A collector whose machine's clock is ahead by the first argument, s.
 AHEAD = """
 import sys
@@ -169,6 +173,11 @@ class Cost:
     def look(self) -> None:
         """See how many threads there are."""
         self.threads = max(self.threads, int(self.status["Threads"]))
+
+    @property
+    def files(self) -> int:
+        """How many files it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def line(self) -> str:
         """Return it in words."""
@@ -313,11 +322,79 @@ def commands_of(config: Path, url: str, verdict: Verdict, log: Path) -> None:
         verdict.expect(held=wall_s < MOST_S, promise=f"fleet {command} within {MOST_S:.0f} s")
 
 
+class Waiting(NamedTuple):
+    """The polls that wait in files of a state directory, and those that lie in memory until the next is stored."""
+
+    polls: int
+    size_bytes: int
+
+    @classmethod
+    def of(cls, state_dir: Path, count: int) -> "Waiting":
+        """Count them; what was stored meanwhile is not there any more."""
+        polls = size_bytes = 0
+        for number in range(count):
+            for path in waiting_files(state_dir, name(number)):
+                with contextlib.suppress(FileNotFoundError):
+                    content = path.read_bytes()
+                    polls, size_bytes = polls + content.count(b"\n"), size_bytes + len(content)
+        return cls(polls, size_bytes)
+
+    @staticmethod
+    def is_none(state_dir: Path) -> bool:
+        """Return whether none waits for so long that it had to be kept from a power cut."""
+        return not any(path.stat().st_size for path in (state_dir / "spool").glob("*.jsonl"))
+
+    def line(self) -> str:
+        """Return it in words."""
+        return f"{self.polls} polls wait, {self.size_bytes / 1e6:.0f} MB"
+
+
+def said(config: Path, *command: str) -> str:
+    """Return what a command says of all gateways, how it ends, and how long it takes."""
+    began_s = time.monotonic()
+    ran = subprocess.run(
+        [sys.executable, "-m", "logger", "--config", config, *command],
+        check=False, cwd=CHECKOUT, capture_output=True, text=True,
+    )  # fmt: skip
+    text_ = (ran.stdout + ran.stderr).strip()
+    more = f"... ({len(text_)} characters)" if len(text_) > SHOWN else ""
+    return f"exit {ran.returncode} after {time.monotonic() - began_s:.1f} s: {text_[:SHOWN]}{more}"
+
+
+def server_away(postgres: Any, config: Path, count: int, until_s: float, cost: Cost) -> float:
+    """Take the server away until an instant; print what goes on meanwhile, and what follows.
+
+    Return how long it took until nothing waited any more, s.
+    """
+    state_dir = config.parent / "state"
+    stop(postgres)
+    wait_until(until_s, cost.look)
+    click.echo(f"server away      {cost.line()}, {cost.files} files open")
+    click.echo(f"                 {Waiting.of(state_dir, count).line()}")
+    click.echo(f"                 health: {said(config, 'health')}")
+    postgres.ensure_postgres_running()
+    began_s, used_s = time.monotonic(), cost.cpu_s
+
+    def passed_s() -> float:
+        return time.monotonic() - began_s
+
+    while not Waiting.is_none(state_dir) and passed_s() < REST_S:
+        wait_until(epoch_now_s() + 1, cost.look)
+        if int(passed_s()) % 60 == 0:
+            click.echo(f"after {passed_s():4.0f} s     {Waiting.of(state_dir, count).line()}")
+    took_s = passed_s()
+    click.echo(
+        f"server back      nothing waits after {took_s:.0f} s and {cost.cpu_s - used_s:.0f} s of CPU: {cost.line()}"
+    )
+    click.echo(f"                 health: {said(config, 'health')}")
+    return took_s
+
+
 def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, idle_s: float = 0,
-         hanging: int = 0, is_away: bool = False, port: int = 18443) -> bool:  # fmt: skip
+         hanging: int = 0, away_s: float = 0, port: int = 18443) -> bool:  # fmt: skip
     """Poll gateways for some minutes; print what came of it, and return whether all of it is there.
 
-    With ``is_away`` the database's server is gone for the middle third of the time.
+    The database's server is gone for ``away_s`` in the middle of the time.
     """
     # One that never answered has no row to which its failed polls could belong.
     verdict, hang = Verdict(), {name(number) for number in range(hanging)}
@@ -330,12 +407,12 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
         with running("-m", "logger", "--config", str(config), "run", log=log) as collector:
             since_s = all_answered(url, count - hanging, poll_every_s)
             cost, until_s = Cost(collector), since_s + minutes * 60
-            if is_away:
-                wait_until(since_s + minutes * 20, cost.look)
-                stop(postgres)
-                wait_until(since_s + minutes * 40, cost.look)
-                click.echo(f"server away      {cost.line()}")
-                postgres.ensure_postgres_running()
+            if away_s:
+                back_s = (since_s + until_s + away_s) / 2
+                wait_until(back_s - away_s, cost.look)
+                took_s = server_away(postgres, config, count, back_s, cost)
+                soon_s = TURN_S + away_s / LEAST_FASTER
+                verdict.expect(held=took_s < soon_s, promise=f"all stored {soon_s:.0f} s after the server was back")
             wait_until(until_s, cost.look)
             click.echo(f"collector        {cost.line()}")
             polls = wait_for_the_rest(url, count, poll_every_s, since_s, until_s, lambda of, _: of not in hang)
@@ -347,19 +424,19 @@ def alone(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, 
         verdict.expect(held=set(polls.missed) <= hang, promise="each slot kept")
         verdict.expect(held=polls.doubled == 0, promise="each poll once")
         verdict.expect(held="Traceback" not in logged, promise="without a traceback")
-        if count * 60 <= 1000 * poll_every_s and not is_away:
+        if count * 60 <= 1000 * poll_every_s:
             verdict.expect(held=cost.share_pct < MOST_PCT, promise=f"below {MOST_PCT} % of a core")
             verdict.expect(held=cost.most_mb < MOST_MB, promise=f"below {MOST_MB} MB")
         commands_of(config, url, verdict, directory / "commands.log")
     return verdict.said()
 
 
-def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, is_away: bool = False,
+def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60, away_s: float = 0,
           ahead_s: float = 0, port: int = 19443) -> bool:  # fmt: skip
     """Let two collectors share gateways, and kill one; print what came of it, and return whether it is as promised.
 
     Each has a state directory of its own, as on two machines, and the clock of the second is ahead by ``ahead_s``. With
-    ``is_away`` none is killed, but the database's server is gone for the middle third of the time.
+    ``away_s`` none is killed, but the database's server is gone for so long in the middle of the time.
     """
     verdict, folders = Verdict(), [directory / each for each in ("first", "second")]
     with server() as postgres, gateways(count, directory, port=port), contextlib.ExitStack() as stack:
@@ -370,10 +447,10 @@ def shared(directory: Path, count: int, minutes: int, *, poll_every_s: int = 60,
         ]
         since_s = all_answered(url, count, poll_every_s)
         until_s, costs = since_s + minutes * 60, [Cost(collector) for collector in collectors]
-        if is_away:
-            wait_until(since_s + minutes * 20)
+        if away_s:
+            wait_until((since_s + until_s - away_s) / 2)
             stop(postgres)
-            wait_until(since_s + minutes * 40)
+            wait_until((since_s + until_s + away_s) / 2)
             postgres.ensure_postgres_running()
             of_dead = set[str]()
         else:
@@ -441,7 +518,7 @@ def soak(count: int, chosen: argparse.Namespace) -> bool:
     for part in [chosen.only] if chosen.only else ["alone", "shared"]:
         with tempfile.TemporaryDirectory(prefix="envoylog-fleet-") as folder:
             click.echo(f"-- {count} gateways each {chosen.every_s} s for {chosen.minutes} min, {part}")
-            how = {"poll_every_s": chosen.every_s, "is_away": chosen.away}
+            how = {"poll_every_s": chosen.every_s, "away_s": 60 * chosen.away_minutes}
             if part == "alone":
                 how |= {"idle_s": chosen.idle_s, "hanging": chosen.hanging}
                 is_well &= alone(Path(folder), count, chosen.minutes, **how)

@@ -216,7 +216,9 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--idle-s", type=float, default=0, help="fleet: gateways end connections that idle for this long"
     )
-    parser.add_argument("--away", action="store_true", help="fleet: the database is away for a third of the time")
+    parser.add_argument(
+        "--away-minutes", type=int, default=0, help="fleet: the database is away for so long in the middle"
+    )
     parser.add_argument("--ahead-s", type=float, default=0, help="fleet: the second of two collectors' clock is ahead")
     parser.add_argument("--only", choices=["alone", "shared"], help="fleet: only this part")
 

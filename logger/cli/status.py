@@ -12,7 +12,7 @@ from logger import status as standing
 from logger.cli.everywhere import echo_json
 from logger.cli.options import load_settings, reading
 from logger.clock import utc_now
-from logger.errors import LoggerError, StoreError
+from logger.errors import LoggerError, StoreAwayError, StoreError
 from logger.exports import screen
 from logger.gateway import credentials
 from logger.readings import Outcome
@@ -41,8 +41,11 @@ class _Seen(NamedTuple):
 def status(as_json: bool) -> None:
     """Show on one screen how things stand."""
     loaded, now = load_settings(), utc_now()
-    with reading(loaded) as connection:
-        size_mb = round(size.database_bytes(connection) / 1e6, 1)
+    try:
+        with reading(loaded) as connection:
+            size_mb = round(size.database_bytes(connection) / 1e6, 1)
+    except StoreAwayError as error:
+        raise StoreAwayError(standing.and_what_waits(error, loaded, now)) from error
     seen = _up_to_now(loaded, now) or _as_stored(loaded, now)
     if as_json:
         gateways = [asdict(gateway.standing) | asdict(gateway.site) for gateway in seen]

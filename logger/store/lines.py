@@ -1,5 +1,6 @@
 """A poll as one line of a file: a checksum and JSON. Lines of older versions are read too."""
 
+import contextlib
 import json
 import os
 import zlib
@@ -41,6 +42,15 @@ def ends(paths: Iterable[Path]) -> tuple[Poll, list[Poll]] | None:
     """
     found = [both for path in paths if (both := _ends(path)) is not None]
     return (found[0][0], [poll for _, newest in found for poll in newest]) if found else None
+
+
+def oldest(paths: Iterable[Path]) -> Poll | None:
+    """Return the oldest poll of the files of a spool; None when they are empty, or not for this user."""
+    for path in paths:
+        with contextlib.suppress(OSError), path.open("rb") as source:
+            if (poll := decode(source.readline(LONGEST_LINE_BYTES))) is not None:
+                return poll
+    return None
 
 
 def _ends(path: Path) -> tuple[Poll, list[Poll]] | None:

@@ -81,7 +81,7 @@ class CollectorDatabase:
             self._is_prepared = False
             raise StoreAwayError("The database file was removed or replaced; polls wait and it is made anew.")
         if self._lock.hold():
-            self._times, self._is_prepared = self._times + 1, False
+            self._times, self._is_prepared, self._made_on = self._times + 1, False, None
         if not self._is_prepared:
             self._prepare(self.engine)
             with translated_errors():

@@ -11,12 +11,13 @@ One thread appends while another takes out: ``waiting`` gives what waited when i
 that.
 """
 
+import contextlib
 import errno
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -25,13 +26,14 @@ from typing import NamedTuple
 from logger.readings import Poll
 from logger.settings import file_stem
 from logger.store.file_lock import PlaceLock
-from logger.store.lines import decode, encode
+from logger.store.lines import decode, encode, oldest
 from logger.store.poll_file import LARGEST_BYTES, PollFile
 from logger.store.shelf import Shelf, shelves
 
 log = logging.getLogger(__name__)
 
-LARGEST_IN_MEMORY_BYTES = 32 * 1024 * 1024
+#: of one gateway's polls, and of those of all gateways of a process, while no file can be written
+LARGEST_IN_MEMORY_BYTES, ALL_IN_MEMORY_BYTES = 32 * 1024 * 1024, 128 * 1024 * 1024
 #: of polls that the database refuses: months of one a minute
 LARGEST_REFUSED_BYTES = 64 * 1024 * 1024
 #: This many polls lie in memory at most, while the file can be written.
@@ -50,6 +52,25 @@ def spool_path(state_dir: Path, name: str) -> Path:
 def waiting_files(state_dir: Path, name: str) -> list[Path]:
     """Return the files in which polls of a gateway may wait, the oldest first."""
     return [spool_path(state_dir, name), *shelves(state_dir, name)]
+
+
+class Waiting(NamedTuple):
+    """What waits of some gateways."""
+
+    size_bytes: int
+    since: datetime | None  #: when the oldest poll was taken; None where none waits
+
+    @classmethod
+    def of(cls, state_dir: Path, names: Iterable[str]) -> "Waiting":
+        """Look, also while a collector writes; what is hidden from this user counts as nothing."""
+        size_bytes, times = 0, []
+        for files in (waiting_files(state_dir, name) for name in names):
+            for path in files:
+                with contextlib.suppress(OSError):
+                    size_bytes += path.stat().st_size
+            if (poll := oldest(files)) is not None:
+                times.append(poll.polled_at)
+        return cls(size_bytes, min(times, default=None))
 
 
 class MemoryQueue:
@@ -108,18 +129,19 @@ class _Given(NamedTuple):
 
 
 class Spool:
-    """What waits of one gateway; only one process may own it.
+    """What waits of one gateway, one ``of`` so many; only one process may own it.
 
     Raises:
         SettingsError: the state directory can't be written.
     """
 
     def __init__(
-        self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES, *, keep_after_s: float = 0
+        self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES, *, keep_after_s: float = 0, of: int = 1
     ) -> None:
         self.path = spool_path(state_dir, name)
         self.keep_after_s = keep_after_s
         self._file = PollFile(self.path, largest_bytes)
+        self._largest_in_memory_bytes = min(LARGEST_IN_MEMORY_BYTES, ALL_IN_MEMORY_BYTES // of)
         self._lock = threading.Lock()
         self._right = PlaceLock(self.path.with_name("lock"), self.path.name, OTHER_PROCESS)
         self._shelf = Shelf(state_dir, name)
@@ -261,7 +283,7 @@ class Spool:
             return self._oldest
 
     def _bound_memory(self) -> None:
-        if sum(len(held.line) for held in self._held) > LARGEST_IN_MEMORY_BYTES:
+        if sum(len(held.line) for held in self._held) > self._largest_in_memory_bytes:
             kept = list(self._held)
             half = len(kept) // 2
             log.error("spool %s: %d polls dropped from memory", self.path, half // 2)

@@ -11,9 +11,11 @@ from logger import status
 from logger.cli import run
 from logger.clock import utc_now
 from logger.gateway.credentials import TokenLeft
+from logger.readings import Poll
 from logger.service.state import State
 from logger.settings import load
 from logger.store.database import opened
+from logger.store.spool import Spool, Waiting
 from tests.cli.test_bad_input import config_of
 from tests.conftest import Benches
 
@@ -134,6 +136,23 @@ def test_where_the_service_collects_its_state_and_the_command_to_type_are_said(
         capsys.readouterr()
         assert run(["--config", str(polled), "--database-url", url, "health"]) == 2
         assert words in capsys.readouterr().out
+
+
+def test_while_the_server_is_away_it_is_said_what_waits_for_it_and_for_how_long(
+    polled: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    server = ["--config", str(polled), "--database-url", "postgresql://127.0.0.1:1/x"]
+    state_dir = load(polled, {}).state_dir
+    for minute, name in enumerate(["roof", "roof", "other"]):
+        poll = Poll(gateway_serial="1", polled_at=utc_now() - timedelta(minutes=70 - 10 * minute), took_s=0.5)
+        Spool(state_dir, name).append(poll)
+    for command, code in (("health", 2), ("status", 6)):
+        capsys.readouterr()
+        assert run([*server, command]) == code
+        said = "".join(capsys.readouterr())
+        assert "is it running? 0.0 MB of polls wait for it here, the oldest for 70 min." in said
+    assert Waiting.of(state_dir, ["other"]).since == poll.polled_at
+    assert Waiting.of(tmp_path, ["roof"]) == (0, None)
 
 
 def test_nothing_known_is_unknown(polled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_server_that_is_stopped_for_a_day_of_polls_misses_none(
         server.start()
     poll(1)
     assert poller.keeper.error is None
-    assert times_of(database.engine) == asked
+    assert [at for at in times_of(database.engine) if at <= asked[-1]] == asked  # Other tests have this server too.
     with database.engine.connect() as connection:
         outcomes = connection.execute(text("SELECT DISTINCT outcome FROM polls")).scalars()
         assert list(outcomes) == ["complete"]

@@ -269,6 +269,22 @@ def test_without_room_in_memory_polls_wait_on_the_disk_at_once(
         assert memory.read_text() == "theirs"
 
 
+def test_while_no_file_can_be_written_all_gateways_together_take_so_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: PollFile, _line: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(PollFile, "append", full)
+    monkeypatch.setattr("logger.store.spool.ALL_IN_MEMORY_BYTES", 1000 * 20 * len(encode(polls(1)[0])))
+    spool = Spool(tmp_path, "roof", of=1000)
+    for poll in polls(500):
+        spool.append(poll)
+    kept = list(spool.waiting())
+    assert 10 <= len(kept) <= 20
+    assert kept[-8:] == polls(500)[-8:]
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
