@@ -80,6 +80,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0013", 16, "03f606ddad1d16b8"),
         ("0014", 44, "a9b83dad01a39cc8"),
         ("0016", 2, "2e932f229d7ecdbf"),
+        ("0017", 24, "68b9470089153cc8"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:

@@ -209,6 +209,18 @@ def test_a_battery_has_its_days(with_battery: Engine) -> None:
     assert whole["efficiency_pct"] == pytest.approx(90, abs=1)
     levels = [row["soc_pct"] for row in rows(with_battery, "storage_samples")]
     assert min(levels) <= whole["min_soc_pct"] < whole["max_soc_pct"] <= max(levels)
+    # Where it was silent for hours: against the last that it said before.
+    change(
+        with_battery,
+        "DELETE FROM storage_samples WHERE polled_at BETWEEN '2026-06-01 15:00:00' AND '2026-06-01 20:00:00'",
+    )
+    said = [(str(row["polled_at"])[:19], row["energy_wh"]) for row in rows(with_battery, "storage_samples")]
+    before, last = (
+        max(each for each in said if each[0] <= f"{day} 18:15:00")[1] for day in ("2026-06-01", "2026-06-02")
+    )
+    (_, late, _) = rows(with_battery, "v_battery_daily ORDER BY day")
+    efficiency = 100 * (late["discharge_kwh"] + (last - before) / 1000) / late["charge_kwh"]
+    assert late["efficiency_pct"] == pytest.approx(efficiency, abs=1e-3) != whole["efficiency_pct"]
     change(with_battery, "UPDATE batteries SET capacity_wh = 40000", "DELETE FROM storage_samples")
     (_, whole, _) = rows(with_battery, "v_battery_daily ORDER BY day")
     assert whole["cycles"] == pytest.approx(whole["discharge_kwh"] / 40, abs=1e-3)
@@ -295,7 +307,7 @@ SPANS = {
     ("v_gaps", "starts_at"): ">= '2026-03-29'",
 }
 SOUGHT = re.compile(r"SEARCH [eipf] USING [A-Z ]+( ix_\w+)? \((gateway_id=\? AND )?(starts_at|day|<expr>)[=>]")
-NEWEST = re.compile(r"SCAN [eip] USING [A-Z ]+ ix_\w+_(day|local|starts_at)$")
+NEWEST = re.compile(r"SCAN [efip] USING [A-Z ]+ ix_\w+_(day|local|starts_at)$")
 
 
 def plan_of(connection: Connection, query: str) -> list[str]:
@@ -313,9 +325,26 @@ def test_a_span_of_a_view_is_sought_by_an_index(sqlite_url: str, opening: Openin
 def test_the_newest_rows_of_a_view_are_found_without_the_others(sqlite_url: str, opening: Opening) -> None:
     with opening(sqlite_url).connect() as connection:
         for view, key in SPANS:
-            if view not in {"v_energy_monthly", "v_energy_yearly", "v_gaps"}:
+            if view not in {"v_energy_monthly", "v_energy_yearly"}:
                 plan = plan_of(connection, f"SELECT * FROM {view} ORDER BY {key} DESC LIMIT 7")
                 assert any(map(NEWEST.match, plan)), (view, key, plan)
+
+
+def test_a_server_finds_the_newest_rows_of_a_view_without_sorting(postgresql_url: str, opening: Opening) -> None:
+    with opening(postgresql_url).connect() as connection:
+        connection.execute(text("SET enable_sort = off"))
+        for view, key in SPANS:
+            for chosen in ("", "WHERE gateway = 'roof' "):
+                query = f"SELECT * FROM {view} {chosen}ORDER BY {key} DESC LIMIT 7"
+                plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
+                assert [line for line in plan if "Sort Key: " in line and ".name" not in line] == [], (view, key)
+
+
+def test_a_server_plans_a_look_at_an_instant_without_all_months(postgresql_url: str, opening: Opening) -> None:
+    with opening(postgresql_url).connect() as connection:
+        for view in ("v_power_now", "v_battery_daily"):
+            plan = connection.execute(text(f"EXPLAIN SELECT * FROM {view}")).scalars().all()
+            assert [line for line in plan if "_samples" in line] == [], view
 
 
 def test_since_when_a_panel_is_as_it_is_takes_a_seek_for_each_state(sqlite_url: str, opening: Opening) -> None:
@@ -365,6 +394,13 @@ def test_who_imports_all_that_is_used_is_at_zero(with_battery: Engine) -> None:
     change(with_battery, "UPDATE energy_daily SET consumption_wh = -1, grid_import_wh = 0")  # Nonsense says nothing.
     for view in views[2:]:
         assert {row["self_sufficiency_pct"] for row in rows(with_battery, view)} == {None}, view
+
+
+def test_power_now_is_the_newest_whenever_a_gateway_was_last_seen(with_battery: Engine) -> None:
+    now = rows(with_battery, "v_power_now")
+    for seen_at in ("NULL", "'2026-05-01 00:00:00'", "'2030-01-01 00:00:00'"):
+        change(with_battery, f"UPDATE gateways SET last_seen_at = {seen_at}")
+        assert rows(with_battery, "v_power_now") == now
 
 
 def test_power_now_seeks_the_newest_poll(sqlite_url: str) -> None:

@@ -1,0 +1,45 @@
+CREATE VIEW v_phase_daily AS
+SELECT
+    e.gateway,
+    e.day,
+    e.phase,
+    (CAST(ROUND(ROUND(CAST((e.production_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS production_kwh,
+    (CAST(ROUND(ROUND(CAST((e.consumption_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS consumption_kwh,
+    (CAST(ROUND(ROUND(CAST((e.grid_import_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS grid_import_kwh,
+    (CAST(ROUND(ROUND(CAST((e.grid_export_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS grid_export_kwh,
+    (CAST(ROUND(ROUND(CAST((e.battery_charge_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS battery_charge_kwh,
+    (CAST(ROUND(ROUND(CAST((e.battery_discharge_wh / 1000.0) * 1000000.0 AS NUMERIC), 3), 0) AS DOUBLE PRECISION) / 1000000.0) AS battery_discharge_kwh
+FROM (SELECT
+        g.name AS gateway,
+        t.day,
+        t.phase,
+        CASE WHEN g.is_shared THEN s.production_wh ELSE t.production_wh END AS production_wh,
+        CASE WHEN g.is_shared THEN s.consumption_wh ELSE t.consumption_wh END AS consumption_wh,
+        CASE WHEN g.is_shared THEN s.grid_import_wh ELSE t.grid_import_wh END AS grid_import_wh,
+        CASE WHEN g.is_shared THEN s.grid_export_wh ELSE t.grid_export_wh END AS grid_export_wh,
+        CASE WHEN g.is_shared THEN s.battery_charge_wh ELSE t.battery_charge_wh END AS battery_charge_wh,
+        CASE WHEN g.is_shared THEN s.battery_discharge_wh ELSE t.battery_discharge_wh END AS battery_discharge_wh
+    FROM energy_daily t
+    JOIN (SELECT
+            o.gateway_id,
+            o.name,
+            o.peak_power_kwp,
+            COUNT(*) OVER (PARTITION BY o.name) > 1 AS is_shared
+        FROM gateways o) g ON g.gateway_id = t.gateway_id
+    CROSS JOIN LATERAL (SELECT
+            MIN(x.gateway_id) AS gateway_id,
+            CAST(SUM(x.production_wh) AS DOUBLE PRECISION) AS production_wh,
+            CAST(SUM(x.consumption_wh) AS DOUBLE PRECISION) AS consumption_wh,
+            CAST(SUM(x.grid_import_wh) AS DOUBLE PRECISION) AS grid_import_wh,
+            CAST(SUM(x.grid_export_wh) AS DOUBLE PRECISION) AS grid_export_wh,
+            CAST(SUM(x.battery_charge_wh) AS DOUBLE PRECISION) AS battery_charge_wh,
+            CAST(SUM(x.battery_discharge_wh) AS DOUBLE PRECISION) AS battery_discharge_wh
+        FROM gateways o
+        JOIN energy_daily x ON x.gateway_id = o.gateway_id
+        WHERE g.is_shared
+            AND o.name IS NOT DISTINCT FROM g.name
+            AND x.phase <> 'total'
+            AND x.day = t.day
+            AND x.phase = t.phase) s
+    WHERE t.phase <> 'total'
+        AND (NOT g.is_shared OR s.gateway_id = t.gateway_id)) e
