@@ -1,24 +1,24 @@
 """The rows of the energy tables: quarter hours as they were counted, hours and days as their sums.
 
-Hours and days are local ones of the gateway. Each time they are counted, rows are replaced.
+Hours and days are local ones of the gateway. Each time they are counted, rows are replaced where they differ.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
-from functools import lru_cache
 from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Delete, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from logger.clock import QUARTER_S, day_end_s, day_start_s, from_epoch_s, local_day, quarter_start_s, utc_offset_s
 from logger.ledger.flows import Interval
 from logger.rollups.site import Site
-from logger.store.database import insert_all, rows
+from logger.store.database import rows
 from logger.store.models import ENERGY_15MIN, ENERGY_DAILY, ENERGY_HOURLY, epoch
 from logger.store.queries import ends_s
+from logger.store.replacing import replace
 
 FLOWS = (
     "production_wh", "consumption_wh", "grid_import_wh", "grid_export_wh", "battery_charge_wh", "battery_discharge_wh",
@@ -109,20 +109,12 @@ def replace_rows(
 
     Of a table of days, the whole days of these instants.
     """
-    of: dict[str, Any] = {"gateway": site.gateway_id, "since": from_epoch_s(since_s)}
+    since: date = from_epoch_s(since_s)
+    until: date | None = None if until_s is None else from_epoch_s(until_s - 1)
     if "day" in table.c:
-        of["since"] = local_day(since_s, site.zone)
-    if until_s is not None:
-        of["until"] = local_day(until_s - 1, site.zone) if "day" in table.c else from_epoch_s(until_s - 1)
-    connection.execute(_deletion(table, ends=until_s is not None), of)
-    insert_all(connection, table, rows)
-
-
-@lru_cache
-def _deletion(table: Table, *, ends: bool) -> Delete:
-    time = table.c.day if "day" in table.c else table.c.starts_at
-    old = delete(table).where(table.c.gateway_id == bindparam("gateway"), time >= bindparam("since"))
-    return old.where(time <= bindparam("until")) if ends else old
+        since = local_day(since_s, site.zone)
+        until = None if until_s is None else local_day(until_s - 1, site.zone)
+    replace(connection, table, site.gateway_id, since, until, rows)
 
 
 def recompute_sums(

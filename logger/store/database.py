@@ -238,10 +238,16 @@ def wait_at_most(connection: Connection, seconds: int) -> None:
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows that all name the same columns, straight to the driver: for thousands of rows."""
-    if not rows:
-        return
-    names, dialect = tuple(rows[0]), connection.dialect
-    columns = []
+    if rows:
+        names = tuple(rows[0])
+        backend(connection).bulk_insert(connection, table, names, [driver_rows(connection, table, names, rows)])
+
+
+def driver_rows(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> list[tuple[Any, ...]]:
+    """Return some columns of rows as the driver takes them."""
+    dialect, columns = connection.dialect, []
     for name in names:
         values: Sequence[Any] = [row[name] for row in rows]
         if (bind := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None:
@@ -249,7 +255,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
             bound = {value: bind(value) for value in dict.fromkeys(values)}
             values = [bound[value] for value in values]
         columns.append(values)
-    backend(connection).bulk_insert(connection, table, names, [list(zip(*columns, strict=True))])
+    return list(zip(*columns, strict=True))
 
 
 def rows(
