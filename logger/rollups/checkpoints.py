@@ -6,7 +6,7 @@ one a month of what is older than forty days; there the steps are longer.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -43,8 +43,9 @@ KINDS = (
 )  # fmt: skip
 #: Until there gaps are spread evenly, as version 0.1 did: a ledger of its own, which a whole rebuild forgets.
 EVENLY = "evenly"
-#: Of what a checkpoint's state says and how; without one it is of version 0.1, or of before this was noted.
-VERSION = 1
+#: Of what a checkpoint's state says and how; without one it is of version 0.1, or of before this was noted. 1 is a list
+#: of states, each with all values by their names.
+VERSION = 2
 #: After all that is counted.
 EVER_S = 10**10
 #: How the subject of a decision about a single inverter begins.
@@ -60,7 +61,12 @@ class Silent(NamedTuple):
 State = Anchor | PowerState | Balance | Rhythm | Silent
 BATTERY = "battery power"
 BALANCE = ("balance", "total")
-KIND_OF: dict[type[Any], str] = {Anchor: "register", Rhythm: "reports", Silent: "silent"}
+KIND_OF: dict[type[Any], str] = {
+    Anchor: "register", Rhythm: "reports", Silent: "silent", PowerState: "batteries", Balance: "balance",
+}  # fmt: skip
+_KINDS = {name: kind for kind, name in KIND_OF.items()}
+#: Instants that are written as seconds from ``at_s``: most are the same for many states.
+SINCE = ("last_increase_s", "flat_since_s", "first_s")
 #: (stream, phase), of batteries' power (``BATTERY``, kind), of the day so far ``BALANCE``, or serial -> ``State``
 States = Mapping[Any, Any]
 
@@ -124,25 +130,62 @@ def save(connection: Connection, site: Site, ledger: str, checkpoint: Checkpoint
 
 
 def _to_json(states: States) -> str:
-    """Return states as text, every value by its name, with the version of this form."""
-    named: Any = [
-        {"stream": stream, "phase": phase, **states[stream, phase]._asdict()}
-        for stream, phase in sorted(key for key in states if isinstance(key, tuple))
-    ]
-    if len(named) < len(states):
-        named = {serial: {"kind": KIND_OF[type(state)], **state._asdict()} for serial, state in states.items()}
-    return json.dumps({"version": VERSION, "states": named}, separators=(",", ":"))
+    """Return states as text, with the version of this form: of each kind, each value of all as a list.
+
+    It is written each quarter hour: a value that all have stands alone, and one by default is left out.
+    """
+    of_kinds: dict[type[Any], list[Any]] = {}
+    for key in sorted(states):
+        of_kinds.setdefault(type(states[key]), []).append(key)
+    found = []
+    for kind, keys in of_kinds.items():
+        group: dict[str, Any] = {"kind": KIND_OF[kind], "of": keys}
+        if isinstance(keys[0], tuple):
+            group["of"] = {stream: [phase for name, phase in keys if name == stream] for stream, _ in keys}
+        columns = zip(*(_put_on(states[key], -1) for key in keys), strict=True)
+        for name, values in zip(kind._fields, columns, strict=True):
+            is_one = len(set(map(repr, values))) == 1
+            if not is_one or values[0] != kind._field_defaults.get(name, ...):
+                group[name] = values[0] if is_one else values
+        found.append(group)
+    return json.dumps({"version": VERSION, "states": found}, separators=(",", ":"))
 
 
 def _from_json(text: str) -> States:
     found = json.loads(text)
-    if isinstance(found, dict) and isinstance(version := found.get("version"), int):
-        if version > VERSION:
-            raise SchemaOutdatedError(
-                "The energy tables were last written by a newer envoylog; install that version again, or run: "
-                "envoylog db rebuild"
-            )
-        found = found["states"]
+    version = found.get("version") if isinstance(found, dict) else None
+    if not isinstance(version, int):
+        return _from_1(found)
+    if version > VERSION:
+        raise SchemaOutdatedError(
+            "The energy tables were last written by a newer envoylog; install that version again, or run: "
+            "envoylog db rebuild"
+        )
+    return _from_1(found["states"]) if version == 1 else dict(_states(found["states"]))
+
+
+def _states(groups: Any) -> Iterator[tuple[Any, State]]:
+    for group in groups:
+        kind, keys = _KINDS[group.pop("kind")], group.pop("of")
+        if isinstance(keys, dict):
+            keys = [(_stream(name), phase) for name, phases in keys.items() for phase in phases]
+        columns = [value if isinstance(value, list) else [value] * len(keys) for value in group.values()]
+        for key, values in zip(keys, zip(*columns, strict=True), strict=True):
+            yield key, _put_on(kind(**dict(zip(group, values, strict=True))), 1)
+
+
+def _put_on(state: Any, ways: int) -> Any:
+    """Return a state whose instants are put on by its own, or back."""
+    since = {name: getattr(state, name) + ways * state.at_s for name in SINCE if name in state._fields}
+    return state._replace(**since)
+
+
+def _stream(name: str) -> str:
+    return name if name in {BATTERY, BALANCE[0]} else Stream(name)
+
+
+def _from_1(found: Any) -> States:
+    """Read what was written before states came by their kind."""
     if isinstance(found, dict):
         return {serial: _state(state) for serial, state in found.items()}
     states: dict[tuple[str, str], State] = {}
@@ -166,8 +209,7 @@ def _state(state: Any) -> State:
         if kind == "counter":
             return _anchor_of_0_1(*values)
         return Rhythm(at_s, *values) if kind == "reports" else Silent(at_s)
-    kind = state.pop("kind")
-    return next(of for of, name in KIND_OF.items() if name == kind)(**state)  # type: ignore[no-any-return]
+    return _KINDS[state.pop("kind")](**state)  # type: ignore[no-any-return]
 
 
 #: What version 0.1 wrote of a register as a list, by its place.

@@ -17,7 +17,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from logger.clock import from_epoch_s
+from logger.ledger.curve import Anchor
 from logger.rollups import rollup
+from logger.rollups.checkpoints import KIND_OF, States, _from_json
 from logger.rollups.prune import prune
 from logger.store.database import open_engine
 from tests.ledger.agreement import as_the_oracle_judges
@@ -127,27 +129,19 @@ def checkpoints(connection: Connection) -> dict[str, str]:
     query = "SELECT gateway_id, ledger, at, state FROM rollup_checkpoints WHERE ledger IN ('energy', 'inverters')"
     rows = connection.execute(text(query))
     return {
-        f"{row.gateway_id} {row.ledger} {plain(row.at)}": digest(
-            sorted(last_samples(row.ledger, json.loads(row.state)["states"]))
-        )
+        f"{row.gateway_id} {row.ledger} {plain(row.at)}": digest(sorted(last_samples(_from_json(row.state))))
         for row in rows
     }
 
 
-def last_samples(ledger: str, state: Any) -> Iterator[list[Any]]:
+def last_samples(states: States) -> Iterator[list[Any]]:
     """Stream, source, instant and value (mWh) of each stream's last good sample."""
-    if ledger == "energy":
-        for entry in state:
-            if entry["stream"] == "balance":
-                continue  # What was counted of the day so far has no sample.
-            name = f"{entry['stream']} {entry['phase']}"
-            yield [name, entry["source"], entry["at_s"], entry["value_mwh"]]
-        return
-    for serial, entry in state.items():
-        if entry["kind"] == "register":
-            yield [serial, entry["source"], entry["at_s"], entry["value_mwh"]]
-        else:
-            yield [serial, entry["kind"], entry["at_s"], -1]
+    for key, state in states.items():
+        name = key if isinstance(key, str) else " ".join(key)
+        if isinstance(state, Anchor):
+            yield [name, state.source, state.at_s, state.value_mwh]
+        elif name == key:  # What was counted of a site's day so far has no sample.
+            yield [name, KIND_OF[type(state)], state.at_s, -1]
 
 
 def rolled_up(engine: Engine) -> dict[str, dict[str, str]]:
