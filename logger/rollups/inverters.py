@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -136,7 +136,7 @@ def _rolled(window: Window, counted: Counted, today: Today | None, powers: Mappi
     midnight_s = today.since_s if today else window.since_s
     zone = window.site.zone
     settled_s = max(midnight_s, day_start_s(local_day(counted.settled_s, zone), zone))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "gateway_id": window.site.gateway_id,
             "day": day,
@@ -151,7 +151,9 @@ def _rolled(window: Window, counted: Counted, today: Today | None, powers: Mappi
         )
         if mwh is not None or covered_s or peak_w is not None
     ]
-    hours = _hours(window, [midnight_s, *counted.edges_s[1:]], counted)
+    # Panels are judged by days that are over: where something of a later one is known.
+    newest = date.max if window.has_later else max((row["day"] for row in rows), default=date.min)
+    hours = _hours(window, [midnight_s, *counted.edges_s[1:]], counted, newest)
     decisions = [
         event._replace(subject=f"{SUBJECT}{serial}")
         for serial, track in counted.tracks.items()
@@ -168,14 +170,14 @@ def _states_at(window: Window, counted: Counted, at_s: int) -> States:
     return _silent(window.states) | known
 
 
-def _hours(window: Window, edges_s: Sequence[int], counted: Counted) -> list[dict[str, Any]]:
-    """Return the rows of inverter_hours: of days on which an inverter reported, by hours of standard time."""
+def _hours(window: Window, edges_s: Sequence[int], counted: Counted, before: date) -> list[dict[str, Any]]:
+    """Return the rows of inverter_hours: of days before one on which an inverter reported, by standard time."""
     found = []
     #: by the number of a day: the hour of standard time in which each of its hours begins
     names: dict[int, list[int]] = {}
     for serial, of_days in counted.hours_mwh.items():
         for number, mwh in of_days.items():
-            if not (reports := counted.reports[serial][number]):
+            if not (reports := counted.reports[serial][number]) or counted.days[number] >= before:
                 continue
             if number not in names:
                 hours_s = range(edges_s[number], edges_s[number + 1], HOUR_S)

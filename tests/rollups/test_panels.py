@@ -109,6 +109,16 @@ def test_ill_panels_are_named_each_once_and_live_is_the_same_as_rebuilt(engine: 
         assert table(engine, name) == before, name
 
 
+def test_the_hours_of_a_day_are_kept_once_it_is_over(engine: Engine) -> None:
+    """Panels are judged by days that are over: what nobody reads yet need not be written each quarter hour."""
+    new_site(engine)
+    for day in range(3):
+        fill(engine, range(day, day + 1))
+        rollup.bring_up_to_date(engine, 1, now=SINCE + timedelta(days=day, hours=22), gap_s=900)
+        kept = {str(row["day"])[:10] for row in table(engine, "inverter_hours")}
+        assert kept == {f"2026-03-{1 + own:02}" for own in range(day)}
+
+
 def test_a_check_finds_a_spoilt_panel_and_nothing_else(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     new_site(engine)

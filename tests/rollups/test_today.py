@@ -117,7 +117,7 @@ def compare(engine: Engine, seed: int, steps: range) -> int:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_going_on_from_where_it_was_gives_what_counting_anew_gives(engine: Engine, seed: int) -> None:
-    assert compare(engine, seed, range(330, 1_600, 90)) > 4
+    assert compare(engine, seed, range(330, 2_000, 110)) > 4
 
 
 @pytest.mark.parametrize("is_back", [False, True])

@@ -44,6 +44,7 @@ def with_everything(engine: Engine) -> Engine:
             "INSERT INTO site_states (gateway_id, at, subject, state) VALUES (1, :at, 'grid_mode', 'on_grid')",
             "INSERT INTO panels (gateway_id, serial, name) VALUES (1, 'a', 'south 1')",
             "INSERT INTO panel_daily (gateway_id, day, serial, state) VALUES (1, '2026-01-01', 'a', 'fine')",
+            "INSERT INTO inverter_hours (gateway_id, day, serial, reports) VALUES (1, '2026-01-01', 'a', 9)",
             (
                 "INSERT INTO notifications (gateway_id, day, receiver, kind, subject, sent_at) "
                 "VALUES (1, '2026-01-01', 'mail', 'token_expires', 'token', :at)"
