@@ -3,21 +3,20 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection
 
-from logger.clock import day_start_s, from_epoch_s, in_words, local_day, time_zone, to_epoch_s
+from logger.clock import in_words, to_epoch_s
 from logger.errors import LoggerError, StoreAwayError
 from logger.gateway.credentials import TokenLeft
 from logger.readings import Outcome
-from logger.reports.columns import SUSPECT
+from logger.reports.latest import Latest, latest
 from logger.rollups import checkpoints, rollup
 from logger.settings import GRID_METERS, GatewaySettings, Settings, normal_gap_s
 from logger.store.lines import ends
-from logger.store.models import ENERGY_DAILY, EVENTS, METERS, PANEL_DAILY, PANELS, POLLS
 from logger.store.queries import gateway_named
 from logger.store.spool import Waiting, waiting_files
 
@@ -27,11 +26,6 @@ NAMED = 10
 START = "start the collector: envoylog run"
 #: Bringing a ledger up to date is quick when it lies behind by no more than this.
 CATCH_UP_S = 2 * 86_400
-#: ``meteringStatus`` of a CT whose gateway asks for a person.
-WIRING = "check-wiring"
-_events = EVENTS.c
-_polls = POLLS.c
-_days = ENERGY_DAILY.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,32 +68,19 @@ def statuses(
     connection: Connection, settings: Settings, now: datetime, tokens: Sequence[TokenLeft | None]
 ) -> list[GatewayStatus]:
     """Return how each configured gateway stands, what waits for the database included."""
+    found = latest(connection, [gateway.name for gateway in settings.gateways], now)
     return [
-        _status(connection, settings, gateway, now, token)
+        _status(settings, gateway, found.get(gateway.name), now, token)
         for gateway, token in zip(settings.gateways, tokens, strict=True)
     ]
 
 
 def _status(
-    connection: Connection, settings: Settings, gateway: GatewaySettings, now: datetime, token: TokenLeft | None
+    settings: Settings, gateway: GatewaySettings, stored: Latest | None, now: datetime, token: TokenLeft | None
 ) -> GatewayStatus:
-    row = gateway_named(connection, gateway.name)
-    last: Any = None
-    good_at = today = suspect = power = ill_panels = None
-    if row is not None:
-        mine = _polls.gateway_id == row.gateway_id
-        newest = select(_polls.polled_at, _polls.outcome, _polls.error).where(mine)
-        newest = newest.order_by(_polls.polled_at.desc()).limit(1)
-        last = connection.execute(newest).one_or_none()
-        good = connection.execute(newest.where(_polls.outcome != "failed")).one_or_none()
-        good_at = good.polled_at if good else None
-        day = local_day(to_epoch_s(now), time_zone(row.time_zone or "UTC"))
-        on_day = (_days.gateway_id == row.gateway_id, _days.day == day, _days.phase == "total")
-        energy = select(_days.production_wh, _days.consumption_wh).where(*on_day)
-        today = connection.execute(energy).one_or_none()
-        suspect, ill_panels = _suspect(connection, row, day), _ill_panels(connection, row.gateway_id, day)
-        now_of = "SELECT battery_soc_pct, grid_state FROM v_power_now WHERE gateway = :name ORDER BY measured_at DESC"
-        power = connection.execute(text(f"{now_of} LIMIT 1"), {"name": row.name}).one_or_none()
+    row: Any = stored.gateway if stored else None
+    last: Any = stored.last if stored else None
+    good_at, today, power = (stored.good_at, stored.energy, stored.power) if stored else (None, None, None)
     spool_bytes, is_hidden, files = 0, False, waiting_files(settings.state_dir, gateway.name)
     for path in files:
         try:
@@ -130,27 +111,17 @@ def _status(
         token_left_s=to_epoch_s(token.expires_at) - to_epoch_s(now) if token else None,
         token_renews=token.renews if token else False,
         token_is_short=token.is_short(now) if token else False,
-        ill_panels=ill_panels,
-        suspect=suspect,
+        ill_panels=_ill_panels(stored) if stored else None,
+        suspect=_suspect(stored) if stored else None,
         spool_bytes=spool_bytes,
         spool_is_hidden=is_hidden,
         waiting_since_s=to_epoch_s(now) - to_epoch_s(spooled[0].polled_at) if spooled is not None else None,
     )
 
 
-def _ill_panels(connection: Connection, gateway_id: int, today: date) -> str | None:
+def _ill_panels(stored: Latest) -> str | None:
     """Return which panels were weak, dead or silent on the last day that was judged."""
-    columns = PANEL_DAILY.c
-    newest = select(columns.day).where(columns.gateway_id == gateway_id, columns.day >= today - timedelta(days=7))
-    newest = newest.order_by(columns.day.desc()).limit(1)
-    same = (PANELS.c.gateway_id == columns.gateway_id) & (PANELS.c.serial == columns.serial)
-    query = select(columns.serial, columns.state, PANELS.c.name).select_from(PANEL_DAILY.outerjoin(PANELS, same))
-    query = query.where(
-        columns.gateway_id == gateway_id,
-        columns.day == newest.scalar_subquery(),
-        columns.state.in_(("weak", "dead", "silent")),
-    )
-    found = connection.execute(query.order_by(columns.serial)).all()
+    found = stored.ill_panels
     if not found:
         return None
     named = ", ".join(f"{panel.name or panel.serial} {panel.state}" for panel in found[:3])
@@ -158,19 +129,11 @@ def _ill_panels(connection: Connection, gateway_id: int, today: date) -> str | N
     return f"panel {named}{more}; look at: envoylog panels"
 
 
-def _suspect(connection: Connection, row: Any, today: date) -> str | None:
-    """Return what to look at, by the newest suspect day of yesterday and today, or a meter that is flagged now."""
-    since = from_epoch_s(day_start_s(today - timedelta(days=1), time_zone(row.time_zone or "UTC")))
-    mine = _events.gateway_id == row.gateway_id
-    query = select(_events.kind, _events.detail).where(mine, _events.kind.in_(SUSPECT), _events.at >= since)
-    event = connection.execute(query.order_by(_events.at.desc(), _events.kind).limit(1)).one_or_none()
-    if event is not None:
-        return f"{event.kind}: {event.detail}"
-    meters = METERS.c
-    flagged = select(meters.measurement, meters.status_flags).where(
-        meters.gateway_id == row.gateway_id, meters.state == "enabled", meters.metering_status == WIRING
-    )
-    found = [f"{meter.measurement} {meter.status_flags or ''}".strip() for meter in connection.execute(flagged)]
+def _suspect(stored: Latest) -> str | None:
+    """Return what to look at, by the newest suspect event, or a meter that is flagged now."""
+    if stored.suspect is not None:
+        return f"{stored.suspect.kind}: {stored.suspect.detail}"
+    found = [f"{meter.measurement} {meter.status_flags or ''}".strip() for meter in stored.flagged]
     return f"wiring_flagged: the gateway asks to check the wiring of {', '.join(found)}" if found else None
 
 
@@ -270,7 +233,7 @@ def judge(gateway: GatewayStatus, settings: Settings, to_do: Callable[[], str] =
         return 1, f"last poll {gateway.last_outcome}: {_reason(gateway)}"
     if look := gateway.suspect or gateway.ill_panels:
         return 1, look
-    return 0, f"measured {age_s} s ago"
+    return 0, f"measured {max(0, age_s)} s ago"  # It may have come after we looked at the clock.
 
 
 def _reason(gateway: GatewayStatus) -> str:

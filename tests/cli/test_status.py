@@ -2,18 +2,23 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import Engine, Table, event
 
 from logger import status
 from logger.cli import run
 from logger.clock import utc_now
 from logger.gateway.credentials import TokenLeft
 from logger.readings import Poll
+from logger.reports.columns import SUSPECT
 from logger.service.state import State
-from logger.settings import load
+from logger.settings import GatewaySettings, Settings, load
+from logger.store import models
 from logger.store.database import opened
 from logger.store.spool import Spool, Waiting
 from tests.cli.test_bad_input import config_of
@@ -191,3 +196,59 @@ def test_the_screen_says_in_words_what_flows_and_what_to_do(
     assert "  attention   nothing measured for 5 hours; start the collector: envoylog run" in screen
     assert "last seen" in screen
     assert max(map(len, screen.splitlines())) <= 80
+
+
+Row = tuple[Table, dict[str, Any]]
+
+
+def gateway_of(number: int, now: datetime) -> list[Row]:
+    """Return rows of a gateway, each of another kind; the ninth has the eighth's name."""
+    zone = ("Europe/Amsterdam", "Pacific/Auckland", None)[number % 3]
+    today = now.astimezone(ZoneInfo(zone or "UTC")).date()
+    rows: list[Row] = [(models.GATEWAYS, {"name": f"roof {min(number, 8)}", "serial": f"{number}", "time_zone": zone})]
+    for minute in range(number - 1):
+        outcome = "failed" if number % 4 == 3 and minute == 0 else "complete"
+        rows.append((models.POLLS, {"polled_at": now - timedelta(minutes=minute), "took_s": 0.1, "outcome": outcome}))
+    for days in range(3):
+        day = today - timedelta(days=days)
+        energy = {"day": day, "phase": "total", "production_wh": 1.0 * days, "covered_s": 1, "period_s": 1}
+        rows.append((models.ENERGY_DAILY, energy))
+        if number % 2:
+            at, kind = now - timedelta(hours=12 * days + number), SUSPECT[days % len(SUSPECT)]
+            rows.append((models.EVENTS, {"at": at, "kind": kind, "subject": "x", "detail": f"{days}"}))
+        if number % 3 != 1:
+            state = ("fine", "weak", "dead")[(days + number) % 3]
+            judged = {"day": day - timedelta(days=6), "state": state}
+            rows += [(models.PANEL_DAILY, judged | {"serial": serial}) for serial in ("a", "b")]
+    if number % 4 == 0:
+        wired = {"eid": number, "measurement": "production", "state": "enabled", "metering_status": "check-wiring"}
+        rows.append((models.METERS, wired))
+    return [(table, {"gateway_id": number} | row) for table, row in rows]
+
+
+def test_of_many_gateways_it_is_asked_as_often_as_of_one_and_found_what_each_says_alone(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = datetime(2026, 6, 15, 11, 30, tzinfo=UTC)
+    with engine.begin() as connection:
+        for number in range(1, 10):
+            for table, row in gateway_of(number, now):
+                connection.execute(table.insert(), row)
+    gateways = [GatewaySettings(name=f"roof {number}", host="127.0.0.1") for number in (3, 1, 2, 4, 5, 6, 7, 8, 10)]
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *now_asked: asked.append(now_asked[2]))
+
+    def found(*some: GatewaySettings) -> list[status.GatewayStatus]:
+        asked.clear()
+        loaded = Settings(database_url="", state_dir=tmp_path, gateways=some)
+        with engine.connect() as connection:
+            return status.statuses(connection, loaded, now, [None] * len(some))
+
+    alone = [found(gateway)[0] for gateway in gateways]
+    once = found(gateways[0]) and len(asked)
+    assert found(*gateways) == alone
+    assert len(asked) == once
+    assert {own.serial for own in alone} == {"1", "2", "3", "4", "5", "6", "7", "9", None}
+    assert len({own.suspect for own in alone}) > 2
+    assert len({own.ill_panels for own in alone}) > 1
+    assert [own.last_good_age_s for own in alone] == [60, None, 0, 0, 0, 0, 60, 0, None]
