@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from logger.clock import from_epoch_s, local_day, to_epoch_s, utc_text
 from logger.errors import CheckFailedError
@@ -14,7 +14,7 @@ from logger.rollups.site import Ends, time_of
 from logger.rollups.site import gap_s as longest_step_s
 from logger.rollups.verify import Difference, Fingerprints, counted_anew, differences, fingerprints
 from logger.settings import Settings
-from logger.store import partitions, queries
+from logger.store import partitions, phase_samples, queries
 
 REMEDY = "so nothing was deleted; run `envoylog db rebuild` first, and report this if it happens again."
 
@@ -103,18 +103,21 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int, months: Months | 
         ahead_s *= 4
     _require_none(changed)
     later = {key: value for key, value in stored.items() if key[1] >= last_pruned}
+
+    def old(table: Table, last_s: int) -> ColumnElement[bool]:
+        return (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(last_s))
+
     # Where power is integrated from sample to sample, the one at the checkpoint has to stay.
     for last_s in (until_s, until_s - 1):
         trial = connection.begin_nested()
         gone: dict[str, int] = {}
         tables = (*ledger.samples, *ledger.others)
         for table in tables:
-            old = (table.c.gateway_id == site.gateway_id) & (time_of(table) <= from_epoch_s(last_s))
-            if months is None:
-                gone[table.name] = connection.execute(delete(table).where(old)).rowcount
-            else:
-                gone[table.name] = connection.scalar(select(func.count()).select_from(table).where(old)) or 0
-        if months is not None:
+            gone[table.name] = connection.scalar(select(func.count()).select_from(table).where(old(table, last_s))) or 0
+        if months is None:
+            for table in phase_samples.tables_of(connection, tables):
+                connection.execute(delete(table).where(old(table, last_s)))
+        else:
             partitions.hide(connection, tables, site.gateway_id, from_epoch_s(last_s))
         recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)
         changed = _changed(later, recounted, settled)

@@ -33,6 +33,7 @@ from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, r
 from logger.store import models
 from logger.store.models import ENERGY_15MIN, GATEWAYS
 from logger.store.panels import LEDGER as PANEL_LEDGER
+from logger.store.phase_samples import tables_of
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
@@ -69,7 +70,8 @@ class Job(NamedTuple):
 
     def ends(self, ledger: Ledger, right_s: int | None = None) -> Ends | None:
         """Return when the first and last sample of a ledger that count were taken."""
-        return ends_of(self.connection, self.site.gateway_id, ledger.samples, self.now_s, right_s)
+        tables = tables_of(self.connection, ledger.samples)
+        return ends_of(self.connection, self.site.gateway_id, tables, self.now_s, right_s)
 
     def next_s(self, ledger: Ledger, at_s: int) -> int:
         """Return where a ledger begins with the next sample after an instant, that instant without one."""

@@ -218,14 +218,19 @@ class _Samples:
         return ClockCheck(self.connection, self.gateway_id, at_s, at_s, right_s).is_misplaced(at_s, age_s)
 
     def _note_days(self, where: Any) -> None:
-        if "reading_age_s" in self.table.c:  # Reports of inverters have no clock to compare with.
+        if _ages_in(self.table):  # Reports of inverters have no clock to compare with.
             query = select(epoch(self.time), self.age).where(self.table.c.gateway_id == self.gateway_id, where)
             for at_s, age_s in self.connection.execute(query.order_by(self.time)):
                 note(self.days, at_s, age_s)
 
 
+def _ages_in(table: Table) -> list[ColumnElement[Any]]:
+    return [table.c[name] for name in ("reading_age_s", "sample_age_s") if name in table.c]
+
+
 def _age_of(table: Table) -> ColumnElement[Any]:
-    return table.c.get("reading_age_s", cast(null(), Integer))
+    # The function takes two at least.
+    return func.coalesce(cast(null(), Integer), *(_ages_in(table) or [null()]))
 
 
 @lru_cache

@@ -74,6 +74,7 @@ class _Backend(Protocol):
     FREE_BYTES: str  #: of the size: waits to be filled again; NULL where nobody knows
     TABLE_BYTES: str  #: each table and its size; of a file, whose pages have to be read, without samples
     INTEGRITY: str  #: what is broken in the files themselves, or ok
+    MERGES_PHASES: bool  #: whether what a poll measured is kept as ``phase_samples``
     MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
     LOCK_SCHEMA: str  #: so that one process after the other migrates

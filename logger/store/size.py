@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from logger.clock import from_epoch_s
 from logger.settings import Settings
 from logger.store.database import backend
-from logger.store.models import ENERGY_15MIN, PRODUCTION_SAMPLES
+from logger.store.models import ENERGY_15MIN, POLLS
 from logger.store.queries import ends_s, gateways, logged_days
 
 RAW = (
@@ -100,7 +100,7 @@ def _growth(connection: Connection, days: float, raw: int | None, rollups: int |
     if days < 1:
         return None
     recent = min(RECENT_DAYS, days)
-    samples = _recent_share(connection, PRODUCTION_SAMPLES.c.polled_at, recent)
+    samples = _recent_share(connection, POLLS.c.polled_at, recent)
     quarters = _recent_share(connection, ENERGY_15MIN.c.starts_at, recent)
     added = (used if raw is None else raw) * samples + (rollups or 0) * quarters
     return round(added / recent * 365 / 1e9, 2)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 
 from logger.clock import running_s
 from logger.errors import ReadOnlyError, SettingsError, StoreAwayError, StoreDamagedError, StoreError
-from logger.store import sqlite_file
+from logger.store import phase_samples, sqlite_file
 from logger.store.database import BACKUPS, BATCH, FULL, LOCKED, OTHER_COLLECTOR, Meaning, Written, translated_errors
 from logger.store.file_lock import FileLock
 from logger.store.models import UtcDateTime
@@ -41,6 +41,7 @@ TABLE_BYTES = (
 #: of pages, by a process that stays
 STAYING_KIB = 512
 INTEGRITY = "PRAGMA integrity_check"
+MERGES_PHASES = True
 MONTHS = False
 LOCK_WRITES = LOCK_SCHEMA = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
@@ -213,7 +214,7 @@ def others_views_kept(connection: Connection) -> AbstractContextManager[None]:
 
 def truncate(connection: Connection, tables: Sequence[Table]) -> None:
     """Delete all rows."""
-    for table in reversed(tables):
+    for table in reversed(phase_samples.tables_of(connection, tables)):
         connection.execute(table.delete())
 
 

@@ -13,7 +13,7 @@ from logger import readings
 from logger.errors import SettingsError
 from logger.readings import Event, GatewayInfo, Outcome, Poll
 from logger.settings import GRID_METERS, GatewaySettings
-from logger.store import models
+from logger.store import models, phase_samples
 from logger.store.database import backend
 from logger.store.panels import remember_panels
 from logger.store.rows import insert_or_ignore, insert_rows, is_new_row, run, upsert
@@ -46,10 +46,12 @@ _IDENTITY = ("part_number", "firmware", "is_metered", "phase_mode", "phase_count
 _METER_STATE = [column.name for column in models.METERS.c if not column.primary_key]
 _meter_rows, _event_rows = _named_rows(readings.Meter), _named_rows(Event)
 _POLL = ("gateway_id", "polled_at", "took_s", "outcome", "error")
-_SAMPLED = (
+_OF_PHASES = (
     _sampled(models.PRODUCTION_SAMPLES, readings.ProductionSample, "production", "phase"),
     _sampled(models.CONSUMPTION_SAMPLES, readings.ConsumptionSample, "consumption", "measurement", "phase"),
     _sampled(models.METER_READINGS, readings.MeterReading, "meter_readings", "measurement", "phase"),
+)
+_OF_BATTERIES = (
     _sampled(models.BATTERY_SAMPLES, readings.BatterySample, "batteries", "serial"),
     _sampled(models.STORAGE_SAMPLES, readings.StorageSample, "storage", "kind"),
 )
@@ -177,7 +179,9 @@ def save(connection: Connection, gateway_id: int, poll: Poll) -> bool:
     clocks_agree = all(age_s is None or abs(age_s) <= 86_400 for age_s in ages_s)
     of = {"gateway": gateway_id, "polled_at": poll.polled_at}
     with backend(connection).pipelined(connection):
-        for table, names, values, order, of_poll in _SAMPLED:
+        if is_merged := backend(connection).MERGES_PHASES:
+            phase_samples.insert(connection, *key, poll)
+        for table, names, values, order, of_poll in _OF_BATTERIES if is_merged else _OF_PHASES + _OF_BATTERIES:
             rows = [(*key, *values(reading)) for reading in sorted(of_poll(poll), key=order)]
             insert_rows(connection, table, names, rows)
         insert_or_ignore(connection, models.EVENTS, _event_rows({"gateway_id": gateway_id}, poll.events))

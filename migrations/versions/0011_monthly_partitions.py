@@ -75,7 +75,7 @@ def downgrade() -> None:
 def _remake(connection: Any, *, is_parted: bool) -> None:
     """Put tables of the other kind, with the same rows, keys and comments, in the place of those that there are."""
     here = "relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace"
-    kinds = dict(connection.execute(sa.text(f"SELECT relname, relkind FROM pg_class WHERE {here}")).all())  # noqa: S608
+    kinds = dict(connection.execute(sa.text(f"SELECT relname, relkind FROM pg_class WHERE {here}")).all())
     names = [name for name in TIMES if (kinds[name] == "p") is not is_parted]
     if not names:
         return
@@ -99,7 +99,7 @@ def _remake(connection: Any, *, is_parted: bool) -> None:
                     connection,
                     f"CREATE TABLE {schema}.{name}_{part} PARTITION OF {name} FOR VALUES FROM ({since}) TO ({until})",
                 )
-        _run(connection, f"INSERT INTO {name} SELECT * FROM {name}_old")  # noqa: S608 - tables of ours
+        _run(connection, f"INSERT INTO {name} SELECT * FROM {name}_old")
         _run(connection, f"DROP TABLE {name}_old")
         for key in keys:
             if key.contype in {"p", "u", "f", "c"}:

@@ -225,6 +225,8 @@ def measure(folder: Path, polls: int) -> dict[str, Any]:
             if number == SETTLING - 1:
                 for place in places:
                     place.written_kib()
+        for collector in (*ours.values(), *floors.values()):
+            _put_in_place(collector)
         each_kib = [place.written_kib() / polls for place in places]
         found = zip(each_kib[: len(ours)], each_kib[len(ours) :], strict=True)
         kib = {s: {"ours": first, "floor": second} for s, (first, second) in zip(MOST_KIB, found, strict=True)}
@@ -232,6 +234,12 @@ def measure(folder: Path, polls: int) -> dict[str, Any]:
             "device": kib,
             "stored": {"ours": _stored(ours[60].database), "floor": _stored(_coded(ours[60].database))},
         }
+
+
+def _put_in_place(collector: Ours | Floor) -> None:
+    """Do what comes after some hours: what is in the log goes into its place."""
+    with collector.place.counted(), closing(sqlite3.connect(collector.database)) as db:
+        db.execute("PRAGMA wal_checkpoint")
 
 
 def _rows(path: Path, at: datetime) -> dict[str, list[Any]]:
