@@ -77,7 +77,7 @@ def _sample(sample: ProductionSample | ConsumptionSample) -> tuple[Any, ...]:
     return source, thousandths(sample.power_w), thousandths(sample.energy_lifetime_wh), sample.reading_age_s
 
 
-def thousandths(number: float | None) -> float | None:
+def thousandths(number: float | None) -> int | float | None:
     """Return a number as it is kept: its whole thousandths as an int, or itself as a float where these are another."""
     if number is None:
         return None

@@ -92,7 +92,8 @@ def number(name: str) -> str:
 
 def thousandths(name: str) -> str:
     """Return SQL for a number's whole thousandths where they are the same number; of a text that is one, for that."""
-    whole = f"CAST(round({name} * 1000.0) AS INTEGER)"
+    # Whether it was rounded rightly shows the way back; round() takes ten times as long.
+    whole = f"CAST({name} * 1000.0 + CASE WHEN {name} < 0 THEN -0.5 ELSE 0.5 END AS INTEGER)"
     is_number = f"{name} GLOB '[-+.0-9]*' AND NOT {name} GLOB '*[^-+.0-9eE]*'"
     return (
         f"CASE WHEN typeof({name}) = 'text' AND {is_number} THEN CAST({name} AS REAL) "
