@@ -53,7 +53,8 @@ def questions() -> dict[str, str]:
 def datasette_metadata(connection: Connection, name: str) -> dict[str, Any]:
     """Return Datasette's metadata for a database file of a name (without its suffix)."""
     tables: dict[str, Any] = {}
-    found = inspect(connection).get_view_names()
+    # In SQLite some of what is reported as it came is a view too.
+    found = [name for name in inspect(connection).get_view_names() if name not in PUBLIC]
     views = [*(view for view in FIRST if view in found), *sorted(set(found) - set(FIRST))]
     others = inspect(connection).get_table_names()
     for table in [*views, *PUBLIC]:

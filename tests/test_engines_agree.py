@@ -10,6 +10,7 @@ from sqlalchemy import Engine, inspect, text
 from logger import cookbook
 from logger.rollups import rollup
 from logger.simulator.site import Shape, Site
+from logger.store import phase_samples
 from tests.conftest import Opening
 from tests.sample_data import fill, fill_batteries, fill_inverters, times, utc
 
@@ -56,10 +57,13 @@ def both(opening: Opening, sqlite_url: str, postgresql_url: str) -> tuple[Engine
 
 def test_every_view_and_every_question_has_the_same_rows(both: tuple[Engine, Engine]) -> None:
     lite, server = both
-    views = inspect(lite).get_view_names()
+    tables = {view.name for view in phase_samples.VIEWS}  # of a server
+    views = [name for name in inspect(lite).get_view_names() if name not in tables]
     assert sorted(views) == sorted(inspect(server).get_view_names())
     for view in [*views, "data_dictionary"]:
         ordered = f"SELECT * FROM {view}"
+        if view == "data_dictionary":
+            ordered += f" WHERE \"table\" <> '{phase_samples.TABLE.name}'"
         here, there = rows(lite, ordered), rows(server, ordered)
         assert here[0] == there[0], view
         assert sorted(map(str, here)) == sorted(map(str, there)), view

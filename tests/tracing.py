@@ -17,7 +17,8 @@ import logger
 PACKAGE = Path(logger.__file__).parent
 #: They hand rows to the database for others.
 CARRIERS = (
-    "logger/store/database.py", "logger/store/rows.py", "logger/store/sqlite.py", "logger/store/postgresql.py",
+    "logger/store/database.py", "logger/store/rows.py", "logger/store/phase_samples.py", "logger/store/sqlite.py",
+    "logger/store/postgresql.py",
 )  # fmt: skip
 #: How deep values are looked into.
 DEPTH = 7

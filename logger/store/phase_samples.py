@@ -18,7 +18,7 @@ from logger.store.database import backend
 
 #: The three tables that are views of it.
 VIEWS = (models.PRODUCTION_SAMPLES, models.CONSUMPTION_SAMPLES, models.METER_READINGS)
-#: What of it is asked for, and deleted, by itself; migration 0017 has the rest.
+#: What of it is asked for, and deleted, by itself; migration 0018 has the rest.
 TABLE = Table(
     "phase_samples",
     sa.MetaData(),
@@ -42,9 +42,10 @@ _COLUMNS = (
 )  # fmt: skip
 _NO_READING = (0, None, *(None for _ in _MEASURED))
 _NO_SAMPLE = (None, None, None, None)
-_INSERT = f"""
-INSERT INTO phase_samples ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))}) ON CONFLICT DO NOTHING
-"""  # noqa: S608 - our own names
+_INSERT = (
+    f"INSERT INTO phase_samples ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608 - our own names
+    "ON CONFLICT DO NOTHING"
+)
 #: No larger number has thousandths that SQLite and floating point both count exactly.
 _MOST = 9e12
 

@@ -138,7 +138,7 @@ def test_older_tables_become_one_and_come_back_with_the_same_rows(bench: Benches
         db.commit()
         written, rows = everything(db), rows_of(db)
     with opened(f"sqlite:///{path}") as engine:
-        schema.downgrade(engine, "0016")
+        schema.downgrade(engine, "0017")
         with closing(sqlite3.connect(path)) as db:
             kinds = dict(db.execute("SELECT name, type FROM sqlite_master WHERE type <> 'index'"))
             assert {kinds[name] for name in BY_NAME} == {"table"}

@@ -4,7 +4,7 @@ A commit writes whole pages of each table that it touches, so that three tables 
 stand again cost twice of one. What a view is given goes into the table, as it went into its own before. Nothing changes
 in PostgreSQL.
 
-Revision ID: 0017 Revises: 0016
+Revision ID: 0018 Revises: 0017
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
