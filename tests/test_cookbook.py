@@ -41,7 +41,7 @@ def tables(engine: Engine) -> tuple[Engine, dict[str, pd.DataFrame]]:
 
 
 def frame_of(connection: Connection, name: str) -> pd.DataFrame:
-    rows = connection.execute(text(f"SELECT * FROM v_energy_{name}")).mappings()
+    rows = connection.execute(text(f"SELECT * FROM v_energy_{name} ORDER BY 1, 2")).mappings()
     return pd.DataFrame([dict(row) for row in rows])
 
 
