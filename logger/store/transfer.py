@@ -16,7 +16,7 @@ from logger.settings import places, urls
 from logger.store import partitions, schema, sqlite_file
 from logger.store.database import backend, opened, translated_errors, tuples
 from logger.store.lock import collector_lock
-from logger.store.models import DATA_DICTIONARY, METADATA
+from logger.store.models import DATA_DICTIONARY, METADATA, UtcDateTime
 from logger.store.queries import problems
 from logger.store.sqlite import is_full
 from logger.store.sqlite_file import sync
@@ -75,8 +75,13 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
 
 
 def _batches(connection: Connection, table: Table, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:
-    """Return a table's rows in the order of its key."""
-    return tuples(connection, select(*columns).order_by(*table.primary_key.columns))
+    """Return a table's rows in the order of its key.
+
+    Those of one instant come so without being asked for, and would be sorted where the key's texts are made of numbers.
+    """
+    key = list(table.primary_key.columns)
+    instants = [place for place, column in enumerate(key) if isinstance(column.type, UtcDateTime)]
+    return tuples(connection, select(*columns).order_by(*key[: instants[0] + 1 if instants else None]))
 
 
 def _reported(source: Iterator[Sequence[Any]], name: str, total: int, step: Step) -> Iterator[Sequence[Any]]:
