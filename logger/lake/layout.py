@@ -71,7 +71,7 @@ def time_of(table: Table) -> Column[Any] | None:
 
 def columns_of(table: Table) -> list[Column[Any]]:
     """Return the columns that a lake has of a table: numbers of gateways are those of one database."""
-    return [column for column in table.c if column.name != "gateway_id"]
+    return [column for column in table.c if column.name not in {"gateway_id", "utc_offset_s"}]
 
 
 def path_of(lake: Path, table: str, name: str | None, serial: str, month: str = "") -> Path:

@@ -26,6 +26,7 @@ from logger.rollups.checkpoints import BALANCE, BATTERY, Checkpoint, Rolled, rep
 from logger.rollups.clock_check import ClockCheck, misplaced_decisions
 from logger.rollups.history import history_of
 from logger.rollups.judge import judge
+from logger.rollups.local_time import forget_places, place_events
 from logger.rollups.memory import Memory
 from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, next_s, site_of
@@ -246,7 +247,9 @@ def _step(job: Job, beyond_s: dict[str, int | None]) -> bool:
         judge(
             job.connection, job.site, min(first for first, _ in days), max(lasts) if len(lasts) == len(days) else None
         )
-    return any(left_s is not None for left_s in beyond_s.values()) or panels.advance(job.connection, job.site)
+    is_left = any(left_s is not None for left_s in beyond_s.values()) or panels.advance(job.connection, job.site)
+    place_events(job.connection, job.site)
+    return is_left
 
 
 def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None = None) -> None:
@@ -259,6 +262,7 @@ def catch_up(job: Job, ledgers: Sequence[Ledger] = LEDGERS, stop_s: int | None =
                 judge(job.connection, job.site, *days)
     if INVERTERS in ledgers:
         panels.bring_up_to_date(job.connection, job.site)
+    place_events(job.connection, job.site)
 
 
 # -- again
@@ -274,6 +278,7 @@ def rebuild(
     job, before = job_of(connection, gateway_id, now, gap_s), totals(connection, gateway_id)
     since_s = day_start_s(since, job.site.zone) if since else -1
     checkpoints.forget_newer(connection, gateway_id)
+    forget_places(connection, gateway_id)
     for ledger in LEDGERS:
         ends = job.ends(ledger)
         if since is None and ledger is ENERGY:

@@ -111,14 +111,18 @@ def _by_day(
             if time.name != "day":
                 edge = from_epoch_s(day_start_s(edge, site.zone))
             query = query.where(time < edge if more else time >= edge)
-    offset = columns.index(table.c.utc_offset_s) if "utc_offset_s" in table.c else None
+    is_kept = "utc_offset_s" in table.c and table is not EVENTS
+    offset = columns.index(table.c.utc_offset_s) if is_kept else None
 
     def number(row: Sequence[Any]) -> int:
         if offset is not None:
             return int(row[0] + (row[offset] or 0)) // 86_400
         return int(row[0] + (utc_offset_s(row[0], site.zone) if table is EVENTS else 0)) // 86_400
 
-    for day, part in itertools.groupby(rows(connection, query), number):
+    found = rows(connection, query)
+    if table is EVENTS:  # An offset that is not known yet is as good as the right one.
+        found = ((*row[:-1], row[-1] not in {None, utc_offset_s(row[0], site.zone)}) for row in found)
+    for day, part in itertools.groupby(found, number):
         yield date.fromordinal(FIRST_DAY + day), part
 
 

@@ -186,7 +186,7 @@ STORAGE_SAMPLES = _table(
 SITE_STATES = _table("site_states", *_key(at=UtcDateTime, subject=Text), Column("state", Text))
 
 #: A change worth knowing when energy is read years later.
-EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), Column("detail", Text))
+EVENTS = _table("events", *_key(at=UtcDateTime, kind=Text, subject=Text), *_columns(detail=Text, utc_offset_s=Integer))
 
 #: What a receiver was told of a local day: never twice of one kind and subject.
 NOTIFICATIONS = _table(
@@ -270,10 +270,11 @@ DATA_DICTIONARY = _table(
     Column("meaning", Text, nullable=False),
 )
 
-# Of some rows alone, as migrations 0009 and 0014 make them: to say so here would load both engines' dialects, 2 MB of a
-# collector. Those of expressions, such as the month of a day, stand in 0014 alone.
+# Of some rows alone, as migrations 0009, 0014 and 0019 make them: to say so here would load both engines' dialects,
+# 2 MB of a collector. Those of expressions, such as the month of a day, stand there alone.
 sa.Index("ix_energy_15min_gaps", ENERGY_15MIN.c.gateway_id, ENERGY_15MIN.c.starts_at, ENERGY_15MIN.c.covered_s)
 sa.Index("ix_events_grid", EVENTS.c.gateway_id, EVENTS.c.at)
+sa.Index("ix_events_unplaced", EVENTS.c.gateway_id, EVENTS.c.at)
 _panel = PANEL_DAILY.c
 sa.Index("ix_panel_daily_state", _panel.gateway_id, _panel.serial, _panel.state, _panel.day)
 for _column in (

@@ -161,6 +161,8 @@ def _move(connection: Connection, gateway_id: int, places: Mapping[datetime, dat
         values: dict[str, Any] = {name: bindparam("new")}
         if "reading_age_s" in table.c:
             values["reading_age_s"] = table.c.reading_age_s + bindparam("by_s")
+        if table is EVENTS:
+            values["utc_offset_s"] = None
         if steps:
             connection.execute(update(table).where(*here).values(values), steps)
 

@@ -195,6 +195,22 @@ def test_gaps_events_and_outages_are_in_local_time(with_battery: Engine) -> None
     assert [outage[name] for name in ("ends_at", "minutes", "consumption_kwh", "soc_end_pct")] == [None] * 4
 
 
+def test_events_have_their_local_time_from_the_quarter_hour_that_they_lie_in(with_battery: Engine) -> None:
+    def told() -> list[list[dict[str, Any]]]:
+        return [rows(with_battery, view) for view in ("v_events ORDER BY at, kind, subject", "v_outages")]
+
+    before = told()
+    assert [row["kind"] for row in rows(with_battery, "events WHERE utc_offset_s IS NULL")] == []
+    change(with_battery, "UPDATE events SET utc_offset_s = NULL WHERE kind <> 'grid_back'")  # Somebody else's.
+    assert told() == before
+    change(with_battery, "UPDATE gateways SET time_zone = 'Europe/Amsterdam'")
+    with with_battery.begin() as connection:
+        rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None)
+    (outage,) = told()[1]
+    assert [str(outage[name]) for name in ("starts_at", "ends_at")] == ["2026-06-01 19:15:00", "2026-06-02 03:00:00"]
+    assert {row["utc_offset_s"] for row in rows(with_battery, "events")} == {7200}
+
+
 def test_a_battery_has_its_days(with_battery: Engine) -> None:
     days = {str(row["day"]): row for row in rows(with_battery, "v_battery_daily")}
     energy = {str(row["day"]): row for row in rows(with_battery, "v_energy_daily")}
@@ -305,9 +321,11 @@ SPANS = {
     ("v_panels", "day"): "BETWEEN '2026-03-01' AND '2026-03-29'",
     ("v_battery_daily", "day"): ">= '2026-03-29'",
     ("v_gaps", "starts_at"): ">= '2026-03-29'",
+    ("v_events", "at"): ">= '2026-03-29' AND at < '2026-03-30'",
+    ("v_outages", "starts_at"): "BETWEEN '2026-03-01' AND '2026-03-29'",
 }
-SOUGHT = re.compile(r"SEARCH [eipf] USING [A-Z ]+( ix_\w+)? \((gateway_id=\? AND )?(starts_at|day|<expr>)[=>]")
-NEWEST = re.compile(r"SCAN [efip] USING [A-Z ]+ ix_\w+_(day|local|starts_at)$")
+SOUGHT = re.compile(r"SEARCH [eipfv] USING [A-Z ]+( ix_\w+)? \((gateway_id=\? AND )?(starts_at|day|<expr>)[=>]")
+NEWEST = re.compile(r"SCAN [efipv] USING [A-Z ]+ ix_\w+_(day|local|lost|starts_at)$")
 
 
 def plan_of(connection: Connection, query: str) -> list[str]:
@@ -337,7 +355,23 @@ def test_a_server_finds_the_newest_rows_of_a_view_without_sorting(postgresql_url
             for chosen in ("", "WHERE gateway = 'roof' "):
                 query = f"SELECT * FROM {view} {chosen}ORDER BY {key} DESC LIMIT 7"
                 plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
-                assert [line for line in plan if "Sort Key: " in line and ".name" not in line] == [], (view, key)
+                if view not in {"v_events", "v_outages"}:
+                    assert [line for line in plan if "Sort Key: " in line and ".name" not in line] == [], (view, key)
+
+
+def test_a_server_finds_the_newest_events_and_outages_without_the_others(postgresql_url: str, opening: Opening) -> None:
+    many = "SELECT 1, TIMESTAMPTZ '2026-01-01 00:00+00' + n * INTERVAL '1 hour'"
+    with opening(postgresql_url).connect() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial, name) VALUES (1, 's', 'roof')"))
+        for kind in ("outage", "grid_lost"):
+            row = f"{many}, '{kind}', 'site', NULL, 0 FROM generate_series(1, 2000) AS n"
+            connection.execute(text(f"INSERT INTO events (gateway_id, at, kind, subject, detail, utc_offset_s) {row}"))
+        connection.execute(text("ANALYZE events"))
+        for view, key, index in (("v_events", "at", "local"), ("v_outages", "starts_at", "lost")):
+            query = f"SELECT * FROM {view} ORDER BY {key} DESC LIMIT 7"
+            plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
+            # Merged with those whose offset is not known yet.
+            assert any(f"Index Scan Backward using ix_events_{index}" in line for line in plan), plan
 
 
 def test_a_server_plans_a_look_at_an_instant_without_all_months(postgresql_url: str, opening: Opening) -> None:
@@ -361,7 +395,11 @@ def test_gateways_of_one_name_are_shown_as_one(with_battery: Engine) -> None:
     fill(with_battery, site, times(SINCE + timedelta(hours=30), NOW, 900), zone=ZONE, gateway_id=2)
     with with_battery.begin() as connection:
         rollup.rebuild(connection, 2, now=NOW, gap_s=900, since=None)
-    views = {view: key for view, key in SPANS if view not in {"v_panels", "v_gaps", "v_inverter_daily"}}
+    views = {
+        view: key
+        for view, key in SPANS
+        if view not in {"v_panels", "v_gaps", "v_inverter_daily", "v_events", "v_outages"}
+    }
     apart = {view: rows(with_battery, view) for view in views}
     change(with_battery, "UPDATE gateways SET name = 'roof', peak_power_kwp = 5")
     for view, key in views.items():

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
@@ -113,9 +113,13 @@ def test_what_was_known_of_a_battery_stays_where_a_list_leaves_it_out(engine: En
 def test_samples_of_batteries_move_with_their_poll(bench: Benches, engine: Engine, database_url: str) -> None:
     roof = house(bench, "iq", database_url)
     poll = collect(poller_of(roof, engine), roof.clock())
+    event = {"gateway_id": 1, "at": poll.polled_at, "kind": "clock_skew", "subject": "clock", "utc_offset_s": 3600}
     with engine.begin() as connection:
+        connection.execute(insert(EVENTS), event)
         move_polls(connection, 1, [Taken(poll.polled_at, poll.polled_at)], 120)
     moved = restamped(poll, 120)
+    (skew,) = [row for row in rows(engine, EVENTS) if row.kind == "clock_skew"]
+    assert (skew.at, skew.utc_offset_s) == (moved.polled_at, None)  # It may be summer time by now.
     assert {row.polled_at for row in rows(engine, BATTERY_SAMPLES)} == {moved.polled_at}
     assert [row.reading_age_s for row in rows(engine, BATTERY_SAMPLES)] == [s.reading_age_s for s in moved.batteries]
     assert {row.at for row in rows(engine, SITE_STATES)} == {state.at for state in moved.site_states}

@@ -1,0 +1,19 @@
+CREATE VIEW v_events AS
+SELECT
+    e.gateway,
+    datetime(e.at, e.utc_offset_s || ' seconds') AS at,
+    e.kind,
+    e.subject,
+    e.detail
+FROM (SELECT
+        g.name AS gateway,
+        v.at,
+        v.kind,
+        v.subject,
+        v.detail,
+        COALESCE(
+            (SELECT q.utc_offset_s FROM energy_15min q WHERE q.gateway_id = v.gateway_id AND q.starts_at <= v.at ORDER BY q.starts_at DESC LIMIT 1),
+            (SELECT q.utc_offset_s FROM energy_15min q WHERE q.gateway_id = v.gateway_id ORDER BY q.starts_at LIMIT 1),
+            0) AS utc_offset_s
+    FROM events v
+    JOIN gateways g ON g.gateway_id = v.gateway_id) e
