@@ -63,6 +63,7 @@ class Sharing:
         self._offset_s = epoch_now_s() - running_s()  #: of the clock that is gone by
         self._ahead_s = 0.0  #: the database's clock, of this machine's, where that is wrong
         self._is_away = self._has_more = False
+        self._database: object = None  #: which, as ``ready`` calls it
         self._takes_from_s = 0.0  #: of the monotonic clock: when others are known to be there, or not
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -119,7 +120,9 @@ class Sharing:
         # Where the server was away, the others are yet to say that they are there.
         takes = takes and not self._is_away and time.monotonic() >= self._takes_from_s
         try:
-            self._ready()
+            if (which := self._ready()) != self._database:
+                self._leases.forget()
+                self._database = which
             renewed = self._leases.renew(left, takes=takes)
         except LoggerError as error:
             self._is_lost(error)

@@ -61,6 +61,10 @@ class Leases:
             "config": hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16],
         }
 
+    def forget(self) -> None:
+        """Know nothing any more of the database: it may be another one."""
+        self._are_known = False
+
     def renew(self, leaving: Collection[str] = (), *, takes: bool = True) -> Renewed:
         """Say that this collector is there, leave some gateways to others, and take what is free unless told not to.
 

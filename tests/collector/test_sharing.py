@@ -297,6 +297,29 @@ def test_leases_go_on_in_a_database_that_was_made_anew(postgresql_url: str, open
     assert leases.renew().held == set(NAMES)
 
 
+def test_gateways_are_asked_on_where_an_empty_database_took_the_place_of_the_one_that_was_away(
+    postgresql_url: str, opening: Opening, tmp_path: Path
+) -> None:
+    engine, answers = opening(postgresql_url), [1, None, 2, 2]
+
+    def ready() -> int:
+        if (answer := answers.pop(0)) is None:
+            raise StoreAwayError("away")
+        return answer
+
+    sharing, _, asking = shared(tmp_path)
+    sharing._ready, sharing._leases = ready, Leases(engine, NAMES, 60)
+    sharing.renew(asking)
+    assert sorted(asking.asked) == NAMES
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM gateway_leases"))
+        connection.execute(text("DELETE FROM collectors"))
+    for _ in range(3):
+        sharing._takes_from_s = 0.0  # Half a slot later.
+        sharing.renew(asking)
+    assert sorted(asking.asked) == NAMES
+
+
 def test_sharing_needs_a_server_and_a_word_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     config.write_text('collect = "shared"\nstate_dir = "x"\n[[gateways]]\nname = "roof"\nhost = "127.0.0.1:9"\n')
