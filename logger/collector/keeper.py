@@ -22,7 +22,7 @@ from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreDama
 from logger.readings import ClockSet, Event, Outcome, Poll, SourceFailure
 from logger.rollups.memory import Memory
 from logger.rollups.moved import samples_moved
-from logger.rollups.rollup import bring_up_to_date
+from logger.rollups.rollup import bring_up_to_date, roll_up
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store import transfer
 from logger.store.ahead import runs_ahead
@@ -81,7 +81,7 @@ class Keeper:
         self._is_identity_loaded = False
         self._storing = threading.Lock()
         self._is_down = False
-        self._rolled_up_s = 0
+        self._rolled_up_s, self._gap_s = 0, normal_gap_s(settings.poll_every_s)
         self._gateway_id: int | None = None  # of the gateway whose poll came last
         self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
         self._memory = Memory()  # what rolling up goes on from
@@ -131,16 +131,12 @@ class Keeper:
                     self._forget()  # Another gateway's keeper may have noticed.
                 if not self._is_identity_loaded:
                     self.load_identity()
-                newest_s = self._store_waiting()
-                quarter_s = quarter_start_s(newest_s)
-                # Another quarter hour, not a later one: the clock may have been set back.
-                is_new = newest_s > 0 and quarter_s != self._rolled_up_s
-                if self._gateway_id is not None and (to_the_minute or is_new):
-                    gap_s = normal_gap_s(self.settings.poll_every_s)
+                newest_s = self._store_waiting(rolls_up=not to_the_minute)
+                if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
+                    now, memory = self.clock(), None if to_the_minute else self._memory
                     with translated_errors():
-                        memory = None if to_the_minute else self._memory
-                        bring_up_to_date(self.engine, self._gateway_id, now=self.clock(), gap_s=gap_s, memory=memory)
-                    self._rolled_up_s = quarter_s
+                        bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=self._gap_s, memory=memory)
+                    self._rolled_up_s = quarter_start_s(newest_s)
             except (StoreError, SettingsError) as error:
                 self.error = error
                 if not self._is_down:
@@ -153,6 +149,10 @@ class Keeper:
             self._is_down, self.error = False, None
         return True
 
+    def _is_new_quarter(self, newest_s: int) -> bool:
+        """Return whether it is another quarter hour, not only a later one: the clock may have been set back."""
+        return newest_s > 0 and quarter_start_s(newest_s) != self._rolled_up_s
+
     def _sentence(self, error: LoggerError) -> str:
         if isinstance(error, StoreDamagedError):
             return transfer.what_to_restore(self.engine, self.settings.state_dir / "backups")
@@ -164,16 +164,19 @@ class Keeper:
         self.queue.keep()  # The machine may go down next.
         return is_done
 
-    def _store_waiting(self) -> int:
-        """Store what waits, oldest first, a batch per transaction; return the newest's second."""
+    def _store_waiting(self, *, rolls_up: bool = False) -> int:
+        """Store what waits, oldest first, a batch per transaction; return the newest's second.
+
+        What is due is rolled up with the last of them, where all is well.
+        """
         newest_s, waiting = 0, iter(self.queue.waiting())
         unknown: list[Poll] = []
         # While the database is away one poll is enough to see whether it is back.
         most = 1 if self._is_down else BATCH
         while batch := list(islice(waiting, most)):
-            most = BATCH
+            is_last, most = len(batch) < most, BATCH
             try:
-                waits = self._store(batch)
+                waits = self._store_and_roll_up(batch) if rolls_up and is_last else self._store(batch)
             except RowRefusedError:
                 self._gateway_id, self._ids = None, {}  # Somebody may have deleted the gateway's row.
                 waits = [poll for poll in batch if self._store_or_set_aside(poll)]
@@ -204,15 +207,25 @@ class Keeper:
                 self._store([bare])
         return False
 
-    def _store(self, polls: Sequence[Poll]) -> list[Poll]:
+    def _store_and_roll_up(self, polls: Sequence[Poll]) -> list[Poll]:
+        """Store polls and roll up in one transaction, which writes less than two; polls alone where that fails.
+
+        What is stored never depends on what is counted.
+        """
+        with contextlib.suppress(Exception):
+            return self._store(polls, rolls_up=True)
+        self._memory.forget()  # It may know of what was not committed.
+        return self._store(polls)
+
+    def _store(self, polls: Sequence[Poll], *, rolls_up: bool = False) -> list[Poll]:
         """Store polls in one transaction; return those that wait for their gateway to be known.
 
         RowRefusedError: the database will never take one of them, for whatever reason is the poll's own.
         """
         gateway_id, ids, unproven = self._gateway_id, dict(self._ids), list(self._unproven)
-        is_order_known = self._is_order_known
+        is_order_known, newest_s = self._is_order_known, to_epoch_s(polls[-1].polled_at)
         waits: list[Poll] = []
-        stored = 0
+        stored, is_rolled_up = 0, False
         try:
             with translated_errors(), self.engine.begin() as connection:
                 for poll in polls:
@@ -235,11 +248,16 @@ class Keeper:
                     if not poll.clocks_agree:
                         unproven.append(Taken(poll.polled_at, place))
                     stored += 1
+                if rolls_up and gateway_id is not None and self._is_new_quarter(newest_s):
+                    now, gap_s = self.clock(), self._gap_s
+                    is_rolled_up = not roll_up(connection, gateway_id, {}, now=now, gap_s=gap_s, memory=self._memory)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise RowRefusedError(f"this poll can't be stored ({first_line(error)}).") from error
         self._gateway_id, self._ids, self._unproven = gateway_id, ids, unproven[-MOST_MOVED:]
         self._is_order_known = is_order_known
         self.stored += stored
+        if is_rolled_up:
+            self._rolled_up_s = quarter_start_s(newest_s)
         return waits
 
     def _id_of(self, connection: Connection, poll: Poll, ids: dict[str, int], last_id: int | None) -> int | None:

@@ -38,8 +38,6 @@ from logger.store.phase_samples import tables_of
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
-
-
 #: Who rolls up a gateway does so alone, where several collectors may.
 _TURN = (
     select(GATEWAYS.c.gateway_id).where(GATEWAYS.c.gateway_id == bindparam("gateway")).with_for_update(key_share=True)
@@ -220,23 +218,34 @@ def bring_up_to_date(
 
     ``memory`` is what a collector keeps from one time to the next.
     """
-    beyond_s: dict[str, int | None] = {ledger.name: 0 for ledger in LEDGERS}
-    is_left = True
+    beyond_s, is_left = dict[str, int | None](), True
     with contextlib.ExitStack() as undo:
         if memory is not None:
             undo.callback(memory.forget)  # It may know of what was not committed.
         while is_left:
             with engine.begin() as connection:
-                connection.execute(_TURN, {"gateway": gateway_id})
-                is_left = _step(job_of(connection, gateway_id, now, gap_s)._replace(memory=memory), beyond_s)
+                is_left = roll_up(connection, gateway_id, beyond_s, now=now, gap_s=gap_s, memory=memory)
         undo.pop_all()
 
 
-def _step(job: Job, beyond_s: dict[str, int | None]) -> bool:
-    """Roll up until something is left for another transaction; return whether it is."""
+def roll_up(
+    connection: Connection,
+    gateway_id: int,
+    beyond_s: dict[str, int | None],
+    *,
+    now: datetime,
+    gap_s: int,
+    memory: Memory | None = None,
+) -> bool:
+    """Roll up until something is left for another transaction; return whether it is. Nearly never is.
+
+    ``beyond_s`` keeps how far each ledger came.
+    """
+    connection.execute(_TURN, {"gateway": gateway_id})
+    job = job_of(connection, gateway_id, now, gap_s)._replace(memory=memory)
     days = []
     for ledger in LEDGERS:
-        if (before_s := beyond_s[ledger.name]) is not None:
+        if (before_s := beyond_s.get(ledger.name, 0)) is not None:
             advanced = advance(job, ledger, before_s)
             beyond_s[ledger.name] = advanced.until_s
             days += [advanced.days] if advanced.days else []
@@ -244,11 +253,9 @@ def _step(job: Job, beyond_s: dict[str, int | None]) -> bool:
                 break
     if days:
         lasts = [last for _, last in days if last is not None]
-        judge(
-            job.connection, job.site, min(first for first, _ in days), max(lasts) if len(lasts) == len(days) else None
-        )
-    is_left = any(left_s is not None for left_s in beyond_s.values()) or panels.advance(job.connection, job.site)
-    place_events(job.connection, job.site)
+        judge(connection, job.site, min(first for first, _ in days), max(lasts) if len(lasts) == len(days) else None)
+    is_left = any(left_s is not None for left_s in beyond_s.values()) or panels.advance(connection, job.site)
+    place_events(connection, job.site)
     return is_left
 
 

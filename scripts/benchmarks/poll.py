@@ -205,14 +205,17 @@ class Ours:
     def _time_rollups(self) -> None:
         from logger.collector import keeper  # noqa: PLC0415 - of the version that is measured
 
-        roll_up = keeper.bring_up_to_date
+        def timed(roll_up: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*args: Any, **options: Any) -> Any:
+                began = time.process_time()
+                found = roll_up(*args, **options)
+                self.rolling_s += time.process_time() - began
+                return found
 
-        def timed(*args: Any, **options: Any) -> None:
-            began = time.process_time()
-            roll_up(*args, **options)
-            self.rolling_s += time.process_time() - began
+            return run
 
-        keeper.bring_up_to_date = timed
+        for name in {"bring_up_to_date", "roll_up"} & vars(keeper).keys():
+            setattr(keeper, name, timed(getattr(keeper, name)))
 
     def poll(self, at: datetime, *, inverters: bool) -> None:
         """Poll once, store it, roll up."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Connection, Engine, event, func, select, text
 
 from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.errors import CertificateChangedError, GatewayReplacedError
 from logger.readings import Poll
+from logger.rollups import rollup
 from logger.store.models import EVENTS, METADATA, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
 from tests.conftest import Bench, Benches, Opening, collect
@@ -215,3 +216,26 @@ def test_rollups_follow_each_quarter_hour(opening: Opening, bench: Benches, tmp_
     assert [row.starts_at for row in rows][:3] == ["2026-06-15 10:00:00", "2026-06-15 10:15:00", "2026-06-15 10:30:00"]
     assert rows[0].production_wh == pytest.approx(true, abs=0.01)
     assert [row.covered_s for row in rows][:3] == [900, 900, 900]
+
+
+def test_polls_are_stored_with_what_follows_from_them_and_alone_where_that_fails(
+    bench: Benches, engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roof = bench(database_url=database_url, cts="net")
+    poller = poller_of(roof, engine)
+    commits: list[Any] = []
+    event.listen(engine, "commit", commits.append)
+    run(roof, poller, 30)
+    assert len(commits) == 30
+
+    def fail(connection: Connection, *args: Any, **options: Any) -> bool:
+        rollup.roll_up(connection, *args, **options)
+        raise KeyError("a bug that shows once all is written")
+
+    monkeypatch.setattr("logger.collector.keeper.roll_up", fail)
+    run(roof, poller, 16)
+    assert count(engine, "polls") == 46
+    assert len(commits) == 30 + 16 + 2
+    with engine.connect() as connection:
+        changes = rollup.rebuild(connection, 1, now=roof.clock() - MINUTE, gap_s=900, since=None)
+    assert changes == []
