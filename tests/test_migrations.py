@@ -92,6 +92,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0016", 2, "2e932f229d7ecdbf"),
         ("0017", 24, "68b9470089153cc8"),
         ("0019", 9, "06295cbd8e3df106"),
+        ("0020", 4, "6f14e5e94f0c9ef0"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:
