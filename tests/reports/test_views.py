@@ -379,6 +379,12 @@ def test_a_server_finds_the_newest_events_and_outages_without_the_others(postgre
             assert any(f"Index Scan Backward using ix_events_{index}" in line for line in plan), plan
 
 
+def test_a_server_looks_for_the_gap_before_each_alone(postgresql_url: str, opening: Opening) -> None:
+    with opening(postgresql_url).connect() as connection:
+        plan = connection.execute(text("EXPLAIN SELECT * FROM v_gaps ORDER BY starts_at DESC LIMIT 7")).scalars().all()
+    assert [line for line in plan if "hashed SubPlan" in line] == []
+
+
 def test_a_server_plans_a_look_at_an_instant_without_all_months(postgresql_url: str, opening: Opening) -> None:
     with opening(postgresql_url).connect() as connection:
         for view in ("v_power_now", "v_battery_daily"):
