@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.errors import NoDataError
@@ -88,12 +88,13 @@ def _days(connection: Connection, site: Site, since: date, until: date) -> dict[
     of = {battery.kind for battery in batteries}
     kinds = [kind for kind in KINDS if kind in of or not of]
     days: dict[date, _Values] = {}
+    levels = _Levels(connection)
     for text, *values in view_rows(connection, "v_battery_daily", ", ".join(("day", *_VIEW)), site, since, until):
         day = as_date(text)
         start_s, end_s = day_start_s(day, zone), day_end_s(day, zone)
         own: _Values = dict(zip(_VIEW, values, strict=True))
         charge_kwh, discharge_kwh, estimated_pct = values[:3]
-        drawn_kwh = _drawn_kwh(connection, site, kinds, start_s, end_s)
+        drawn_kwh = _drawn_kwh(levels, site, kinds, start_s, end_s)
         lost = outages[str(day)]
         throughput_kwh = (charge_kwh or 0.0) + (discharge_kwh or 0.0)
         days[day] = own | {
@@ -127,24 +128,56 @@ def _total(days: Sequence[_Values], kind: Kind) -> _Values:
     return totals | sums | {"capacity_kwh": max(known["capacity_kwh"], default=None)}
 
 
-def _drawn_kwh(connection: Connection, site: Site, kinds: Sequence[str], start_s: int, end_s: int) -> float | None:
+class _Levels:
+    """What batteries said last, up to one instant after another: each look goes back no further than the one before.
+
+    A server plans with all months of samples for a look that goes back for ever.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[tuple[int, str], tuple[int, float | None]] = {}
+
+    def last_wh(self, gateway_id: int, kind: str, at_s: int) -> float | None:
+        """Return what was stored as last known at an instant."""
+        before_s, level_wh = self._known.get((gateway_id, kind), (None, None))
+        if before_s != at_s:
+            levels = _levels(gateway_id, kind, at_s).order_by(STORAGE_SAMPLES.c.polled_at.desc())
+            if before_s is None or before_s > at_s:
+                level_wh = self._connection.execute(levels).scalar()
+            else:
+                later = levels.where(STORAGE_SAMPLES.c.polled_at > from_epoch_s(before_s))
+                found_wh = self._connection.execute(later).scalar()
+                level_wh = level_wh if found_wh is None else found_wh
+            self._known[gateway_id, kind] = at_s, level_wh
+        return level_wh
+
+    def first_wh(self, gateway_id: int, kind: str, at_s: int) -> float:
+        """Return the first of all up to an instant; there is one."""
+        levels = _levels(gateway_id, kind, at_s).order_by(STORAGE_SAMPLES.c.polled_at)
+        return float(self._connection.execute(levels).scalar_one())
+
+
+def _levels(gateway_id: int, kind: str, at_s: int) -> Select[Any]:
+    columns = STORAGE_SAMPLES.c
+    mine = (columns.gateway_id == gateway_id) & (columns.kind == kind) & columns.energy_wh.is_not(None)
+    return select(columns.energy_wh).where(mine, columns.polled_at <= from_epoch_s(at_s)).limit(1)
+
+
+def _drawn_kwh(levels: _Levels, site: Site, kinds: Sequence[str], start_s: int, end_s: int) -> float | None:
     """Return by how much less was stored at the end of a day than at its beginning.
 
     By what was last known at both, so that days add up also where one was not measured.
     """
-    columns, found = STORAGE_SAMPLES.c, []
+    found = []
     for gateway_id in site.gateway_ids:
         for kind in kinds:
-            mine = (columns.gateway_id == gateway_id) & (columns.kind == kind) & columns.energy_wh.is_not(None)
-            level = select(columns.energy_wh).where(mine).limit(1)
-            until = level.where(columns.polled_at <= from_epoch_s(end_s))
-            last = connection.execute(until.order_by(columns.polled_at.desc())).scalar()
+            first = levels.last_wh(gateway_id, kind, start_s)
+            last = levels.last_wh(gateway_id, kind, end_s)
             if last is None:
                 continue
-            before = level.where(columns.polled_at <= from_epoch_s(start_s)).order_by(columns.polled_at.desc())
-            first = connection.execute(before).scalar()
             if first is None:
-                first = connection.execute(until.order_by(columns.polled_at)).scalar_one()
+                first = levels.first_wh(gateway_id, kind, end_s)
             found.append((first - last) / 1000)
             break
     return sum(found) if found else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from logger import exports
 from logger.cli import run
@@ -47,6 +47,15 @@ def records(engine: Engine, *kind: Any, **chosen: Any) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         report = battery_report(connection, *kind, now=NOW, **chosen)
     return [dict(zip(report.names, row, strict=True)) for row in report.rows]
+
+
+def test_the_level_of_each_day_is_looked_for_no_further_back_than_the_day_before(filled: Engine) -> None:
+    asked: list[str] = []
+    event.listen(filled, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert len(records(filled)) == 5
+    looks = [query for query in asked if query.startswith("SELECT storage_samples.energy_wh")]
+    assert len([query for query in looks if "polled_at > " not in query]) == 1  # of the first day
+    assert len(looks) <= 1 + 5
 
 
 def test_each_day_is_as_the_view_has_it(engine: Engine) -> None:
