@@ -136,7 +136,11 @@ def remember_gateway(connection: Connection, info: GatewayInfo, settings: Gatewa
             values["grid_meter"] = grid_meter
         if known.time_zone is None:
             values["time_zone"] = zone or "UTC"
-        connection.execute(update(models.GATEWAYS).where(models.GATEWAYS.c.gateway_id == gateway_id).values(values))
+        # A name written again would be a page of its index.
+        changed = {name: value for name, value in values.items() if getattr(known, name) != value}
+        if changed:
+            here = models.GATEWAYS.c.gateway_id == gateway_id
+            connection.execute(update(models.GATEWAYS).where(here).values(changed))
         _note_changes(connection, known, info, at)
     remember_panels(connection, int(gateway_id), settings)
     upsert(connection, models.METERS, _meter_rows({"gateway_id": gateway_id}, info.meters), _METER_STATE)

@@ -211,7 +211,7 @@ def measure(folder: Path, polls: int) -> dict[str, Any]:
         stack.callback(gateway.stop)
         ours = {s: Ours(gateway, Place(folder / f"ours-{s}", stack), s, stack) for s in MOST_KIB}
         floors = {s: Floor(Place(folder / f"floor-{s}", stack), s, stack) for s in MOST_KIB}
-        places = [each.place for each in (*ours.values(), *floors.values())]
+        collectors: list[Ours | Floor] = [*ours.values(), *floors.values()]
         for number in range(SETTLING + polls):
             at = START + number * MINUTE
             gateway.set_clock(at)
@@ -222,12 +222,14 @@ def measure(folder: Path, polls: int) -> dict[str, Any]:
                 if number == 0:
                     floor.make(ours[60].database)
                 floor.add(rows)
+            # What is counted begins and ends with an empty log.
             if number == SETTLING - 1:
-                for place in places:
-                    place.written_kib()
-        for collector in (*ours.values(), *floors.values()):
+                for collector in collectors:
+                    _put_in_place(collector)
+                    collector.place.written_kib()
+        for collector in collectors:
             _put_in_place(collector)
-        each_kib = [place.written_kib() / polls for place in places]
+        each_kib = [each.place.written_kib() / polls for each in collectors]
         found = zip(each_kib[: len(ours)], each_kib[len(ours) :], strict=True)
         kib = {s: {"ours": first, "floor": second} for s, (first, second) in zip(MOST_KIB, found, strict=True)}
         return {
