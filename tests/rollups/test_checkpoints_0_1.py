@@ -16,7 +16,12 @@ import tests.oracle.counters as oracle_counters
 import tests.oracle.series as oracle_series
 from logger.clock import from_epoch_s, to_epoch_s
 from logger.errors import SchemaOutdatedError
+from logger.ledger.battery import PowerState
+from logger.ledger.curve import Anchor
+from logger.ledger.inverter import Rhythm
+from logger.ledger.limits import Stream
 from logger.rollups import checkpoints, rollup
+from logger.rollups.balance import Balance
 from logger.rollups.checkpoints import Checkpoint, Silent
 from logger.rollups.site import site_of
 from logger.store.database import open_engine
@@ -106,6 +111,29 @@ def test_a_checkpoint_is_read_as_it_was_written(sqlite_url: str) -> None:
             checkpoints.save(connection, site, ledger, later)
             assert checkpoints.last(connection, 1, ledger) == later
     engine.dispose()
+
+
+def test_states_of_version_1_are_read_as_those_that_are_written_now() -> None:
+    anchor = Anchor("ct", 1_781_514_900, 1_454_157_422, None, 0, 1_781_514_000, 1_781_514_900, 1_781_514_000, 260_279)
+    other = anchor._replace(source="eim", power_w=-0.5, first_s=0, owed_ws=7)
+    energy: checkpoints.States = {
+        ("balance", "total"): Balance(1_781_481_600, export_mwh=817_610),
+        ("battery power", "encharge"): PowerState(1_781_514_900, 1_781_500_000, capacity_wh=3500.0),
+        (Stream.EXPORT, "L1"): anchor,
+        (Stream.PRODUCTION, "total"): other,
+        (Stream.PRODUCTION, "L1"): other._replace(power_w=0.0),
+    }
+    first = [{"stream": stream, "phase": phase, **state._asdict()} for (stream, phase), state in energy.items()]
+    inverters: checkpoints.States = {"121": Silent(5), "122": Rhythm(9, 300), "123": anchor, "124": other}
+    kinds = ("silent", "reports", "register", "register")
+    second = {
+        serial: {"kind": kind, **state._asdict()}
+        for (serial, state), kind in zip(inverters.items(), kinds, strict=True)
+    }
+    written: list[tuple[Any, Any]] = [(energy, first), (inverters, second), ({}, [])]
+    for states, of_version_1 in written:
+        assert checkpoints._from_json(json.dumps({"version": 1, "states": of_version_1})) == states
+        assert checkpoints._from_json(checkpoints._to_json(states)) == states
 
 
 def test_checkpoints_of_a_newer_program_are_refused_until_a_rebuild(sqlite_url: str) -> None:
