@@ -29,9 +29,9 @@ HOUR_S = 3_600
 #: What a collector wrote in a shorter time shows little about a day.
 LONG_ENOUGH_S = 600
 #: What reached an ext4 when one poll of a site with three phases and 20 inverters was committed: the log of pages and
-#: its index, the pages themselves, and what the file system writes for itself. 64 KiB of one poll, 100 of five, 127 of
-#: fifteen: by the fourth root.
-COMMIT_BYTES = 64 * 1024
+#: its index, the pages themselves, and what the file system writes for itself. 52 KiB of one poll, 75 of five, 115 of
+#: fifteen: about by the fourth root.
+COMMIT_BYTES = 52 * 1024
 DAY_S = 86_400
 
 

@@ -60,11 +60,11 @@ def test_what_is_written_in_a_day_is_measured_where_a_collector_runs(
     assert held.written_mb_per_day >= 0
     assert left.written_source == ("estimate" if is_file else "server")
     if is_file:
-        assert left.written_mb_per_day == round(96 * 64 * 1024 * 15**0.25 / 1e6, 1)
+        assert left.written_mb_per_day == round(96 * 52 * 1024 * 15**0.25 / 1e6, 1)
 
 
 @pytest.mark.parametrize(
-    ("commit_every_s", "least_mb", "most_mb"), [(0, 90, 100), (60, 90, 100), (300, 27, 33), (900, 11, 14)]
+    ("commit_every_s", "least_mb", "most_mb"), [(0, 72, 80), (60, 72, 80), (300, 20, 25), (900, 9, 12)]
 )
 def test_fewer_commits_write_less(sqlite_url: str, commit_every_s: int, least_mb: int, most_mb: int) -> None:
     settings = Settings(database_url="", state_dir=Path(), commit_every_s=commit_every_s)
