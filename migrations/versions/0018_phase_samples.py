@@ -94,9 +94,10 @@ def thousandths(name: str) -> str:
     """Return SQL for a number's whole thousandths where they are the same number; of a text that is one, for that."""
     # Whether it was rounded rightly shows the way back; round() takes ten times as long.
     whole = f"CAST({name} * 1000.0 + CASE WHEN {name} < 0 THEN -0.5 ELSE 0.5 END AS INTEGER)"
-    is_number = f"{name} GLOB '[-+.0-9]*' AND NOT {name} GLOB '*[^-+.0-9eE]*'"
+    # A text that is compared with a number is taken for one only where it is one, as a column of numbers takes it; CAST
+    # makes 0 of '-', and 1 of '1-2'.
     return (
-        f"CASE WHEN typeof({name}) = 'text' AND {is_number} THEN CAST({name} AS REAL) "
+        f"CASE WHEN typeof({name}) = 'text' AND {name} = CAST({name} AS REAL) THEN CAST({name} AS REAL) "
         f"WHEN typeof({name}) NOT IN ('integer', 'real') THEN {name} "
         f"WHEN abs({name}) < 9e12 AND {whole} / 1000.0 = {name} THEN {whole} ELSE CAST({name} AS REAL) END"
     )
