@@ -438,6 +438,23 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(engi
     assert max(hidden) - min(hidden) <= 0.001
 
 
+@pytest.mark.parametrize("at", ["garbage", "", "infinity", "9999-12-31 23:59:59", "2026-02-31 00:00:00"])
+def test_an_event_of_no_instant_keeps_nothing_from_being_counted(engine: Engine, at: str) -> None:
+    if engine.dialect.name == "postgresql" and at not in {"infinity", "9999-12-31 23:59:59"}:
+        return  # It takes no such text.
+    since = utc(2026, 6, 1)
+    moments = times(since, since + timedelta(hours=1), 900)
+    fill(engine, Site(Shape(), since - timedelta(days=1)), moments, zone="UTC")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO events (gateway_id, at, kind, subject) VALUES (1, :at, 'x', '')"), {"at": at}
+        )
+    rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
+    assert len(table(engine, "energy_15min")) >= 3
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT utc_offset_s FROM events WHERE kind = 'x'")).scalars().all() == [None]
+
+
 def test_what_happens_to_single_inverters_is_an_event(engine: Engine) -> None:
     since = utc(2026, 6, 1)
     site = Site(Shape(), since - timedelta(days=1))
