@@ -139,6 +139,9 @@ def test_datasette_hears_of_columns_questions_and_pictures(tables: tuple[Engine,
 def test_a_reader_reads_and_writes_nothing(engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     role = "reader_" + uuid.uuid4().hex[:8]
     monkeypatch.setattr("sys.stdin", io.StringIO("hush\n"))
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:  # as a server may be set up
+            connection.execute(text("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC"))
     code = run(["--database-url", database_url, "sql", "create-reader", role])
     if engine.dialect.name == "sqlite":
         assert code == 6
@@ -147,7 +150,8 @@ def test_a_reader_reads_and_writes_nothing(engine: Engine, database_url: str, mo
     url = make_url(database_url).set(username=role, password="hush")
     reader = database.open_engine(url.render_as_string(hide_password=False))
     with reader.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM v_energy_daily")).scalar_one() == 0
+        for view in inspect(connection).get_view_names():
+            assert connection.execute(text(f"SELECT * FROM {view}")).all() == []
         with pytest.raises(DBAPIError):
             connection.execute(text("DELETE FROM gateways"))
     reader.dispose()

@@ -26,7 +26,7 @@ from logger.rollups.rollup import bring_up_to_date, roll_up
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store import transfer
 from logger.store.ahead import runs_ahead
-from logger.store.database import first_line, translated_errors
+from logger.store.database import first_line, give_way, translated_errors
 from logger.store.lock import Ready
 from logger.store.queries import gateway_id_of, gateway_named, last_batteries, last_production_source, last_states
 from logger.store.restamp import Taken, move_polls, store
@@ -131,7 +131,7 @@ class Keeper:
                     self._forget()  # Another gateway's keeper may have noticed.
                 if not self._is_identity_loaded:
                     self.load_identity()
-                newest_s = self._store_waiting(rolls_up=not to_the_minute)
+                newest_s = self._store_waiting(rolls_up=not (to_the_minute or self._is_down))
                 if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
                     now, memory = self.clock(), None if to_the_minute else self._memory
                     with translated_errors():
@@ -208,14 +208,13 @@ class Keeper:
         return False
 
     def _store_and_roll_up(self, polls: Sequence[Poll]) -> list[Poll]:
-        """Store polls and roll up in one transaction, which writes less than two; polls alone where that fails.
-
-        What is stored never depends on what is counted.
-        """
-        with contextlib.suppress(Exception):
+        """Store polls and roll up in one transaction, which writes less than two; polls alone where that fails."""
+        try:
             return self._store(polls, rolls_up=True)
-        self._memory.forget()  # It may know of what was not committed.
-        return self._store(polls)
+        except Exception:  # What fails alone as well is an error then.
+            log.debug("polls and rollups not stored together gateway=%s", self.name, exc_info=True)
+            self._memory.forget()  # It may know of what was not committed.
+            return self._store(polls)
 
     def _store(self, polls: Sequence[Poll], *, rolls_up: bool = False) -> list[Poll]:
         """Store polls in one transaction; return those that wait for their gateway to be known.
@@ -250,6 +249,7 @@ class Keeper:
                     stored += 1
                 if rolls_up and gateway_id is not None and self._is_new_quarter(newest_s):
                     now, gap_s = self.clock(), self._gap_s
+                    give_way(connection)
                     is_rolled_up = not roll_up(connection, gateway_id, {}, now=now, gap_s=gap_s, memory=self._memory)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise RowRefusedError(f"this poll can't be stored ({first_line(error)}).") from error
@@ -281,9 +281,8 @@ class Keeper:
             detail = f"this machine's clock had run {run.ahead_s} s ahead of the gateway's, and was right again; "
             detail += f"{len(run.polls)} {'poll' if len(run.polls) == 1 else 'polls'} moved"
             log.warning("clock_set gateway=%s collector: %s", self.name, detail)
-            note_event(
-                connection, gateway_id, Event(at=poll.polled_at, kind="clock_set", subject="collector", detail=detail)
-            )
+            told = Event(at=poll.polled_at, kind="clock_set", subject="collector", detail=detail)
+            note_event(connection, gateway_id, told)
 
     def _restamp(self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[Taken]) -> None:
         """Move the polls of a clock that was set since, where they lie in the database."""

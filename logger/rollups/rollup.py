@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, bindparam, select
+from sqlalchemy import Connection, Engine, Table
 
 from logger.clock import QUARTER_S, day_start_s, local_day, quarter_start_s, to_epoch_s
 from logger.ledger.curve import Anchor
@@ -32,16 +32,13 @@ from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, next_s, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
-from logger.store.models import ENERGY_15MIN, GATEWAYS
+from logger.store.models import ENERGY_15MIN
 from logger.store.panels import LEDGER as PANEL_LEDGER
 from logger.store.phase_samples import tables_of
+from logger.store.writer import take_turn
 
 #: This much is read at a time, s.
 CHUNK_S = 2 * 86_400
-#: Who rolls up a gateway does so alone, where several collectors may.
-_TURN = (
-    select(GATEWAYS.c.gateway_id).where(GATEWAYS.c.gateway_id == bindparam("gateway")).with_for_update(key_share=True)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +238,7 @@ def roll_up(
 
     ``beyond_s`` keeps how far each ledger came.
     """
-    connection.execute(_TURN, {"gateway": gateway_id})
+    take_turn(connection, gateway_id)
     job = job_of(connection, gateway_id, now, gap_s)._replace(memory=memory)
     days = []
     for ledger in LEDGERS:

@@ -67,7 +67,7 @@ class _Backend(Protocol):
     that is another way than to copy rows; ``csv_lines`` is what a server writes itself. ``copy_in`` takes rows of
     ``copied`` columns of another database. What is executed ``pipelined`` gives nothing, and errors come at its end. In
     upper case: SQL. ``LOCK_WRITES`` takes tables and lets others only read them until the end of the transaction;
-    ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error.
+    ``WAIT_AT_MOST`` takes seconds, after which what others hold is an error, and with ``GIVE_WAY`` it soon is.
     """
 
     SIZE_BYTES: str
@@ -77,7 +77,9 @@ class _Backend(Protocol):
     MERGES_PHASES: bool  #: whether what a poll measured is kept as ``phase_samples``
     MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
+    LOCK_OWN_WRITES: str  #: takes tables as one does who writes them
     LOCK_SCHEMA: str  #: so that one process after the other migrates
+    GIVE_WAY: str
     WAIT_AT_MOST: str
     MARK: str  #: stands for a value in a statement
     BATCH_BY_BATCH: Mapping[str, Any]  #: of an execution whose rows are fetched as they are needed
@@ -111,6 +113,7 @@ class _Backend(Protocol):
     def collector_lock(self, engine: Engine, *, shared: bool = False) -> _Lock: ...
     def create_reader(self, engine: Engine, role: str, password: str) -> None: ...
     def others_views_kept(self, connection: Connection) -> AbstractContextManager[None]: ...
+    def migration(self, engine: Engine) -> AbstractContextManager[Connection]: ...
     def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]: ...
     def large_transaction(self, engine: Engine, *, is_new: bool) -> AbstractContextManager[Connection]: ...
     def pipelined(self, connection: Connection) -> AbstractContextManager[object]: ...
@@ -235,6 +238,11 @@ def wait_at_most(connection: Connection, seconds: int) -> None:
     """Let what this transaction asks for, its begin too, fail when others hold it for longer."""
     with contextlib.closing(connection.connection.cursor()) as cursor:
         cursor.execute(backend(connection).WAIT_AT_MOST.format(seconds))
+
+
+def give_way(connection: Connection) -> None:
+    """Let what others hold fail soon from here on: they may come to wait for what this transaction holds."""
+    connection.exec_driver_sql(backend(connection).GIVE_WAY)
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

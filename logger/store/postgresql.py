@@ -62,7 +62,10 @@ INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 MERGES_PHASES = False
 MONTHS = True
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
+LOCK_OWN_WRITES = "LOCK TABLE {} IN ROW EXCLUSIVE MODE"
 LOCK_SCHEMA = PREPARE
+#: before the server looks whether two wait for each other (deadlock_timeout), which would end the other one as well
+GIVE_WAY = "SET LOCAL lock_timeout = '900ms'"
 WAIT_AT_MOST = "SET LOCAL lock_timeout = '{}s'"
 MARK = "%s"
 BATCH_BY_BATCH: Mapping[str, Any] = {"yield_per": BATCH}
@@ -169,6 +172,11 @@ def _refused_us(error: psycopg.Error) -> bool:
     return bool(PGconn.ping(address.encode()) == Ping.OK)
 
 
+def migration(engine: Engine) -> AbstractContextManager[Connection]:
+    """Begin a transaction."""
+    return engine.begin()
+
+
 @contextlib.contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """Read in one transaction that sees no other."""
@@ -260,6 +268,9 @@ def create_reader(engine: Engine, role: str, password: str) -> None:
                 sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(within, name),
                 sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(within, name),
                 sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(within, name),
+                # Of views, for servers on which not everybody may call what somebody makes.
+                sql.SQL("GRANT EXECUTE ON FUNCTION battery_level, battery_levels, newest_powers TO {}").format(name),
+                sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT EXECUTE ON FUNCTIONS TO {}").format(within, name),
             ):
                 cursor.execute(statement)
         # To grant what is not ours is a warning, no error.

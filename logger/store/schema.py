@@ -77,7 +77,7 @@ def upgrade(engine: Engine) -> None:
     """
     if (found := known(engine)) == head():
         return
-    with translated_errors(), engine.begin() as connection:
+    with translated_errors(), backend(engine).migration(engine) as connection:
         if found is None:
             backend(connection).require_text(connection)
         connection.exec_driver_sql(backend(connection).LOCK_SCHEMA)  # Collectors may start at the same moment.
@@ -95,7 +95,8 @@ def downgrade(engine: Engine, revision: str) -> None:
     known(engine)
     if revision not in revisions():
         raise SchemaOutdatedError(f"There is no schema {revision}; known: {', '.join(revisions())}.")
-    with translated_errors(), engine.begin() as connection, backend(connection).others_views_kept(connection):
+    own = backend(engine)
+    with translated_errors(), own.migration(engine) as connection, own.others_views_kept(connection):
         migrate(connection, revision, down=True)
 
 

@@ -43,7 +43,7 @@ STAYING_KIB = 512
 INTEGRITY = "PRAGMA integrity_check"
 MERGES_PHASES = True
 MONTHS = False
-LOCK_WRITES = LOCK_SCHEMA = "SELECT 1"  # A transaction that may write is the only one.
+LOCK_WRITES = LOCK_OWN_WRITES = LOCK_SCHEMA = GIVE_WAY = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"
 MARK = "?"
 # A file's rows come as they are fetched; a buffer between costs a tenth of a rebuild.
@@ -204,6 +204,18 @@ def foreign_keys_deferred(connection: Connection, tables: Sequence[Table]) -> It
     """Change nothing: to look at a foreign key is one seek in a small table."""
     del connection, tables
     yield
+
+
+@contextlib.contextmanager
+def migration(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction in which rows are put elsewhere as they are, also those whose gateway somebody deleted."""
+    with engine.connect() as connection, contextlib.closing(connection.connection.cursor()) as driver:
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
 
 
 def others_views_kept(connection: Connection) -> AbstractContextManager[None]:

@@ -278,7 +278,17 @@ def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) 
     run(connection, _REOPEN, gateway_id, ledger, models.instant(connection, at))
 
 
+_id = models.GATEWAYS.c.gateway_id
+_TURN = select(_id).where(_id == bindparam("gateway")).with_for_update(key_share=True)
+_ROLLUPS = f"{models.ENERGY_15MIN.name}, {models.INVERTER_DAILY.name}"
+
+
 def reserve_rollups(connection: Connection) -> None:
     """Let nobody else roll up until the end of the transaction; reading goes on."""
-    names = f"{models.ENERGY_15MIN.name}, {models.INVERTER_DAILY.name}"
-    connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(names))
+    connection.exec_driver_sql(backend(connection).LOCK_WRITES.format(_ROLLUPS))
+
+
+def take_turn(connection: Connection, gateway_id: int) -> None:
+    """Roll up a gateway alone, and while nobody reserves rollups; before samples are read: who does may drop these."""
+    connection.exec_driver_sql(backend(connection).LOCK_OWN_WRITES.format(_ROLLUPS))
+    connection.execute(_TURN, {"gateway": gateway_id})

@@ -1,6 +1,7 @@
 """Polls are kept, in order, through a database that comes and goes."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from logger.readings import Poll
 from logger.rollups import rollup
 from logger.store.models import EVENTS, METADATA, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
+from logger.store.writer import reserve_rollups
 from tests.conftest import Bench, Benches, Opening, collect
 
 MINUTE = timedelta(minutes=1)
@@ -239,3 +241,24 @@ def test_polls_are_stored_with_what_follows_from_them_and_alone_where_that_fails
     with engine.connect() as connection:
         changes = rollup.rebuild(connection, 1, now=roof.clock() - MINUTE, gap_s=900, since=None)
     assert changes == []
+
+
+def test_who_keeps_others_from_rolling_up_gets_the_samples_while_polls_come(
+    bench: Benches, postgresql_url: str, opening: Opening
+) -> None:
+    roof, engine = bench(database_url=postgresql_url, cts="net"), opening(postgresql_url)
+    poller = poller_of(roof, engine)
+    run(roof, poller, 2)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'energy_15min'::regclass"
+    with ThreadPoolExecutor() as pool:
+        with engine.begin() as connection:
+            reserve_rollups(connection)
+            roof.clock.set(roof.clock() + 15 * MINUTE)
+            done = pool.submit(run, roof, poller, 1)
+            while connection.execute(text(waits)).scalar_one() == 0:
+                wait([done], 0.05)
+            wait([done], 1.1)  # Only when it begins to wait the server looks for a circle: here nobody else does yet.
+            connection.execute(text("LOCK TABLE production_samples"))  # as to drop months of it
+        done.result()
+    assert count(engine, "polls") == 3
+    assert count(engine, "energy_15min") > 0
