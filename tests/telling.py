@@ -108,7 +108,9 @@ class Walk:
         """Let something happen, by SQL."""
         values = (f"{utc_now():%Y-%m-%d %H:%M:%S}", kind, subject, f"{subject} happened")
         with contextlib.closing(sqlite3.connect(self.directory / "envoylog.db", timeout=30)) as connection, connection:
-            connection.execute("INSERT INTO events VALUES (1, ?, ?, ?, ?)", values)
+            connection.execute(
+                "INSERT INTO events (gateway_id, at, kind, subject, detail) VALUES (1, ?, ?, ?, ?)", values
+            )
 
     def told(self) -> bool:
         """Return whether nothing waits any more."""

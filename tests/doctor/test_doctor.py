@@ -508,7 +508,8 @@ def test_polls_that_wait_for_the_database_are_named(polled: Patient) -> None:
 def test_a_ct_that_can_not_be_right_is_named_with_what_to_look_at(polled: Patient) -> None:
     detail = "counted 3 Wh in all, net 90 kWh; look whether its clamp is there and plugged in"
     polled.execute(
-        "INSERT INTO events VALUES (1, :at, 'clamp_missing', 'production', :detail)",
+        "INSERT INTO events (gateway_id, at, kind, subject, detail) "
+        "VALUES (1, :at, 'clamp_missing', 'production', :detail)",
         at=f"{utc_now() - timedelta(hours=5):%Y-%m-%d %H:%M:%S}", detail=detail,
     )  # fmt: skip
     finding = polled.wrong(Level.WARNING)["CTs"]

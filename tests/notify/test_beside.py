@@ -77,8 +77,11 @@ def test_a_receiver_that_hangs_delays_neither_a_poll_nor_the_end(
         collector: Any = SimpleNamespace(pollers=[poller], keepers=[poller.keeper], writer=writer, sharing=None)
         with telling(loaded, collector, engine, os.environ):
             with engine.begin() as connection:
-                event = "INSERT INTO events VALUES (1, :at, 'grid_lost', 'grid', 'the grid is lost')"
-                connection.execute(text(event), {"at": f"{roof.clock():%Y-%m-%d %H:%M:%S}"})
+                into = "INSERT INTO events (gateway_id, at, kind, subject, detail)"
+                connection.execute(
+                    text(f"{into} VALUES (1, :at, 'grid_lost', 'grid', 'the grid is lost')"),
+                    {"at": f"{roof.clock():%Y-%m-%d %H:%M:%S}"},
+                )
             assert until(tmp_path / "hangs")
             began_s = time.monotonic()
             for _ in range(3):

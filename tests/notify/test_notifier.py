@@ -76,7 +76,8 @@ class House:
         if self.engine.dialect.name != "sqlite":
             values["at"] += "+00"
         with self.engine.begin() as connection:
-            connection.execute(text("INSERT INTO events VALUES (1, :at, :kind, :subject, :detail)"), values)
+            into = "INSERT INTO events (gateway_id, at, kind, subject, detail)"
+            connection.execute(text(f"{into} VALUES (1, :at, :kind, :subject, :detail)"), values)
 
     def rows(self) -> list[Any]:
         with self.engine.connect() as connection:
