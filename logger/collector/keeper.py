@@ -84,6 +84,7 @@ class Keeper:
         self._rolled_up_s, self._gap_s = 0, normal_gap_s(settings.poll_every_s)
         self._gateway_id: int | None = None  # of the gateway whose poll came last
         self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
+        self._replaced: set[int] = set()  #: gateways whose last minutes are yet to be rolled up
         self._memory = Memory()  # what rolling up goes on from
         self._is_order_known = False  #: no poll is stored that lies after the last on which both clocks agreed
         self._unproven: list[Taken] = []  #: since the last poll on which the gateway's clock agreed with ours
@@ -117,7 +118,7 @@ class Keeper:
 
     def _forget(self) -> None:
         """Know nothing any more of a database that was away: when it is back it may be another one."""
-        self._is_identity_loaded, self._gateway_id, self._ids = False, None, {}
+        self._is_identity_loaded, self._gateway_id, self._ids, self._replaced = False, None, {}, set()
         self._memory.forget()
 
     def store(self, *, to_the_minute: bool = False) -> bool:
@@ -132,11 +133,14 @@ class Keeper:
                 if not self._is_identity_loaded:
                     self.load_identity()
                 newest_s = self._store_waiting(rolls_up=not (to_the_minute or self._is_down))
-                if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
-                    now, memory = self.clock(), None if to_the_minute else self._memory
-                    with translated_errors():
+                now, memory = self.clock(), None if to_the_minute else self._memory
+                with translated_errors():
+                    for gateway_id in self._replaced:
+                        bring_up_to_date(self.engine, gateway_id, now=now, gap_s=self._gap_s)
+                    self._replaced.clear()
+                    if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
                         bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=self._gap_s, memory=memory)
-                    self._rolled_up_s = quarter_start_s(newest_s)
+                        self._rolled_up_s = quarter_start_s(newest_s)
             except (StoreError, SettingsError) as error:
                 self.error = error
                 if not self._is_down:
@@ -169,8 +173,7 @@ class Keeper:
 
         What is due is rolled up with the last of them, where all is well.
         """
-        newest_s, waiting = 0, iter(self.queue.waiting())
-        unknown: list[Poll] = []
+        newest_s, waiting, unknown = 0, iter(self.queue.waiting()), list[Poll]()
         # While the database is away one poll is enough to see whether it is back.
         most = 1 if self._is_down else BATCH
         while batch := list(islice(waiting, most)):
@@ -223,8 +226,7 @@ class Keeper:
         """
         gateway_id, ids, unproven = self._gateway_id, dict(self._ids), list(self._unproven)
         is_order_known, newest_s = self._is_order_known, to_epoch_s(polls[-1].polled_at)
-        waits: list[Poll] = []
-        stored, is_rolled_up = 0, False
+        waits, stored, is_rolled_up = list[Poll](), 0, False
         try:
             with translated_errors(), self.engine.begin() as connection:
                 for poll in polls:
@@ -253,9 +255,10 @@ class Keeper:
                     is_rolled_up = not roll_up(connection, gateway_id, {}, now=now, gap_s=gap_s, memory=self._memory)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise RowRefusedError(f"this poll can't be stored ({first_line(error)}).") from error
+        if self._gateway_id not in {None, gateway_id}:
+            self._replaced.add(self._gateway_id)
         self._gateway_id, self._ids, self._unproven = gateway_id, ids, unproven[-MOST_MOVED:]
-        self._is_order_known = is_order_known
-        self.stored += stored
+        self._is_order_known, self.stored = is_order_known, self.stored + stored
         if is_rolled_up:
             self._rolled_up_s = quarter_start_s(newest_s)
         return waits
@@ -278,10 +281,8 @@ class Keeper:
         """Move polls of a clock that ran ahead and was set right while nobody looked."""
         for run in runs_ahead(connection, gateway_id, poll):
             self._move(connection, gateway_id, run.polls, -run.ahead_s)
-            detail = f"this machine's clock had run {run.ahead_s} s ahead of the gateway's, and was right again; "
-            detail += f"{len(run.polls)} {'poll' if len(run.polls) == 1 else 'polls'} moved"
-            log.warning("clock_set gateway=%s collector: %s", self.name, detail)
-            told = Event(at=poll.polled_at, kind="clock_set", subject="collector", detail=detail)
+            log.warning("clock_set gateway=%s collector: %s", self.name, run.detail)
+            told = Event(at=poll.polled_at, kind="clock_set", subject="collector", detail=run.detail)
             note_event(connection, gateway_id, told)
 
     def _restamp(self, connection: Connection, gateway_id: int, clock_set: ClockSet, unproven: list[Taken]) -> None:

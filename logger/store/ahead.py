@@ -26,6 +26,12 @@ class Run(NamedTuple):
     ahead_s: int
     polls: list[Taken]
 
+    @property
+    def detail(self) -> str:
+        """What is noted of it."""
+        moved = f"{len(self.polls)} {'poll' if len(self.polls) == 1 else 'polls'} moved"
+        return f"this machine's clock had run {self.ahead_s} s ahead of the gateway's, and was right again; {moved}"
+
 
 class _Stored(NamedTuple):
     at: datetime

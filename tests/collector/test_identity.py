@@ -16,7 +16,7 @@ from logger.readings import GatewayInfo, InverterSample, Phase, Poll, Production
 from logger.settings import GatewaySettings, Settings
 from logger.store.database import file_of
 from logger.store.lock import CollectorDatabase
-from logger.store.models import GATEWAYS, INVERTER_SAMPLES, POLLS, PRODUCTION_SAMPLES
+from logger.store.models import ENERGY_15MIN, GATEWAYS, INVERTER_SAMPLES, POLLS, PRODUCTION_SAMPLES
 from logger.store.schema import upgrade
 from tests.conftest import Opening
 
@@ -147,6 +147,17 @@ def test_polls_that_wait_for_their_gateway_are_no_more_after_each_try_that_fails
     for _ in range(3):
         assert not keeper.store()
     assert list(keeper.queue.waiting()) == polls
+
+
+def test_the_last_minutes_of_a_gateway_that_was_replaced_are_counted(keeper_of: Callable[..., Keeper]) -> None:
+    keeper = keeper_of("roof")
+    for minute in range(40):
+        serial = "1000" if minute < 23 else "2000"
+        keeper.queue.append(poll_of(serial, minute, is_first=minute in {0, 23}))
+        assert keeper.store()
+    with keeper.engine.connect() as connection:
+        rows = connection.execute(select(ENERGY_15MIN.c.gateway_id, ENERGY_15MIN.c.covered_s)).all()
+    assert sorted(rows)[:2] == [(1, 420), (1, 900)]
 
 
 def replace_by_an_empty_one(url: str, engine: Engine) -> None:
