@@ -14,8 +14,8 @@ from logger.store.models import EVENTS, epoch
 
 _mine = EVENTS.c.gateway_id == bindparam("gateway")
 #: Plain SQL writes anything: what is no instant of these has no local time.
-_INSTANTS = EVENTS.c.at.between(from_epoch_s(0), from_epoch_s(EVER_S))
-_UNPLACED = select(epoch(EVENTS.c.at)).where(_mine, EVENTS.c.utc_offset_s.is_(None), _INSTANTS).distinct()
+INSTANTS = EVENTS.c.at.between(from_epoch_s(0), from_epoch_s(EVER_S))
+_UNPLACED = select(epoch(EVENTS.c.at)).where(_mine, EVENTS.c.utc_offset_s.is_(None), INSTANTS).distinct()
 _PLACE = update(EVENTS).where(_mine, EVENTS.c.at == bindparam("instant")).values(utc_offset_s=bindparam("offset_s"))
 _FORGET = update(EVENTS).where(_mine).values(utc_offset_s=None)
 

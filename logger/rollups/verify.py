@@ -18,6 +18,7 @@ from logger.clock import QUARTER_S, day_start_s, from_epoch_s, local_day, utc_of
 from logger.rollups import checkpoints, rollup
 from logger.rollups.checkpoints import KINDS, Checkpoint
 from logger.rollups.judge import is_of_a_day
+from logger.rollups.local_time import INSTANTS
 from logger.rollups.panels import is_of_a_panel
 from logger.rollups.rollup import Job, Ledger, job_of
 from logger.rollups.site import Site
@@ -104,7 +105,7 @@ def _by_day(
     plain = (epoch(own) if own is time or isinstance(own.type, UtcDateTime) else own for own in columns)
     query = select(*plain).where(table.c.gateway_id == site.gateway_id).order_by(time, *key)
     if table is EVENTS:
-        query = query.where(table.c.kind.in_(KINDS) | is_of_a_day() | is_of_a_panel())
+        query = query.where(table.c.kind.in_(KINDS) | is_of_a_day() | is_of_a_panel(), INSTANTS)
     for at_s, more in ((since_s, 0), (until_s, 1)):
         if at_s is not None:
             edge: Any = local_day(at_s, site.zone) + timedelta(days=more)
@@ -121,7 +122,8 @@ def _by_day(
 
     found = rows(connection, query)
     if table is EVENTS:  # An offset that is not known yet is as good as the right one.
-        found = ((*row[:-1], row[-1] not in {None, utc_offset_s(row[0], site.zone)}) for row in found)
+        known = (row for row in found if row[0] is not None)
+        found = ((*row[:-1], row[-1] not in {None, utc_offset_s(row[0], site.zone)}) for row in known)
     for day, part in itertools.groupby(found, number):
         yield date.fromordinal(FIRST_DAY + day), part
 

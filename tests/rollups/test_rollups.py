@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
-from logger.rollups import rollup
+from logger.rollups import rollup, verify
 from logger.simulator.site import Shape, Site
 from tests.sample_data import STATEMENTS, fill, fill_inverters, instant, times, utc
 
@@ -439,7 +439,7 @@ def test_a_meter_that_is_silent_for_days_leaves_consumption_true_as_a_whole(engi
 
 
 @pytest.mark.parametrize("at", ["garbage", "", "infinity", "9999-12-31 23:59:59", "2026-02-31 00:00:00"])
-def test_an_event_of_no_instant_keeps_nothing_from_being_counted(engine: Engine, at: str) -> None:
+def test_an_event_of_no_instant_keeps_nothing_from_being_counted_and_checked(engine: Engine, at: str) -> None:
     if engine.dialect.name == "postgresql" and at not in {"infinity", "9999-12-31 23:59:59"}:
         return  # It takes no such text.
     since = utc(2026, 6, 1)
@@ -453,6 +453,8 @@ def test_an_event_of_no_instant_keeps_nothing_from_being_counted(engine: Engine,
     assert len(table(engine, "energy_15min")) >= 3
     with engine.connect() as connection:
         assert connection.execute(text("SELECT utc_offset_s FROM events WHERE kind = 'x'")).scalars().all() == [None]
+        connection.execute(text("UPDATE events SET kind = 'counter_reset' WHERE kind = 'x'"))
+        assert list(verify.findings(connection, 1, now=moments[-1], gap_s=900, whole=True)) == []
 
 
 def test_what_happens_to_single_inverters_is_an_event(engine: Engine) -> None:
