@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from benchmarks.checkout import Checkout, metered
 from benchmarks.site import copied, fill, repeated
 
-#: Of what a month of samples is made; short, because all of the table takes three minutes.
+#: Of what a month of samples is made; short, because all of the table takes minutes.
 DAYS = 30
 HERE = Path(__file__).parent
 #: of the fields of /proc/PID/stat behind the name: what children that have ended took
