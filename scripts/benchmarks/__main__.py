@@ -2,7 +2,8 @@
 
 Each row is CPU, memory, bytes or KiB of envoylog, the same of its floor (http.client, requests, sqlite3, COPY, numpy or
 pandas doing that work alone), their ratio, and what it may be at most. Times are of the CPU, so that a busy machine
-matters less; those with PostgreSQL are of the clock. All rows take three to five minutes; name some to measure these alone.
+matters less; those with PostgreSQL are of the clock. All rows take three to five minutes; name some to
+measure these alone.
 """
 
 import argparse
