@@ -50,9 +50,17 @@ def is_of_a_panel() -> ColumnElement[bool]:
 
 
 def replace_hours(
-    connection: Connection, site: Site, first: date, last: date | None, rows: Sequence[dict[str, Any]]
+    connection: Connection,
+    site: Site,
+    first: date,
+    last: date | None,
+    rows: Sequence[dict[str, Any]],
+    changed_day: date | None,
 ) -> None:
-    """Replace the hours of days."""
+    """Replace the hours of days; what follows from the first that changed is to be judged anew.
+
+    ``changed_day`` is the first of inverter_daily that did.
+    """
     of = {"gateway": site.gateway_id, "first": first, "last": last or date.max}
     before = {(row.day, row.serial): row for row in connection.execute(_HOURS, of)}
     after = {(row["day"], row["serial"]): tuple(row.values()) for row in rows}
@@ -60,6 +68,9 @@ def replace_hours(
     if changed:
         connection.execute(delete(INVERTER_HOURS).where(_of_days), of)
         insert_all(connection, INVERTER_HOURS, rows)
+    if changed_day is not None:
+        changed.append(changed_day)
+    if changed:
         checkpoints.forget_after(connection, site.gateway_id, LEDGER, day_start_s(min(changed), site.zone))
 
 

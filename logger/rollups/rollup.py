@@ -127,7 +127,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
         checkpoints.forget_after(connection, site.gateway_id, ledger.name, rolled.reopen_s)
         return Advance(until_s)
     replace_until_s = None if until_s >= end_s else until_s
-    replace_rows(connection, ledger.table, site, replace_s, replace_until_s, rolled.rows)
+    changed = replace_rows(connection, ledger.table, site, replace_s, replace_until_s, rolled.rows)
     misplaced = misplaced_decisions(clock.misplaced_days | ends.misplaced_days)
     replace_events(connection, site, ledger.name, replace_s, replace_until_s, [*rolled.decisions, *misplaced])
     if ledger is ENERGY:
@@ -137,7 +137,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     first = local_day(replace_s, site.zone)
     last = None if replace_until_s is None else local_day(replace_until_s - 1, site.zone)
     if ledger is INVERTERS:
-        panels.replace_hours(connection, site, first, last, rolled.hours)
+        panels.replace_hours(connection, site, first, last, rolled.hours, changed)
     if rolled.settled_s > since_s:
         checkpoints.save(connection, site, ledger.name, Checkpoint(rolled.settled_s, rolled.states))
     return Advance(None if until_s >= stop_s else until_s, (first, last))

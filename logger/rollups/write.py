@@ -104,17 +104,18 @@ def quarter_rows(
 
 def replace_rows(
     connection: Connection, table: Table, site: Site, since_s: int, until_s: int | None, rows: Sequence[dict[str, Any]]
-) -> None:
+) -> date | None:
     """Replace a gateway's rows from an instant on, up to before another or all that come later.
 
-    Of a table of days, the whole days of these instants.
+    Of a table of days, the whole days of these instants. Returns the first instant or day of which something changed.
     """
     since: date = from_epoch_s(since_s)
     until: date | None = None if until_s is None else from_epoch_s(until_s - 1)
     if "day" in table.c:
         since = local_day(since_s, site.zone)
         until = None if until_s is None else local_day(until_s - 1, site.zone)
-    replace(connection, table, site.gateway_id, since, until, rows)
+    changed = replace(connection, table, site.gateway_id, since, until, rows)
+    return type(since).fromisoformat(changed) if isinstance(changed, str) else changed
 
 
 def recompute_sums(

@@ -25,10 +25,11 @@ def replace(
     since: date,
     until: date | None,
     rows: Sequence[Mapping[str, Any]],
-) -> None:
+) -> Any:
     """Replace a gateway's rows from an instant or day on, up to another with it, or all that come later.
 
-    The table's key is the gateway, the time, and a series; the rows name all columns.
+    The table's key is the gateway, the time, and a series; the rows name all columns. Returns the first time of which
+    something changed, as the driver gives it; None where nothing did.
     """
     names = tuple(table.c.keys())
     of: dict[str, Any] = {"gateway": gateway_id, "since": since} | ({} if until is None else {"until": until})
@@ -38,10 +39,11 @@ def replace(
     before = {row[:keys]: row for row in map(tuple, found)}
     gone = [key for key in before if key not in after]
     new = [row for key, row in after.items() if before.get(key) != row]
+    first = min((row[1] for row in (*gone, *new)), default=None)
     if len(gone) + len(new) > MANY:
         connection.execute(_deletion(table, ends=ends), of)
         backend(connection).bulk_insert(connection, table, names, [after.values()])
-        return
+        return first
     mark = backend(connection).MARK
     if gone:
         connection.exec_driver_sql(_removal(table, mark), gone)
@@ -51,6 +53,7 @@ def replace(
             name for place, name in enumerate(names) if any(old[place] != row[place] for old, row in stay)
         )
         connection.exec_driver_sql(_upsert(table, mark, differing), new)
+    return first
 
 
 def _span(table: Table, *, ends: bool) -> ColumnElement[bool]:

@@ -119,6 +119,22 @@ def test_the_hours_of_a_day_are_kept_once_it_is_over(engine: Engine) -> None:
         assert kept == {f"2026-03-{1 + own:02}" for own in range(day)}
 
 
+def test_a_day_that_later_reports_change_is_judged_anew(engine: Engine) -> None:
+    """A single report says nothing of its day: that nothing more was made is known by the next, not of all at once."""
+    new_site(engine)
+    minutes = [*range(8), *range(840, 848)]
+    for number, minute in enumerate(minutes):
+        report = {"gateway_id": 1, "serial": SERIALS[number % 8], "power_w": 4.0, "energy_lifetime_wh": 10_000.0}
+        at = SINCE + timedelta(hours=16, minutes=minute)
+        with engine.begin() as connection:
+            connection.execute(insert(INVERTER_SAMPLES), [report | {"reported_at": at}])
+        rollup.bring_up_to_date(engine, 1, now=at, gap_s=900)
+    live = [table(engine, name) for name in TABLES]
+    assert {row["energy_wh"] for row in table(engine, "panel_daily")} == {0.0}
+    rebuilt(engine, at)
+    assert [table(engine, name) for name in TABLES] == live
+
+
 def test_a_check_finds_a_spoilt_panel_and_nothing_else(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     new_site(engine)
