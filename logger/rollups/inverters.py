@@ -151,8 +151,8 @@ def _rolled(window: Window, counted: Counted, today: Today | None, powers: Mappi
         )
         if mwh is not None or covered_s or peak_w is not None
     ]
-    # Panels are judged by days that are over: where something of a later one is known.
-    newest = date.max if window.has_later else max((row["day"] for row in rows), default=date.min)
+    # Panels are judged by days that are over: where something of a later one is known, or counting goes on there.
+    newest = date.max if window.has_later else max([local_day(settled_s, zone), *(row["day"] for row in rows)])
     hours = _hours(window, [midnight_s, *counted.edges_s[1:]], counted, newest)
     decisions = [
         event._replace(subject=f"{SUBJECT}{serial}")

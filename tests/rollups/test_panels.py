@@ -119,18 +119,22 @@ def test_the_hours_of_a_day_are_kept_once_it_is_over(engine: Engine) -> None:
         assert kept == {f"2026-03-{1 + own:02}" for own in range(day)}
 
 
-def test_a_day_that_later_reports_change_is_judged_anew(engine: Engine) -> None:
-    """A single report says nothing of its day: that nothing more was made is known by the next, not of all at once."""
+def test_days_are_judged_by_what_is_known_of_them_in_the_end(engine: Engine) -> None:
+    """A single report says nothing of its day: what was made is known by the next, not of all panels at once.
+
+    And a report at midnight ends a day, with nothing of the next one.
+    """
     new_site(engine)
-    minutes = [*range(8), *range(840, 848)]
-    for number, minute in enumerate(minutes):
-        report = {"gateway_id": 1, "serial": SERIALS[number % 8], "power_w": 4.0, "energy_lifetime_wh": 10_000.0}
-        at = SINCE + timedelta(hours=16, minutes=minute)
+    for hour, number in [(hour, number) for hour in (16, 30, 48, 55) for number in range(8)]:
+        at = SINCE + timedelta(hours=hour, minutes=0 if hour == 48 else number)
+        made_wh = 10_000.0 + max(0, hour - 30)
+        report = {"gateway_id": 1, "serial": SERIALS[number], "power_w": 4.0, "energy_lifetime_wh": made_wh}
         with engine.begin() as connection:
             connection.execute(insert(INVERTER_SAMPLES), [report | {"reported_at": at}])
         rollup.bring_up_to_date(engine, 1, now=at, gap_s=900)
     live = [table(engine, name) for name in TABLES]
-    assert {row["energy_wh"] for row in table(engine, "panel_daily")} == {0.0}
+    assert {str(row["day"])[:10] for row in table(engine, "inverter_hours")} == {"2026-03-01", "2026-03-02"}
+    assert [row["energy_wh"] for row in table(engine, "panel_daily")] == [0.0] * 8 + [18.0] * 8
     rebuilt(engine, at)
     assert [table(engine, name) for name in TABLES] == live
 
