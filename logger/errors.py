@@ -17,7 +17,7 @@
     │       └── TokenError
     │           └── TokenExpiredError
     ├── StoreError                      (6)
-    │   └── SchemaOutdatedError, StoreAwayError, StoreDamagedError, RowRefusedError, ReadOnlyError
+    │   └── SchemaOutdatedError, StoreAwayError (StoreBusyError), StoreDamagedError, RowRefusedError, ReadOnlyError
     ├── ServiceError                    (1)
     ├── NoDataError                     (7)
     └── CheckFailedError                (8)
@@ -121,6 +121,10 @@ class SchemaOutdatedError(StoreError):
 
 class StoreAwayError(StoreError):
     """The database is down, locked or full: polls wait until it is back."""
+
+
+class StoreBusyError(StoreAwayError):
+    """Another program holds what was to be written: it will not for ever."""
 
 
 class StoreDamagedError(StoreError):

@@ -245,7 +245,7 @@ def check(whole: bool) -> int:
     """Check that the database is sound and its totals follow.
 
     The last month is computed anew and compared with what is stored; nothing is changed.
-    Meanwhile nothing else is written: new polls wait in the spool.
+    Meanwhile no totals are written, and into a SQLite file nothing: new polls wait in the spool.
     """
     loaded, now = load_settings(), clock.utc_now()
     found: list[str] = []

@@ -13,22 +13,23 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
 from logger.clock import Clock, quarter_start_s, to_epoch_s, utc_now
-from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreDamagedError, StoreError
+from logger.collector.identity import Identity
+from logger.errors import LoggerError, RowRefusedError, SettingsError, StoreBusyError, StoreDamagedError, StoreError
 from logger.readings import ClockSet, Event, Outcome, Poll, SourceFailure
 from logger.rollups.memory import Memory
 from logger.rollups.moved import samples_moved
 from logger.rollups.rollup import bring_up_to_date, roll_up
 from logger.settings import GatewaySettings, Settings, normal_gap_s
 from logger.store import transfer
+from logger.store.affected import Affected
 from logger.store.ahead import runs_ahead
 from logger.store.database import first_line, give_way, translated_errors
 from logger.store.lock import Ready
-from logger.store.queries import gateway_id_of, gateway_named, last_batteries, last_production_source, last_states
+from logger.store.queries import gateway_id_of, gateway_named
 from logger.store.restamp import Taken, move_polls, store
 from logger.store.spool import MemoryQueue, Queue
 from logger.store.writer import note_event, remember_gateway
@@ -41,20 +42,11 @@ BATCH = 200
 MOST_MOVED = 20_000
 
 
-class Identity(NamedTuple):
-    """What the database knows of a gateway from before this start."""
-
-    serial: str
-    firmware: str
-    source: str | None  #: where its production last came from
-    states: dict[str, str | None]  #: of the site's devices
-    batteries: list[str]  #: IQ Batteries, by serial
-
-
 class Keeper:
     """Stores one gateway's polls and keeps its rollups up to date.
 
-    ``ready`` is asked before anything is stored: it raises while the database is away.
+    ``ready`` is asked before anything is stored: it raises while the database is away. ``waiting`` are those whose
+    rollups wait for another program.
     """
 
     def __init__(
@@ -65,12 +57,11 @@ class Keeper:
         queue: Queue | None = None,
         ready: Ready | None = None,
         *,
+        waiting: Affected | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        self.settings = settings
-        self.gateway_settings = gateway_settings
-        self.engine = engine
-        self.clock = clock
+        self.settings, self.gateway_settings, self.engine, self.clock = settings, gateway_settings, engine, clock
+        self.name = gateway_settings.name  #: in the configuration
         self.queue: Queue = queue or MemoryQueue()
         self.identity: Identity | None = None  #: None until the database was read, or is new
         self.error: LoggerError | None = None  #: why what waits could not be stored
@@ -78,9 +69,9 @@ class Keeper:
         self.is_gateway_unknown = False  #: polls wait until one identifies their gateway
         self._ready: Ready = ready or (lambda: None)
         self._database: object = None  # of which something is known, as ``ready`` calls it
-        self._is_identity_loaded = False
         self._storing = threading.Lock()
-        self._is_down = False
+        self._is_identity_loaded = self._is_down = self._is_busy = False
+        self._waiting = waiting or Affected()
         self._rolled_up_s, self._gap_s = 0, normal_gap_s(settings.poll_every_s)
         self._gateway_id: int | None = None  # of the gateway whose poll came last
         self._ids: dict[str, int] = {}  #: by the serial that a poll names: rows belong to who reported them
@@ -88,11 +79,6 @@ class Keeper:
         self._memory = Memory()  # what rolling up goes on from
         self._is_order_known = False  #: no poll is stored that lies after the last on which both clocks agreed
         self._unproven: list[Taken] = []  #: since the last poll on which the gateway's clock agreed with ours
-
-    @property
-    def name(self) -> str:
-        """The gateway's name in the configuration."""
-        return self.gateway_settings.name
 
     def is_due(self, at: datetime) -> bool:
         """Return whether what waits has waited long enough."""
@@ -111,9 +97,7 @@ class Keeper:
             if row is not None:
                 self._gateway_id = row.gateway_id  # Its rollups may lag, with nothing waiting.
                 self._ids[row.serial] = row.gateway_id
-                source = last_production_source(connection, row.gateway_id)
-                devices = last_states(connection, row.gateway_id), last_batteries(connection, row.gateway_id)
-                self.identity = Identity(row.serial, row.firmware or "", source, *devices)
+                self.identity = Identity.read(connection, row)
         self._is_identity_loaded, self._database = True, which
 
     def _forget(self) -> None:
@@ -132,15 +116,8 @@ class Keeper:
                     self._forget()  # Another gateway's keeper may have noticed.
                 if not self._is_identity_loaded:
                     self.load_identity()
-                newest_s = self._store_waiting(rolls_up=not (to_the_minute or self._is_down))
-                now, memory = self.clock(), None if to_the_minute else self._memory
-                with translated_errors():
-                    for gateway_id in self._replaced:
-                        bring_up_to_date(self.engine, gateway_id, now=now, gap_s=self._gap_s)
-                    self._replaced.clear()
-                    if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
-                        bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=self._gap_s, memory=memory)
-                        self._rolled_up_s = quarter_start_s(newest_s)
+                newest_s = self._store_waiting(rolls_up=not (to_the_minute or self._is_down or self._is_busy))
+                self._roll_up(newest_s, to_the_minute=to_the_minute)
             except (StoreError, SettingsError) as error:
                 self.error = error
                 if not self._is_down:
@@ -153,6 +130,24 @@ class Keeper:
             self._is_down, self.error = False, None
         return True
 
+    def _roll_up(self, newest_s: int, *, to_the_minute: bool) -> None:
+        """Roll up what was not rolled up with the polls; it waits while another program has the rollups."""
+        now, memory = self.clock(), None if to_the_minute else self._memory
+        try:
+            with translated_errors():
+                for gateway_id in self._replaced:
+                    bring_up_to_date(self.engine, gateway_id, now=now, gap_s=self._gap_s)
+                self._replaced.clear()
+                if self._gateway_id is not None and (to_the_minute or self._is_new_quarter(newest_s)):
+                    bring_up_to_date(self.engine, self._gateway_id, now=now, gap_s=self._gap_s, memory=memory)
+                    self._rolled_up_s, self._is_busy = quarter_start_s(newest_s), False
+                    if self._waiting.remove(self.name):
+                        log.info("totals follow again gateway=%s", self.name)
+        except StoreBusyError:
+            self._is_busy = True
+            if self._waiting.add(self.name):
+                log.warning("totals wait for a command that has them (rebuild, check, prune); polls are stored")
+
     def _is_new_quarter(self, newest_s: int) -> bool:
         """Return whether it is another quarter hour, not only a later one: the clock may have been set back."""
         return newest_s > 0 and quarter_start_s(newest_s) != self._rolled_up_s
@@ -161,6 +156,11 @@ class Keeper:
         if isinstance(error, StoreDamagedError):
             return transfer.what_to_restore(self.engine, self.settings.state_dir / "backups")
         return str(error)
+
+    def close(self) -> None:
+        """Keep what waits, and let another process have it."""
+        self.queue.close()
+        self._waiting.remove(self.name)
 
     def store_all(self) -> bool:
         """Store what waits and bring the rollups up to this minute; for a clean stop."""

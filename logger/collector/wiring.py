@@ -64,7 +64,7 @@ def keeper_of(
     keep_after_s = max(settings.commit_every_s, settings.poll_every_s)
     queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s, of=len(settings.gateways))
     queue.claim()
-    return Keeper(settings, gateway, database.engine, queue, database.ready, clock=clock)
+    return Keeper(settings, gateway, database.engine, queue, database.ready, waiting=database.waiting, clock=clock)
 
 
 def _poller(

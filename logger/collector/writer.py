@@ -145,7 +145,7 @@ class Writer(threading.Thread):
                 then = self._leaving.pop(keeper.name)
                 del self.keepers[keeper.name], self._guarded[keeper.name]
                 self._due.pop(keeper.name, None)
-            keeper.queue.close()
+            keeper.close()
             then()
         if isinstance(keeper.error, CollectorRunningError):
             self._fail(keeper.error)

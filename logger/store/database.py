@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreError
+from logger.errors import RowRefusedError, SettingsError, StoreAwayError, StoreBusyError, StoreError
 from logger.settings import urls
 
 #: Few enough rows that they stay in the processor's cache until they are sorted.
@@ -41,7 +41,7 @@ class Meaning(NamedTuple):
 
 
 FULL = Meaning(StoreAwayError, "The database's disk is full; make room, polls wait meanwhile.")
-LOCKED = Meaning(StoreAwayError, "The database is locked by another program; stop it and try again.")
+LOCKED = Meaning(StoreBusyError, "The database is locked by another program; stop it and try again.")
 
 
 class Written(NamedTuple):
@@ -77,7 +77,7 @@ class _Backend(Protocol):
     MERGES_PHASES: bool  #: whether what a poll measured is kept as ``phase_samples``
     MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
-    LOCK_OWN_WRITES: str  #: takes tables as one does who writes them
+    LOCK_OWN_WRITES: str  #: takes tables as one does who writes them, unless somebody has them alone
     LOCK_SCHEMA: str  #: so that one process after the other migrates
     GIVE_WAY: str
     WAIT_AT_MOST: str

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from logger.clock import utc_now
 from logger.errors import StoreAwayError, StoreError
 from logger.store import partitions, schema
+from logger.store.affected import Affected
 from logger.store.database import backend, open_engine, translated_errors
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class CollectorDatabase:
         self._times = 0  #: the right to collect was taken: each time it may be another database
         self._place: object = None  #: which file was prepared
         self._made_on: date | None = None  #: when its next months were last looked after
+        self.waiting = Affected()  #: whose rollups wait
 
     def ready(self) -> int:
         """See that this process may collect, and that the tables are this version's; any thread may ask.

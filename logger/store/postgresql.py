@@ -62,7 +62,7 @@ INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
 MERGES_PHASES = False
 MONTHS = True
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
-LOCK_OWN_WRITES = "LOCK TABLE {} IN ROW EXCLUSIVE MODE"
+LOCK_OWN_WRITES = "LOCK TABLE {} IN ROW EXCLUSIVE MODE NOWAIT"
 LOCK_SCHEMA = PREPARE
 #: before the server looks whether two wait for each other (deadlock_timeout), which would end the other one as well
 GIVE_WAY = "SET LOCAL lock_timeout = '900ms'"

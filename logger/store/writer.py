@@ -289,6 +289,10 @@ def reserve_rollups(connection: Connection) -> None:
 
 
 def take_turn(connection: Connection, gateway_id: int) -> None:
-    """Roll up a gateway alone, and while nobody reserves rollups; before samples are read: who does may drop these."""
+    """Roll up a gateway alone, before samples are read: who reserves rollups may drop these.
+
+    Raises:
+        DBAPIError: somebody does, which takes minutes where all is counted anew.
+    """
     connection.exec_driver_sql(backend(connection).LOCK_OWN_WRITES.format(_ROLLUPS))
     connection.execute(_TURN, {"gateway": gateway_id})

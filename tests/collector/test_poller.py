@@ -1,7 +1,6 @@
 """Polls are kept, in order, through a database that comes and goes."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -243,22 +242,27 @@ def test_polls_are_stored_with_what_follows_from_them_and_alone_where_that_fails
     assert changes == []
 
 
-def test_who_keeps_others_from_rolling_up_gets_the_samples_while_polls_come(
-    bench: Benches, postgresql_url: str, opening: Opening
+def test_polls_are_stored_while_another_program_has_the_rollups_and_these_follow(
+    bench: Benches, postgresql_url: str, opening: Opening, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A rebuild takes minutes; who drops months of samples needs them too, which no roll-up may have read by then."""
+    caplog.set_level("INFO")
     roof, engine = bench(database_url=postgresql_url, cts="net"), opening(postgresql_url)
     poller = poller_of(roof, engine)
     run(roof, poller, 2)
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'energy_15min'::regclass"
-    with ThreadPoolExecutor() as pool:
-        with engine.begin() as connection:
-            reserve_rollups(connection)
-            roof.clock.set(roof.clock() + 15 * MINUTE)
-            done = pool.submit(run, roof, poller, 1)
-            while connection.execute(text(waits)).scalar_one() == 0:
-                wait([done], 0.05)
-            wait([done], 1.1)  # Only when it begins to wait the server looks for a circle: here nobody else does yet.
-            connection.execute(text("LOCK TABLE production_samples"))  # as to drop months of it
-        done.result()
-    assert count(engine, "polls") == 3
-    assert count(engine, "energy_15min") > 0
+    with opening(postgresql_url).begin() as connection:
+        reserve_rollups(connection)
+        roof.clock.set(roof.clock() + 15 * MINUTE)
+        run(roof, poller, 2)
+        assert count(engine, "polls") == 4
+        assert poller.keeper.error is None
+        rolled_up = count(engine, "energy_15min")
+        connection.execute(text("LOCK TABLE production_samples"))  # as to drop months of it
+    run(roof, poller, 2)
+    assert count(engine, "polls") == 6
+    assert count(engine, "energy_15min") > rolled_up
+    assert [record.getMessage() for record in caplog.records if "totals" in record.getMessage()] == [
+        "totals wait for a command that has them (rebuild, check, prune); polls are stored",
+        "totals follow again gateway=roof",
+    ]
+    assert "database" not in caplog.text

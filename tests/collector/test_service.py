@@ -164,6 +164,9 @@ class Away(FakePoller):
         self.error = None if self.is_back.is_set() else StoreAwayError("away")
         return self.is_back.is_set()
 
+    def close(self) -> None:
+        """Nothing waits."""
+
 
 def test_a_database_that_is_away_is_tried_with_two_gateways_now_and_then_and_takes_all_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
