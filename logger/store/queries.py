@@ -126,11 +126,14 @@ def problems(connection: Connection) -> list[str]:
         for (finding,) in connection.exec_driver_sql(backend(connection).INTEGRITY)
         if finding != "ok"
     ]
+    return found + [f"{name} has rows of gateway {number}, which there is not" for name, number in strays(connection)]
+
+
+def strays(connection: Connection) -> Iterator[tuple[str, int]]:
+    """Yield the tables that have rows of a gateway which somebody deleted, and its id."""
     known = {row.gateway_id for row in gateways(connection)}
     for table in METADATA.sorted_tables:
-        strays = [number for number in _gateway_ids(connection, table) if number not in known]
-        found += [f"{table.name} has rows of gateway {n}, which there is not" for n in strays]
-    return found
+        yield from ((table.name, number) for number in _gateway_ids(connection, table) if number not in known)
 
 
 def _gateway_ids(connection: Connection, table: Table) -> Iterator[int]:

@@ -147,9 +147,9 @@ def copy_in(connection: Connection, table: Table, batches: Iterable[Any]) -> Non
 def stream(connection: Connection, query: str) -> Iterator[Sequence[Any]]:
     """Return the rows of SQL in batches."""
     driver: Any = connection.connection.driver_connection
-    with contextlib.closing(driver.execute(query)) as cursor:
-        while batch := cursor.fetchmany(BATCH):
-            yield batch
+    cursor = driver.execute(query)
+    while batch := cursor.fetchmany(BATCH):
+        yield batch
 
 
 @contextlib.contextmanager

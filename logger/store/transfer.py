@@ -17,7 +17,7 @@ from logger.store import partitions, schema, sqlite_file
 from logger.store.database import backend, opened, translated_errors, tuples
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA, UtcDateTime
-from logger.store.queries import problems
+from logger.store.queries import problems, strays
 from logger.store.sqlite import is_full
 from logger.store.sqlite_file import sync
 
@@ -45,6 +45,7 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
         CollectorRunningError: a collector has the target.
     """
     engine = backend(target)
+    _require_gateways(source)
     with translated_errors(), collector_lock(target), backend(source).snapshot(source) as here:
         found = schema.known(target)
         counts = {table.name: _count(here, table) for table in TABLES}
@@ -72,6 +73,18 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
                         "nothing was kept; try again, and report this if it happens again."
                     )
     return counts
+
+
+def _require_gateways(engine: Engine) -> None:
+    """Refuse what no database takes: rows of a gateway that somebody deleted, with foreign keys switched off."""
+    with translated_errors(), engine.connect() as connection:
+        stray = next(strays(connection), None)
+    if stray is not None:
+        table, number = stray
+        raise StoreError(
+            f"{table} has rows of gateway {number}, which is not in gateways any more, so nothing was copied; put it "
+            f"there again (gateway_id {number} and its serial), or delete its rows."
+        )
 
 
 def _batches(connection: Connection, table: Table, columns: Sequence[ColumnElement[Any]]) -> Iterator[Sequence[Any]]:
@@ -103,6 +116,7 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
     """
     path = directory / f"envoylog-{stamp}.db"
     temporary = path.with_suffix(".new")
+    _require_gateways(engine)
     try:
         places.make_folder(directory)
         _remove(temporary)

@@ -1,5 +1,7 @@
 """Everything of one database goes into another, of either engine, as it was at one instant."""
 
+import contextlib
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -174,6 +176,38 @@ def test_a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again(
     assert schema.current(target) is None
     transfer.copy(source, target)
     assert rows_of(target_url) == rows(source)
+
+
+def test_rows_of_a_gateway_that_somebody_deleted_are_refused_with_the_remedy(
+    source_url: str, target_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(source_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("DELETE FROM gateways")
+        connection.commit()
+    for command in (["copy", target_url, "--yes"], ["backup", "-o", str(tmp_path / "backups")]):
+        assert run(["--database-url", source_url, "db", *command]) == 6
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "has rows of gateway 1, which is not in gateways any more, so nothing was copied; put it there" in line
+    assert not (tmp_path / "backups").exists()
+    if target_url.startswith("sqlite"):
+        assert [path.stat().st_size for path in tmp_path.glob("target/*")] == [0]
+    else:
+        with opened(target_url) as target:
+            assert schema.known(target) is None
+
+
+def test_a_copy_that_is_refused_in_between_ends_in_one_sentence(
+    source_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target_url = f"sqlite:///{tmp_path / 'target.db'}"
+    with opened(target_url) as target:
+        schema.upgrade(target)
+        with target.begin() as connection:
+            refusal = "CREATE TRIGGER refuse BEFORE INSERT ON polls BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+            connection.exec_driver_sql(refusal)
+    assert run(["--database-url", source_url, "db", "copy", target_url, "--yes"]) == 6
+    assert capsys.readouterr().err == "envoylog: The database refused: not this one.\n"
+    assert not any(rows_of(target_url).values())
 
 
 def test_a_target_that_is_being_collected_into_exits_3(opening: Opening, source_url: str, target_url: str) -> None:
