@@ -18,6 +18,7 @@ from benchmarks.batteries import compare_batteries
 from benchmarks.bench import Bench
 from benchmarks.checkout import Checkout
 from benchmarks.table import HEADING, Row, above, number
+from benchmarks.ten_years import compare_years
 
 HERE = Checkout(Path(__file__).resolve().parent.parent.parent)
 MEASUREMENTS = {
@@ -76,12 +77,18 @@ def main() -> int:
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="beside another work tree, not the floor")
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement (--against)")
     parser.add_argument("--batteries", action="store_true", help="what five batteries cost")
+    parser.add_argument("--ten-years", action="store_true", help="ten years of samples beside one (half an hour)")
     chosen = parser.parse_args()
     if unknown := set(chosen.rows) - set(MEASUREMENTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(MEASUREMENTS)}")
     if chosen.batteries:
         compare_batteries()
         return 0
+    if chosen.ten_years:
+        with tempfile.TemporaryDirectory(prefix="envoylog-bench-") as name:
+            bench = Bench(HERE, Path(name) / "here")
+            with bench.stack:
+                return 0 if compare_years(bench) else FAILED
     names = chosen.rows or list(MEASUREMENTS)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="envoylog-bench-") as name:
