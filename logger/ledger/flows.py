@@ -108,7 +108,7 @@ def settle(
     settled_s = _settled_s(curves, newest_s)
     battery = account(batteries, curves, edges_s, newest_s, gap_s)
     whole_s += [bound[:2] for bound in battery.bounds]
-    open_s = [settled_s, *map(quarter_start_s, battery.open_s)]
+    open_s = [settled_s, *map(quarter_start_s, [*battery.open_s, *_open_net_s(net_power, newest_s - gap_s)])]
     intervals: list[Interval] = []
     decisions = [
         event._replace(subject=f"{stream} {phase}")
@@ -197,6 +197,11 @@ def _settled_s(curves: Mapping[StreamKey, Curve], newest_s: int) -> int:
         if curve.open_s is not None and curve.last_s > newest_s - (RECOVERY_S if is_over else RETIRED_S):
             open_s.append(curve.open_s)
     return quarter_start_s(min(open_s))
+
+
+def _open_net_s(net_power: Mapping[str, tuple[Sequence[int], Sequence[float]]], since_s: int) -> Iterator[int]:
+    """Yield from when on the next net power may still tell what flowed: registers may go on without it."""
+    return (at_s[-1] for at_s, _ in net_power.values() if at_s and at_s[-1] >= since_s)
 
 
 def _before_all_of(whole_s: Iterable[Stretch], settled_s: int) -> int:

@@ -1,7 +1,7 @@
 """Raw rows of a window of time, as the readings of registers that the ledger settles."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf, isfinite
@@ -211,7 +211,12 @@ def _read_consumption(window: Window, found: Read, battery_w: dict[int, float]) 
                 named = [source or "eim" for source in sources]
                 _feed(found, (Stream.CONSUMPTION_CT, phase), times, energies, possible, named)
     if Stream.CONSUMPTION_CT in counted and not found.net_power:
-        _derive_net_power(found, net_s)
+        before = Read()
+        # Power is integrated from sample to sample, also from the last one before.
+        earlier = window._replace(after_s=window.after_s - window.gap_s, until_s=window.after_s, gap_s=0)
+        _read_meters(earlier, before, _read_production(earlier, before))
+        for part in (before, found):
+            _derive_net_power(found, part.registers, net_s)
 
 
 def _storage_ct_s(window: Window, found: Read) -> tuple[float, float]:
@@ -253,10 +258,12 @@ def _with_battery(
     return _sane([at_s for at_s, _ in known], [power_w for _, power_w in known])
 
 
-def _derive_net_power(found: Read, net_s: Sequence[tuple[float, float]]) -> None:
+def _derive_net_power(
+    found: Read, registers: Mapping[StreamKey, Readings], net_s: Sequence[tuple[float, float]]
+) -> None:
     """Where only total consumption has a CT, net is total minus production (rule C3)."""
-    for (name, phase), total in list(found.registers.items()):
-        produced = found.registers.get((Stream.PRODUCTION, phase))
+    for (name, phase), total in registers.items():
+        produced = registers.get((Stream.PRODUCTION, phase))
         if name is not Stream.CONSUMPTION_CT or produced is None:
             continue
         produced_w = dict(zip(produced.at_s, produced.power_w, strict=True))

@@ -192,3 +192,24 @@ def test_a_site_whose_net_meter_speaks_later_keeps_what_was_known_before(engine:
         query = "SELECT covered_s FROM energy_daily WHERE phase = 'total' ORDER BY day"
         covered = connection.execute(text(query)).scalars().all()
     assert all(covered_s >= 86_400 - 900 for covered_s in covered[:DAYS])
+
+
+@pytest.mark.parametrize("missing", ["two", "all"])
+def test_import_and_export_live_are_as_rebuilt_where_net_power_is_missing(engine: Engine, missing: str) -> None:
+    """Two polls had no number for a power, or all came from elsewhere; samples are counted while the sun rises."""
+    moments = times(SINCE, SINCE + timedelta(hours=10), STEP_S)
+    rise = SINCE + timedelta(hours=8)
+    split = moments.index(rise) + 2
+    gone = moments[split - 2 : split] if missing == "two" else moments
+    for batch in (moments[:split], moments[split:]):
+        fill(engine, batch, "ct", "there")
+        with engine.begin() as connection:
+            for statement, times_of in (
+                ("DELETE FROM consumption_samples WHERE measurement = 'net-consumption' AND polled_at = :at", gone),
+                ("UPDATE production_samples SET power_w = 2000 WHERE polled_at = :at", [rise]),
+            ):
+                connection.execute(text(statement), [{"at": instant(engine, at)} for at in times_of])
+        rollup.bring_up_to_date(engine, 1, now=batch[-1], gap_s=900)
+    live = everything(engine)
+    rebuild(engine, moments[-1])
+    assert live == everything(engine)
