@@ -373,10 +373,52 @@ def test_a_server_finds_the_newest_events_and_outages_without_the_others(postgre
             connection.execute(text(f"INSERT INTO events (gateway_id, at, kind, subject, detail, utc_offset_s) {row}"))
         connection.execute(text("ANALYZE events"))
         for view, key, index in (("v_events", "at", "local"), ("v_outages", "starts_at", "lost")):
-            query = f"SELECT * FROM {view} ORDER BY {key} DESC LIMIT 7"
-            plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
-            # Merged with those whose offset is not known yet.
-            assert any(f"Index Scan Backward using ix_events_{index}" in line for line in plan), plan
+            for chosen in ("", "WHERE gateway = 'roof' "):
+                query = f"SELECT * FROM {view} {chosen}ORDER BY {key} DESC LIMIT 7"
+                plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
+                # Merged with those whose offset is not known yet.
+                assert any(f"Index Scan Backward using ix_events_{index}" in line for line in plan), plan
+
+
+def test_a_server_looks_for_the_level_of_a_battery_in_the_months_around_an_instant(
+    postgresql_url: str, opening: Opening
+) -> None:
+    looks = ("battery_level(1::smallint, {})", "battery_levels(1::smallint, {} - INTERVAL '1 day', {})")
+    locked = """
+        SELECT COUNT(DISTINCT relation) FROM pg_locks JOIN pg_inherits ON inhrelid = relation
+        WHERE pid = pg_backend_pid() AND inhparent = 'storage_samples'::regclass
+    """
+    at = "(date_trunc('month', now()) + n * INTERVAL '1 day' + INTERVAL '12 hours')"
+    row = f"1, {at}, 'encharge', 50, 5000 FROM generate_series(0, 9) AS n"
+    with opening(postgresql_url).begin() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial, name) VALUES (1, 's', 'roof')"))
+        connection.execute(
+            text(f"INSERT INTO storage_samples (gateway_id, polled_at, kind, soc_pct, energy_wh) SELECT {row}")
+        )
+    for look in looks:
+        with opening(postgresql_url).connect() as connection:
+            # Often enough for a plan for any instant to be made.
+            query = f"SELECT {look.replace('{}', at)} FROM generate_series(2, 9) AS n"
+            assert None not in connection.execute(text(query)).scalars().all()
+            assert connection.execute(text(locked)).scalar_one() == 1, look
+
+
+def test_a_server_finds_the_last_day_of_a_period_by_the_day_after_each(postgresql_url: str, opening: Opening) -> None:
+    days = "SELECT 1, DATE '2024-01-01' + n, 'total' FROM generate_series(0, 999) AS n"
+    with opening(postgresql_url).connect() as connection:
+        connection.execute(text("INSERT INTO gateways (gateway_id, serial, name) VALUES (1, 's', 'roof')"))
+        connection.execute(text(f"INSERT INTO energy_daily (gateway_id, day, phase) {days}"))
+        connection.execute(text("ANALYZE energy_daily"))
+        for view in ("v_energy_monthly WHERE month = '2026-03'", "v_energy_yearly WHERE year = 2026"):
+            plan = connection.execute(text(f"EXPLAIN (COSTS off) SELECT * FROM {view}")).scalars().all()
+            assert [line for line in plan if "Index Cond" in line and "(day <= (t.day + 1))" in line] != [], plan
+
+
+def test_a_server_seeks_the_days_of_batteries_by_their_gateways(postgresql_url: str, opening: Opening) -> None:
+    with opening(postgresql_url).connect() as connection:
+        query = "SELECT * FROM v_battery_daily WHERE day = '2026-03-29'"
+        plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
+    assert [line for line in plan if "= ANY" in line] == [], plan
 
 
 def test_a_server_looks_for_the_gap_before_each_alone(postgresql_url: str, opening: Opening) -> None:
