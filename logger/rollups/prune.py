@@ -110,14 +110,14 @@ def _prune(job: Job, ledger: Ledger, ends: Ends, until_s: int, months: Months | 
     # Where power is integrated from sample to sample, the one at the checkpoint has to stay.
     for last_s in (until_s, until_s - 1):
         trial = connection.begin_nested()
-        gone: dict[str, int] = {}
         tables = (*ledger.samples, *ledger.others)
-        for table in tables:
-            gone[table.name] = connection.scalar(select(func.count()).select_from(table).where(old(table, last_s))) or 0
-        if months is None:
-            for table in phase_samples.tables_of(connection, tables):
-                connection.execute(delete(table).where(old(table, last_s)))
-        else:
+        deleted = phase_samples.tables_of(connection, tables) if months is None else ()
+        counted = {table: select(func.count()).select_from(table).where(old(table, last_s)) for table in tables}
+        gone = {table.name: connection.scalar(counted[table]) or 0 for table in tables if table not in deleted}
+        for table in deleted:
+            rows = connection.execute(delete(table).where(old(table, last_s))).rowcount
+            gone |= {table.name: rows} if table in tables else {}
+        if months is not None:
             partitions.hide(connection, tables, site.gateway_id, from_epoch_s(last_s))
         recounted, left_anew = counted_anew(job, ledger, until_s, stop_s)
         changed = _changed(later, recounted, settled)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 
 from logger import exports
 from logger.cli import run
@@ -30,6 +30,8 @@ from logger.store.size import free_bytes
 from tests.conftest import Opening
 from tests.sample_data import instant, times
 from tests.store.conftest import NOW, SINCE
+
+SAMPLES = [table.name for ledger in rollup.LEDGERS for table in (*ledger.samples, *ledger.others)]
 
 
 def count(engine: Engine, table: str) -> int:
@@ -56,15 +58,19 @@ def all_reports(url: str, capsysbinary: pytest.CaptureFixture[bytes]) -> dict[st
 def test_pruning_changes_no_report_and_counting_goes_on_from_there(
     filled: Engine, filled_url: str, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    reports, samples = all_reports(filled_url, capsysbinary), count(filled, "production_samples")
+    reports, samples = all_reports(filled_url, capsysbinary), {name: count(filled, name) for name in SAMPLES}
+    asked: list[str] = []
+    event.listen(filled, "before_cursor_execute", lambda *of: asked.append(of[2]))
     site = GatewaySite(1, "site1", time_zone("Europe/Amsterdam"), None)
     with filled.begin() as connection:
         before = fingerprints(connection, site)
         pruned = prune(connection, 1, now=NOW, keep_days=2, gap_s=900)
         assert fingerprints(connection, site) == before
+    if filled.dialect.name == "postgresql":  # Whoever deletes rows knows how many.
+        assert not [query for query in asked if "count(" in query]
     assert all_reports(filled_url, capsysbinary) == reports
-    assert count(filled, "production_samples") == samples - pruned["production_samples"]
-    assert count(filled, "production_samples") < samples * 0.7
+    assert {name: samples[name] - count(filled, name) for name in SAMPLES} == pruned
+    assert pruned["production_samples"] > samples["production_samples"] * 0.3
     assert count(filled, "inverter_samples") < count(filled, "polls") * 2
     with filled.begin() as connection:
         assert rollup.rebuild(connection, 1, now=NOW, gap_s=900, since=None) == []
