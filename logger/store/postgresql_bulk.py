@@ -1,6 +1,7 @@
 """Many rows into PostgreSQL and out of it, by COPY."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ BINARY: Sequence[tuple[Any, str]] = (
     (sa.Boolean, "bool"), (sa.Double, "float8"), (sa.Text, "text"),
 )  # fmt: skip
 EPOCH_2000_S = 946_684_800
+#: No two cursors of a connection have the same name.
+_NUMBERS = count()
 
 
 def bulk_insert(connection: Connection, table: Table, names: Sequence[str], batches: Iterable[Any]) -> None:
@@ -67,7 +70,7 @@ def copy_in(connection: Connection, table: Table, batches: Iterable[Any]) -> Non
 def stream(connection: Connection, query: str) -> Iterator[Sequence[Any]]:
     """Return the rows of SQL in batches, of which the server sends one at a time."""
     driver: Any = connection.connection.driver_connection
-    with driver.cursor("envoylog") as cursor:
+    with driver.cursor(f"envoylog {next(_NUMBERS)}") as cursor:
         cursor.execute(query.replace("%%", "%"))  # They are doubled for a statement with parameters.
         while batch := cursor.fetchmany(BATCH):
             yield batch

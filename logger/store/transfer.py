@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 
 from logger.errors import StoreAwayError, StoreError
 from logger.settings import places, urls
-from logger.store import partitions, schema, sqlite_file
+from logger.store import partitions, phase_samples, schema, sqlite_file
 from logger.store.database import backend, opened, translated_errors, tuples
 from logger.store.lock import collector_lock
 from logger.store.models import DATA_DICTIONARY, METADATA, UtcDateTime
@@ -62,10 +62,21 @@ def copy(source: Engine, target: Engine, step: Step = unheard, *, replacing: boo
                 )
             partitions.make(there, {table: partitions.months_of(here, table) for table in partitions.TABLES})
             with engine.foreign_keys_deferred(there, TABLES):
+                found_rows = {
+                    table: _reported(
+                        _batches(here, table, [engine.copied(column, backend(source)) for column in table.c]),
+                        table.name,
+                        total,
+                        step,
+                    )
+                    for table in TABLES
+                }
+                merged = phase_samples.VIEWS if engine.MERGES_PHASES else ()
                 for table in TABLES:
-                    columns = [engine.copied(column, backend(source)) for column in table.c]
-                    found_rows = _reported(_batches(here, table, columns), table.name, total, step)
-                    engine.copy_in(there, table, found_rows)
+                    if table not in merged:
+                        engine.copy_in(there, table, found_rows[table])
+                if merged:
+                    phase_samples.copy_in(there, found_rows)
             for table in TABLES:
                 if (arrived := _count(there, table)) != counts[table.name]:
                     raise StoreError(

@@ -2,7 +2,7 @@
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Table
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
+from logger.errors import RowRefusedError
 from logger.simulator.site import Shape
 from logger.store import schema
 from logger.store.database import opened
-from logger.store.phase_samples import VIEWS, thousandths
+from logger.store.phase_samples import VIEWS, copy_in, thousandths
 from logger.store.writer import remember_gateway, save
 from tests.conftest import Benches
 
@@ -112,6 +113,48 @@ def test_a_view_is_read_and_written_as_a_table_of_its_name_would_be(
         ).fetchone() == (0,)
     finally:
         both.execute("ROLLBACK")
+
+
+def rows_of_views(connection: Connection) -> dict[Table, Sequence[Any]]:
+    """Return the rows of all views, in the order of the key."""
+    return {
+        view: connection.exec_driver_sql(
+            f"SELECT * FROM {view.name} ORDER BY {', '.join(column.name for column in view.primary_key)}"
+        ).fetchall()
+        for view in VIEWS
+    }
+
+
+@pytest.fixture(scope="module")
+def together(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    path = tmp_path_factory.mktemp("together") / "together.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    with opened(f"sqlite:///{path}") as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO gateways (gateway_id, serial) VALUES (1, 'a')")
+        yield engine
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(VIEWS).flatmap(lambda view: st.tuples(st.just(view), row_of(view))), max_size=12))
+def test_what_was_read_of_all_views_goes_into_their_table_at_once(
+    together: Engine, filled: list[tuple[Table, dict[str, Any]]]
+) -> None:
+    with together.connect() as connection:
+        for view, row in filled:
+            values = f"({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+            connection.exec_driver_sql(f"INSERT OR REPLACE INTO {view.name} {values}", tuple(row.values()))
+        before = rows_of_views(connection)
+        assert connection.exec_driver_sql("DELETE FROM phase_samples").rowcount <= len(filled)
+        copy_in(connection, {view: iter([rows[:1], rows[1:]]) for view, rows in before.items()})
+        assert list(map(repr, rows_of_views(connection).values())) == list(map(repr, before.values()))
+
+
+def test_consumption_that_is_named_production_is_no_production(together: Engine) -> None:
+    """A server takes such a row by plain SQL."""
+    rows = {view: iter([[(1, "2026-06-15 09:00:00", "production", "total", *[None] * 6)]]) for view in VIEWS}
+    with together.connect() as connection, pytest.raises(RowRefusedError, match="of consumption_samples is named"):
+        copy_in(connection, rows)
 
 
 @given(st.floats(allow_nan=False) | st.integers(-(10**12), 10**12).map(lambda whole: whole / 1000))
