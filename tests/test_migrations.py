@@ -95,6 +95,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine) -> None:
         ("0020", 4, "6f14e5e94f0c9ef0"),
         ("0021", 6, "9e0ad5ca2a693b34"),
         ("0022", 14, "d3588e1eadc9d34c"),
+        ("0023", 6, "ba38944ac424345b"),
     ],
 )
 def test_the_texts_of_views_are_frozen_with_their_migration(revision: str, count: int, digest: str) -> None:

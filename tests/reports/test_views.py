@@ -418,6 +418,7 @@ def test_a_server_seeks_the_days_of_batteries_by_their_gateways(postgresql_url: 
     with opening(postgresql_url).connect() as connection:
         query = "SELECT * FROM v_battery_daily WHERE day = '2026-03-29'"
         plan = connection.execute(text(f"EXPLAIN (COSTS off) {query}")).scalars().all()
+    assert [line for line in plan if re.search(r"Index Cond: .*\(gateway_id = o\w*\.gateway_id\)", line)] != [], plan
     assert [line for line in plan if "= ANY" in line] == [], plan
 
 
