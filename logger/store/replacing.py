@@ -42,7 +42,8 @@ def replace(
     first = min((row[1] for row in (*gone, *new)), default=None)
     if len(gone) + len(new) > MANY:
         connection.execute(_deletion(table, ends=ends), of)
-        backend(connection).bulk_insert(connection, table, names, [after.values()])
+        if after:
+            backend(connection).bulk_insert(connection, table, names, [after.values()])
         return first
     mark = backend(connection).MARK
     if gone:
