@@ -106,9 +106,12 @@ def test_each_expression_of_a_view_is_what_the_definition_gives(engine: str, kin
             assert all(f"{added.format(of)} AS {name}" in view for of in ("e", "several")), name
             continue
         assert f"CAST({added.format('several')} AS DOUBLE PRECISION) AS {name}" in view, name
-        (place,) = re.findall(rf"json_extract\(s\.value, '\$\[(\d+)\]'\) AS DOUBLE PRECISION\) AS {name}\b", view)
-        sums = re.findall(r"NULLIF\(NULLIF\((.*?), 9e999\), -9e999\)", view)
-        assert sums[int(place)] == added.format("e"), name
+        # Once of gateways that have a name alone, once of one that was replaced.
+        places = re.findall(rf"json_extract\(s\.value, '\$\[(\d+)\]'\) AS DOUBLE PRECISION\) AS {name}\b", view)
+        alone, replaced = re.findall(r"json_array\(json_array\((.*?)\)\) FROM", view)
+        for place, values, of in zip(places, (alone, replaced), ("e", "several"), strict=True):
+            sums = re.findall(r"NULLIF\(NULLIF\((.*?), 9e999\), -9e999\)", values)
+            assert sums[int(place)] == added.format(of), name
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -353,6 +356,24 @@ def test_the_newest_rows_of_a_view_are_found_without_the_others(sqlite_url: str,
             assert any(map(NEWEST.match, plan)), (view, key, plan)
 
 
+def test_the_newest_rows_of_a_named_gateway_are_found_without_the_others(sqlite_url: str, opening: Opening) -> None:
+    named = (
+        ("v_energy_15min", "local_quarter", "local"),
+        ("v_energy_hourly", "local_hour", "local"),
+        ("v_energy_monthly", "month", "month"),
+        ("v_energy_yearly", "year", "year"),
+    )
+    with opening(sqlite_url).connect() as connection:
+        for view, key, of in named:
+            query = f"SELECT * FROM {view} WHERE gateway = 'roof' ORDER BY {key} DESC LIMIT 7"
+            plan = connection.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
+            newest = re.compile(rf"SEARCH [et] USING (COVERING )?INDEX ix_energy_\w+_gateway_{of} \(gateway_id=\?\)$")
+            found = {parent for _, parent, _, line in plan if newest.match(line)}
+            # Of a gateway alone; and where it was replaced, of each of two: in their order, which nobody sorts.
+            assert len(found) == 3, (view, plan)
+            assert {parent for _, parent, _, line in plan if "ORDER BY" in line}.isdisjoint(found), (view, plan)
+
+
 def test_a_server_finds_the_newest_rows_of_a_view_without_sorting(postgresql_url: str, opening: Opening) -> None:
     with opening(postgresql_url).connect() as connection:
         connection.execute(text("SET enable_sort = off"))
@@ -470,6 +491,34 @@ def test_gateways_of_one_name_are_shown_as_one(with_battery: Engine) -> None:
                 peaks = [each["peak_production_w"] for each in own if each["peak_production_w"] is not None]
                 assert row["peak_production_w"] == max(peaks, default=None)
                 assert row["coverage_pct"] <= 100
+
+
+def test_a_name_has_the_sums_of_its_gateways_however_many_share_it(engine: Engine) -> None:
+    names = ("a", "b", "a", "b", "c", "c", "c", "d", None, None)
+    sums: dict[str, dict[tuple[str | None, str], float]] = {"15min": {}, "hourly": {}, "daily": {}, "monthly": {}}
+    statements = []
+    for number, name in enumerate(names):
+        shown = f"'{name}'" if name else "NULL"
+        statements.append(f"INSERT INTO gateways (gateway_id, serial, name) VALUES ({number}, '{number}', {shown})")
+        # Later gateways begin a day later, so that some days are of one of them alone.
+        for day in range(28 + number % 3, 32 + number % 3):
+            at = str(date(2026, 1, 1) + timedelta(days=day))
+            shown_at = {"15min": f"{at} 03:00:00", "hourly": f"{at} 03:00:00", "daily": at, "monthly": at[:7]}
+            for kind, key in shown_at.items():
+                sums[kind][name, key] = sums[kind].get((name, key), 0) + 2**number
+                if kind == "monthly":
+                    continue
+                column, start = ("day", f"'{at}'") if kind == "daily" else ("starts_at, utc_offset_s", f"'{key}+00', 0")
+                start = start.replace("+00", "") if engine.dialect.name == "sqlite" else start
+                values = f"VALUES ({number}, 'total', {2**number * 1000}, {start})"
+                statements.append(f"INSERT INTO energy_{kind} (gateway_id, phase, production_wh, {column}) {values}")
+    change(engine, *statements)
+    keys = {"15min": "local_quarter", "hourly": "local_hour", "daily": "day", "monthly": "month"}
+    for kind, key in keys.items():
+        found = {(row["gateway"], str(row[key])): row["production_kwh"] for row in rows(engine, f"v_energy_{kind}")}
+        assert found == sums[kind]
+    years = {row["gateway"]: row["production_kwh"] for row in rows(engine, "v_energy_yearly")}
+    assert years == {name: sum(kwh for (of, _), kwh in sums["daily"].items() if of == name) for name in names}
 
 
 def test_who_imports_all_that_is_used_is_at_zero(with_battery: Engine) -> None:
