@@ -70,7 +70,9 @@ def _stretches(own: Pair, phases: Sequence[Pair], living_s: int) -> Iterator[tup
     for pair in phases:
         end_s = min(curve.last_s for curve in pair)
         spans_s.append((max(curve.readings.at_s[0] for curve in pair), None if end_s > living_s else end_s))
-    marks_s = {curve.readings.at_s[0] for curve in own}
+    # Where the total was read later than its phases the last time, these have counted on meanwhile.
+    begin_s = min((span_s[0] for span_s in spans_s), default=0)
+    marks_s = {curve.readings.at_s[0] for curve in own if curve.readings.at_s[0] < begin_s}
     marks_s |= {max(curve.last_s for pair in (own, *phases) for curve in pair)}
     marks_s |= {mark_s for span_s in spans_s for mark_s in span_s if mark_s is not None}
     for start_s, end_s in pairwise(sorted(marks_s)):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logger.clock import QUARTER_S
@@ -26,6 +26,7 @@ PHASE = st.tuples(
 )
 POLL = st.tuples(st.sampled_from([60, 47, 300, 840, 901, 5_000]), st.tuples(PHASE, PHASE, PHASE))
 Polls = Sequence[tuple[int, tuple[tuple[int, int, int, int], ...]]]
+EACH_FIVE_MINUTES: Polls = [(290, ((number * 900, 0, 500, 1),) * 3) for number in range(6)]
 Registers = dict[StreamKey, Readings]
 
 
@@ -117,10 +118,22 @@ def test_the_balance_of_each_quarter_hour_is_that_of_the_phases_and_neither_way_
     begins=st.tuples(*[st.sampled_from([0, 0, 3, 9, 99])] * 3),
     resets=st.lists(st.tuples(st.integers(1, 24), st.sampled_from([*LINES, "total"])), max_size=2),
     silence_s=st.sampled_from([0, 0, RETIRED_S]),
+    alone=st.sets(st.integers(1, 24), max_size=2),
 )
+@example(polls=EACH_FIVE_MINUTES, cuts=[4], begins=(0, 0, 0), resets=[], silence_s=0, alone={2})
 def test_what_is_counted_does_not_depend_on_where_counting_went_on(
-    polls: Polls, cuts: list[int], begins: tuple[int, ...], resets: list[tuple[int, str]], silence_s: int
+    polls: Polls,
+    cuts: list[int],
+    begins: tuple[int, ...],
+    resets: list[tuple[int, str]],
+    silence_s: int,
+    alone: set[int],
 ) -> None:
+    # In some polls the total is there alone.
+    polls = [
+        (step_s, tuple((*phase[:3], 0 if number in alone else phase[3]) for phase in phases))
+        for number, (step_s, phases) in enumerate(polls)
+    ]
     polls = [*polls[:-1], (polls[-1][0] + silence_s, polls[-1][1])]
     found = registers(polls, begins=begins)
     for number, phase in resets:
