@@ -68,7 +68,9 @@ def changes(draw: st.DrawFn) -> tuple[str, str, tuple[Any, ...]]:
         put = ", ".join(f"{name} = ?" for name in others)
         return view.name, f"UPDATE {{}} SET {put} WHERE {here}", (*(row[name] for name in others), *at)
     if how == "MOVE":
-        return view.name, f"UPDATE {{}} SET polled_at = ? WHERE {here}", ("2026-06-15 09:02:00", *at)
+        verb = draw(st.sampled_from(("UPDATE", "UPDATE OR IGNORE")))
+        to = draw(st.sampled_from(("2026-06-15 09:01:00", "2026-06-15 09:02:00", None)))
+        return view.name, f"{verb} {{}} SET polled_at = ? WHERE {here}", (to, *at)
     return view.name, f"{how} INTO {{}} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", (*row.values(),)
 
 
@@ -202,6 +204,32 @@ def test_consumption_is_not_taken_for_production(both: sqlite3.Connection) -> No
         both.execute(
             "INSERT INTO consumption_samples VALUES (1, '2026-06-15 09:00:00', 'production', 'total', 1, 1, 1, '')"
         )
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=BY_NAME)
+def test_a_row_that_can_not_be_put_where_another_lies_stays_or_takes_its_place(
+    both: sqlite3.Connection, view: Table
+) -> None:
+    """As when samples of two gateways become those of one."""
+    times = [f"2026-06-15 09:0{minute}:00" for minute in range(3)]
+    both.execute("BEGIN")
+    try:
+        for power_w, at in zip((5.5, 7.5, 7.5), times, strict=True):
+            key = {"gateway_id": 1, "polled_at": at, "phase": "total", "measurement": "net-consumption"}
+            row = [key.get(column.name, power_w if column.name == "power_w" else None) for column in view.c]
+            both.execute(f"INSERT INTO {view.name} VALUES ({', '.join('?' * len(row))})", row)
+        here = f"{view.name} SET polled_at = '{times[1]}' WHERE polled_at ="
+        rows = f"SELECT polled_at, power_w FROM {view.name} ORDER BY polled_at"
+        before = both.execute(rows).fetchall()
+        for at in times:
+            both.execute(f"UPDATE OR IGNORE {here} '{at}'")
+        with pytest.raises(sqlite3.IntegrityError):
+            both.execute(f"UPDATE {here} '{times[0]}'")
+        assert both.execute(rows).fetchall() == before
+        both.execute(f"UPDATE OR REPLACE {here} '{times[0]}'")
+        assert both.execute(rows).fetchall() == [(times[1], 5.5), (times[2], 7.5)]
+    finally:
+        both.execute("ROLLBACK")
 
 
 def polled(bench: Benches) -> Path:
