@@ -33,10 +33,12 @@ MEANINGS = {
 
 SIZE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 FREE_BYTES = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
-# A size is that of all pages, each of which is read: those of samples are what the others leave of the file.
+# A size is that of all pages, each of which is read: those of samples are what the others leave of the file. Added up
+# by SQLite (aggregate) they take less than half the time of a row for each.
 TABLE_BYTES = (
     "SELECT tbl_name, SUM(pgsize) FROM sqlite_master AS m CROSS JOIN dbstat AS d ON d.name = m.name "
-    "WHERE tbl_name <> 'polls' AND tbl_name NOT LIKE '%_samples' AND tbl_name <> 'meter_readings' GROUP BY tbl_name"
+    "WHERE aggregate = 1 AND tbl_name <> 'polls' AND tbl_name NOT LIKE '%_samples' AND tbl_name <> 'meter_readings' "
+    "GROUP BY tbl_name"
 )
 #: of pages, by a process that stays
 STAYING_KIB = 512
