@@ -15,12 +15,19 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
 
 #: what a sentence gives to type
 COMMAND = re.compile(r"`[^`\n]{1,70}`|(?<=run: )[^;\n]{1,70}$|(?<=See: ).{1,70}$")
+#: what a terminal obeys: our styles and what begins and ends a bar of progress; and what is none of ours, control
+#: characters, those that nobody sees, and those that turn the direction of letters
+OBEYED = re.compile(
+    "(\x1b\\[(?:[0124]|3[0-7])m|\r\x1b\\[\\?25l|\x1b\\[\\?25h)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 #: what is written in place of a character that a terminal does not have
 IN_ASCII = {
     **dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-"),
@@ -84,10 +91,7 @@ def quiet(least: int = logging.WARNING) -> Iterator[None]:
 
 def say(sentence: str) -> None:
     """Write a sentence for a person to stderr; on a terminal it is wrapped between words."""
-    # It may name what a file or a gateway holds: a terminal would obey it.
-    text = "".join(
-        char if char.isprintable() or char in "\n\N{NO-BREAK SPACE}" else "?" for char in f"envoylog: {sentence}"
-    )
+    text = f"envoylog: {sentence}"
     if sys.stderr.isatty():
         columns = max(20, shutil.get_terminal_size().columns)
         # What is to be typed stays in one line where it has room there.
@@ -125,6 +129,17 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="in ascii")
+            if stream is sys.stderr or stream.isatty():  # Elsewhere it may be data, which stays as it is.
+                vars(stream)["write"] = partial(_write, stream)
+
+
+def _write(stream: io.TextIOWrapper, text: str) -> int:
+    return type(stream).write(stream, harmless(text))
+
+
+def harmless(text: str) -> str:
+    """Return a text in which a terminal obeys nothing but our own styles: names may be anybody's, written with SQL."""
+    return OBEYED.sub(lambda found: found[1] or "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -140,5 +155,10 @@ def wants_colour() -> bool | None:
 
 
 def echo_json(value: Any) -> None:
-    """Write a record for a program: in UTF-8, whatever the terminal has."""
-    click.echo((json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n").encode(), nl=False)
+    """Write a record for a program."""
+    echo_data((json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n").encode())
+
+
+def echo_data(content: bytes) -> None:
+    """Write text for a program: in UTF-8 and as it is, but for a terminal as what it can show."""
+    click.echo(content.decode() if sys.stdout.isatty() else content, nl=False)

@@ -9,6 +9,7 @@ import click
 
 from logger import exports
 from logger.cli import page
+from logger.cli.everywhere import echo_data
 from logger.cli.options import complete_day, complete_gateway, load_settings, output_option, reading
 from logger.clock import utc_now
 from logger.errors import UsageError
@@ -132,7 +133,10 @@ def _command(kind: str) -> click.Command:
                     content = exports.to_csv(found, locale) if chosen_form == "csv" else export(found)
         if output is None:
             # Text, so that a terminal of few characters or without colour gets what it can show.
-            click.echo(table if chosen_form == "table" else content, nl=False)
+            if chosen_form == "table":
+                click.echo(table, nl=False)
+            else:
+                echo_data(content)
             return
         with exports.replacing(output) as out:
             out.write(content)

@@ -2,13 +2,20 @@
 
 import io
 import logging
+import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from logger.cli import everywhere, run
 from logger.clock import time_zone
+from logger.rollups import rollup
+from logger.simulator.site import Shape, Site
+from logger.store.database import opened
+from tests.sample_data import fill, times, utc
 
 
 def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
@@ -131,3 +138,35 @@ def test_a_terminal_of_few_characters_shows_the_nearest(
     written = sys.stdout.buffer
     assert isinstance(written, io.BytesIO)
     assert written.getvalue().decode(encoding) == shown
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+#: erases the screen, by two ways; rings; hides what follows; turns letters round; goes back to the line's beginning
+EVIL = "ro\x1b[2J\x9b2J\x07\x1b[8m\u202e\u2066\r\u200eof"
+
+
+def test_a_terminal_obeys_nothing_that_a_name_holds_and_data_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str, tmp_path: Path
+) -> None:
+    since, until = utc(2026, 6, 1), utc(2026, 6, 1, 2)
+    with opened(sqlite_url) as engine:
+        fill(engine, Site(Shape(), since - timedelta(days=1)), times(since, until, 900), zone="UTC")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE gateways SET name = :name"), {"name": EVIL})
+        rollup.bring_up_to_date(engine, 1, now=until, gap_s=900)
+    report = ["--database-url", sqlite_url, "report", "daily"]
+    for form in ("table", "json", "csv"):
+        monkeypatch.setattr(sys, "stdout", Terminal(screen := io.BytesIO(), encoding="utf-8"))
+        assert run([*report, "--format", form]) == 0
+        sys.stdout.flush()
+        shown = re.sub(r"\x1b\[[012]m", "", screen.getvalue().decode())
+        assert "ro\N{REPLACEMENT CHARACTER}" in shown or form == "json"
+        assert [char for char in shown if not char.isprintable() and char != "\n"] == []
+    assert run([*report, "--format", "csv", "-o", str(tmp_path / "x.csv")]) == 0
+    assert EVIL in (tmp_path / "x.csv").read_bytes().decode()
