@@ -65,6 +65,18 @@ class Reported:
     events: list[Decision] = field(default_factory=list)
 
 
+class Upgraded(NamedTuple):
+    """What an inverter reported without a register, and what its register counted from the first that has one on."""
+
+    reported: Reported
+    curve: Curve
+
+    @property
+    def events(self) -> list[Decision]:
+        """Of both."""
+        return [*self.reported.events, *self.curve.events]
+
+
 def read_inverter(readings: Readings, anchor: Anchor | None, *, since_s: int, until_s: int) -> Curve:
     """Return what the register of an inverter counted."""
     _add_dawns(readings, anchor)

@@ -11,10 +11,12 @@ from logger.clock import day_end_s, day_start_s, local_day, standard_offset_s
 from logger.ledger.curve import Anchor, Curve, Tie
 from logger.ledger.inverter import (
     SLOWEST_S,
+    Days,
     Inverter,
     Report,
     Reported,
     Rhythm,
+    Upgraded,
     by_day,
     cut_off_s,
     measured_hours,
@@ -22,13 +24,26 @@ from logger.ledger.inverter import (
     read_inverter,
     read_reports,
 )
+from logger.ledger.mean_day import History
 from logger.rollups import checkpoints
 from logger.rollups.checkpoints import SUBJECT, Rolled, Silent, State, States
 from logger.rollups.history import history_of
 from logger.rollups.panel_site import hours_text
 from logger.rollups.read import Window
 from logger.rollups.series import by_series, drop_missing
-from logger.rollups.today import HOUR_S, Between, Counted, Powers, Today, add, hours_of, is_plain, peaks_w, today_of
+from logger.rollups.today import (
+    HOUR_S,
+    Between,
+    Counted,
+    Powers,
+    Today,
+    add,
+    hours_of,
+    is_plain,
+    peaks_w,
+    plus,
+    today_of,
+)
 from logger.store.models import INVERTER_SAMPLES
 
 #: An inverter that was silent for this long no longer holds the ledger back.
@@ -80,11 +95,24 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
     )
     for serial in sorted((inverters.keys() | states.keys()) - _silent(states).keys()):
         inverter, state = inverters.get(serial) or Inverter(), states.get(serial)
+        rhythm = state if isinstance(state, Rhythm) else None
         if inverter.readings.at_s or isinstance(state, Anchor):
             anchor = state if isinstance(state, Anchor) else None
             curve = read_inverter(inverter.readings, anchor, since_s=since_s, until_s=window.until_s)
-            found.energy_mwh[serial], found.covered_s[serial] = by_day(curve, edges_s, history)
-            found.tracks[serial], found.hours_mwh[serial] = curve, hours.split(measured_hours(curve, hours.edges_s))
+            found.tracks[serial] = curve
+            of_days, of_hours = by_day(curve, edges_s, history), measured_hours(curve, hours.edges_s)
+            first_s = curve.readings.at_s[0]
+            if anchor is None and (early := [report for report in inverter.reports if report.at_s < first_s]):
+                # As after an upgrade of the firmware: what was made while there was no register stays.
+                reported = _without_register(window, early, rhythm, edges_s, history, first_s)
+                of_days = Days(
+                    [*map(plus, of_days.energy_mwh, reported.energy_mwh)],
+                    [*map(int.__add__, of_days.covered_s, reported.covered_s)],
+                )
+                of_hours = [*map(plus, of_hours, read_reports(early, rhythm, hours.edges_s).energy_mwh)]
+                found.tracks[serial], found.is_plain = Upgraded(reported, curve), False
+            found.energy_mwh[serial], found.covered_s[serial] = of_days
+            found.hours_mwh[serial] = hours.split(of_hours)
             # By which days before it a gap is shared is known only once these are settled.
             bridged_s = [start_s for start_s, _ in curve.stretches_s(Tie.BRIDGED)]
             open_s += [at_s for at_s in bridged_s if settled_s and settled_s < day_start_s(local_day(at_s, zone), zone)]
@@ -92,15 +120,10 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
             found.between[serial] = partial(_between, curve)
             found.is_plain = found.is_plain and is_plain(curve, edges_s)
         else:
-            rhythm = state if isinstance(state, Rhythm) else None
-            reported = read_reports(inverter.reports, rhythm, edges_s)
+            reported = _without_register(window, inverter.reports, rhythm, edges_s, history, window.until_s)
             found.energy_mwh[serial], found.covered_s[serial] = reported.energy_mwh, reported.covered_s
             found.tracks[serial] = reported
             found.hours_mwh[serial] = hours.split(read_reports(inverter.reports, rhythm, hours.edges_s).energy_mwh)
-            for at_s in cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s) if history else ():
-                if history and at_s >= history.since_s():
-                    # Not measured as a day; one at midnight ends the day before.
-                    reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
             open_s.append(reported.rhythms[-1].at_s if reported.rhythms else since_s)
             found.between[serial] = partial(_between_reports, inverter.reports, rhythm)
             is_cut_off = bool(cut_off_s(inverter.reports, rhythm, window.until_s, window.gap_s))
@@ -114,6 +137,23 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
         found.reports.setdefault(serial, [0] * len(days))
     found.settled_s = min((at_s for at_s in open_s if at_s > alive_s), default=since_s)
     return found
+
+
+def _without_register(
+    window: Window,
+    reports: Sequence[Report],
+    rhythm: Rhythm | None,
+    edges_s: Sequence[int],
+    history: History | None,
+    until_s: int,
+) -> Reported:
+    """Return what reports without a register came to, up to when no other came."""
+    reported = read_reports(reports, rhythm, edges_s)
+    for at_s in cut_off_s(reports, rhythm, until_s, window.gap_s) if history else ():
+        # Not measured as a day; one at midnight ends a day that was.
+        if history and at_s >= history.since_s() and at_s not in edges_s:
+            reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
+    return reported
 
 
 def _per_day(times_s: Sequence[int], edges_s: Sequence[int]) -> list[int]:
@@ -197,8 +237,10 @@ def _hours(window: Window, edges_s: Sequence[int], counted: Counted, before: dat
     return found
 
 
-def _state_at(track: Curve | Reported, at_s: int) -> State | None:
+def _state_at(track: Curve | Reported | Upgraded, at_s: int) -> State | None:
     """Return what to remember: the register's anchor, the rhythm, or since when it is silent."""
+    if isinstance(track, Upgraded):
+        track = track.curve if track.curve.readings.at_s[0] <= at_s else track.reported
     if isinstance(track, Reported):
         rhythms = [rhythm for rhythm in track.rhythms if rhythm.at_s <= at_s]
         return rhythms[-1] if rhythms else None

@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 from typing import NamedTuple
 
 from logger.ledger.curve import Curve, Tie, joined, touched
-from logger.ledger.inverter import MOST_W, Reported
+from logger.ledger.inverter import MOST_W, Reported, Upgraded
 from logger.rollups.checkpoints import EVER_S, States
 
 HOUR_S = 3600
@@ -56,7 +56,7 @@ class Counted:
     hours_mwh: dict[str, dict[int, list[int | None]]] = field(default_factory=dict)
     peaks_w: dict[str, list[float | None]] = field(default_factory=dict)  #: by day
     reports: dict[str, list[int]] = field(default_factory=dict)  #: by day
-    tracks: dict[str, Curve | Reported] = field(default_factory=dict)
+    tracks: dict[str, Curve | Reported | Upgraded] = field(default_factory=dict)
     #: what an inverter did between edges
     between: dict[str, Callable[[Sequence[int]], Between]] = field(default_factory=dict)
     whole_s: int = EVER_S  #: what comes later has nothing of before this
@@ -100,7 +100,7 @@ def add(today: Today, counted: Counted) -> None:
     hours = (today.at_s - today.since_s) // HOUR_S
     for serial in counted.tracks:
         known = today.so_far.get(serial) or SoFar(None, 0, None, 0, [None] * hours)
-        counted.energy_mwh[serial][0] = _plus(known.energy_mwh, counted.energy_mwh[serial][0])
+        counted.energy_mwh[serial][0] = plus(known.energy_mwh, counted.energy_mwh[serial][0])
         counted.covered_s[serial][0] += known.covered_s
         counted.hours_mwh[serial][0][:0] = known.hours_mwh
         counted.peaks_w[serial][0] = _highest(known.peak_w, counted.peaks_w[serial][0])
@@ -140,7 +140,7 @@ def today_of(
         so_far[serial] = SoFar(mwh, covered_s, peak_w, size, hours_mwh)
         if known:
             so_far[serial] = SoFar(
-                _plus(known.energy_mwh, mwh),
+                plus(known.energy_mwh, mwh),
                 known.covered_s + covered_s,
                 _highest(known.peak_w, peak_w),
                 known.reports + size,
@@ -158,7 +158,8 @@ def peaks_w(times_s: Sequence[int], powers_w: Sequence[float | None], edges_s: S
     ]
 
 
-def _plus(a: int | None, b: int | None) -> int | None:
+def plus(a: int | None, b: int | None) -> int | None:
+    """Add what may be unknown."""
     return b if a is None else a + (b or 0)
 
 

@@ -139,6 +139,25 @@ def test_days_are_judged_by_what_is_known_of_them_in_the_end(engine: Engine) -> 
     assert [table(engine, name) for name in TABLES] == live
 
 
+def test_what_was_made_before_reports_had_a_register_stays(engine: Engine) -> None:
+    """A newer firmware brings one; a rebuild looks at days before and after it at once."""
+    new_site(engine)
+    for hour in (*range(6, 19), *range(30, 43)):
+        at = SINCE + timedelta(hours=hour)
+        of = {"gateway_id": 1, "reported_at": at, "power_w": 100.0}
+        lifetime_wh = 10_000.0 + 100 * hour if hour >= 34 else None
+        with engine.begin() as connection:
+            rows = [of | {"serial": serial, "energy_lifetime_wh": lifetime_wh} for serial in SERIALS[:2]]
+            connection.execute(insert(INVERTER_SAMPLES), rows)
+        if hour % 6 == 0:
+            rollup.bring_up_to_date(engine, 1, now=at, gap_s=900)
+    live = [table(engine, name) for name in TABLES]
+    # Of an hour after none, and of one after a night, a quarter is taken for sure.
+    assert [row["energy_wh"] for row in table(engine, "inverter_daily")] == [1125.0] * 2 + [1050.0] * 2
+    rebuilt(engine, at)
+    assert [table(engine, name) for name in TABLES] == live
+
+
 def test_a_check_finds_a_spoilt_panel_and_nothing_else(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     new_site(engine)
