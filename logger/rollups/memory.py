@@ -50,8 +50,14 @@ class Memory:
         """Count anew from the last checkpoint."""
         self.today = self._counted = None
 
-    def count(self, window: Window) -> Rolled | None:
-        """Return the days of a window that begins at a checkpoint; None where nothing is new."""
+    def count(self, window: Window, *, is_last: bool) -> Rolled | None:
+        """Return the days of a window that begins at a checkpoint; None where nothing is new.
+
+        One that is not the ``is_last`` to be counted begins days ago, and says nothing of what comes after it.
+        """
+        if not is_last:
+            self.forget()
+            return inverters.count(window)
         if self._counted and self._counted.gateway_id != window.site.gateway_id:
             self.forget()  # It was replaced.
         today = self.today if self.today and self.today.since_s == window.since_s else None

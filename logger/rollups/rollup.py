@@ -118,7 +118,7 @@ def advance(job: Job, ledger: Ledger, beyond_s: int, stop_s: int | None = None) 
     clock = ClockCheck(connection, site.gateway_id, after_s - gap_s, until_s, right_s)
     window = Window(connection, site, clock, states, since_s, until_s, after_s, gap_s, has_later=until_s < ends.last_s)
     if ledger is INVERTERS and memory is not None:
-        rolled = memory.count(window)
+        rolled = memory.count(window, is_last=until_s >= stop_s)
         if rolled is None:
             return Advance(None)
     else:

@@ -120,6 +120,29 @@ def test_going_on_from_where_it_was_gives_what_counting_anew_gives(engine: Engin
     assert compare(engine, seed, range(330, 2_000, 110)) > 4
 
 
+def test_an_inverter_that_is_gone_holds_up_no_other(engine: Engine) -> None:
+    """It does for two days, in which there is more to count than goes into one transaction with the polls."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO gateways (gateway_id, name, serial, time_zone) VALUES (1, 'roof', 's', 'UTC')")
+        )
+    memory = Memory()
+    for hour in range(8, 96, 4):
+        now = SINCE + timedelta(hours=hour)
+        rows = [
+            {"at": instant(engine, now), "serial": serial, "power_w": 60.0, "lifetime_wh": 1000.0 + hour}
+            for serial in ("here", "gone")[: 1 + (hour <= 12)]
+        ]
+        with engine.begin() as connection:
+            connection.execute(INSERT, rows)
+            is_left = rollup.roll_up(connection, 1, {}, now=now, gap_s=900, memory=memory)
+        if is_left:
+            rollup.bring_up_to_date(engine, 1, now=now, gap_s=900, memory=memory)
+        with engine.connect() as connection:
+            newest = connection.execute(text("SELECT max(day) FROM inverter_daily WHERE serial = 'here'")).scalar_one()
+        assert str(newest) == str((now - timedelta(seconds=1)).date())
+
+
 @pytest.mark.parametrize("is_back", [False, True])
 def test_a_report_of_years_ago_costs_no_look_at_the_years_between(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, *, is_back: bool
