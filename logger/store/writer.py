@@ -1,7 +1,7 @@
 """One poll into rows. Storing the same poll twice is storing it once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -258,19 +258,21 @@ def _save_batteries(connection: Connection, gateway_id: int, poll: Poll) -> None
             insert_or_ignore(connection, models.SITE_STATES, [row])
 
 
-def _reopen_rated(connection: Connection, gateway_id: int, devices: Iterable[readings.Battery]) -> None:
+def _reopen_rated(connection: Connection, gateway_id: int, devices: Sequence[readings.Battery]) -> None:
     """Let be counted anew what batteries did whose rated power was not known: part of it is no power at all."""
-    rated_w = {device.serial: device.rated_power_w for device in devices if device.rated_power_w is not None}
-    if not rated_w:
+    if not devices:
         return
-    columns, first = models.BATTERIES.c, func.min(models.STORAGE_SAMPLES.c.polled_at)
-    query = select(columns.serial, columns.rated_power_w, columns.first_seen_at)
-    known = connection.execute(query.where(columns.gateway_id == gateway_id, columns.serial.in_(rated_w))).all()
-    since = [row.first_seen_at for row in known if row.rated_power_w != rated_w[row.serial] and row.first_seen_at]
-    if since:
+    first = func.min(models.STORAGE_SAMPLES.c.polled_at)
+    known = connection.execute(select(models.BATTERIES).where(models.BATTERIES.c.gateway_id == gateway_id)).all()
+    rated_w = {device.serial: device.rated_power_w for device in devices if device.rated_power_w is not None}
+    since = [row.first_seen_at for row in known if rated_w.get(row.serial, row.rated_power_w) != row.rated_power_w]
+    is_unheard = not {device.kind for device in devices} <= {row.kind for row in known}
+    if since or is_unheard:
         # Before the first sample that is kept there is nothing to count.
         kept = connection.execute(select(first).where(models.STORAGE_SAMPLES.c.gateway_id == gateway_id)).scalar_one()
-        _reopen(connection, gateway_id, "energy", max([min(since), *([kept] if kept else [])]) + timedelta(seconds=1))
+        begun = kept if is_unheard else min(filter(None, since), default=None)
+        if begun is not None:
+            _reopen(connection, gateway_id, "energy", max(begun, kept or begun) + timedelta(seconds=1))
 
 
 def _reopen(connection: Connection, gateway_id: int, ledger: str, at: datetime) -> None:

@@ -181,22 +181,25 @@ def test_power_that_comes_late_fills_the_gap_before_it(engine: Engine) -> None:
     assert found == [table(engine, name) for name in ALL]
 
 
-def test_a_rated_power_that_is_known_later_counts_for_the_time_before(engine: Engine) -> None:
-    """45 W are rest for a battery of unknown rated power, and not for one of 3840 W."""
+@pytest.mark.parametrize("first", [(), (Battery(serial="1", kind=BatteryKind.ENCHARGE),)], ids=["unheard", "unrated"])
+@pytest.mark.parametrize("rated_w", [3_840.0, 10_000.0])
+def test_a_rated_power_that_is_known_later_counts_for_the_time_before(
+    engine: Engine, first: tuple[Battery, ...], rated_w: float
+) -> None:
+    """45 W are rest for a battery of unknown rated power or of 10 kW, and not for one of 3840 W, or not heard of."""
     site, moments = Site(Shape(), SINCE - timedelta(days=1)), times(SINCE, SINCE + timedelta(hours=6), 300)
     fill(engine, site, moments, zone="UTC")
-    battery = Battery(serial="1", kind=BatteryKind.ENCHARGE)
     with engine.begin() as connection:
-        save_anew(connection, Poll(gateway_serial="1", polled_at=moments[0], took_s=1, battery_devices=(battery,)))
+        save_anew(connection, Poll(gateway_serial="1", polled_at=moments[0], took_s=1, battery_devices=first))
         row = {"kind": "encharge", "power_w": 45.0, "energy_wh": None, "capacity_wh": 5_000.0}
         connection.execute(text(STORAGE), [row | {"at": instant(engine, at)} for at in moments])
     rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
-    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == 0
-    later = replace(battery, rated_power_w=3_840.0)
+    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == (0 if first else pytest.approx(6 * 45))
+    later = Battery(serial="1", kind=BatteryKind.ENCHARGE, rated_power_w=rated_w)
     with engine.begin() as connection:
         save_anew(connection, Poll(gateway_serial="1", polled_at=moments[-1], took_s=1, battery_devices=(later,)))
     rollup.bring_up_to_date(engine, 1, now=moments[-1], gap_s=900)
-    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == pytest.approx(6 * 45)
+    assert daily(engine)["2026-06-01"]["battery_discharge_wh"] == pytest.approx(6 * 45 if rated_w < 4_500 else 0)
     assert rebuild(engine, moments[-1]) == []
 
 
