@@ -57,9 +57,13 @@ def settle_days(
     if result.guesses is None and before is None:
         return [], None
     guesses = deque(guess for guess in result.guesses or () if guess.at_s >= since_s)
-    totals = (interval for interval in result.intervals if interval.phase == "total")
+    totals = [interval for interval in result.intervals if interval.phase == "total"]
     decisions: list[Decision] = []
     settled = before
+    if before is not None and not totals:
+        # What was decided of a day before it was over lies ahead, and is decided anew with what lies there.
+        day_ends_s = day_end_s(local_day(before.at_s, site.zone), site.zone)
+        decisions += _decision(before, since_s, day_ends_s) if since_s < day_ends_s else []
     for begin_s, quarters in groupby(totals, lambda of: day_start_s(local_day(of.starts_s, site.zone), site.zone)):
         day = before if before is not None and before.at_s == begin_s else Balance(begin_s)
         end_s = begin_s

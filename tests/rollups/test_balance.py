@@ -84,6 +84,8 @@ def test_a_day_is_the_same_wherever_counting_went_on(cut: int) -> None:
     assert len(whole[0]) == 1
     assert {of[:3]: of for of in first + rest} == {of[:3]: of for of in whole[0]}
     assert end == whole[1]
+    nothing_new, _ = settle_days(counted(range(0), [], settled_s), state, HERE, settled_s)
+    assert nothing_new == [of for of in first if of.at_s >= settled_s]
 
 
 def test_what_no_meter_balances_is_not_judged() -> None:
