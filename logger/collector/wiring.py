@@ -62,7 +62,8 @@ def keeper_of(
         return Keeper(settings, gateway, database, clock=clock)
     gateway.read_password()  # One that can't be read is not first noticed when a token ends.
     keep_after_s = max(settings.commit_every_s, settings.poll_every_s)
-    queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s, of=len(settings.gateways))
+    count, failing = len(settings.gateways), database.failing
+    queue = Spool(settings.state_dir, gateway.name, keep_after_s=keep_after_s, of=count, failing=failing)
     queue.claim()
     return Keeper(settings, gateway, database.engine, queue, database.ready, waiting=database.waiting, clock=clock)
 

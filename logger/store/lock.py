@@ -59,7 +59,7 @@ class CollectorDatabase:
         self._times = 0  #: the right to collect was taken: each time it may be another database
         self._place: object = None  #: which file was prepared
         self._made_on: date | None = None  #: when its next months were last looked after
-        self.waiting = Affected()  #: whose rollups wait
+        self.waiting, self.failing = Affected(), Affected()  #: whose rollups wait, and whose spools can't be written
 
     def ready(self) -> int:
         """See that this process may collect, and that the tables are this version's; any thread may ask.

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from logger.readings import Poll
 from logger.settings import file_stem
+from logger.store.affected import Affected
 from logger.store.file_lock import PlaceLock
 from logger.store.lines import decode, encode, oldest
 from logger.store.poll_file import LARGEST_BYTES, PollFile
@@ -131,13 +132,15 @@ class _Given(NamedTuple):
 class Spool:
     """What waits of one gateway, one ``of`` so many; only one process may own it.
 
+    ``failing`` are the gateways of a process whose files can't be written.
+
     Raises:
         SettingsError: the state directory can't be written.
     """
 
-    def __init__(
-        self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES, *, keep_after_s: float = 0, of: int = 1
-    ) -> None:
+    def __init__(self, state_dir: Path, name: str, largest_bytes: int = LARGEST_BYTES, *,
+                 keep_after_s: float = 0, of: int = 1, failing: Affected | None = None) -> None:  # fmt: skip
+        self._name, self._failing = name, failing or Affected()
         self.path = spool_path(state_dir, name)
         self.keep_after_s = keep_after_s
         self._file = PollFile(self.path, largest_bytes)
@@ -148,7 +151,7 @@ class Spool:
         self._held: deque[_Held] = deque()
         self._number = 0
         self._given = _Given(0, 0, 0)
-        self._is_failing = self._is_loaded = False
+        self._is_loaded = False
         #: when the oldest poll was taken that a power cut would cost
         self._unsafe_since: datetime | None = None
         self._oldest: datetime | None = None
@@ -206,6 +209,7 @@ class Spool:
         with self._lock:
             self._held.clear()
             self._is_loaded = False
+            self._failing.remove(self._name)
         self._right.release()
 
     def _hold(self, polled_at: datetime, line: bytes) -> None:
@@ -222,14 +226,12 @@ class Spool:
                 self._file.flush()
                 self._unsafe_since = None
         except OSError as error:
-            if not self._is_failing:
-                log.error("spool %s: polls wait in memory: %s", self.path, error.strerror)  # noqa: TRY400 - the sentence is enough
-            self._is_failing = True
+            if self._failing.add(self._name):
+                log.error("polls wait in memory: %s can't be written: %s", self.path.parent, error.strerror)  # noqa: TRY400 - the sentence is enough
             self._bound_memory()
         else:
-            if self._is_failing:
-                log.info("spool %s can be written again", self.path)
-            self._is_failing = False
+            if self._failing.remove(self._name):
+                log.info("%s can be written again", self.path.parent)
             self._shelf.replace()
 
     def waiting(self) -> Iterator[Poll]:
@@ -253,11 +255,6 @@ class Spool:
             if not self._file.size_bytes:
                 self._unsafe_since = self._held[0].polled_at if self._held else None
             self._oldest = self._first_at()
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether polls wait in memory because the file can't be written."""
-        return self._is_failing
 
     def _first_at(self) -> datetime | None:
         first = next(self._file.polls(self._file.size_bytes), None)
@@ -286,7 +283,8 @@ class Spool:
         if sum(len(held.line) for held in self._held) > self._largest_in_memory_bytes:
             kept = list(self._held)
             half = len(kept) // 2
-            log.error("spool %s: %d polls dropped from memory", self.path, half // 2)
+            if self._failing.worsens():
+                log.error("more polls wait than memory has room for: of the older half every other one is dropped")
             self._held = deque([*kept[:half:2], *kept[half:]])
             self._shelf.replace([held.line for held in self._held])
 

@@ -15,6 +15,7 @@ import pytest
 from logger.errors import CollectorRunningError, SettingsError
 from logger.readings import InverterSample, Poll
 from logger.simulator.site import Shape
+from logger.store.affected import Affected
 from logger.store.file_lock import PlaceLock
 from logger.store.lines import LONGEST_LINE_BYTES, decode, encode
 from logger.store.poll_file import BLOCK_BYTES, RESERVED_BYTES, PollFile
@@ -121,7 +122,7 @@ def test_a_number_too_large_for_any_database_waits_like_any_other() -> None:
 def test_a_full_disk_gives_up_as_much_of_the_room_that_was_reserved_as_a_line_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(tmp_path, "roof")
+    spool = Spool(tmp_path, "roof", failing=(failing := Affected()))
     reserve = tmp_path / "spool" / "reserve"
     assert reserve.stat().st_size == RESERVED_BYTES
     assert reserve.stat().st_blocks * 512 >= RESERVED_BYTES  # Not a hole.
@@ -135,7 +136,7 @@ def test_a_full_disk_gives_up_as_much_of_the_room_that_was_reserved_as_a_line_ne
     monkeypatch.setattr(PollFile, "_write", full)
     for number, poll in enumerate(polls(100), start=1):
         spool.append(poll)
-        assert not spool.is_failing
+        assert not failing.remove("roof")
         used = sum(len(encode(poll)) for poll in polls(number))
         assert 0 <= RESERVED_BYTES - reserve.stat().st_size - used < BLOCK_BYTES
     assert list(Spool(tmp_path, "roof").waiting()) == polls(100)
@@ -269,20 +270,31 @@ def test_without_room_in_memory_polls_wait_on_the_disk_at_once(
         assert memory.read_text() == "theirs"
 
 
-def test_while_no_file_can_be_written_all_gateways_together_take_so_much_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_while_no_file_can_be_written_all_gateways_together_take_so_much_memory_and_log_that_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_file: PollFile, _line: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(PollFile, "append", full)
+    caplog.set_level("INFO")
     monkeypatch.setattr("logger.store.spool.ALL_IN_MEMORY_BYTES", 1000 * 20 * len(encode(polls(1)[0])))
-    spool = Spool(tmp_path, "roof", of=1000)
-    for poll in polls(500):
-        spool.append(poll)
-    kept = list(spool.waiting())
-    assert 10 <= len(kept) <= 20
-    assert kept[-8:] == polls(500)[-8:]
+    failing = Affected()
+    spools = [Spool(tmp_path, name, of=1000, failing=failing) for name in ("roof", "barn")]
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(PollFile, "append", full)
+        for spool in spools:
+            for poll in polls(500):
+                spool.append(poll)
+            kept = list(spool.waiting())
+            assert 10 <= len(kept) <= 20
+            assert kept[-8:] == polls(500)[-8:]
+    for spool in spools:
+        spool.keep()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"polls wait in memory: {tmp_path / 'spool'} can't be written: No space left on device",
+        "more polls wait than memory has room for: of the older half every other one is dropped",
+        f"{tmp_path / 'spool'} can be written again",
+    ]
 
 
 def open_files() -> int:
