@@ -77,7 +77,10 @@ class Hours(NamedTuple):
 
 def hours_of(days_s: Sequence[int], numbers: Iterable[int]) -> Hours:
     """Return the hours of the days with some numbers, by the edges of days."""
-    of_days = {number: range(days_s[number], days_s[number + 1] + 1, HOUR_S) for number in sorted(numbers)}
+    # On Lord Howe a day may end in half an hour.
+    of_days = {
+        number: [*range(days_s[number], days_s[number + 1], HOUR_S), days_s[number + 1]] for number in sorted(numbers)
+    }
     edges_s = sorted(set(chain.from_iterable(of_days.values())))
     places = {number: bisect_left(edges_s, hours_s[0]) for number, hours_s in of_days.items()}
     return Hours(edges_s, {number: slice(at, at + len(of_days[number]) - 1) for number, at in places.items()})

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, select, text
 from logger.clock import to_epoch_s
 from logger.rollups import inverters, rollup
 from logger.rollups.memory import Memory
+from logger.rollups.today import hours_of
 from logger.store.models import EVENTS, INVERTER_DAILY, INVERTER_HOURS, ROLLUP_CHECKPOINTS
 from tests.sample_data import instant, utc
 
@@ -118,6 +119,12 @@ def compare(engine: Engine, seed: int, steps: range) -> int:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_going_on_from_where_it_was_gives_what_counting_anew_gives(engine: Engine, seed: int) -> None:
     assert compare(engine, seed, range(330, 2_000, 110)) > 4
+
+
+def test_the_hours_of_a_day_reach_its_end_also_where_the_clock_is_put_on_by_half_an_hour() -> None:
+    hours = hours_of([0, 84_600, 171_000], [0, 1])
+    assert hours.edges_s == [*range(0, 84_600, 3600), *range(84_600, 171_001, 3600)]
+    assert list(map(len, hours.split([1] * 48).values())) == [24, 24]
 
 
 def test_an_inverter_that_is_gone_holds_up_no_other(engine: Engine) -> None:
