@@ -159,9 +159,11 @@ def _reach(target: _Target, time: str, gateway: Any, span: Span) -> tuple[dt.dat
     zone = time_zone(gateway.time_zone or "UTC")
     since = from_epoch_s(day_start_s(span.since, zone)) if span.since else None
     until = from_epoch_s(day_end_s(span.until, zone)) if span.until else None
-    if span.since_last and target.places:
-        found = [_newest(path, time) for path in target.places[max(target.places)]]
-        since = max((at for at in found if at), default=dt.datetime.max.replace(tzinfo=dt.UTC)) - LATE
+    for month in sorted(target.places, reverse=True) if span.since_last else ():
+        # Where a month is not whole, the one before tells; where none is, everything is new.
+        if newest := [at for path in target.places[month] if (at := _newest(path, time))]:
+            since = max(newest) - LATE
+            break
     for month, paths in target.places.items():
         begin = dt.datetime.fromisoformat(f"{month}-01").replace(tzinfo=dt.UTC)
         end = (begin + dt.timedelta(days=31)).replace(day=1)

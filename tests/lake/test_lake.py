@@ -182,6 +182,20 @@ def test_a_half_written_partition_is_named_and_written_again(export: Export, tmp
     assert contents(tmp_path / "lake") == before
 
 
+@pytest.mark.parametrize("months", [("06",), ("05",), ("05", "06")])
+def test_what_is_not_whole_is_written_again_with_what_is_new(
+    export: Export, tmp_path: Path, months: tuple[str, ...]
+) -> None:
+    """As each night, also of the month that is not over: that is where a copy is interrupted."""
+    assert export("--gateway", "site2", what="polls") == 0
+    before = contents(tmp_path / "lake")
+    for month in months:
+        (path,) = tmp_path.rglob(f"month=2026-{month}/serial2.parquet")
+        path.write_bytes(path.read_bytes()[:500])
+    assert export("--since-last", "--gateway", "site2", what="polls") == 0
+    assert contents(tmp_path / "lake") == before
+
+
 def test_instants_without_a_zone_are_refused_and_other_zones_are_understood(export: Export, tmp_path: Path) -> None:
     assert export() == 0
     (place,) = (one for one in layout.places(tmp_path / "lake", "polls") if "1/month=2026-06" in str(one.path))
