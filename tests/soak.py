@@ -34,10 +34,11 @@ from logger.store.database import open_engine
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = "Europe/Amsterdam"
-#: Kills, power cuts, days of faults, registers, days of each house, of grids, gateways of a lake, minutes, gateways.
+#: Kills, power cuts, days of faults, registers, days of each house, of grids, gateways of a lake, minutes, gateways,
+#: years, sites.
 USUAL = {
     "kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60,
-    "fleet": 1000, "panels": 20,
+    "fleet": 1000, "panels": 20, "stops": 200,
 }  # fmt: skip
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
@@ -276,6 +277,12 @@ def main() -> None:
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
         sys.exit(differing > 0)
+    if chosen.what == "stops":
+        from tests import stops  # noqa: PLC0415 - only here
+
+        wrong = stops.soak(count, chosen.seed)
+        click.echo(f"{count} sites, looked at at random moments: {wrong} with something that does not follow")
+        sys.exit(CheckFailedError.exit_code if wrong else 0)
     if chosen.what == "grid":
         from tests import balanced  # noqa: PLC0415 - only here
 
