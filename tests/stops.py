@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -23,7 +23,8 @@ from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.rollups.verify import findings
 from logger.settings import GatewaySettings, Settings, normal_gap_s
-from logger.simulator.faults import LASTING, Fault
+from logger.simulator.faults import LASTING, OF_BATTERIES, Fault
+from logger.simulator.houses import HOUSES
 from logger.simulator.numbers import Model
 from logger.simulator.server import Simulation
 from logger.simulator.site import Shape, SimulatedClock
@@ -54,16 +55,24 @@ class Plan:
         self.zone, self.generation = dice.choice(ZONES), dice.choice("3577888")
         self.start = datetime(2026, dice.choice((3, 6, 10, 12)), dice.randint(1, 28), dice.randint(0, 23), tzinfo=UTC)
         self.start += timedelta(minutes=dice.choice((0, 7, 22, 45)))
-        self.cts, self.phases = dice.choice(CTS[self.generation]), dice.choice((1, 1, 3))
+        cts = dice.choice(CTS[self.generation])
+        model: dict[str, Any] = {"cts": cts}
+        shape = Shape(phases=dice.choice((1, 1, 3)), battery=cts == "storage")
+        if self.generation == "8" and dice.random() < 0.5:
+            house = HOUSES[dice.choice(sorted(HOUSES))]
+            shape, model = house.shape, house.model
+        self.shape = replace(shape, inverters=dice.choice((1, 2, 3, 6)))
+        self.model = Model(generation=self.generation, time_zone=self.zone, **model)
         self.every_s = dice.choice((60, 300, 300, 900, 1800))
         #: after so many polls inverters are asked, and polls are stored
         self.asks, self.stores = dice.choice((1, 1, 2, 3, 12)), dice.choice((1, 1, 1, 4, 15))
-        self.days, self.panels = dice.choice((0.3, 1, 1.5, 2, 3, 4.5)), dice.choice((1, 2, 3, 6))
+        self.days = dice.choice((0.3, 1, 1.5, 2, 3, 4.5))
         self.born = self.start - timedelta(days=dice.choice((0, 1, 30)))
         self.faults = [self._fault() for _ in range(dice.choice((0, 0, 1, 3, 6)))]
 
     def _fault(self) -> Fault:
-        kind, since_s = self.dice.choice(FAULTS), self.dice.uniform(0, self.days * 86_400)
+        kinds = (*FAULTS, *sorted(OF_BATTERIES)) if self.shape.batteries else FAULTS
+        kind, since_s = self.dice.choice(kinds), self.dice.uniform(0, self.days * 86_400)
         lasts_s = inf if kind in LASTING else 3600 * self.dice.choice((1 / 6, 1, 4, 10, 30))
         return Fault(kind, since_s, since_s + lasts_s)
 
@@ -78,8 +87,8 @@ class Plan:
     def simulated(self) -> Simulation:
         """Return its gateway."""
         return Simulation(
-            shape=Shape(inverters=self.panels, phases=self.phases, battery=self.cts == "storage"),
-            model=Model(generation=self.generation, cts=self.cts, time_zone=self.zone),
+            shape=self.shape,
+            model=self.model,
             clock=SimulatedClock(self.start, speed=0),
             faults=self.faults,
             born=self.born,
