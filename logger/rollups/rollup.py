@@ -32,6 +32,7 @@ from logger.rollups.read import Window, read
 from logger.rollups.site import Ends, Site, ends_of, next_s, site_of
 from logger.rollups.write import quarter_rows, recompute_kept, recompute_sums, replace_rows
 from logger.store import models
+from logger.store.instants import write_alike
 from logger.store.models import ENERGY_15MIN
 from logger.store.panels import LEDGER as PANEL_LEDGER
 from logger.store.phase_samples import tables_of
@@ -279,6 +280,7 @@ def rebuild(
     kept; its hours and days are summed anew, unless ``since`` is given. One transaction: the caller commits, or rolls
     back to only look.
     """
+    write_alike(connection, gateway_id)
     job, before = job_of(connection, gateway_id, now, gap_s), totals(connection, gateway_id)
     since_s = day_start_s(since, job.site.zone) if since else -1
     checkpoints.forget_newer(connection, gateway_id)

@@ -75,6 +75,7 @@ class _Backend(Protocol):
     TABLE_BYTES: str  #: each table and its size; of a file, whose pages have to be read, without samples
     INTEGRITY: str  #: what is broken in the files themselves, or ok
     MERGES_PHASES: bool  #: whether what a poll measured is kept as ``phase_samples``
+    INSTANTS_ARE_TEXT: bool  #: of which plain SQL may write any
     MONTHS: bool  #: whether samples may be kept by month, as ``partitions``
     LOCK_WRITES: str
     LOCK_OWN_WRITES: str  #: takes tables as one does who writes them, unless somebody has them alone

@@ -59,7 +59,7 @@ TABLE_BYTES = (
     "WHERE relkind = 'r' AND pg_table_is_visible(coalesce(pg_partition_root(oid), oid)) GROUP BY 1"
 )
 INTEGRITY = "SELECT 'ok'"  # A server checks its pages itself.
-MERGES_PHASES = False
+MERGES_PHASES = INSTANTS_ARE_TEXT = False
 MONTHS = True
 LOCK_WRITES = "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
 LOCK_OWN_WRITES = "LOCK TABLE {} IN ROW EXCLUSIVE MODE NOWAIT"

@@ -43,7 +43,7 @@ TABLE_BYTES = (
 #: of pages, by a process that stays
 STAYING_KIB = 512
 INTEGRITY = "PRAGMA integrity_check"
-MERGES_PHASES = True
+MERGES_PHASES = INSTANTS_ARE_TEXT = True
 MONTHS = False
 LOCK_WRITES = LOCK_OWN_WRITES = LOCK_SCHEMA = GIVE_WAY = "SELECT 1"  # A transaction that may write is the only one.
 WAIT_AT_MOST = "PRAGMA busy_timeout={}000"

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from logger.clock import day_end_s, day_start_s, from_epoch_s, time_zone
 from logger.rollups import rollup, verify
 from logger.simulator.site import Shape, Site
+from tests.conftest import Opening
 from tests.sample_data import STATEMENTS, fill, fill_inverters, instant, times, utc
 
 FLOWS = ("production", "consumption", "grid_import", "grid_export", "battery_charge",
@@ -39,6 +40,29 @@ def table(engine: Engine, name: str) -> list[dict[str, Any]]:
 
 def daily(engine: Engine, phase: str = "total") -> dict[str, dict[str, Any]]:
     return {str(r["day"]): r for r in table(engine, "energy_daily") if r["phase"] == phase}
+
+
+def test_instants_that_plain_sql_wrote_in_other_ways_are_those_that_they_are(sqlite_url: str, opening: Opening) -> None:
+    """Programs write a T, fractions and a zone: of a day with both kinds, rows would be in another order."""
+    engine = opening(sqlite_url)
+    since = utc(2026, 6, 1)
+    moments = times(since, since + timedelta(days=2), 900)
+    fill(engine, Site(Shape(), since - timedelta(days=1)), moments, zone="Europe/Amsterdam")
+    rebuild(engine, moments[-1])
+    raw = ("polls", "production_samples", "consumption_samples", "meter_readings")
+    names = (*raw, "energy_15min", "energy_daily", "events")
+    before = [table(engine, name) for name in names]
+    with engine.begin() as connection:
+        for place, name in enumerate(raw):
+            for number, form in enumerate(("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S.25", "%Y-%m-%d %H:%M:%S+00:00")):
+                odd = f"UPDATE {name} SET polled_at = strftime('{form}', polled_at) WHERE polled_at = ?"
+                for at in moments[number + place :: 7]:
+                    connection.exec_driver_sql(odd, (at.strftime("%Y-%m-%d %H:%M:%S"),))
+        connection.execute(text("INSERT INTO polls (gateway_id, polled_at) VALUES (1, 'never')"))
+    assert rebuild(engine, moments[-1]) == []
+    with engine.begin() as connection:
+        assert connection.execute(text("DELETE FROM polls WHERE polled_at = 'never'")).rowcount == 1
+    assert [table(engine, name) for name in names] == before
 
 
 @pytest.mark.parametrize("zone", ZONES)
