@@ -88,7 +88,7 @@ def _counted(window: Window, inverters: Mapping[str, Inverter], powers: Mapping[
         newest_s = window.until_s  # All of them were silent.
     open_s, alive_s = [newest_s], newest_s - RETIRED_S
     settled_s = checkpoints.last_at_s(window.connection, window.site.gateway_id, "energy", checkpoints.EVER_S)
-    history = None if settled_s is None else history_of(window, settled_s)
+    history = history_of(window, settled_s or 0)
     found.reports = {serial: _per_day(times_s, edges_s) for serial, (times_s, _) in powers.items()}
     hours = hours_of(
         edges_s, {0} | {day for counts in found.reports.values() for day, count in enumerate(counts) if count}
@@ -144,14 +144,14 @@ def _without_register(
     reports: Sequence[Report],
     rhythm: Rhythm | None,
     edges_s: Sequence[int],
-    history: History | None,
+    history: History,
     until_s: int,
 ) -> Reported:
     """Return what reports without a register came to, up to when no other came."""
     reported = read_reports(reports, rhythm, edges_s)
-    for at_s in cut_off_s(reports, rhythm, until_s, window.gap_s) if history else ():
+    for at_s in cut_off_s(reports, rhythm, until_s, window.gap_s):
         # Not measured as a day; one at midnight ends a day that was.
-        if history and at_s >= history.since_s() and at_s not in edges_s:
+        if at_s >= history.since_s() and at_s not in edges_s:
             reported.covered_s[bisect_left(edges_s, at_s) - 1] = 0
     return reported
 

@@ -158,6 +158,20 @@ def test_what_was_made_before_reports_had_a_register_stays(engine: Engine) -> No
     assert [table(engine, name) for name in TABLES] == live
 
 
+def test_a_day_that_is_cut_off_was_not_measured_also_where_nothing_else_is_known(sqlite_url: str) -> None:
+    """Whether the site's energy was counted by then, as it is later, is chance."""
+    engine = open_engine(sqlite_url)
+    new_site(engine)
+    for hour in (8, 9, 10, 34, 35, 36):
+        at = SINCE + timedelta(hours=hour)
+        with engine.begin() as connection:
+            row = {"gateway_id": 1, "serial": FIRST, "reported_at": at, "power_w": 100.0}
+            connection.execute(insert(INVERTER_SAMPLES), [row])
+        rollup.bring_up_to_date(engine, 1, now=at, gap_s=900)
+    assert [row["covered_s"] for row in table(engine, "inverter_daily")] == [0, 0]
+    engine.dispose()
+
+
 def test_a_check_finds_a_spoilt_panel_and_nothing_else(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     new_site(engine)
