@@ -38,7 +38,7 @@ ZONE = "Europe/Amsterdam"
 #: years, sites.
 USUAL = {
     "kills": 200, "power": 40, "month": 30, "ledger": 3000, "houses": 30, "grid": 30, "lake": 200, "notify": 60,
-    "fleet": 1000, "panels": 20, "stops": 200,
+    "fleet": 1000, "panels": 20, "live": 200,
 }  # fmt: skip
 
 #: A collector whose clock is what it is given: one instant per line in, one answer per line out.
@@ -271,16 +271,17 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=6.0, help="notify: how many times as fast minutes pass")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database-url", default="", help="default: SQLite in a new directory")
+    parser.add_argument("--server", default="", help="live: a PostgreSQL server on which each site has a database")
     chosen = parser.parse_args()
     count = chosen.count or USUAL[chosen.what]
     if chosen.what == "ledger":
         differing = ledger(count, chosen.seed)
         click.echo(f"{count} registers and every third a site: {differing} differ from the oracle")
         sys.exit(differing > 0)
-    if chosen.what == "stops":
-        from tests import stops  # noqa: PLC0415 - only here
+    if chosen.what == "live":
+        from tests import live  # noqa: PLC0415 - only here
 
-        wrong = stops.soak(count, chosen.seed)
+        wrong = live.soak(count, chosen.seed, chosen.server)
         click.echo(f"{count} sites, looked at at random moments: {wrong} with something that does not follow")
         sys.exit(CheckFailedError.exit_code if wrong else 0)
     if chosen.what == "grid":

@@ -1,11 +1,12 @@
-"""Random sites that are looked at at random moments: what the collector leaves is what a rebuild makes.
+"""A running collector at random moments: what it leaves is what a rebuild makes.
 
-The simulated gateway is read by the real poller, in process and without a network, with random faults, cadences, zones
-and restarts; the real keeper stores and rolls up. Whatever `db check` would find then is told.
+Random sites are read by the real poller, in process and without a network, with random faults, cadences, zones, clocks
+that are set and restarts; the real keeper stores and rolls up, with what it remembers. Whatever `db check` would find
+then is told.
 """
 
+import contextlib
 import random
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ import click
 from sqlalchemy import Engine
 
 from logger import errors
-from logger.collector.poller import Poller
 from logger.collector.wiring import pollers
 from logger.rollups.verify import findings
 from logger.settings import GatewaySettings, Settings, normal_gap_s
@@ -31,6 +31,7 @@ from logger.simulator.site import Shape, SimulatedClock
 from logger.store import schema
 from logger.store.database import opened
 from logger.store.queries import gateways
+from tests.conftest import new_database, with_database
 from tests.houses import asked
 
 ZONES = ("Europe/Amsterdam", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Los_Angeles", "UTC")
@@ -66,8 +67,12 @@ class Plan:
         self.every_s = dice.choice((60, 300, 300, 900, 1800))
         #: after so many polls inverters are asked, and polls are stored
         self.asks, self.stores = dice.choice((1, 1, 2, 3, 12)), dice.choice((1, 1, 1, 4, 15))
-        self.days = dice.choice((0.3, 1, 1.5, 2, 3, 4.5))
+        self.days = dice.choice((0.3, 1, 1.5, 2, 3, 4.5) if self.every_s < 900 else (1, 3, 6, 16))
         self.born = self.start - timedelta(days=dice.choice((0, 1, 30)))
+        #: the slots in which the machine's clock is wrong, and by how much
+        self.wrong_by = timedelta(minutes=dice.choice((-90, -7, 2, 45)))
+        begin = dice.randrange(len(self.slots))
+        self.is_wrong = range(begin, begin + dice.choice((0, 0, 0, 3, 30)))
         self.faults = [self._fault() for _ in range(dice.choice((0, 0, 1, 3, 6)))]
 
     def _fault(self) -> Fault:
@@ -95,25 +100,42 @@ class Plan:
         )
 
 
-def poller_of(settings: Settings, engine: Engine, simulation: Simulation) -> Poller:
-    """Return a collector's poller that has just begun."""
-    (poller,) = pollers(settings, engine, {}, clock=simulation.clock)
-    asked(poller, simulation)
-    endpoints: Any = poller.gateway.endpoints
-    read = endpoints._json
+class Machine:
+    """A machine that collects from a simulated gateway; its clock may be wrong."""
 
-    def document(path: str, deadline: Any) -> Any:
-        if simulation.numbers(simulation.clock()).fault("outage"):
-            raise errors.GatewayUnreachableError("no answer")
-        return read(path, deadline)
+    def __init__(self, settings: Settings, engine: Engine, simulation: Simulation) -> None:
+        self.settings, self.engine, self.simulation = settings, engine, simulation
+        self.wrong_by = timedelta()
+        self.begin()
 
-    endpoints._json = endpoints.open_text = document
-    return poller
+    def clock(self) -> datetime:
+        """Return what the machine's clock shows."""
+        return self.simulation.clock() + self.wrong_by
+
+    def begin(self) -> None:
+        """Begin anew, knowing nothing."""
+        (self.poller,) = pollers(self.settings, self.engine, {}, clock=self.clock)
+        asked(self.poller, self.simulation)
+        endpoints: Any = self.poller.gateway.endpoints
+        read = endpoints._json
+
+        def document(path: str, deadline: Any) -> Any:
+            if self.simulation.numbers(self.simulation.clock()).fault("outage"):
+                raise errors.GatewayUnreachableError("no answer")
+            return read(path, deadline)
+
+        endpoints._json = endpoints.open_text = document
+
+    def set_clock(self, wrong_by: timedelta) -> None:
+        """Set the machine's clock; one that is right already stays."""
+        if step := wrong_by - self.wrong_by:
+            self.wrong_by = wrong_by
+            self.poller.clock_was_set(int(step.total_seconds()), self.clock())
 
 
 @contextmanager
-def collecting(plan: Plan, url: str, directory: Path) -> Iterator[tuple[Settings, Engine, Simulation]]:
-    """Yield what it takes to collect from a site."""
+def collecting(plan: Plan, url: str, directory: Path) -> Iterator[Machine]:
+    """Yield what collects from a site."""
     simulation, token = plan.simulated(), directory / "roof.token"
     token.write_text(simulation.token(days=400))
     token.chmod(0o600)
@@ -121,7 +143,7 @@ def collecting(plan: Plan, url: str, directory: Path) -> Iterator[tuple[Settings
     settings = Settings(database_url=url, state_dir=directory, poll_every_s=plan.every_s, gateways=(roof,))
     with opened(url) as engine:
         schema.upgrade(engine)
-        yield settings, engine, simulation
+        yield Machine(settings, engine, simulation)
 
 
 def look(engine: Engine, plan: Plan, now: datetime) -> list[str]:
@@ -142,38 +164,38 @@ def run(seed: int, url: str, directory: Path) -> list[str]:
     plan = Plan(seed)
     slots = plan.slots
     moments = {plan.dice.randrange(len(slots)) for _ in range(LOOKS)} | {len(slots) - 1}
-    with collecting(plan, url, directory) as (settings, engine, simulation):
-        poller = poller_of(settings, engine, simulation)
-        for number, at in enumerate(slots):
-            simulation.clock.set(at)
-            poller.poll(at, inverters=number % plan.asks == 0)
+    with collecting(plan, url, directory) as machine:
+        for number, slot in enumerate(slots):
+            machine.simulation.clock.set(slot)
+            machine.set_clock(plan.wrong_by if number in plan.is_wrong else timedelta())
+            keeper, now = machine.poller.keeper, machine.clock()
+            machine.poller.poll(now, inverters=number % plan.asks == 0)
             if number % plan.stores == 0:
-                assert poller.keeper.store(), poller.keeper.error
+                assert keeper.store(), keeper.error
             if number in moments:
                 how = plan.dice.choice(("running", "running", "stopped", "begun anew"))
                 if how != "running":
-                    assert poller.keeper.store_all(), poller.keeper.error
-                if found := look(engine, plan, at):
+                    assert keeper.store_all(), keeper.error
+                if found := look(machine.engine, plan, now):
                     return [f"{plan.zone} {how} {found[0]}", *found[1:]]
                 if how == "begun anew":
-                    poller = poller_of(settings, engine, simulation)
+                    machine.begin()
     return []
 
 
-def soak(count: int, first: int) -> int:
-    """Print the sites of which something does not follow; return how many there are."""
+def soak(count: int, first: int, server: str = "") -> int:
+    """Print the sites of which something does not follow; return how many there are.
+
+    Each has a SQLite file of its own, or a database of a server.
+    """
     wrong = 0
-    with tempfile.TemporaryDirectory(prefix="envoylog-stops-") as folder:
-        empty = Path(folder) / "empty.db"
-        with opened(f"sqlite:///{empty}") as engine:
-            schema.upgrade(engine)
-        for seed in range(first, first + count):
-            directory = Path(folder) / "site"
-            directory.mkdir()
-            shutil.copy(empty, directory / "site.db")
-            found = run(seed, f"sqlite:///{directory}/site.db", directory)
-            shutil.rmtree(directory)
-            wrong += bool(found)
-            for line in found:
-                click.echo(f"seed {seed}: {line}")
+    for seed in range(first, first + count):
+        with tempfile.TemporaryDirectory(prefix="envoylog-live-") as folder, contextlib.ExitStack() as undo:
+            url = f"sqlite:///{folder}/site.db"
+            if server:
+                url = with_database(server, undo.enter_context(new_database(server)))
+            found = run(seed, url, Path(folder))
+        wrong += bool(found)
+        for line in found:
+            click.echo(f"seed {seed}: {line}")
     return wrong
