@@ -243,9 +243,12 @@ def replace_events(
 @lru_cache
 def _old_events(*, of_inverters: bool) -> Delete:
     is_of_inverter = EVENTS.c.subject.startswith(SUBJECT)
+    # A gap that begins where counting goes on is decided by what comes after it (ledger.flows).
+    begins = (EVENTS.c.kind == "outage") & EVENTS.c.detail.startswith("nothing measured for ")
     return delete(EVENTS).where(
         EVENTS.c.gateway_id == bindparam("gateway"),
-        EVENTS.c.at > bindparam("after"),
+        EVENTS.c.at >= bindparam("after"),
+        (EVENTS.c.at > bindparam("after")) | begins,
         EVENTS.c.at <= bindparam("until"),
         EVENTS.c.kind.in_(KINDS),
         is_of_inverter if of_inverters else not_(is_of_inverter),

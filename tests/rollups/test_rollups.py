@@ -157,6 +157,24 @@ def test_late_samples_are_taken_up_by_a_rebuild_of_their_days(engine: Engine) ->
     assert after == pytest.approx(before, abs=0.001)
 
 
+def test_a_gap_that_late_samples_fill_was_no_outage(engine: Engine) -> None:
+    """Counting goes on from where it began: the last checkpoint of the day before."""
+    since = utc(2026, 6, 1, 22)
+    site, all_at = Site(Shape(), since - timedelta(days=1)), times(since, since + timedelta(hours=4), 900)
+    late = all_at[8:11]
+    fill(engine, site, all_at[:2], zone="UTC")
+    for at in all_at[2:]:
+        if at not in late:
+            fill_more(engine, site, [at])
+            rollup.bring_up_to_date(engine, 1, now=at, gap_s=900)
+    assert [str(row["at"])[11:16] for row in table(engine, "events")] == ["23:45"]
+    fill_more(engine, site, late)
+    with engine.begin() as connection:  # As whoever stores them does.
+        connection.execute(text("DELETE FROM rollup_checkpoints WHERE at >= :at"), {"at": instant(engine, late[0])})
+    rollup.bring_up_to_date(engine, 1, now=all_at[-1], gap_s=900)
+    assert table(engine, "events") == []
+
+
 def test_what_is_no_number_in_a_table_is_unknown(engine: Engine) -> None:
     moments = times(utc(2026, 6, 1, 10), utc(2026, 6, 1, 12), 300)
     fill(engine, Site(Shape(), moments[0]), moments, zone="UTC")
