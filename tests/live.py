@@ -78,7 +78,7 @@ class Plan:
     def _fault(self) -> Fault:
         kinds = (*FAULTS, *sorted(OF_BATTERIES)) if self.shape.batteries else FAULTS
         kind, since_s = self.dice.choice(kinds), self.dice.uniform(0, self.days * 86_400)
-        lasts_s = inf if kind in LASTING else 3600 * self.dice.choice((1 / 6, 1, 4, 10, 30))
+        lasts_s = inf if kind in LASTING else 3600 * self.dice.choice((1 / 6, 1, 4, 10, 30, 100))
         return Fault(kind, since_s, since_s + lasts_s)
 
     @property
