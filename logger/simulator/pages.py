@@ -53,10 +53,11 @@ def home(now: Numbers) -> Record:
 def production(now: Numbers, *, lines: bool = False) -> Record:
     """Return /production.json: the inverters' sum, the meters' (eim), by phase with ``lines``."""
     wraps = {"7": "whole", "8": "each"}.get(now.generation, "")
+    reported_s = [now.reported_s(index) for index in now.inverters]
     inverters = {
         "type": "inverters",
         "activeCount": len(now.inverters),
-        "readingTime": now.clock_s(max(now.reported_s(index) for index in now.inverters)),
+        "readingTime": now.clock_s(max(reported_s)) if reported_s else 0,
         "wNow": None if now.fault("null") else round(now.inverters_w()),
         "whLifetime": round(now.inverters_wh(wraps)),
     }

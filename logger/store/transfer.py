@@ -127,12 +127,13 @@ def backup(engine: Engine, directory: Path, stamp: str, keep: int, step: Step = 
     """
     path = directory / f"envoylog-{stamp}.db"
     temporary = path.with_suffix(".new")
-    _require_gateways(engine)
     try:
         places.make_folder(directory)
         _remove(temporary)
         try:
             _write(engine, temporary, step)
+            with opened(urls.of_file(temporary), read_only=True) as written:
+                _require_gateways(written)  # Not the database: a collector may be writing there.
             verify(temporary)
             places.inherit_owner(temporary)
             sync(temporary)  # The older ones may go next.

@@ -1,6 +1,7 @@
 """What simulated gateways say of CTs, batteries, AC Batteries, generators and the grid."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,14 @@ def test_every_page_is_a_document(name: str) -> None:
     gateway = simulated(HOUSES[name], *HOUSES[name].faults)
     for path in ensemble.PAGES:
         assert json.loads(json.dumps(gateway.page(NOON, path))) is not None
+
+
+def test_a_site_that_has_lost_its_only_inverter_still_answers() -> None:
+    house = plain(1, "net", None)
+    house = replace(house, shape=replace(house.shape, inverters=1))
+    gateway = simulated(house, Fault("lost_inverter"))
+    inverters = gateway.page(NOON, "/production.json")["production"][0]
+    assert (inverters["activeCount"], inverters["readingTime"], inverters["wNow"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["three-phase", "split-phase"])
