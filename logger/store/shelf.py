@@ -53,10 +53,13 @@ class Shelf:
         self._state_dir = state_dir
         parent, self._files = _parent(state_dir, environ), shelves(state_dir, name, environ)
         self._path = None if parent is None else _folder(parent, state_dir) / self._files[0].name
+        self._is_made = False  #: the folder, which nobody else can put another one for
+        self._are_left = True  #: files of an earlier process may be
 
     def lines(self) -> list[bytes]:
         """Return what an earlier process left."""
         found: list[bytes] = []
+        self._are_left = True
         for path in self._ours():
             with contextlib.suppress(OSError):
                 found += path.read_bytes().splitlines(keepends=True)
@@ -67,8 +70,7 @@ class Shelf:
         if self._path is None:
             return False
         try:
-            self._make()
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            handle = self._open(self._path)
             try:
                 end = os.fstat(handle).st_size
                 if os.write(handle, line) == len(line):
@@ -80,8 +82,22 @@ class Shelf:
             return False
         return False
 
+    def _open(self, path: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        if self._is_made:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(path, flags, 0o600)
+        self._make()
+        self._is_made = True
+        return os.open(path, flags, 0o600)
+
     def replace(self, lines: Sequence[bytes] = ()) -> None:
         """Leave just these lines, at once."""
+        if self._path and self._is_made and not (lines or self._are_left):
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            return
+        self._are_left = False
         for path in self._ours():
             with contextlib.suppress(OSError):
                 if lines and path == self._path:
@@ -93,6 +109,7 @@ class Shelf:
 
     def close(self) -> None:
         """Remove the folder, if nothing lies there any more."""
+        self._is_made = False
         for path in self._ours():
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
