@@ -233,6 +233,19 @@ def test_a_clean_stop_leaves_nothing_in_memory(tmp_path: Path) -> None:
     assert not any(path.parent.exists() for path in in_memory)
 
 
+def test_polls_wait_in_memory_also_once_another_gateway_has_removed_the_empty_folder(tmp_path: Path) -> None:
+    spools = [Spool(tmp_path, name, keep_after_s=300) for name in ("roof", "barn")]
+    for spool in spools:
+        spool.append(polls(1)[0])
+        assert list(spool.waiting()) == polls(1)
+        spool.clear()
+    spools[1].close()
+    assert not any(path.parent.exists() for path in waiting_files(tmp_path, "barn")[1:])
+    spools[0].append(polls(2)[1])
+    assert spools[0].path.stat().st_size == 0
+    assert list(Spool(tmp_path, "roof").waiting()) == polls(2)[1:]
+
+
 def test_what_comes_while_others_are_stored_waits_on_through_kill_9(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "roof", keep_after_s=900)
     five = polls(5)
