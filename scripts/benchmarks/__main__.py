@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="beside another work tree, not the floor")
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement (--against)")
     parser.add_argument("--batteries", action="store_true", help="what five batteries cost")
-    parser.add_argument("--ten-years", action="store_true", help="ten years of samples beside one (half an hour)")
+    parser.add_argument("--ten-years", action="store_true", help="ten years of samples beside one (12 minutes)")
     chosen = parser.parse_args()
     if unknown := set(chosen.rows) - set(MEASUREMENTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(MEASUREMENTS)}")

@@ -36,7 +36,7 @@ SEED = 18
 TIMES, COMMAND_TIMES, ROUNDS = 15, 3, 4
 #: above this ten years are slower than one
 BOUND = 1.2
-LINE = "{:<46}{:>11}{:>11}{:>7}{}"
+LINE = "{:<59}{:>11}{:>11}{:>7}{}"
 GATEWAY = (
     "(gateway_id, name, serial, time_zone, peak_power_kwp, first_seen_at, last_seen_at) "
     "VALUES (1, 'roof', '122233', 'Europe/Amsterdam', 5.6, ?, ?)"
