@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +59,9 @@ def create(url: URL, *, read_only: bool) -> Engine:
     return sqlite_file.create_engine(url, path_of(url), read_only=read_only)
 
 
-@lru_cache(maxsize=8)
-def _files(database: str) -> tuple[Path, Path]:
-    """Return a database and its log: each poll asks for them."""
-    return Path(database), Path(f"{database}-wal")
-
-
 def place(engine: Engine) -> tuple[object, ...] | None:
     """Return which file the database is, and which its log; None when somebody has removed it."""
-    path, log_path = _files(str(engine.url.database))
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    try:
-        log: int | None = log_path.stat().st_ino
-    except OSError:
-        log = None
-    return found.st_dev, found.st_ino, log
+    return sqlite_file.place(str(engine.url.database))
 
 
 def require_text(connection: Connection) -> None:

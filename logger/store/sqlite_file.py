@@ -12,6 +12,7 @@ import pwd
 import shutil
 import sqlite3
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -76,6 +77,26 @@ def create_engine(url: URL, path: Path, *, read_only: bool) -> Engine:
     if not read_only:
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
+
+
+@lru_cache(maxsize=8)
+def _with_log(database: str) -> tuple[Path, Path]:
+    """Return a database and its log: each poll asks for them."""
+    return Path(database), Path(f"{database}-wal")
+
+
+def place(database: str) -> tuple[object, ...] | None:
+    """Return which file a database is, and which its log; None when somebody has removed it."""
+    path, log_path = _with_log(database)
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    try:
+        log: int | None = log_path.stat().st_ino
+    except OSError:
+        log = None
+    return found.st_dev, found.st_ino, log
 
 
 def reserve_log(engine: Engine, path: Path) -> None:
